@@ -1,0 +1,156 @@
+"""Candidate operations: one table from name to factory.
+
+Definitions follow DARTS (Liu et al. 2019, section 3.1 and its code): convolutions without bias, ReLU before and
+BatchNorm after them, ``C`` channels in and out. A factory takes ``(channels, stride, affine)``; ``affine`` says whether
+BatchNorm learns a scale and shift: not while searching, where the gate is the scale, but in derived networks.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class BatchNorm(nn.Module):
+    """Batch normalization of ``(b, c, h, w)`` over everything but ``c`` (Ioffe and Szegedy 2015).
+
+    As ``nn.BatchNorm2d``, without its count of batches: one tensor less to keep for each of a supernet's hundreds.
+    """
+
+    eps = 1e-5
+    momentum = 0.1
+
+    def __init__(self, channels: int, affine: bool = True):
+        super().__init__()
+        self.register_parameter("weight", nn.Parameter(torch.ones(channels)) if affine else None)
+        self.register_parameter("bias", nn.Parameter(torch.zeros(channels)) if affine else None)
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        stats = self.running_mean, self.running_var
+        return F.batch_norm(x, *stats, self.weight, self.bias, self.training, self.momentum, self.eps)
+
+
+class ReLUConvBN(nn.Module):
+    """ReLU, 1x1 convolution, BatchNorm: ``(b, c_in, h, w) -> (b, c_out, h, w)``."""
+
+    def __init__(self, c_in: int, c_out: int, affine: bool = True):
+        super().__init__()
+        self.op = nn.Sequential(nn.ReLU(), nn.Conv2d(c_in, c_out, 1, bias=False), BatchNorm(c_out, affine))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.op(x)
+
+
+class FactorizedReduce(nn.Module):
+    """Halve the size without a stride-2 blind spot: two 1x1 convolutions, the second on the input shifted by a pixel.
+
+    ``(b, c_in, h, w) -> (b, c_out, ceil(h / 2), ceil(w / 2))``, ``c_out`` even. An odd size is padded by one row or
+    column of zeros, so that both halves agree.
+    """
+
+    def __init__(self, c_in: int, c_out: int, affine: bool = True):
+        super().__init__()
+        self.conv_1 = nn.Conv2d(c_in, c_out // 2, 1, stride=2, bias=False)
+        self.conv_2 = nn.Conv2d(c_in, c_out - c_out // 2, 1, stride=2, bias=False)
+        self.bn = BatchNorm(c_out, affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(x)
+        return self.bn(torch.cat([self.conv_1(x), self.conv_2(shifted(x))], dim=1))
+
+
+def shifted(x: Tensor) -> Tensor:
+    """The image from its second row and column on; an odd size is first padded with zeros at the far end."""
+    h, w = x.shape[2:]
+    if h % 2 or w % 2:
+        x = F.pad(x, (0, w % 2, 0, h % 2))
+    return x[:, :, 1:, 1:]
+
+
+class SepConv(nn.Module):
+    """Depthwise-separable convolution, applied twice; the stride belongs to the first."""
+
+    def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True):
+        super().__init__()
+        halves = (_separable(channels, kernel, s, 1, affine) for s in (stride, 1))
+        self.op = nn.Sequential(*(layer for half in halves for layer in half))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.op(x)
+
+
+class DilConv(nn.Module):
+    """Depthwise-separable convolution with dilation 2, applied once."""
+
+    def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True):
+        super().__init__()
+        self.op = nn.Sequential(*_separable(channels, kernel, stride, 2, affine))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.op(x)
+
+
+def _separable(channels: int, kernel: int, stride: int, dilation: int, affine: bool) -> tuple[nn.Module, ...]:
+    padding = dilation * (kernel // 2)
+    return (
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False),
+        nn.Conv2d(channels, channels, 1, bias=False),
+        BatchNorm(channels, affine),
+    )
+
+
+class Zero(nn.Module):
+    """No connection: zeros of the output's size."""
+
+    def __init__(self, stride: int):
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, :: self.stride, :: self.stride].mul(0.0)
+
+
+def _conv_7x1_1x7(channels: int, stride: int, affine: bool) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, (1, 7), stride=(1, stride), padding=(0, 3), bias=False),
+        nn.Conv2d(channels, channels, (7, 1), stride=(stride, 1), padding=(3, 0), bias=False),
+        BatchNorm(channels, affine),
+    )
+
+
+OPS: dict[str, Callable[[int, int, bool], nn.Module]] = {
+    "none": lambda c, stride, affine: Zero(stride),
+    "max_pool_3x3": lambda c, stride, affine: nn.MaxPool2d(3, stride, 1),
+    "avg_pool_3x3": lambda c, stride, affine: nn.AvgPool2d(3, stride, 1, count_include_pad=False),
+    "skip_connect": lambda c, stride, affine: nn.Identity() if stride == 1 else FactorizedReduce(c, c, affine),
+    "sep_conv_3x3": lambda c, stride, affine: SepConv(c, 3, stride, affine),
+    "sep_conv_5x5": lambda c, stride, affine: SepConv(c, 5, stride, affine),
+    "sep_conv_7x7": lambda c, stride, affine: SepConv(c, 7, stride, affine),
+    "dil_conv_3x3": lambda c, stride, affine: DilConv(c, 3, stride, affine),
+    "dil_conv_5x5": lambda c, stride, affine: DilConv(c, 5, stride, affine),
+    "conv_7x1_1x7": _conv_7x1_1x7,
+}
+
+DARTS_PRIMITIVES = (
+    "none",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
+"""The candidates of the DARTS space, in the order of its alphas' columns."""
+
+
+def candidate(name: str, channels: int, stride: int) -> nn.Module:
+    """An operation as a supernet holds it: BatchNorm without scale and shift, and one behind each pooling
+    (DARTS, section 3.1), so that candidates of equal gates contribute equally."""
+    op = OPS[name](channels, stride, False)
+    return nn.Sequential(op, BatchNorm(channels, False)) if "pool" in name else op
