@@ -1,0 +1,100 @@
+"""The architecture's gradient: one function for each hypergradient, all of one signature.
+
+The upper problem is the validation loss, the lower one the training loss; ``w`` are weights, ``a`` logits (Liu et al.
+2019, equations 3 and 4). Gradients are taken with respect to what a formula needs and nothing else. Batches are
+opaque: the problem knows what to do with them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+Params = Mapping[str, Tensor]
+Batch = Any
+
+RADIUS = 0.01
+"""The finite difference's step is this, divided by the norm of its direction (DARTS, footnote to equation 8)."""
+
+
+class Bilevel(Protocol):
+    """A bilevel problem as pure functions of weights and logits."""
+
+    weights: Params
+    logits: Params
+
+    def lower(self, weights: Params, logits: Params, batch: Batch) -> Tensor:
+        """The training loss."""
+
+    def upper(self, weights: Params, logits: Params, batch: Batch) -> Tensor:
+        """The validation loss."""
+
+    def virtual_step(self, weights: Params, grads: Params) -> Params:
+        """Where the weights would be after one step of their optimizer along ``grads``, without clipping."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the weights' optimizer at this step."""
+
+
+Hypergradient = Callable[[Bilevel, Batch, Batch], dict[str, Tensor]]
+"""(problem, training batch, validation batch) -> gradient of the logits."""
+
+
+def first_order(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+    """Take the current weights for optimal: the gradient of the validation loss (DARTS, section 2.3)."""
+    return _grad(problem.upper(_frozen(problem.weights), problem.logits, valid), problem.logits)
+
+
+def unrolled(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+    """One training step ahead, the Hessian-vector product by central differences (DARTS, equations 7 and 8).
+
+    With ``w' = w - eta (m + d)`` the weights after a virtual step and ``v`` the gradient of the validation loss
+    there, the gradient is ``d_a L_val(w', a) - eta (d_a L_train(w + eps v, a) - d_a L_train(w - eps v, a)) / (2 eps)``.
+    """
+    weights, logits = problem.weights, _frozen(problem.logits)
+    ahead = problem.virtual_step(_frozen(weights), _grad(problem.lower(weights, logits, train), weights))
+    ahead = {name: w.requires_grad_() for name, w in ahead.items()}
+    both = _grad(problem.upper(ahead, problem.logits, valid), {**_keyed("w", ahead), **_keyed("a", problem.logits)})
+    direct = {name: both["a", name] for name in logits}
+    v = {name: both["w", name] for name in weights}
+    eps = RADIUS / torch.cat([g.flatten() for g in v.values()]).norm()
+    sides = []
+    for step in (eps, -eps):
+        moved = {name: w.detach() + step * v[name] for name, w in weights.items()}
+        sides.append(_grad(problem.lower(moved, problem.logits, train), problem.logits))
+    plus, minus = sides
+    eta = problem.learning_rate
+    return {name: g - eta * (plus[name] - minus[name]) / (2 * eps) for name, g in direct.items()}
+
+
+def unrolled_exact(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+    """The gradient of ``L_val(w'(a), a)`` by differentiating through the virtual step (DARTS, equation 7).
+
+    Needs a network that can be differentiated twice: the ``reference`` backend. Made to test ``unrolled`` against.
+    """
+    weights, logits = problem.weights, problem.logits
+    grads = _grad(problem.lower(weights, logits, train), weights, create_graph=True)
+    ahead = problem.virtual_step(_frozen(weights), grads)
+    return _grad(problem.upper(ahead, logits, valid), logits)
+
+
+STEPS: dict[str, Hypergradient] = {
+    "first_order": first_order,
+    "unrolled": unrolled,
+    "unrolled_exact": unrolled_exact,
+}
+
+
+def _grad(loss: Tensor, wrt: Mapping[Any, Tensor], create_graph: bool = False) -> dict[Any, Tensor]:
+    grads = torch.autograd.grad(loss, list(wrt.values()), create_graph=create_graph)
+    return dict(zip(wrt, grads))
+
+
+def _frozen(params: Params) -> dict[str, Tensor]:
+    return {name: p.detach() for name, p in params.items()}
+
+
+def _keyed(tag: str, params: Params) -> dict[tuple[str, str], Tensor]:
+    return {(tag, name): p for name, p in params.items()}
