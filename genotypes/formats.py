@@ -235,7 +235,9 @@ class _Notation:
     lists, tuples and ``range``. Lists and tuples are read as lists."""
 
     _token = re.compile(
-        r"\s*(?:(?P<name>[A-Za-z_]\w*)|(?P<int>-?\d{1,9}(?!\w))|'(?P<s>[^'\\\n]*)'|\"(?P<d>[^\"\\\n]*)\"|(?P<sign>[=,()\[\]]))"
+        r"""\s*(?: (?P<name>[A-Za-z_]\w*) | (?P<int>-?\d{1,9}(?!\w)) | '(?P<s>[^'\\\n]*)' | "(?P<d>[^"\\\n]*)"
+              | (?P<sign>[=,()\[\]]) )""",
+        re.VERBOSE,
     )
 
     def __init__(self, text: str):
