@@ -1,14 +1,15 @@
-"""The search's two optimization problems: a supernet, its logits, a relaxation and a loss, as pure functions.
+"""The search's two optimization problems: a supernet, its logits and a relaxation, as pure functions.
 
 Weights and logits travel as mappings from names to tensors, so that a virtual step or a perturbation is the same call
 with other tensors. BatchNorm's running statistics follow the training passes of the weights alone: every other pass is
 handed buffers to spoil.
 """
 
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -29,9 +30,9 @@ class SearchProblem:
         tables: its choices.
         logits: table label -> ``(e, o)``, leaves that require gradients.
         relax: how logits become gates.
-        loss: of scores and labels.
         optimizer: of the supernet's weights: SGD with momentum and weight decay.
         generator: for relaxations that sample.
+        autocast: the context in which the supernet is called.
         progress: share of the search that is done, for relaxations with a schedule.
     """
 
@@ -39,9 +40,9 @@ class SearchProblem:
     tables: tuple[ChoiceTable, ...]
     logits: dict[str, Tensor]
     relax: Relaxation
-    loss: Callable[[Tensor, Tensor], Tensor]
     optimizer: torch.optim.SGD
     generator: torch.Generator
+    autocast: AbstractContextManager
     progress: float = 0.0
     weights: dict[str, Tensor] = field(init=False)
     _spoiled: dict[str, Tensor] = field(init=False, repr=False)
@@ -63,8 +64,9 @@ class SearchProblem:
 
     def lower(self, weights: Params, logits: Params, batch: ImageBatch) -> Tensor:
         images, labels = batch
-        scores = functional_call(self.supernet, ({**weights}, self._spoiled), (images, self.gates(logits)))
-        return self.loss(scores, labels)
+        with self.autocast:
+            scores = functional_call(self.supernet, (dict(weights), self._spoiled), (images, self.gates(logits)))
+        return F.cross_entropy(_exact(scores), labels)
 
     upper = lower
 
@@ -92,8 +94,9 @@ class SearchProblem:
         images, labels = batch
         with torch.no_grad():
             gates = self.gates(self.logits)
-        scores = self.supernet(images, gates)
-        loss = self.loss(scores, labels)
+        with self.autocast:
+            scores = self.supernet(images, gates)
+        loss = F.cross_entropy(_exact(scores), labels)
         parameters = list(self.weights.values())
         for parameter, grad in zip(parameters, torch.autograd.grad(loss, parameters)):
             parameter.grad = grad
@@ -101,3 +104,8 @@ class SearchProblem:
         self.optimizer.step()
         self.optimizer.zero_grad()
         return loss.detach(), scores.detach()
+
+
+def _exact(scores: Tensor) -> Tensor:
+    """16-bit scores as float32; others as they are."""
+    return scores.float() if scores.dtype.itemsize < 4 else scores

@@ -15,7 +15,7 @@ Params = Mapping[str, Tensor]
 Batch = Any
 
 RADIUS = 0.01
-"""The finite difference's step is this, divided by the norm of its direction (DARTS, footnote to equation 8)."""
+"""Length of the step of the finite difference (DARTS, footnote to equation 8)."""
 
 
 class Bilevel(Protocol):
@@ -47,11 +47,12 @@ def first_order(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tenso
     return _grad(problem.upper(_frozen(problem.weights), problem.logits, valid), problem.logits)
 
 
-def unrolled(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+def unrolled(problem: Bilevel, train: Batch, valid: Batch, radius: float = RADIUS) -> dict[str, Tensor]:
     """One training step ahead, the Hessian-vector product by central differences (DARTS, equations 7 and 8).
 
     With ``w' = w - eta (m + d)`` the weights after a virtual step and ``v`` the gradient of the validation loss
-    there, the gradient is ``d_a L_val(w', a) - eta (d_a L_train(w + eps v, a) - d_a L_train(w - eps v, a)) / (2 eps)``.
+    there, the gradient is ``d_a L_val(w', a) - eta (d_a L_train(w + eps v, a) - d_a L_train(w - eps v, a)) / (2 eps)``,
+    where ``eps = radius / norm(v)``.
     """
     weights, logits = problem.weights, _frozen(problem.logits)
     ahead = problem.virtual_step(_frozen(weights), _grad(problem.lower(weights, logits, train), weights))
@@ -59,7 +60,7 @@ def unrolled(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
     both = _grad(problem.upper(ahead, problem.logits, valid), {**_keyed("w", ahead), **_keyed("a", problem.logits)})
     direct = {name: both["a", name] for name in logits}
     v = {name: both["w", name] for name in weights}
-    eps = RADIUS / torch.cat([g.flatten() for g in v.values()]).norm()
+    eps = radius / torch.cat([g.flatten() for g in v.values()]).norm()
     sides = []
     for step in (eps, -eps):
         moved = {name: w.detach() + step * v[name] for name, w in weights.items()}

@@ -83,10 +83,9 @@ def _leaving(source: MixedSource, x: Tensor, gates: Tensor) -> Sequence[Tensor]:
                 linear[column] = _separable(op.op, repeated)
             case _:
                 others[column] = op
+    leaving = [Zero(source.stride)(x)] * edges
     if linear:
         leaving = _gated_sum(list(linear.values()), gates[:, list(linear)])
-    else:
-        leaving = [Zero(source.stride)(x)] * edges
     for column, op in others.items():
         each = zip(leaving, gates[:, column], unstack(op, edges))
         leaving = [y + gate * functional_call(op, copy, (x,)) for y, gate, copy in each]
@@ -140,10 +139,9 @@ def _normed_relu(linear: _Linear) -> Tensor:
 
 def _gated_sum(candidates: Sequence[_Linear], gates: Tensor) -> Sequence[Tensor]:
     """``sum_o gates[e, o] * candidate_o`` for each edge, ``(b, c, h, w)``."""
-    edges = len(gates)
     if all(norm is None or norm.training for _, _, norm in candidates):
         inputs, buffers = [], []
-        for d, p, norm in candidates:
+        for d, _, norm in candidates:
             d, mean = _Centred.apply(d) if norm else (d, None)
             inputs.append(d)
             buffers.append((mean, norm.running_mean, norm.running_var) if norm else None)

@@ -35,7 +35,7 @@ class MixedSource(nn.Module):
         self.channels, self.stride = channels, stride
         self.rows, self.targets = tuple(rows), tuple(targets)
         self.ops = nn.ModuleDict(
-            {name: stack(lambda: candidate(name, channels, stride), len(rows)) for name in candidates}
+            {name: stack([candidate(name, channels, stride) for _ in rows]) for name in candidates}
         )
 
 

@@ -52,10 +52,11 @@ def batches(case: dict[str, Any], split: str) -> list[tuple[Tensor, Tensor]]:
 
 
 def logits(case: dict[str, Any], rows: int, columns: int) -> dict[str, Tensor]:
-    draws = {
-        label: random_state(case, f"alphas_{label}").standard_normal((rows, columns)) for label in ("normal", "reduce")
-    }
-    return {label: torch.from_numpy(0.5 * draw).requires_grad_() for label, draw in draws.items()}
+    drawn = {}
+    for label in ("normal", "reduce"):
+        z = random_state(case, f"alphas_{label}").standard_normal((rows, columns))
+        drawn[label] = torch.from_numpy(0.5 * z).requires_grad_()
+    return drawn
 
 
 def fingerprint(tensor: Tensor) -> Tensor:

@@ -1,6 +1,10 @@
 """The DARTS space: a normal and a reduction cell, searched together (Liu et al. 2019, section 3.1)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
 
 from genotypes import CELL_INPUTS, Cell, CellGenotype, Edge
 from supernet.choice import ChoiceTable, Picks
@@ -20,7 +24,7 @@ class DARTSSpace:
         channels, layers: width and depth of the supernet.
         nodes: in each cell; all are concatenated.
         candidates: operations on each edge.
-        stem: see ``Network``.
+        stem: see ``Network``; ``auto`` takes ImageNet's for images from 96 pixels on.
     """
 
     shape: ImageShape
@@ -28,7 +32,7 @@ class DARTSSpace:
     layers: int = 8
     nodes: int = 4
     candidates: tuple[str, ...] = DARTS_PRIMITIVES
-    stem: Stem = "cifar"
+    stem: Stem | Literal["auto"] = "auto"
 
     @property
     def tables(self) -> tuple[ChoiceTable, ...]:
@@ -43,7 +47,7 @@ class DARTSSpace:
             graph = MixedGraph(channels, self.candidates, CELL_INPUTS, self.nodes, stride, backend)
             return MixedCell(label, graph, self.nodes)
 
-        return Network(self.shape, self.channels, self.layers, self.stem, inside, affine=False)
+        return self._network(inside, affine=False)
 
     def network(self, genotype: CellGenotype, auxiliary: bool = False) -> Network:
         """The derived network of a genotype, with this space's width and depth, to train from scratch."""
@@ -51,16 +55,34 @@ class DARTSSpace:
         def inside(channels: int, reduction: bool) -> DerivedCell:
             return DerivedCell(genotype.reduce if reduction else genotype.normal, channels, reduction)
 
-        return Network(self.shape, self.channels, self.layers, self.stem, inside, auxiliary=auxiliary)
+        return self._network(inside, auxiliary=auxiliary)
 
     def derive(self, picks: Picks) -> CellGenotype:
         """The genotype of the picked edges. All nodes are concatenated."""
         cells = []
         for label in (NORMAL, REDUCE):
-            edges = [(source, node) for node in range(self.nodes) for source in range(CELL_INPUTS + node)]
+            edges = self._edges
             nodes: list[list[Edge]] = [[] for _ in range(self.nodes)]
             for row, op in picks[label]:
                 source, node = edges[row]
                 nodes[node].append(Edge(op, source))
             cells.append(Cell(tuple(map(tuple, nodes)), tuple(range(CELL_INPUTS, CELL_INPUTS + self.nodes))))
         return CellGenotype(*cells)
+
+    @property
+    def titles(self) -> dict[str, list[str]]:
+        """Table label -> what each row decides, for people."""
+        states = ["c_{k-2}", "c_{k-1}", *map(str, range(self.nodes))]
+        rows = [f"{states[source]} \u2192 {node}" for source, node in self._edges]
+        return {table.label: rows for table in self.tables}
+
+    @property
+    def _edges(self) -> list[tuple[int, int]]:
+        """The (source, node) of each row."""
+        return [(source, node) for node in range(self.nodes) for source in range(CELL_INPUTS + node)]
+
+    def _network(self, inside: Callable[[int, bool], nn.Module], **options: bool) -> Network:
+        stem = self.stem
+        if stem == "auto":
+            stem = "imagenet" if self.shape.size >= 96 else "cifar"
+        return Network(self.shape, self.channels, self.layers, stem, inside, **options)

@@ -1,0 +1,86 @@
+"""What both scripts share: recipes on the command line, mistakes as one line, the frame around a run."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+import tyro
+from rich.console import Console
+
+from darts.augment import Augmentation
+from darts.checkpoint import write_atomically
+from darts.config import Config, DataConfig, RunConfig, check, to_dict
+from darts.data import DataSet, read, resident
+from darts.errors import UserError
+from darts.loop import Interrupted
+from genotypes import GenotypeError
+
+C = TypeVar("C", bound=Config)
+
+
+def parse(program: str, recipes: Mapping[str, Callable[[], C]], arguments: Sequence[str], default: str) -> C:
+    """The configuration of a recipe with what the command line overrides; checked.
+
+    The first argument names the recipe; where it is an option, ``default`` is meant.
+    """
+    asks_help = arguments and arguments[0] in ("-h", "--help")
+    arguments = list(arguments) if asks_help or names_recipe(arguments) else [default, *arguments]
+    described = {name: (" ".join(inspect.getdoc(make).split()), make()) for name, make in recipes.items()}
+    config = tyro.extras.overridable_config_cli(described, prog=program, args=arguments)
+    check(config)
+    return config
+
+
+def names_recipe(arguments: Sequence[str]) -> bool:
+    """Whether a command line begins with a recipe's name rather than with an option."""
+    return bool(arguments) and not arguments[0].startswith("-")
+
+
+def run_script(main: Callable[[Sequence[str], Console], None]) -> None:
+    """Run a script: a user's mistake is one line and exit code 2, a signal the code that stands for it."""
+    console = Console(soft_wrap=True)
+    try:
+        main(sys.argv[1:], console)
+    except (UserError, GenotypeError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except Interrupted as stopped:
+        console.print(str(stopped), highlight=False)
+        sys.exit(stopped.code)
+    except KeyboardInterrupt:
+        console.print("stopped before the first step")
+        sys.exit(130)
+
+
+def open_data(config: DataConfig, run: RunConfig, device: torch.device, seed: int) -> DataSet:
+    """The data set, on the device where it fits."""
+    if config.name in ("imagenet", "folder"):
+        from darts.files import fits_memory, stream_folder
+
+        if config.root is None:
+            raise UserError(f"data set {config.name} needs its folder: set --data.root")
+        if config.name == "imagenet" or not fits_memory(config.root, config.size):
+            return stream_folder(config.name, config.root, config.size, device, config.workers, run.channels_last)
+    arrays = read(config.name, config.root, config.size, config.download)
+    policy = Augmentation(config.crop_padding, config.flip, config.cutout)
+    return resident(config.name, arrays, policy, torch.Generator(device).manual_seed(seed), run.channels_last)
+
+
+def write_config(folder: Path, kind: str, config: Config) -> None:
+    """``config.json``: all that made the run, and the versions that ran it."""
+    run = replace(config.run, name=folder.name, resume=False)
+    content = {
+        "kind": kind,
+        "command": ["python", *sys.argv],
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "config": to_dict(replace(config, run=run)),
+    }
+    write_atomically(folder / "config.json", (json.dumps(content, indent=2) + "\n").encode())

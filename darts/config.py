@@ -1,0 +1,267 @@
+"""The configuration of a search and of a retraining: frozen, written beside every run, every field on the command line.
+
+Recipes (``darts.recipes``) are functions that return one. Values are checked before anything is trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from darts.discretize import DISCRETIZATIONS
+from darts.errors import UserError
+from darts.relax import RELAXATIONS
+from darts.steps import STEPS
+
+DataName = Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "imagenet", "folder", "npz"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What to train on."""
+
+    name: DataName = "digits"
+    """The data set; folder is torchvision's ImageFolder layout, npz a file of arrays."""
+    root: Path | None = None
+    """The folder or file that holds it (digits needs none)."""
+    download: bool = False
+    """Get it if it is not there (torchvision's data sets)."""
+    size: int | None = None
+    """Side of the images of a folder in pixels; found out where not given."""
+    crop_padding: int = 0
+    """Zeros put around a training image before a random crop, in pixels."""
+    flip: bool = False
+    """Mirror half of the training images."""
+    cutout: int = 0
+    """Side of the square cut out of a training image, in pixels; 0 for none."""
+    workers: int = 4
+    """Processes that decode images which do not fit into memory."""
+
+
+@dataclass(frozen=True)
+class SpaceConfig:
+    """The network: its size, for a search or for a retraining."""
+
+    channels: int = 16
+    """Width of the first cells."""
+    layers: int = 8
+    """Number of cells."""
+    stem: Literal["auto", "cifar", "imagenet"] = "auto"
+    """How an image enters: auto takes imagenet's, which divides its size by 8, from 96 pixels on."""
+
+
+@dataclass(frozen=True)
+class SearchSpaceConfig(SpaceConfig):
+    """The supernet."""
+
+    nodes: int = 4
+    """Intermediate nodes in a cell."""
+    backend: Literal["auto", "reference", "batched"] = "auto"
+    """Who computes the mixed operations; all give the same numbers."""
+
+
+@dataclass(frozen=True)
+class MethodConfig:
+    """The three pieces of a search method."""
+
+    relax: Literal["softmax"] = "softmax"
+    """How logits become gates."""
+    step: Literal["first_order", "unrolled", "unrolled_exact"] = "first_order"
+    """The architecture's gradient; unrolled is DARTS's second order."""
+    discretize: Literal["top_edges"] = "top_edges"
+    """Which candidates are kept."""
+
+
+@dataclass(frozen=True)
+class WeightsConfig:
+    """SGD for the network's weights."""
+
+    lr: float = 0.025
+    """Learning rate at the first epoch."""
+    lr_min: float = 0.001
+    """Learning rate that a cosine schedule ends at."""
+    schedule: Literal["cosine", "exponential", "linear"] = "cosine"
+    """How the learning rate falls, epoch by epoch."""
+    gamma: float = 0.97
+    """Factor of an epoch in the exponential schedule."""
+    warmup: int = 0
+    """Epochs in which the learning rate rises linearly."""
+    momentum: float = 0.9
+    """Momentum, without Nesterov."""
+    weight_decay: float = 3e-4
+    """L2 penalty."""
+    clip: float = 5.0
+    """Largest norm of the gradient over all weights."""
+
+    def learning_rate(self, epoch: int, epochs: int) -> float:
+        """At the given epoch, counted from 0."""
+        if self.schedule == "cosine":
+            rate = self.lr_min + (self.lr - self.lr_min) * (1 + math.cos(math.pi * epoch / epochs)) / 2
+        elif self.schedule == "exponential":
+            rate = self.lr * self.gamma**epoch
+        else:
+            rate = self.lr * (1 - epoch / epochs)
+        return rate * min(1.0, (epoch + 1) / self.warmup) if self.warmup else rate
+
+
+@dataclass(frozen=True)
+class LogitsConfig:
+    """Adam for the architecture's logits."""
+
+    lr: float = 3e-4
+    """Learning rate."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Decay of the running means."""
+    weight_decay: float = 1e-3
+    """L2 penalty."""
+    scale: float = 1e-3
+    """Standard deviation of the initial logits."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where and how it runs. Changes nothing of what is computed, but for the device and precision."""
+
+    name: str | None = None
+    """Folder of the run under --runs; made from the recipe and seed where not given."""
+    runs: Path = Path("runs")
+    """Folder of all runs."""
+    resume: bool = False
+    """Go on from the newest checkpoint of this run; start it where there is none."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 computes convolutions and products in 16 bits (autocast)."""
+    channels_last: bool = True
+    """Memory format of images."""
+    deterministic: bool = True
+    """Ask PyTorch for deterministic kernels, so that a seed gives the same run again."""
+    report_every: int = 50
+    """Steps between two lines of the log."""
+    checkpoint_minutes: float = 10.0
+    """Longest time between two checkpoints; there is one at every epoch's end anyhow."""
+    keep_checkpoints: int = 2
+    """How many of the newest checkpoints stay on disk."""
+    max_steps: int | None = None
+    """End early, after so many steps."""
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """A search."""
+
+    recipe: tyro.conf.Suppress[str] = "digits"
+    data: DataConfig = field(default_factory=DataConfig)
+    space: SearchSpaceConfig = field(default_factory=SearchSpaceConfig)
+    method: MethodConfig = field(default_factory=MethodConfig)
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
+    logits: LogitsConfig = field(default_factory=LogitsConfig)
+    epochs: int = 50
+    """Passes over the half of the training set that trains the weights."""
+    batch_size: int = 64
+    """Images a step, of each half."""
+    train_share: float = 0.5
+    """Share of the training set that trains the weights; the rest trains the logits."""
+    seed: int = 2
+    """Of everything drawn: initial values, order of examples, augmentation."""
+    run: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
+
+
+@dataclass(frozen=True)
+class RetrainConfig:
+    """Training a genotype from scratch."""
+
+    recipe: tyro.conf.Suppress[str] = "digits"
+    genotype: str | None = None
+    """A library name (DARTS_V2, ...), a file, or a run's folder; the newest search where not given."""
+    data: DataConfig = field(default_factory=DataConfig)
+    space: SpaceConfig = field(default_factory=SpaceConfig)
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
+    epochs: int = 600
+    """Passes over the training set."""
+    batch_size: int = 96
+    """Images a step."""
+    auxiliary: float = 0.4
+    """Weight of the auxiliary head's loss; 0 for no such head."""
+    drop_path: float = 0.2
+    """Probability of dropping a path, reached linearly at the last epoch."""
+    label_smoothing: float = 0.0
+    """Share of the target spread over all classes."""
+    seed: int = 0
+    """Of everything drawn: initial values, order of examples, augmentation, dropped paths."""
+    run: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
+
+
+Config = SearchConfig | RetrainConfig
+
+_POSITIVE = ("epochs", "batch_size", "space.channels", "space.layers", "space.nodes", "weights.lr", "weights.clip",
+             "run.report_every", "run.keep_checkpoints", "run.max_steps", "data.size")  # fmt: skip
+_NOT_NEGATIVE = ("weights.lr_min", "weights.momentum", "weights.weight_decay", "weights.warmup", "logits.lr",
+                 "logits.weight_decay", "data.crop_padding", "data.cutout", "data.workers", "auxiliary", "seed",
+                 "run.checkpoint_minutes")  # fmt: skip
+_BELOW_ONE = ("train_share", "drop_path", "label_smoothing", "weights.momentum")
+
+
+def check(config: Config) -> None:
+    """Refuse values that cannot work.
+
+    Raises:
+        UserError: naming the first such field, its value and what is allowed.
+    """
+    for names, allowed, holds in (
+        (_POSITIVE, "more than 0", lambda value: value > 0),
+        (_NOT_NEGATIVE, "0 or more", lambda value: value >= 0),
+        (_BELOW_ONE, "in [0, 1)", lambda value: 0 <= value < 1),
+    ):
+        for name in names:
+            value = _get(config, name)
+            if value is not None and not (math.isfinite(value) and holds(value)):
+                raise UserError(f"{option(name)} is {value}; it must be {allowed}")
+    if isinstance(config, SearchConfig):
+        if config.space.layers < 3:
+            raise UserError(f"--space.layers is {config.space.layers}; two cells reduce, so a search needs 3 or more")
+        if config.train_share == 0:
+            raise UserError("--train-share is 0; the weights need a share of the training set")
+        if config.method.step == "unrolled_exact" and config.space.backend == "batched":
+            raise UserError("--method.step unrolled_exact differentiates twice; use --space.backend reference")
+    for field_, table in (("relax", RELAXATIONS), ("step", STEPS), ("discretize", DISCRETIZATIONS)):
+        value = _get(config, f"method.{field_}")
+        if value is not None and value not in table:
+            raise UserError(f"{option(f'method.{field_}')} is {value!r}; it must be one of {', '.join(table)}")
+
+
+def option(name: str) -> str:
+    """A field's name as it is typed on the command line."""
+    return "--" + name.removeprefix("run.").replace("_", "-")
+
+
+def _get(config: Any, name: str) -> Any:
+    for part in name.split("."):
+        config = getattr(config, part, None)
+    return config
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """As JSON can hold it."""
+    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """What of a configuration determines the numbers: a checkpoint of another identity is not resumed."""
+    content = _flat(to_dict(config))
+    free = {"recipe", "data.root", "data.download", "data.workers", "space.backend"}
+    kept = {"run.device", "run.precision", "run.channels_last", "run.deterministic"}
+    return {key: value for key, value in content.items() if key not in free and (key[:4] != "run." or key in kept)}
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in content.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

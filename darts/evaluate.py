@@ -1,0 +1,31 @@
+"""Accuracy and loss of a network on a split."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def accuracy_and_loss(
+    network: nn.Module, scores: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]
+) -> tuple[float, float]:
+    """Share of examples whose highest score is the label's, and mean cross-entropy.
+
+    Args:
+        network: put into evaluation mode meanwhile.
+        scores: images ``(b, c, h, w)`` -> class scores ``(b, classes)``.
+    """
+    before = network.training
+    network.eval()
+    sums: Tensor | float = 0.0
+    count = 0
+    with torch.no_grad():
+        for images, labels in batches:
+            out = scores(images).float()
+            correct = (out.argmax(1) == labels).sum().double()
+            sums = sums + torch.stack([correct, F.cross_entropy(out, labels, reduction="sum").double()])
+            count += len(labels)
+    network.train(before)
+    accuracy, loss = (sums / count).tolist()
+    return accuracy, loss

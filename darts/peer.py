@@ -1,0 +1,102 @@
+"""The authors' code (github.com/quark0/darts, its ``cnn/`` folder) from a checkout, to be measured beside ours.
+
+Nothing of it is part of this project. Its modules are loaded from the folder that the user names; only calls that no
+longer run are changed, in memory: argument orders that PyTorch has dropped, and ``.cuda()`` where there is no GPU.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Callable
+from importlib.abc import MetaPathFinder, SourceLoader
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import torch
+from torch import nn
+
+from darts.errors import UserError
+
+PACKAGE = "quark0_cnn"
+MODULES = ("genotypes", "operations", "utils", "model_search", "model", "architect")
+CHANGED = (
+    ("theta.sub(eta, moment+dtheta)", "theta.sub(moment+dtheta, alpha=eta)"),
+    ("p.data.add_(R, v)", "p.data.add_(v, alpha=R)"),
+    ("p.data.sub_(2*R, v)", "p.data.sub_(v, alpha=2*R)"),
+    ("g.data.sub_(eta, ig.data)", "g.data.sub_(ig.data, alpha=eta)"),
+)
+
+
+class _Source(SourceLoader):
+    def __init__(self, path: Path, device: torch.device):
+        self.path, self.device = path, device
+
+    def get_filename(self, fullname: str) -> str:
+        return str(self.path)
+
+    def get_data(self, path: str) -> bytes:
+        text = self.path.read_text()
+        for old, new in CHANGED:
+            text = text.replace(old, new)
+        if self.device.type == "cpu":
+            text = text.replace(".cuda()", "")
+        return re.sub(rf"^(\s*)(from|import) ({'|'.join(MODULES)})\b", rf"\1\2 {PACKAGE}.\3", text, flags=re.M).encode()
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self, folder: Path, device: torch.device):
+        self.folder, self.device = folder, device
+
+    def find_spec(self, fullname: str, path: object, target: ModuleType | None = None) -> ModuleSpec | None:
+        if fullname == PACKAGE:
+            return ModuleSpec(PACKAGE, None, is_package=True)
+        head, _, name = fullname.partition(".")
+        if head != PACKAGE or name not in MODULES:
+            return None
+        return importlib.util.spec_from_loader(fullname, _Source(self.folder / f"{name}.py", self.device))
+
+
+def load_peer(checkout: Path, device: torch.device) -> SimpleNamespace:
+    """Their modules ``model_search``, ``model`` and ``architect``.
+
+    Raises:
+        UserError: where the folder is no checkout of theirs.
+    """
+    folder = checkout / "cnn" if (checkout / "cnn").is_dir() else checkout
+    missing = [name for name in MODULES if not (folder / f"{name}.py").is_file()]
+    if missing:
+        raise UserError(f"--peer {checkout}: no checkout of quark0/darts, {folder / (missing[0] + '.py')} is missing")
+    finder = _Finder(folder, device)
+    sys.meta_path.insert(0, finder)
+    try:
+        names = ("model_search", "model", "architect")
+        return SimpleNamespace(**{name: importlib.import_module(f"{PACKAGE}.{name}") for name in names})
+    finally:
+        sys.meta_path.remove(finder)
+
+
+def peer_search_step(checkout: Path, device: torch.device, batch_size: int, unrolled: bool) -> Callable[[], None]:
+    """One step of their search at paper settings, as their ``train_search.py`` takes it: alphas, then weights.
+
+    One random batch serves all steps; drawing and augmenting it is not part of them.
+    """
+    peer = load_peer(checkout, device)
+    criterion = nn.CrossEntropyLoss().to(device)
+    model = peer.model_search.Network(16, 10, 8, criterion).to(device)
+    sgd = torch.optim.SGD(model.parameters(), 0.025, momentum=0.9, weight_decay=3e-4)
+    settings = SimpleNamespace(momentum=0.9, weight_decay=3e-4, arch_learning_rate=3e-4, arch_weight_decay=1e-3)
+    architect = peer.architect.Architect(model, settings)
+    images = torch.randn(batch_size, 3, 32, 32, device=device)
+    labels = torch.randint(0, 10, (batch_size,), device=device)
+
+    def step() -> None:
+        architect.step(images, labels, images, labels, 0.025, sgd, unrolled=unrolled)
+        sgd.zero_grad()
+        criterion(model(images), labels).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 5)
+        sgd.step()
+
+    return step

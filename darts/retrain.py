@@ -1,0 +1,122 @@
+"""Retraining: the network of a genotype, from scratch, by the evaluation protocol of Liu et al. 2019, appendix A.2."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from darts.bilevel import ImageBatch
+from darts.checkpoint import save, write_atomically
+from darts.config import RetrainConfig
+from darts.data import DataSet, shuffled
+from darts.device import autocast
+from darts.evaluate import accuracy_and_loss
+from genotypes import CellGenotype, to_json, to_text
+from genotypes.draw import svg
+from supernet.network import DropPath, count_parameters
+from supernet.spaces.darts import DARTSSpace
+
+
+class RetrainTask:
+    """Training of a derived network, as a task of the training loop.
+
+    The whole training set, an auxiliary head, drop path that grows linearly from 0; tested after every epoch. The
+    result is the last epoch's: nothing is selected on the test split.
+    """
+
+    kind = "retrain"
+
+    def __init__(self, config: RetrainConfig, genotype: CellGenotype, data: DataSet, device: torch.device):
+        self.config, self.genotype, self.data = config, genotype, data
+        self.space = DARTSSpace(data.shape, config.space.channels, config.space.layers, stem=config.space.stem)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.network = self.space.network(genotype, config.auxiliary > 0).to(device)
+        sgd = config.weights
+        self.optimizer = torch.optim.SGD(self.network.parameters(), sgd.lr, sgd.momentum, weight_decay=sgd.weight_decay)
+        self.generator = torch.Generator(device).manual_seed(config.seed)
+        self.autocast = autocast(device, config.run.precision)
+        self.epochs = config.epochs
+        self.steps_per_epoch = -(-len(data.train) // config.batch_size)
+        self.parameters = count_parameters(self.network)
+        self.drop_path: DropPath | None = None
+        self._batches: Iterator[ImageBatch] = iter(())
+
+    def begin_epoch(self, epoch: int, step: int) -> None:
+        config = self.config
+        self.optimizer.param_groups[0]["lr"] = config.weights.learning_rate(epoch, config.epochs)
+        probability = config.drop_path * epoch / config.epochs
+        self.drop_path = DropPath(probability, self.generator) if probability else None
+        self.network.train()
+        order = shuffled(torch.arange(len(self.data.train)), config.seed, epoch)
+        self._batches = self.data.train.batches(order, config.batch_size, True, step)
+
+    def step(self) -> Mapping[str, Tensor]:
+        images, labels = next(self._batches)
+        smoothing, weight = self.config.label_smoothing, self.config.auxiliary
+        with self.autocast:
+            out = self.network(images, drop_path=self.drop_path)
+        scores, auxiliary = out if weight else (out, None)
+        loss = F.cross_entropy(scores.float(), labels, label_smoothing=smoothing)
+        total = loss
+        if auxiliary is not None:
+            total = loss + weight * F.cross_entropy(auxiliary.float(), labels, label_smoothing=smoothing)
+        self.optimizer.zero_grad()
+        total.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.config.weights.clip)
+        self.optimizer.step()
+        count = torch.tensor(len(labels))
+        return {"loss": loss.detach() * count, "accuracy": (scores.argmax(1) == labels).sum(), "images": count}
+
+    def end_epoch(self, epoch: int) -> dict[str, Any]:
+        return self.evaluate()
+
+    def evaluate(self) -> dict[str, float]:
+        """Loss and accuracy on the test split."""
+        batches = self.data.test.batches(torch.arange(len(self.data.test)), 2 * self.config.batch_size, False)
+        with self.autocast:
+            accuracy, loss = accuracy_and_loss(self.network, self.network, batches)
+        return {"test_loss": loss, "test_accuracy": accuracy}
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "drop_path_generator": self.generator.get_state(),
+            "data": self.data.train.state(),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["drop_path_generator"])
+        self.data.train.load_state(state["data"])
+
+    def write(self, folder: Path) -> dict[str, Any]:
+        """The files of a finished retraining: figures, weights, the genotype and its picture."""
+        tested = self.evaluate()
+        figures = {
+            **tested,
+            "test_error": 1 - tested["test_accuracy"],
+            "parameters": self.parameters,
+            "data": self.data.name,
+            "genotype": to_text(self.genotype),
+            "genotype_name": self.genotype.name,
+            "genotype_hash": self.genotype.hash,
+            "seed": self.config.seed,
+            "epochs": self.epochs,
+        }
+        save(folder / "weights.pt", {"kind": "weights", "network": self.network.state_dict()})
+        for file, content in (
+            ("genotype.json", to_json(self.genotype)),
+            ("cells.svg", svg(self.genotype)),
+            ("metrics.json", json.dumps(figures, indent=2) + "\n"),
+        ):
+            write_atomically(folder / file, content.encode())
+        return figures

@@ -1,0 +1,156 @@
+"""Hypergradients against numeric differentiation, and against one another."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from darts.bilevel import SearchProblem
+from darts.relax import Softmax
+from darts.steps import STEPS, first_order, unrolled, unrolled_exact
+from supernet.network import ImageShape
+from supernet.spaces.darts import DARTSSpace
+
+SPACE = DARTSSpace(
+    ImageShape(3, 8, 4), channels=2, layers=3, nodes=1, candidates=("none", "skip_connect", "dil_conv_3x3")
+)
+
+
+def problem_and_batches(backend="reference", momentum_steps=1):
+    torch.manual_seed(0)
+    supernet = SPACE.supernet(backend).double()
+    logits = {t.label: torch.randn(t.rows, len(t.candidates)).double().requires_grad_() for t in SPACE.tables}
+    optimizer = torch.optim.SGD(supernet.parameters(), 0.05, momentum=0.9, weight_decay=3e-4)
+    problem = SearchProblem(supernet, SPACE.tables, logits, Softmax(), optimizer, torch.Generator(), nullcontext())
+    train, valid = ((torch.randn(6, 3, 8, 8).double(), torch.arange(6) % 4) for _ in range(2))
+    for _ in range(momentum_steps):
+        problem.train_weights(train, 5.0)
+    return problem, train, valid
+
+
+def loss_after_virtual_step(problem, logits, train, valid):
+    """The validation loss that the unrolled gradient is the gradient of, by plain arithmetic."""
+    weights = {name: w.detach().clone().requires_grad_() for name, w in problem.weights.items()}
+    grads = torch.autograd.grad(problem.lower(weights, logits, train), list(weights.values()))
+    ahead = {}
+    for (name, w), g in zip(weights.items(), grads):
+        buffer = problem.optimizer.state[problem.weights[name]].get("momentum_buffer", torch.zeros_like(w))
+        ahead[name] = w.detach() - 0.05 * (0.9 * buffer + g + 3e-4 * w.detach())
+    return problem.upper(ahead, logits, valid).item()
+
+
+def numeric(function, logits, delta=1e-5):
+    grads = {}
+    for label, logit in logits.items():
+        grad = torch.zeros_like(logit)
+        for index in range(logit.numel()):
+            values = []
+            for side in (delta, -delta):
+                moved = {k: v.detach().clone() for k, v in logits.items()}
+                moved[label].view(-1)[index] += side
+                values.append(function(moved))
+            grad.view(-1)[index] = (values[0] - values[1]) / (2 * delta)
+        grads[label] = grad
+    return grads
+
+
+def relative(actual, expected):
+    scale = max(e.abs().max().item() for e in expected.values())
+    return max((actual[label] - expected[label]).abs().max().item() for label in expected) / scale
+
+
+@pytest.mark.parametrize("momentum_steps", [0, 2])
+def test_exact_equals_numeric_differentiation(momentum_steps):
+    problem, train, valid = problem_and_batches(momentum_steps=momentum_steps)
+    expected = numeric(lambda logits: loss_after_virtual_step(problem, logits, train, valid), problem.logits)
+    assert relative(unrolled_exact(problem, train, valid), expected) < 1e-7
+
+
+def test_first_order_equals_numeric_differentiation():
+    problem, train, valid = problem_and_batches()
+    frozen = {name: w.detach() for name, w in problem.weights.items()}
+    expected = numeric(lambda logits: problem.upper(frozen, logits, valid).item(), problem.logits)
+    assert relative(first_order(problem, train, valid), expected) < 1e-7
+
+
+@pytest.mark.parametrize("backend", ["reference", "batched"])
+def test_finite_difference_agrees_with_exact(backend):
+    """A step short enough for the network's kinks. Without the second-order term the gradient is far off."""
+    exact = unrolled_exact(*problem_and_batches())
+    problem, train, valid = problem_and_batches(backend)
+    assert relative(unrolled(problem, train, valid, radius=1e-4), exact) < 1e-5
+    assert relative(first_order(problem, train, valid), exact) > 0.1
+
+
+class Smooth:
+    """A bilevel problem without kinks: the lower loss couples weights and logits, the upper one pulls elsewhere."""
+
+    learning_rate = 0.1
+
+    def __init__(self):
+        generator = torch.Generator().manual_seed(0)
+        self.a, self.b = (torch.randn(5, 3, generator=generator).double() for _ in range(2))
+        self.weights = {"w": torch.randn(3, generator=generator).double().requires_grad_()}
+        self.logits = {"t": torch.randn(5, generator=generator).double().requires_grad_()}
+
+    def lower(self, weights, logits, batch):
+        return (torch.tanh(self.a @ weights["w"]) * logits["t"].softmax(0)).sum() * batch
+
+    def upper(self, weights, logits, batch):
+        return (self.b @ weights["w"] - logits["t"]).square().mean() * batch
+
+    def virtual_step(self, weights, grads):
+        return {"w": weights["w"] - self.learning_rate * (grads["w"] + 0.01 * weights["w"])}
+
+
+def test_finite_difference_at_the_papers_radius():
+    """Divided by 2 and multiplied by epsilon, as a well-known re-implementation has it, the second order vanishes."""
+    problem = Smooth()
+    exact = unrolled_exact(problem, 1.3, 0.7)
+    assert relative(unrolled(problem, 1.3, 0.7), exact) < 1e-5
+    assert relative(first_order(problem, 1.3, 0.7), exact) > 1e-2
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_hypergradient_moves_nothing(step):
+    problem, train, valid = problem_and_batches()
+    before = {k: v.clone() for k, v in problem.supernet.state_dict().items()}
+    STEPS[step](problem, train, valid)
+    after = problem.supernet.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(p.grad is None for p in (*problem.weights.values(), *problem.logits.values()))
+
+
+def test_first_order_asks_for_no_weight_gradients():
+    problem, _, valid = problem_and_batches("batched")
+    asked = []
+
+    def upper(weights, logits, batch):
+        asked.extend(w.requires_grad for w in weights.values())
+        return SearchProblem.upper(problem, weights, logits, batch)
+
+    problem.upper = upper
+    first_order(problem, None, valid)
+    assert asked and not any(asked)
+
+
+def test_training_moves_weights_alone():
+    problem, train, _ = problem_and_batches(momentum_steps=0)
+    logits = {label: logit.detach().clone() for label, logit in problem.logits.items()}
+    weights = {name: w.detach().clone() for name, w in problem.weights.items()}
+    means = problem.supernet.stem.norm.running_mean.clone()
+    loss, scores = problem.train_weights(train, 5.0)
+    assert loss.item() == pytest.approx(F.cross_entropy(scores, train[1]).item())
+    assert all(torch.equal(logits[label], logit) for label, logit in problem.logits.items())
+    assert all(not torch.equal(weights[name], w) for name, w in problem.weights.items())
+    assert not torch.equal(means, problem.supernet.stem.norm.running_mean)
+
+
+def test_clipping_bounds_the_step():
+    problem, train, _ = problem_and_batches(momentum_steps=0)
+    before = torch.cat([w.detach().flatten().clone() for w in problem.weights.values()])
+    problem.train_weights(train, 1e-3)
+    after = torch.cat([w.detach().flatten() for w in problem.weights.values()])
+    decay = 0.05 * 3e-4 * before.norm()
+    assert (after - before).norm() <= 0.05 * 1e-3 + decay

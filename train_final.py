@@ -1,0 +1,51 @@
+"""Train a genotype from scratch, to runs/<name>/metrics.json with its test accuracy.
+
+python train_final.py                                                      the newest search, on its data set
+python train_final.py --genotype runs/NAME/genotype.json                   any genotype file, or a library name
+python train_final.py darts_cifar10 --genotype DARTS_V2 --data.root DIR    a paper's protocol
+python train_final.py --help                                               all recipes and their published numbers
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from darts.cli import names_recipe, open_data, parse, run_script, write_config
+from darts.config import identity
+from darts.device import choose_device
+from darts.loop import train
+from darts.recipes import FINAL_FOR, FINAL_RECIPES
+from darts.retrain import RetrainTask
+from darts.runs import newest_search, read_config, run_folder
+from genotypes import load
+
+
+def main(arguments: Sequence[str], console: Console) -> None:
+    config = parse("train_final.py", FINAL_RECIPES, arguments, default="digits")
+    source = config.genotype or str(newest_search(config.run.runs))
+    searched = read_config(Path(source) if Path(source).is_dir() else Path(source).parent).get("config", {})
+    if not names_recipe(arguments) and searched.get("data"):
+        config = parse("train_final.py", FINAL_RECIPES, arguments, default=FINAL_FOR[searched["data"]["name"]])
+        root = config.data.root or searched["data"]["root"]
+        config = replace(config, data=replace(config.data, root=root and Path(root)))
+    genotype = load(source)
+    config = replace(config, genotype=source)
+    name = re.sub(r"[^\w.-]+", "_", genotype.name or genotype.hash)
+    folder = run_folder(config.run, f"final-{config.recipe}-{name}-seed{config.seed}")
+    device = choose_device(config.run)
+    task = RetrainTask(config, genotype, open_data(config.data, config.run, device, config.seed), device)
+    console.print(
+        f"retrain {source} by {config.recipe} on {device}: {task.epochs} epochs, {task.parameters:,} parameters"
+    )
+    write_config(folder, task.kind, config)
+    train(task, config.run, folder, {**identity(config), "genotype": genotype.hash}, console)
+    figures = task.write(folder)
+    console.print(f"test accuracy {100 * figures['test_accuracy']:.2f} %", highlight=False)
+    console.print(f"in {folder}: metrics.json, weights.pt, genotype.json, cells.svg, log.jsonl, tensorboard/")
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,40 @@
+"""Search an architecture: a recipe and what you override, to runs/<name>/genotype.json.
+
+python train_search.py                                        on embedded data, about a minute
+python train_search.py darts_v1_cifar10 --data.root DIR       a paper's protocol
+python train_search.py --help                                 all recipes and their published numbers
+"""
+
+import shlex
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from darts.cli import open_data, parse, run_script, write_config
+from darts.config import identity
+from darts.device import choose_device
+from darts.loop import train
+from darts.recipes import FINAL_FOR, SEARCH_RECIPES
+from darts.runs import run_folder
+from darts.search import SearchTask
+from genotypes import to_text
+
+
+def main(arguments: Sequence[str], console: Console) -> None:
+    config = parse("train_search.py", SEARCH_RECIPES, arguments, default="digits")
+    folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}")
+    device = choose_device(config.run)
+    task = SearchTask(config, open_data(config.data, config.run, device, config.seed), device)
+    console.print(f"search {config.recipe} on {device}: {task.epochs} epochs of {task.steps_per_epoch} steps, {folder}")
+    write_config(folder, task.kind, config)
+    train(task, config.run, folder, identity(config), console)
+    genotype = task.write(folder, folder.name)
+    console.print(to_text(genotype), highlight=False)
+    console.print(f"in {folder}: genotype.json, cells.svg, gates.svg, metrics.json, log.jsonl, tensorboard/")
+    root = ["--data.root", str(config.data.root)] if config.data.root else []
+    command = ["python", "train_final.py", FINAL_FOR[config.data.name], "--genotype", str(folder / "genotype.json")]
+    console.print("now type:  " + shlex.join([*command, *root]), highlight=False)
+
+
+if __name__ == "__main__":
+    run_script(main)
