@@ -13,8 +13,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from darts.cli import names_recipe, open_data, parse, run_script, write_config
+from darts.cli import names_recipe, parse, run_script, write_config
 from darts.config import identity
+from darts.datasets import open_data
 from darts.device import choose_device
 from darts.loop import train
 from darts.recipes import FINAL_FOR, FINAL_RECIPES
@@ -24,6 +25,7 @@ from genotypes import load
 
 
 def main(arguments: Sequence[str], console: Console) -> None:
+    """Parse, build, run, write."""
     config = parse("train_final.py", FINAL_RECIPES, arguments, default="digits")
     source = config.genotype or str(newest_search(config.run.runs))
     searched = read_config(Path(source) if Path(source).is_dir() else Path(source).parent).get("config", {})
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str], console: Console) -> None:
     name = re.sub(r"[^\w.-]+", "_", genotype.name or genotype.hash)
     folder = run_folder(config.run, f"final-{config.recipe}-{name}-seed{config.seed}")
     device = choose_device(config.run)
-    task = RetrainTask(config, genotype, open_data(config.data, config.run, device, config.seed), device)
+    task = RetrainTask(config, genotype, open_data(config.data, device, config.seed, config.run.channels_last), device)
     console.print(
         f"retrain {source} by {config.recipe} on {device}: {task.epochs} epochs, {task.parameters:,} parameters"
     )

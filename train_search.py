@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from darts.cli import open_data, parse, run_script, write_config
+from darts.cli import parse, run_script, write_config
 from darts.config import identity
+from darts.datasets import open_data
 from darts.device import choose_device
 from darts.loop import train
 from darts.recipes import FINAL_FOR, SEARCH_RECIPES
@@ -21,10 +22,11 @@ from genotypes import to_text
 
 
 def main(arguments: Sequence[str], console: Console) -> None:
+    """Parse, build, run, write."""
     config = parse("train_search.py", SEARCH_RECIPES, arguments, default="digits")
     folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}")
     device = choose_device(config.run)
-    task = SearchTask(config, open_data(config.data, config.run, device, config.seed), device)
+    task = SearchTask(config, open_data(config.data, device, config.seed, config.run.channels_last), device)
     console.print(f"search {config.recipe} on {device}: {task.epochs} epochs of {task.steps_per_epoch} steps, {folder}")
     write_config(folder, task.kind, config)
     train(task, config.run, folder, identity(config), console)

@@ -1,0 +1,1 @@
+"""Differentiable architecture search: how a space is searched, and how its results are trained."""

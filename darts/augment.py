@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 
@@ -45,9 +46,10 @@ def random_crop_flip(images: Tensor, padding: int, flip: bool, generator: torch.
     if flip:
         mirrored = torch.rand(b, 1, generator=generator, device=device) < 0.5
         columns = torch.where(mirrored, columns.flip(1), columns)
-    padded = F.pad(images, (padding,) * 4)
+    padded = rearrange(F.pad(images, (padding,) * 4), "b c h w -> b h w c")
     batch = torch.arange(b, device=device)
-    return padded.permute(0, 2, 3, 1)[batch[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    moved = padded[batch[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return rearrange(moved, "b h w c -> b c h w")
 
 
 def cutout(images: Tensor, side: int, generator: torch.Generator) -> Tensor:

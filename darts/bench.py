@@ -61,6 +61,7 @@ class BenchConfig:
 
 
 def main(arguments: Sequence[str], console: Console) -> None:
+    """Parse, build the contenders, measure, print."""
     config = tyro.cli(BenchConfig, prog="python -m darts.bench", args=arguments, description=__doc__)
     device = choose_device(RunConfig(device=config.device))
     contenders: dict[tuple[str, str], Callable[[], object]] = {}

@@ -87,6 +87,7 @@ def newest_first(folder: Path) -> list[Path]:
 
 
 def path_of(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step stands."""
     return folder / f"step_{step:09d}.pt"
 
 

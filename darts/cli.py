@@ -15,10 +15,8 @@ import torch
 import tyro
 from rich.console import Console
 
-from darts.augment import Augmentation
 from darts.checkpoint import write_atomically
-from darts.config import Config, DataConfig, RunConfig, check, to_dict
-from darts.data import DataSet, read, resident
+from darts.config import Config, check, to_dict
 from darts.errors import UserError
 from darts.loop import Interrupted
 from genotypes import GenotypeError
@@ -58,20 +56,6 @@ def run_script(main: Callable[[Sequence[str], Console], None]) -> None:
     except KeyboardInterrupt:
         console.print("stopped before the first step")
         sys.exit(130)
-
-
-def open_data(config: DataConfig, run: RunConfig, device: torch.device, seed: int) -> DataSet:
-    """The data set, on the device where it fits."""
-    if config.name in ("imagenet", "folder"):
-        from darts.files import fits_memory, stream_folder
-
-        if config.root is None:
-            raise UserError(f"data set {config.name} needs its folder: set --data.root")
-        if config.name == "imagenet" or not fits_memory(config.root, config.size):
-            return stream_folder(config.name, config.root, config.size, device, config.workers, run.channels_last)
-    arrays = read(config.name, config.root, config.size, config.download)
-    policy = Augmentation(config.crop_padding, config.flip, config.cutout)
-    return resident(config.name, arrays, policy, torch.Generator(device).manual_seed(seed), run.channels_last)
 
 
 def write_config(folder: Path, kind: str, config: Config) -> None:

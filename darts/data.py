@@ -7,9 +7,8 @@ folders that do not fit are read by worker processes (``darts.files``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -19,9 +18,6 @@ from torch import Tensor
 from darts.augment import Augmentation, augment
 from darts.errors import UserError
 from supernet.network import ImageShape
-
-HELD_OUT = 0.2
-"""Share of the examples kept for testing where a data set has no test split of its own."""
 
 
 class Images(Protocol):
@@ -157,155 +153,3 @@ def endless(images: Images, indices: Tensor, size: int, seed: int, first: int) -
     while True:
         yield from images.batches(shuffled(indices, seed, epoch), size, True, first)
         epoch, first = epoch + 1, 0
-
-
-def read(name: str, root: Path | None, size: int | None, download: bool) -> Arrays:
-    """Read a data set that fits into memory.
-
-    Raises:
-        UserError: where the root is missing or holds something else.
-    """
-    if name == "digits":
-        return digits()
-    if root is None:
-        raise UserError(f"data set {name} needs its folder: set --data.root")
-    if not download and not root.exists():
-        raise UserError(f"--data.root {root}: no such file or folder")
-    if name in READERS:
-        return READERS[name](root, download)
-    if name == "npz":
-        return npz(root)
-    from darts.files import read_folder
-
-    return read_folder(root, size)
-
-
-def digits() -> Arrays:
-    """scikit-learn's handwritten digits: 1,797 grey images of 8x8 pixels, a fifth held out, balanced over classes."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    images, labels = load_digits(return_X_y=True)
-    images = np.round(images.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
-    split = train_test_split(images, labels, test_size=HELD_OUT, stratify=labels, random_state=0)
-    train_images, test_images, train_labels, test_labels = split
-    return Arrays(train_images, train_labels, test_images, test_labels)
-
-
-def cifar10(root: Path, download: bool) -> Arrays:
-    """CIFAR-10: the official binary version (no pickle in it) or torchvision's files."""
-    folder = _holding(root, "cifar-10-batches-bin", "data_batch_1.bin")
-    if folder is None:
-        return _torchvision("CIFAR10", root, download)
-    parts = [_records(folder / f"data_batch_{k}.bin", 1, 10) for k in range(1, 6)]
-    train = [np.concatenate(arrays) for arrays in zip(*parts)]
-    return Arrays(*train, *_records(folder / "test_batch.bin", 1, 10))
-
-
-def cifar100(root: Path, download: bool) -> Arrays:
-    """CIFAR-100 with its fine labels: the official binary version or torchvision's files."""
-    folder = _holding(root, "cifar-100-binary", "train.bin")
-    if folder is None:
-        return _torchvision("CIFAR100", root, download)
-    return Arrays(*_records(folder / "train.bin", 2, 100), *_records(folder / "test.bin", 2, 100))
-
-
-def _holding(root: Path, folder: str, file: str) -> Path | None:
-    return next((path for path in (root / folder, root) if (path / file).is_file()), None)
-
-
-def _records(path: Path, label_bytes: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The official CIFAR binary format: for each image its labels, the finest last, then 3x32x32 bytes."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; the folder holds only a part of the data set")
-    length = label_bytes + 3 * 32 * 32
-    raw = np.fromfile(path, np.uint8)
-    if raw.size == 0 or raw.size % length or (labels := raw.reshape(-1, length)[:, label_bytes - 1]).max() >= classes:
-        raise UserError(f"{path}: not a CIFAR binary file of {length}-byte records; get it again")
-    return raw.reshape(-1, length)[:, label_bytes:].reshape(-1, 3, 32, 32), labels
-
-
-def _torchvision(name: str, root: Path, download: bool) -> Arrays:
-    """A data set by torchvision's reader, which checks its files' MD5 sums."""
-    import torchvision.datasets
-
-    options = [{"split": "train"}, {"split": "test"}] if name == "SVHN" else [{"train": True}, {"train": False}]
-    arrays = []
-    for option in options:
-        try:
-            part = getattr(torchvision.datasets, name)(str(root), **option, download=download)
-        except Exception as error:
-            reason = str(error).splitlines()[0][:120]
-            raise UserError(
-                f"--data.root {root}: {name} could not be read ({reason}); --data.download gets it"
-            ) from None
-        images, labels = part.data, getattr(part, "targets", getattr(part, "labels", None))
-        images = np.asarray(images)
-        if images.ndim == 3:
-            images = images[:, None]
-        elif images.shape[-1] == 3:
-            images = images.transpose(0, 3, 1, 2)
-        arrays += [np.ascontiguousarray(images), np.asarray(labels)]
-    return Arrays(*arrays)
-
-
-READERS: dict[str, Callable[[Path, bool], Arrays]] = {
-    "mnist": lambda root, download: _torchvision("MNIST", root, download),
-    "fashion_mnist": lambda root, download: _torchvision("FashionMNIST", root, download),
-    "svhn": lambda root, download: _torchvision("SVHN", root, download),
-    "cifar10": cifar10,
-    "cifar100": cifar100,
-}
-
-NPZ_KEYS = (
-    ("x_train", "y_train", "x_test", "y_test"),
-    ("train_images", "train_labels", "test_images", "test_labels"),
-    ("images", "labels"),
-    ("x", "y"),
-    ("X", "y"),
-)
-
-
-def npz(path: Path) -> Arrays:
-    """Arrays from a ``.npz`` file: images of any layout and type, labels of any kind.
-
-    Keys are those of ``NPZ_KEYS``; without a test split, a fifth of the examples is held out.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {key: file[key] for key in file.files}
-    except Exception as error:
-        raise UserError(f"--data.root {path}: not a readable .npz file of plain arrays ({str(error)[:80]})") from None
-    keys = next((keys for keys in NPZ_KEYS if set(keys) <= set(content)), None)
-    if keys is None:
-        wanted = " or ".join("/".join(keys) for keys in NPZ_KEYS)
-        raise UserError(f"--data.root {path}: holds {', '.join(sorted(content)) or 'nothing'}; wanted are {wanted}")
-    images, labels = [content[key] for key in keys[::2]], [content[key].reshape(-1) for key in keys[1::2]]
-    for key, x, y in zip(keys[::2], images, labels):
-        if x.ndim not in (3, 4) or len(x) != len(y) or len(x) == 0 or x.dtype.kind not in "uif":
-            raise UserError(
-                f"--data.root {path}: {key} has shape {x.shape}, type {x.dtype}, {len(y)} labels; not images"
-            )
-    _, numbers = np.unique(np.concatenate(labels), return_inverse=True)
-    labels = np.split(numbers.reshape(-1), np.cumsum([len(y) for y in labels])[:-1])
-    images = [_channels_first(x) for x in images]
-    if len(images) == 1:
-        return hold_out(images[0], labels[0])
-    order = np.random.default_rng(0).permutation(len(labels[0]))
-    return Arrays(images[0][order], labels[0][order], images[1], labels[1])
-
-
-def _channels_first(images: np.ndarray) -> np.ndarray:
-    """``(n, h, w)`` or ``(n, h, w, c)`` as ``(n, c, h, w)``; 8-bit values stay, others become float32."""
-    if images.ndim == 3:
-        images = images[:, None]
-    elif images.shape[-1] in (1, 3, 4) and images.shape[1] not in (1, 3, 4):
-        images = images.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(images, np.uint8 if images.dtype == np.uint8 else np.float32)
-
-
-def hold_out(images: np.ndarray, labels: np.ndarray) -> Arrays:
-    """Examples in a fixed random order, the last fifth as the test split."""
-    order = np.random.default_rng(0).permutation(len(labels))
-    kept = len(labels) - int(HELD_OUT * len(labels))
-    return Arrays(images[order[:kept]], labels[order[:kept]], images[order[kept:]], labels[order[kept:]])

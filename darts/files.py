@@ -20,8 +20,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from darts.data import HELD_OUT, Arrays, DataSet
+from darts.data import Arrays, DataSet
 from darts.errors import UserError
+from darts.readers import HELD_OUT
 from supernet.network import ImageShape
 
 RESIDENT_BYTES = 2 * 2**30

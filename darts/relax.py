@@ -14,6 +14,8 @@ from supernet.choice import ChoiceTable
 
 
 class Relaxation(Protocol):
+    """A map from logits to gates."""
+
     def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
         """Gates for one forward pass. ``progress`` is the share of the search that is done, in [0, 1]."""
 

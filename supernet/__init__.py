@@ -1,0 +1,1 @@
+"""Supernets: networks of mixed operations that take gates, and the networks derived from them."""

@@ -38,16 +38,13 @@ def problem_of(case, backend):
     return SearchProblem(supernet, space.tables, logits, Softmax(), optimizer, torch.Generator(), nullcontext())
 
 
-def theirs(network, name, tensors):
-    """The tensor that their name stands for, out of ours."""
-    ours, part = quark0_names(network)[name]
-    return tensors[ours] if part is None else tensors[ours][part]
-
-
 def check_fingerprints(network, expected, tensors, tolerance):
-    """Against the norms: a fingerprint's sums may cancel."""
-    for name, print_ in expected.items():
-        fixture.close(fixture.fingerprint(theirs(network, name, tensors)), print_, tolerance)
+    """``tensors`` by our names against fingerprints by theirs."""
+    ours = quark0_names(network)
+    for theirs, print_ in expected.items():
+        name, part = ours[theirs]
+        tensor = tensors[name] if part is None else tensors[name][part]
+        fixture.close(fixture.fingerprint(tensor), print_, tolerance)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -1,0 +1,41 @@
+"""The data set that a configuration names, ready to train on."""
+
+from pathlib import Path
+
+import torch
+
+from darts.augment import Augmentation
+from darts.config import DataConfig
+from darts.data import Arrays, DataSet, resident
+from darts.errors import UserError
+from darts.files import fits_memory, read_folder, stream_folder
+from darts.readers import READERS, digits
+
+
+def open_data(config: DataConfig, device: torch.device, seed: int, channels_last: bool = True) -> DataSet:
+    """The data set, on the device where it fits.
+
+    Args:
+        seed: of the augmentation.
+        channels_last: the memory format of batches.
+
+    Raises:
+        UserError: where the root is missing or holds something else.
+    """
+    root = config.root
+    if config.name == "digits":
+        arrays = digits()
+    elif root is None:
+        raise UserError(f"data set {config.name} needs its folder or file: set --data.root")
+    elif not root.exists() and not config.download:
+        raise UserError(f"--data.root {root}: no such file or folder")
+    elif config.name == "imagenet" or (config.name == "folder" and not fits_memory(root, config.size)):
+        return stream_folder(config.name, root, config.size, device, config.workers, channels_last)
+    else:
+        arrays = _read(config, root)
+    policy = Augmentation(config.crop_padding, config.flip, config.cutout)
+    return resident(config.name, arrays, policy, torch.Generator(device).manual_seed(seed), channels_last)
+
+
+def _read(config: DataConfig, root: Path) -> Arrays:
+    return read_folder(root, config.size) if config.name == "folder" else READERS[config.name](root, config.download)

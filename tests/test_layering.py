@@ -1,0 +1,78 @@
+"""The direction of the arrows: scripts, then darts, then supernet, then genotypes; no circles; rules of the house."""
+
+import ast
+import re
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = ("genotypes", "supernet", "darts")
+SOURCES = [*ROOT.glob("*.py"), *(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))]
+SCRIPTS = {"__main__.py", "bench.py"}
+
+
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path):
+    """Modules of this project that a file imports; those for types only are left out."""
+    tree = ast.parse(path.read_text())
+    skipped = {
+        id(node)
+        for check in ast.walk(tree)
+        if isinstance(check, ast.If) and ast.unparse(check.test) == "TYPE_CHECKING"
+        for node in ast.walk(check)
+    }
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        names = [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            if name.split(".")[0] in (*LAYERS, "train_search", "train_final"):
+                yield name
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_no_upward_arrow(path):
+    layer = name_of(path).split(".")[0]
+    below = LAYERS[: LAYERS.index(layer) + 1] if layer in LAYERS and path.name not in SCRIPTS else LAYERS
+    assert {name.split(".")[0] for name in imports_of(path)} <= set(below)
+
+
+def test_no_circle():
+    modules = {name_of(path) for path in SOURCES}
+    graph = {}
+    for path in SOURCES:
+        wanted = {name if name in modules else name.rpartition(".")[0] for name in imports_of(path)}
+        graph[name_of(path)] = wanted - {name_of(path)}
+    assert list(TopologicalSorter(graph).static_order())
+
+
+def test_genotypes_know_no_torch():
+    for path in (ROOT / "genotypes").rglob("*.py"):
+        roots = {
+            node.names[0].name.split(".")[0]
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import)
+        }
+        assert not roots & {"torch", "numpy"}, path
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_house_rules(path):
+    text = path.read_text()
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "a file opens with a docstring"
+    assert len(text.splitlines()) <= 400
+    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert not called & {"eval", "exec", "pickle.load", "pickle.loads"}
+    assert not re.search(r"except:|import \*|weights_only=False", text)
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), node.name

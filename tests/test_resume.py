@@ -1,0 +1,85 @@
+"""A run that is killed again and again ends bit for bit where the uninterrupted run ends."""
+
+import random
+import signal
+
+import pytest
+
+from darts.checkpoint import load, newest_first
+from darts.log import read_log
+from tests import scripts
+
+SIZE = ["--epochs", 7, "--batch-size", 6, "--report-every", 2, "--checkpoint-minutes", 0]
+SEARCH = ["darts_npz", *SIZE, "--space.channels", 2, "--space.layers", 3, "--space.nodes", 2, "--name", "run"]
+RETRAIN = ["darts_npz", "--genotype", "DARTS_V1", *SIZE, "--space.channels", 2, "--space.layers", 3, "--name", "run"]
+CASES = {
+    "search": ("train_search.py", SEARCH, ["genotype.json", "metrics.json", "cells.svg", "gates.svg"]),
+    "second_order": ("train_search.py", [*SEARCH, "--method.step", "unrolled"], ["genotype.json", "metrics.json"]),
+    "retrain": ("train_final.py", RETRAIN, ["genotype.json", "metrics.json", "cells.svg", "weights.pt"]),
+}
+SIGNALS = [*[signal.SIGKILL] * 5, signal.SIGINT, signal.SIGTERM]
+
+
+def timeless(folder):
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in read_log(folder)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_killed_at_random_moments(case, tmp_path):
+    script, arguments, files = CASES[case]
+    scripts.write_images(tmp_path / "set.npz")
+    arguments = [*arguments, "--data.root", tmp_path / "set.npz"]
+    whole, killed = tmp_path / "whole" / "run", tmp_path / "killed" / "run"
+    code, _, err = scripts.run(script, *arguments, "--runs", whole.parent, cwd=tmp_path)
+    assert code == 0, err
+    rng = random.Random(0)
+    for number in SIGNALS if case != "second_order" else SIGNALS[4:]:
+        process = scripts.start(script, *arguments, "--runs", killed.parent, "--resume", cwd=tmp_path)
+        step = scripts.newest_step(killed) + rng.randrange(1, 4)
+        code, out, err = scripts.stop_after(process, killed, step, number, delay=rng.uniform(0, 0.05))
+        if number == signal.SIGKILL:
+            assert code == -number
+        else:
+            assert code == 128 + number and "Go on with: python" in out and "--resume" in out, (out, err)
+        assert not (killed / "metrics.json").exists()
+    code, out, err = scripts.run(script, *arguments, "--runs", killed.parent, "--resume", cwd=tmp_path)
+    assert code == 0 and "going on from" in out, err
+    for name in files:
+        assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
+    last = [newest_first(folder / "checkpoints")[0] for folder in (whole, killed)]
+    assert last[0].name == last[1].name and last[0].read_bytes() == last[1].read_bytes()
+    assert timeless(whole) == timeless(killed)
+
+
+def test_torn_and_foreign_checkpoints_give_way_to_the_one_before(tmp_path):
+    script, arguments, files = CASES["search"]
+    scripts.write_images(tmp_path / "set.npz")
+    arguments = [*arguments, "--data.root", tmp_path / "set.npz", "--runs", tmp_path, "--keep-checkpoints", 4]
+    code, _, err = scripts.run(script, *arguments, cwd=tmp_path)
+    assert code == 0, err
+    folder = tmp_path / "run"
+    expected = {name: (folder / name).read_bytes() for name in files}
+    torn, foreign, *_ = newest_first(folder / "checkpoints")
+    torn.write_bytes(torn.read_bytes()[:1000])
+    foreign.write_bytes(b"something else")
+    code, out, err = scripts.run(script, *arguments, "--resume", cwd=tmp_path)
+    assert code == 0, err
+    assert out.count("refused") == 2 and torn.name in out and foreign.name in out
+    assert {name: (folder / name).read_bytes() for name in files} == expected
+    code, _, err = scripts.run(script, *arguments, "--resume", "--seed", 7, cwd=tmp_path)
+    assert code == 2 and "no checkpoint can be gone on from" in err
+    assert {name: (folder / name).read_bytes() for name in files} == expected
+
+
+def test_the_checkpoint_holds_the_alphas(tmp_path):
+    script, arguments, _ = CASES["search"]
+    scripts.write_images(tmp_path / "set.npz")
+    arguments = [*arguments, "--data.root", tmp_path / "set.npz", "--runs", tmp_path, "--max-steps", 3]
+    code, _, err = scripts.run(script, *arguments, cwd=tmp_path)
+    assert code == 0, err
+    state = load(newest_first(tmp_path / "run" / "checkpoints")[0])["task"]
+    assert {label: tuple(logit.shape) for label, logit in state["logits"].items()} == {
+        "normal": (5, 8),
+        "reduce": (5, 8),
+    }
+    assert len(state["logits_optimizer"]["state"]) == 2 and state["weights_optimizer"]["state"]
