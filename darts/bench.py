@@ -72,11 +72,9 @@ def main(arguments: Sequence[str], console: Console) -> None:
             contenders[order, backend] = _our_step(config, device, backend, order)
     times = _measure(contenders, config, device, console)
     rows = [_row(key, times, config.batch_size) for key in times]
-    table = Table(
-        "step", "code", "ms", "min to max", "images/s", "faster than the authors'", "cost in first-order steps"
-    )
+    table = Table("step", "code", "ms", "min", "max", "images/s", "x authors", "x first order")
     for row in rows:
-        shown = [f"{row['ms']:.0f}", f"{row['ms_min']:.0f} to {row['ms_max']:.0f}", f"{row['images_per_second']:.1f}"]
+        shown = [f"{row[key]:.0f}" for key in ("ms", "ms_min", "ms_max")] + [f"{row['images_per_second']:.1f}"]
         ratios = [f"{row[key]:.2f}" if key in row else "" for key in ("speedup", "first_order_steps")]
         table.add_row(row["step"], row["code"], *shown, *ratios)
     console.print(table)

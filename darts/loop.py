@@ -25,6 +25,7 @@ from torch import Tensor
 from darts.checkpoint import CheckpointError, differing, load, newest_first, path_of, save
 from darts.config import RunConfig
 from darts.errors import UserError
+from darts.evaluate import Tell
 from darts.log import RunLog
 from darts.runs import CHECKPOINTS
 
@@ -42,7 +43,7 @@ class Task(Protocol):
     def step(self) -> Mapping[str, Tensor]:
         """One step. Sums over the batch, scalars on the device; ``images`` counts the examples."""
 
-    def end_epoch(self, epoch: int) -> dict[str, Any]:
+    def end_epoch(self, epoch: int, tell: Tell) -> dict[str, Any]:
         """Evaluate. The figures go to the log; those that are numbers, to the curves."""
 
     def state(self) -> dict[str, Any]:
@@ -97,10 +98,15 @@ def train(task: Task, run: RunConfig, folder: Path, identity: Mapping[str, Any],
                 old.unlink()
             clock.saved()
 
-        while position.epoch < task.epochs and position.step < last:
+        def tell(done: int, examples: int) -> None:
+            bar.update(shown, figures=f"evaluating {100 * done // examples} %")
+
+        while position.epoch < task.epochs and (position.step < last or position.within):
             epoch = position.epoch
             task.begin_epoch(epoch, position.within)
             for within in range(position.within + 1, task.steps_per_epoch + 1):
+                if position.step >= last:
+                    break
                 position.add(task.step())
                 bar.update(shown, completed=position.step)
                 report = position.step % run.report_every == 0
@@ -114,15 +120,14 @@ def train(task: Task, run: RunConfig, folder: Path, identity: Mapping[str, Any],
                     checkpoint(epoch, within)
                 if signals.received:
                     raise Interrupted(_stopped(epoch, within), 128 + signals.received)
-                if position.step == last:
-                    break
-            figures = _finite(position.means(), position.step, checkpoints) | task.end_epoch(epoch)
+            figures = _finite(position.means(), position.step, checkpoints) | task.end_epoch(epoch, tell)
             log.write("epoch", figures, epoch, position.step, clock.seconds)
             line = f"epoch {epoch + 1:>3}/{task.epochs}  {_short(figures)}  {clock.report(position.step, last)}"
             console.print(line, highlight=False)
-            if position.step < last or last == total:
-                position.sums.clear()
-                checkpoint(epoch + 1, 0)
+            if last <= position.step < total:
+                break  # cut short: the checkpoint stays in the middle of the epoch, to go on from
+            position.sums.clear()
+            checkpoint(epoch + 1, 0)
 
 
 class _Clock:

@@ -16,7 +16,7 @@ from darts.checkpoint import save, write_atomically
 from darts.config import RetrainConfig
 from darts.data import DataSet, shuffled
 from darts.device import autocast
-from darts.evaluate import accuracy_and_loss
+from darts.evaluate import Tell, accuracy_and_loss
 from genotypes import CellGenotype, to_json, to_text
 from genotypes.draw import svg
 from supernet.network import DropPath, count_parameters
@@ -46,6 +46,7 @@ class RetrainTask:
         self.steps_per_epoch = -(-len(data.train) // config.batch_size)
         self.parameters = count_parameters(self.network)
         self.drop_path: DropPath | None = None
+        self.tested: dict[str, float] = {}
         self._batches: Iterator[ImageBatch] = iter(())
 
     def begin_epoch(self, epoch: int, step: int) -> None:
@@ -74,15 +75,12 @@ class RetrainTask:
         count = torch.tensor(len(labels))
         return {"loss": loss.detach() * count, "accuracy": (scores.argmax(1) == labels).sum(), "images": count}
 
-    def end_epoch(self, epoch: int) -> dict[str, Any]:
-        return self.evaluate()
-
-    def evaluate(self) -> dict[str, float]:
-        """Loss and accuracy on the test split."""
-        batches = self.data.test.batches(torch.arange(len(self.data.test)), 2 * self.config.batch_size, False)
+    def end_epoch(self, epoch: int, tell: Tell) -> dict[str, Any]:
+        split = self.data.test, torch.arange(len(self.data.test)), 2 * self.config.batch_size
         with self.autocast:
-            accuracy, loss = accuracy_and_loss(self.network, self.network, batches)
-        return {"test_loss": loss, "test_accuracy": accuracy}
+            accuracy, loss = accuracy_and_loss(self.network, self.network, *split, tell)
+        self.tested = {"test_loss": loss, "test_accuracy": accuracy}
+        return self.tested
 
     def state(self) -> dict[str, Any]:
         return {
@@ -90,6 +88,7 @@ class RetrainTask:
             "optimizer": self.optimizer.state_dict(),
             "drop_path_generator": self.generator.get_state(),
             "data": self.data.train.state(),
+            "tested": self.tested,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -97,13 +96,13 @@ class RetrainTask:
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["drop_path_generator"])
         self.data.train.load_state(state["data"])
+        self.tested = state["tested"]
 
     def write(self, folder: Path) -> dict[str, Any]:
         """The files of a finished retraining: figures, weights, the genotype and its picture."""
-        tested = self.evaluate()
         figures = {
-            **tested,
-            "test_error": 1 - tested["test_accuracy"],
+            **self.tested,
+            "test_error": 1 - self.tested["test_accuracy"],
             "parameters": self.parameters,
             "data": self.data.name,
             "genotype": to_text(self.genotype),

@@ -17,7 +17,7 @@ from darts.config import SearchConfig
 from darts.data import DataSet, endless, shuffled
 from darts.device import autocast
 from darts.discretize import DISCRETIZATIONS
-from darts.evaluate import accuracy_and_loss
+from darts.evaluate import Tell, accuracy_and_loss
 from darts.relax import RELAXATIONS
 from darts.report import gates_svg
 from darts.steps import STEPS
@@ -68,6 +68,7 @@ class SearchTask:
         self.epochs = config.epochs
         self.steps_per_epoch = -(-len(self.train_half) // config.batch_size)
         self.history = {label: [s.cpu()] for label, s in self.problem.strengths().items()}
+        self.evaluated: dict[str, float] = {}
         self._train: Iterator[ImageBatch] = iter(())
         self._valid: Iterator[ImageBatch] = iter(())
 
@@ -92,21 +93,22 @@ class SearchTask:
         count = torch.tensor(len(labels))
         return {"loss": loss * count, "accuracy": (scores.argmax(1) == labels).sum(), "images": count}
 
-    def end_epoch(self, epoch: int) -> dict[str, Any]:
+    def end_epoch(self, epoch: int, tell: Tell) -> dict[str, Any]:
         strengths = self.problem.strengths()
         for label, strength in strengths.items():
             self.history[label].append(strength.cpu())
         genotype = self.genotype()
         entropies = {f"gate_entropy_{label}": _entropy(strength) for label, strength in strengths.items()}
-        return {**self.evaluate(), **entropies, **_skips(genotype), "genotype": to_text(genotype)}
+        return {**self.evaluate(tell), **entropies, **_skips(genotype), "genotype": to_text(genotype)}
 
-    def evaluate(self) -> dict[str, float]:
+    def evaluate(self, tell: Tell) -> dict[str, float]:
         """Loss and accuracy of the supernet on the half that trains the logits, without augmentation."""
         problem, gates = self.problem, self.problem.strengths()
-        batches = self.data.train.batches(self.valid_half, 2 * self.config.batch_size, False)
+        split = self.data.train, self.valid_half, 2 * self.config.batch_size
         with problem.autocast:
-            accuracy, loss = accuracy_and_loss(problem.supernet, lambda x: problem.supernet(x, gates), batches)
-        return {"valid_loss": loss, "valid_accuracy": accuracy}
+            accuracy, loss = accuracy_and_loss(problem.supernet, lambda x: problem.supernet(x, gates), *split, tell)
+        self.evaluated = {"valid_loss": loss, "valid_accuracy": accuracy}
+        return self.evaluated
 
     def genotype(self) -> CellGenotype:
         """What is derived from the logits as they are now."""
@@ -123,6 +125,7 @@ class SearchTask:
             "method_generator": problem.generator.get_state(),
             "data": self.data.train.state(),
             "history": self.history,
+            "evaluated": self.evaluated,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -135,12 +138,13 @@ class SearchTask:
         problem.generator.set_state(state["method_generator"])
         self.data.train.load_state(state["data"])
         self.history = {label: list(strengths) for label, strengths in state["history"].items()}
+        self.evaluated = state["evaluated"]
 
     def write(self, folder: Path, name: str) -> CellGenotype:
         """The files of a finished search: the genotype of the final logits, pictures, figures."""
         genotype = self.genotype().named(name)
         origin = {"recipe": self.config.recipe, "data": self.data.name, "seed": self.config.seed}
-        figures = self.evaluate() | _skips(genotype) | {"genotype": to_text(genotype), "genotype_hash": genotype.hash}
+        figures = {**self.evaluated, **_skips(genotype), "genotype": to_text(genotype), "genotype_hash": genotype.hash}
         history = {label: torch.stack(strengths) for label, strengths in self.history.items()}
         picture = gates_svg(history, self.space.tables, self.space.titles)
         for file, content in (

@@ -71,6 +71,24 @@ def test_torn_and_foreign_checkpoints_give_way_to_the_one_before(tmp_path):
     assert {name: (folder / name).read_bytes() for name in files} == expected
 
 
+@pytest.mark.parametrize("cut", [6, 8])
+def test_a_run_cut_short_goes_on_or_ends_the_same(cut, tmp_path):
+    script, arguments, files = CASES["search"]
+    scripts.write_images(tmp_path / "set.npz")
+    arguments = [*arguments, "--data.root", tmp_path / "set.npz", "--epochs", 4]
+    ends = []
+    for runs, steps in (("whole", [[]]), ("cut", [["--max-steps", cut]] * 2 + [[]])):
+        made = []
+        for budget in steps:
+            code, _, err = scripts.run(script, *arguments, *budget, "--runs", runs, "--resume", cwd=tmp_path)
+            assert code == 0, err
+            made.append({name: (tmp_path / runs / "run" / name).read_bytes() for name in files})
+        ends.append(made)
+    assert ends[0][0] == ends[1][2]
+    assert ends[1][0] == ends[1][1]
+    assert ends[1][0] != ends[1][2]
+
+
 def test_the_checkpoint_holds_the_alphas(tmp_path):
     script, arguments, _ = CASES["search"]
     scripts.write_images(tmp_path / "set.npz")
