@@ -1,14 +1,11 @@
 """The data set that a configuration names, ready to train on."""
 
-from pathlib import Path
-
 import torch
 
 from darts.augment import Augmentation
 from darts.config import DataConfig
-from darts.data import Arrays, DataSet, resident
+from darts.data import DataSet, resident
 from darts.errors import UserError
-from darts.files import fits_memory, read_folder, stream_folder
 from darts.readers import READERS, digits
 
 
@@ -29,13 +26,13 @@ def open_data(config: DataConfig, device: torch.device, seed: int, channels_last
         raise UserError(f"data set {config.name} needs its folder or file: set --data.root")
     elif not root.exists() and not config.download:
         raise UserError(f"--data.root {root}: no such file or folder")
-    elif config.name == "imagenet" or (config.name == "folder" and not fits_memory(root, config.size)):
-        return stream_folder(config.name, root, config.size, device, config.workers, channels_last)
+    elif config.name in READERS:
+        arrays = READERS[config.name](root, config.download)
     else:
-        arrays = _read(config, root)
+        from darts.files import fits_memory, read_folder, stream_folder  # torchvision takes a second to import
+
+        if config.name == "imagenet" or not fits_memory(root, config.size):
+            return stream_folder(config.name, root, config.size, device, config.workers, channels_last)
+        arrays = read_folder(root, config.size)
     policy = Augmentation(config.crop_padding, config.flip, config.cutout)
     return resident(config.name, arrays, policy, torch.Generator(device).manual_seed(seed), channels_last)
-
-
-def _read(config: DataConfig, root: Path) -> Arrays:
-    return read_folder(root, config.size) if config.name == "folder" else READERS[config.name](root, config.download)

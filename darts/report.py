@@ -9,8 +9,8 @@ from torch import Tensor
 
 from supernet.choice import ChoiceTable
 
-COLUMN, ROW, HEAD = 6, 13, 26
-"""Pixels: an epoch's width, a candidate's height, a title's height."""
+ROW, HEAD = 13, 26
+"""Pixels: a candidate's height, a title's height."""
 
 STYLE = """
     text { font: 11px system-ui, sans-serif; fill: #1b2733; dominant-baseline: central }
@@ -20,8 +20,8 @@ STYLE = """
       text { fill: #e6edf3 } .ground { fill: #14191f } .frame { stroke: #3a4550 }
     }
 """
-PALETTE = ("#f3f6f9", "#cfe1f2", "#93c3de", "#4a97c9", "#1c6bb0", "#08306b")
-"""From a gate of 0 to one of 1."""
+PALETTE = ("#f7fafc", "#cfe1f2", "#93c3de", "#4a97c9", "#1c6bb0", "#08306b")
+"""From a gate of 0 to the largest."""
 
 
 def gates_svg(history: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], edges: Mapping[str, list[str]]) -> str:
@@ -33,7 +33,8 @@ def gates_svg(history: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], ed
         edges: table label -> a title for each row.
     """
     epochs = len(next(iter(history.values())))
-    column = max(2, min(14, 220 // max(epochs, 1)))
+    largest = max(gates.max().item() for gates in history.values())
+    column = max(2, min(12, 180 // epochs))
     parts, top, width = [], 10.0, 0.0
     for table in tables:
         names = table.candidates
@@ -44,10 +45,11 @@ def gates_svg(history: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], ed
         top += 30
         for row in range(table.rows):
             x, y = 16 + (row % across) * cell_width, top + (row // across) * cell_height
-            parts.append(_heat_map(history[table.label][:, row], names, edges[table.label][row], x, y, label, column))
+            shares = history[table.label][:, row] / largest
+            parts.append(_heat_map(shares, names, edges[table.label][row], x, y, label, column))
         top += -(-table.rows // across) * cell_height + 10
         width = max(width, 16 + min(across, table.rows) * cell_width)
-    parts.append(_legend(width, top))
+    parts.append(_legend(largest, top))
     top += 30
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {top:g}" width="{width:g}" height="{top:g}">'
@@ -57,30 +59,31 @@ def gates_svg(history: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], ed
 
 
 def _heat_map(
-    gates: Tensor, names: tuple[str, ...], title: str, x: float, y: float, label: float, column: float
+    shares: Tensor, names: tuple[str, ...], title: str, x: float, y: float, label: float, column: float
 ) -> str:
-    """``gates`` is ``(t, o)``."""
+    """``shares`` of the largest gate, ``(t, o)``."""
     left, top = x + label, y + HEAD - 8
     parts = [f'<text x="{left:g}" y="{y + 8:g}">{escape(title)}</text>']
     for o, name in enumerate(names):
         parts.append(f'<text class="name" x="{left - 5:g}" y="{top + (o + 0.5) * ROW:g}">{escape(name)}</text>')
-        for t, gate in enumerate(gates[:, o].tolist()):
+        for t, share in enumerate(shares[:, o].tolist()):
             place = f'x="{left + t * column:g}" y="{top + o * ROW:g}" width="{column + 0.3:g}" height="{ROW - 1}"'
-            parts.append(f'<rect {place} fill="{colour(gate)}"><title>{escape(name)} {t}: {gate:.3f}</title></rect>')
-    size = f'width="{len(gates) * column:g}" height="{ROW * len(names) - 1}"'
+            parts.append(f'<rect class="gate" {place} fill="{colour(share)}"/>')
+    size = f'width="{len(shares) * column:g}" height="{ROW * len(names) - 1}"'
     return "\n".join([*parts, f'<rect class="frame" x="{left:g}" y="{top:g}" {size}/>'])
 
 
-def _legend(width: float, top: float) -> str:
+def _legend(largest: float, top: float) -> str:
     steps = [
         f'<rect x="{40 + 2 * k}" y="{top:g}" width="2.3" height="10" fill="{colour(k / 100)}"/>' for k in range(101)
     ]
-    return "\n".join([f'<text x="16" y="{top + 5:g}">0</text>', *steps, f'<text x="250" y="{top + 5:g}">1</text>'])
+    ends = f'<text x="16" y="{top + 5:g}">0</text><text x="250" y="{top + 5:g}">{largest:.2f}</text>'
+    return "\n".join([ends, *steps])
 
 
-def colour(gate: float) -> str:
-    """A gate in [0, 1] as a colour; what lies outside is clipped. The scale is stretched where gates are small."""
-    place = min(max(gate, 0.0), 1.0) ** 0.6 * (len(PALETTE) - 1)
+def colour(share: float) -> str:
+    """A share in [0, 1] as a colour; what lies outside is clipped."""
+    place = min(max(share, 0.0), 1.0) * (len(PALETTE) - 1)
     low = min(int(place), len(PALETTE) - 2)
     ends = [[int(PALETTE[low + k][i : i + 2], 16) for i in (1, 3, 5)] for k in (0, 1)]
     mixed = [round(a + (b - a) * (place - low)) for a, b in zip(*ends)]

@@ -72,7 +72,7 @@ class DARTSSpace:
     @property
     def titles(self) -> dict[str, list[str]]:
         """Table label -> what each row decides, for people."""
-        states = ["c_{k-2}", "c_{k-1}", *map(str, range(self.nodes))]
+        states = ["c\u2096\u208b\u2082", "c\u2096\u208b\u2081", *map(str, range(self.nodes))]
         rows = [f"{states[source]} \u2192 {node}" for source, node in self._edges]
         return {table.label: rows for table in self.tables}
 
