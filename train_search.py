@@ -15,6 +15,7 @@ from darts.config import identity
 from darts.datasets import open_data
 from darts.device import choose_device
 from darts.loop import train
+from darts.pieces import compose
 from darts.recipes import FINAL_FOR, SEARCH_RECIPES
 from darts.runs import run_folder
 from darts.search import SearchTask
@@ -24,9 +25,11 @@ from genotypes import to_text
 def main(arguments: Sequence[str], console: Console) -> None:
     """Parse, build, run, write."""
     config = parse("train_search.py", SEARCH_RECIPES, arguments, default="digits")
+    method = compose(config)
     folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}")
     device = choose_device(config.run)
-    task = SearchTask(config, open_data(config.data, device, config.seed, config.run.channels_last), device)
+    data = open_data(config.data, device, config.seed, config.run.channels_last)
+    task = SearchTask(config, data, device, method)
     console.print(f"search {config.recipe} on {device}: {task.epochs} epochs of {task.steps_per_epoch} steps, {folder}")
     write_config(folder, task.kind, config)
     train(task, config.run, folder, identity(config), console)

@@ -5,8 +5,12 @@ with other tensors. BatchNorm's running statistics follow the training passes of
 handed buffers to spoil.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +19,11 @@ from torch.func import functional_call
 
 from darts.relax import Relaxation
 from darts.steps import Params
-from supernet.choice import ChoiceTable, Gates
+from supernet.choice import ChoiceTable, Gates, edges_of, skip_of
+
+if TYPE_CHECKING:
+    from darts.method import EdgeWeights, Penalty, Perturb, Schedule
+    from supernet.network import DropPath
 
 ImageBatch = tuple[Tensor, Tensor]
 """Images ``(b, c, h, w)`` and labels ``(b,)``."""
@@ -34,6 +42,14 @@ class SearchProblem:
         generator: for relaxations that sample.
         autocast: the context in which the supernet is called.
         progress: share of the search that is done, for relaxations with a schedule.
+        edges: how whole edges are weighed, by the logits under ``edges_of(label)``, ``(e,)``.
+        penalties: what is added to the loss that the logits descend.
+        perturb: what is done to the gates while the weights train.
+        skip: the gate of auxiliary skips, by progress.
+        decided: table label -> ``(e, o)``, gates that are settled; NaN where the relaxation still decides.
+        frozen: weight -> ``(e,)``, slices that do not train any more.
+        drop_path: dropped edges and skips, while training.
+        draw: a further batch of the lower problem, for steps that train weights of their own.
     """
 
     supernet: nn.Module
@@ -44,6 +60,14 @@ class SearchProblem:
     generator: torch.Generator
     autocast: AbstractContextManager
     progress: float = 0.0
+    edges: EdgeWeights | None = None
+    penalties: tuple[Penalty, ...] = ()
+    perturb: Perturb | None = None
+    skip: Schedule | None = None
+    decided: dict[str, Tensor] = field(default_factory=dict)
+    frozen: dict[str, Tensor] = field(default_factory=dict)
+    drop_path: DropPath | None = None
+    draw: Callable[[], ImageBatch] | None = None
     weights: dict[str, Tensor] = field(init=False)
     _spoiled: dict[str, Tensor] = field(init=False, repr=False)
 
@@ -56,19 +80,56 @@ class SearchProblem:
         return self.optimizer.param_groups[0]["lr"]
 
     def gates(self, logits: Params) -> Gates:
-        return {t.label: self.relax.gates(logits[t.label], t, self.progress, self.generator) for t in self.tables}
+        """Gates for one forward pass: of candidates, and of what the method adds."""
+        return self._all({t.label: self.relax.gates(logits[t.label], t, *self._when) for t in self.tables}, logits)
 
     def strengths(self) -> Gates:
         """The expected gates of the current logits, without a graph."""
-        return {t.label: self.relax.strength(self.logits[t.label].detach(), t) for t in self.tables}
+        logits = {label: logit.detach() for label, logit in self.logits.items()}
+        return self._all({t.label: self.relax.strength(logits[t.label], t) for t in self.tables}, logits)
+
+    def scores(self) -> dict[str, Tensor]:
+        """What a discretization ranks, ``(e, o)`` for each table: strengths, times those of their edges."""
+        gates = self.strengths()
+        weights = {t.label: gates.get(edges_of(t.label)) for t in self.tables}
+        return {label: gates[label] if w is None else gates[label] * w[:, None] for label, w in weights.items()}
 
     def lower(self, weights: Params, logits: Params, batch: ImageBatch) -> Tensor:
+        return self.loss(weights, self.gates(logits), batch)
+
+    def upper(self, weights: Params, logits: Params, batch: ImageBatch) -> Tensor:
+        gates = self.gates(logits)
+        loss = self.loss(weights, gates, batch)
+        for penalty in self.penalties:
+            loss = loss + penalty(self, logits, gates)
+        return loss
+
+    def loss(self, weights: Params, gates: Gates, batch: ImageBatch) -> Tensor:
+        """Mean cross-entropy of a batch with these weights and gates."""
         images, labels = batch
         with self.autocast:
-            scores = functional_call(self.supernet, (dict(weights), self._spoiled), (images, self.gates(logits)))
+            scores = functional_call(self.supernet, (dict(weights), self._spoiled), (images, gates), self._dropped)
         return F.cross_entropy(_exact(scores), labels)
 
-    upper = lower
+    @property
+    def _when(self) -> tuple[float, torch.Generator]:
+        return self.progress, self.generator
+
+    @property
+    def _dropped(self) -> dict[str, DropPath]:
+        return {"drop_path": self.drop_path} if self.drop_path else {}
+
+    def _all(self, gates: dict[str, Tensor], logits: Params) -> Gates:
+        for table in self.tables:
+            label = table.label
+            decided = self.decided.get(label)
+            if decided is not None:
+                gates[label] = torch.where(decided.isnan(), gates[label], decided)
+            if self.edges is not None:
+                gates[edges_of(label)] = self.edges(logits[edges_of(label)], table)
+            if self.skip is not None:
+                gates[skip_of(label)] = gates[label].new_full((table.rows,), self.skip(self.progress))
+        return gates
 
     def virtual_step(self, weights: Params, grads: Params) -> Params:
         """``w - eta (momentum buffer * momentum + g + weight decay * w)``: SGD's next step (DARTS, equation 6)."""
@@ -94,15 +155,21 @@ class SearchProblem:
         images, labels = batch
         with torch.no_grad():
             gates = self.gates(self.logits)
+        if self.perturb is not None:
+            gates = self.perturb(self, gates, batch)
         with self.autocast:
-            scores = self.supernet(images, gates)
+            scores = self.supernet(images, gates, **self._dropped)
         loss = F.cross_entropy(_exact(scores), labels)
         parameters = list(self.weights.values())
-        for parameter, grad in zip(parameters, torch.autograd.grad(loss, parameters)):
+        for parameter, grad in zip(parameters, torch.autograd.grad(loss, parameters, materialize_grads=True)):
             parameter.grad = grad
         nn.utils.clip_grad_norm_(parameters, clip)
+        held = {name: (self.weights[name], at, self.weights[name].detach()[at]) for name, at in self.frozen.items()}
         self.optimizer.step()
         self.optimizer.zero_grad()
+        with torch.no_grad():
+            for weight, at, values in held.values():
+                weight[at] = values
         return loss.detach(), scores.detach()
 
 

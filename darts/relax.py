@@ -14,7 +14,7 @@ from supernet.choice import ChoiceTable
 
 
 class Relaxation(Protocol):
-    """A map from logits to gates."""
+    """A map from logits to gates. Gates of candidates that the table does not allow are exactly 0."""
 
     def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
         """Gates for one forward pass. ``progress`` is the share of the search that is done, in [0, 1]."""
@@ -28,10 +28,15 @@ class Softmax:
     """Softmax over each decision's candidates (DARTS, Liu et al. 2019, equation 2)."""
 
     def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
-        return logits.softmax(-1)
+        return masked(logits, table).softmax(-1)
 
     def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:
-        return logits.softmax(-1)
+        return masked(logits, table).softmax(-1)
+
+
+def masked(logits: Tensor, table: ChoiceTable) -> Tensor:
+    """The logits, those of candidates that are not allowed at minus infinity: a softmax gives them exactly 0."""
+    return logits if table.allowed is None else logits.masked_fill(~table.mask.to(logits.device), -torch.inf)
 
 
 RELAXATIONS: dict[str, Relaxation] = {"softmax": Softmax()}

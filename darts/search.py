@@ -9,96 +9,114 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from darts.bilevel import ImageBatch, SearchProblem
+from darts.bilevel import ImageBatch
 from darts.checkpoint import write_atomically
 from darts.config import SearchConfig
 from darts.data import DataSet, endless, shuffled
-from darts.device import autocast
-from darts.discretize import DISCRETIZATIONS
 from darts.evaluate import Tell, accuracy_and_loss
-from darts.relax import RELAXATIONS
+from darts.method import Method, spans
+from darts.pieces import compose
 from darts.report import gates_svg
-from darts.steps import STEPS
+from darts.stages import Built, build, dropped, follow
 from genotypes import CellGenotype, to_json, to_text
 from genotypes.draw import svg
-from supernet.spaces.darts import DARTSSpace
 
 VALID_STREAM = 2**31
 """Added to the seed of the validation batches' order: equal orders would pair the halves alike in every epoch."""
 
+DRAW_STREAM = 2**30
+"""Added to the seed of the order of batches that a method draws for itself."""
+
 
 class SearchTask:
-    """The search that a configuration describes, as a task of the training loop (Liu et al. 2019, algorithm 1).
+    """The search that a configuration and a method describe, as a task of the training loop (Liu et al. 2019,
+    algorithm 1).
 
     Each step draws a batch of each half of the training set, moves the logits by the method's hypergradient, then the
-    weights by SGD.
+    weights by SGD. A method of several stages goes on with another network in each (``darts.stages``). The method is
+    given, or is the one that the configuration names.
+
+    Attributes:
+        stage: the number of the stage at work.
+        memory: what the method's companions remember: tensors and plain values.
     """
 
     kind = "search"
 
-    def __init__(self, config: SearchConfig, data: DataSet, device: torch.device):
+    def __init__(self, config: SearchConfig, data: DataSet, device: torch.device, method: Method | None = None):
         self.config, self.data = config, data
-        space = config.space
-        self.space = DARTSSpace(data.shape, space.channels, space.layers, space.nodes, stem=space.stem)
-        self.hypergradient = STEPS[config.method.step]
-        self.discretize = DISCRETIZATIONS[config.method.discretize]
-        backend = space.backend
-        if backend == "auto":
-            backend = "reference" if config.method.step == "unrolled_exact" else "batched"
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            supernet = self.space.supernet(backend).to(device)
-            drawn = {t.label: config.logits.scale * torch.randn(t.rows, len(t.candidates)) for t in self.space.tables}
-        logits = {label: logit.to(device).requires_grad_() for label, logit in drawn.items()}
-        sgd, adam = config.weights, config.logits
-        self.problem = SearchProblem(
-            supernet,
-            self.space.tables,
-            logits,
-            RELAXATIONS[config.method.relax],
-            torch.optim.SGD(supernet.parameters(), sgd.lr, sgd.momentum, weight_decay=sgd.weight_decay),
-            torch.Generator(device).manual_seed(config.seed),
-            autocast(device, config.run.precision),
-        )
-        self.adam = torch.optim.Adam(logits.values(), adam.lr, adam.betas, weight_decay=adam.weight_decay)
+        self.method = method or compose(config)
         examples = torch.arange(len(data.train))
         self.train_half, self.valid_half = examples.tensor_split([int(config.train_share * len(examples))])
         self.epochs = config.epochs
         self.steps_per_epoch = -(-len(self.train_half) // config.batch_size)
-        self.history = {label: [s.cpu()] for label, s in self.problem.strengths().items()}
+        self.spans = spans(self.method.stages, config.epochs)
+        self.memory: dict[str, Any] = {"drawn": 0}
+        self._go_on(0, build(config, self.method, data.shape, device))
+        self.history = {label: [s.cpu()] for label, s in self.problem.scores().items()}
         self.evaluated: dict[str, float] = {}
         self._train: Iterator[ImageBatch] = iter(())
         self._valid: Iterator[ImageBatch] = iter(())
+        self._step = 0
+        self._warm = False
+
+    def _go_on(self, stage: int, built: Built) -> None:
+        """Search with the network of a stage from here on."""
+        self.stage = stage
+        self.space, self.problem, self.logits_optimizer = built
+        self.problem.draw = self._draw
 
     def begin_epoch(self, epoch: int, step: int) -> None:
-        config = self.config
-        self.problem.optimizer.param_groups[0]["lr"] = config.weights.learning_rate(epoch, config.epochs)
-        self.problem.progress = epoch / config.epochs
-        self.problem.supernet.train()
-        order = shuffled(self.train_half, config.seed, epoch)
-        self._train = self.data.train.batches(order, config.batch_size, True, step)
-        first = epoch * self.steps_per_epoch + step
-        self._valid = endless(self.data.train, self.valid_half, config.batch_size, config.seed + VALID_STREAM, first)
+        config, method = self.config, self.method
+        while epoch not in self.spans[self.stage]:
+            built = Built(self.space, self.problem, self.logits_optimizer)
+            self._go_on(self.stage + 1, follow(built, config, method, self.stage + 1))
+        problem, stage, span = self.problem, method.stages[self.stage], self.spans[self.stage]
+        since = epoch - span.start
+        when = (since, len(span)) if stage.restart else (epoch, config.epochs)
+        problem.optimizer.param_groups[0]["lr"] = stage.lr * config.weights.learning_rate(*when)
+        problem.progress = epoch / config.epochs
+        problem.drop_path = dropped(config.drop_path * problem.progress, stage, since, len(span), problem.generator)
+        problem.supernet.train()
+        self._warm = since < round(stage.warmup * len(span))
+        self._step = epoch * self.steps_per_epoch + step
+        size, seed = config.batch_size, config.seed + VALID_STREAM
+        self._train = self.data.train.batches(shuffled(self.train_half, config.seed, epoch), size, True, step)
+        self._valid = endless(self.data.train, self.valid_half, size, seed, self._step)
 
     def step(self) -> Mapping[str, Tensor]:
-        train, valid = next(self._train), next(self._valid)
-        grads = self.hypergradient(self.problem, train, valid)
-        for label, logit in self.problem.logits.items():
-            logit.grad = grads[label]
-        self.adam.step()
-        loss, scores = self.problem.train_weights(train, self.config.weights.clip)
+        problem, (train, valid) = self.problem, (next(self._train), next(self._valid))
+        if not self._warm and self._step % self.method.every == 0:
+            grads = self.method.step(problem, train, valid)
+            for label, logit in problem.logits.items():
+                logit.grad = grads[label]
+            if self.config.logits.clip:
+                nn.utils.clip_grad_norm_(problem.logits.values(), self.config.logits.clip)
+            self.logits_optimizer.step()
+        for act in self.method.hooks("before_weights"):
+            act(self, train, valid)
+        self._step += 1
+        loss, scores = problem.train_weights(train, self.config.weights.clip)
         labels = train[1]
         count = torch.tensor(len(labels))
         return {"loss": loss * count, "accuracy": (scores.argmax(1) == labels).sum(), "images": count}
 
+    def _draw(self) -> ImageBatch:
+        """A further batch of the half that trains the weights."""
+        self.memory["drawn"] += 1
+        seed = self.config.seed + DRAW_STREAM
+        return next(endless(self.data.train, self.train_half, self.config.batch_size, seed, self.memory["drawn"] - 1))
+
     def end_epoch(self, epoch: int, tell: Tell) -> dict[str, Any]:
-        strengths = self.problem.strengths()
-        for label, strength in strengths.items():
-            self.history[label].append(strength.cpu())
+        for act in self.method.hooks("after_epoch"):
+            act(self, epoch)
+        scores = self.problem.scores()
+        for label, score in scores.items():
+            self.history[label].append(score.cpu())
         genotype = self.genotype()
-        entropies = {f"gate_entropy_{label}": _entropy(strength) for label, strength in strengths.items()}
+        entropies = {f"gate_entropy_{label}": _entropy(score) for label, score in scores.items()}
         return {**self.evaluate(tell), **entropies, **_skips(genotype), "genotype": to_text(genotype)}
 
     def evaluate(self, tell: Tell) -> dict[str, float]:
@@ -112,8 +130,8 @@ class SearchTask:
 
     def genotype(self) -> CellGenotype:
         """What is derived from the logits as they are now."""
-        strengths = self.problem.strengths()
-        return self.space.derive({t.label: self.discretize(strengths[t.label], t) for t in self.space.tables})
+        scores = self.problem.scores()
+        return self.space.derive({t.label: self.method.discretize(scores[t.label], t) for t in self.space.tables})
 
     def state(self) -> dict[str, Any]:
         problem = self.problem
@@ -121,22 +139,36 @@ class SearchTask:
             "supernet": problem.supernet.state_dict(),
             "logits": problem.logits,
             "weights_optimizer": problem.optimizer.state_dict(),
-            "logits_optimizer": self.adam.state_dict(),
+            "logits_optimizer": self.logits_optimizer.state_dict(),
             "method_generator": problem.generator.get_state(),
             "data": self.data.train.state(),
+            "stage": self.stage,
+            "allowed": {t.label: t.allowed for t in self.space.tables},
+            "decided": problem.decided,
+            "frozen": problem.frozen,
+            "memory": self.memory,
             "history": self.history,
             "evaluated": self.evaluated,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        problem = self.problem
+        if state["stage"] != self.stage:
+            allowed = {label: tuple(map(tuple, rows)) for label, rows in state["allowed"].items() if rows}
+            device = self.problem.generator.device
+            self._go_on(
+                state["stage"], build(self.config, self.method, self.data.shape, device, state["stage"], allowed)
+            )
+        problem, device = self.problem, self.problem.generator.device
         problem.supernet.load_state_dict(state["supernet"])
         for label, logit in problem.logits.items():
             logit.data.copy_(state["logits"][label])
         problem.optimizer.load_state_dict(state["weights_optimizer"])
-        self.adam.load_state_dict(state["logits_optimizer"])
+        self.logits_optimizer.load_state_dict(state["logits_optimizer"])
         problem.generator.set_state(state["method_generator"])
         self.data.train.load_state(state["data"])
+        problem.decided = {label: decided.to(device) for label, decided in state["decided"].items()}
+        problem.frozen = {name: at.to(device) for name, at in state["frozen"].items()}
+        self.memory = state["memory"]
         self.history = {label: list(strengths) for label, strengths in state["history"].items()}
         self.evaluated = state["evaluated"]
 
@@ -159,7 +191,7 @@ class SearchTask:
 
 def _entropy(gates: Tensor) -> float:
     """Mean entropy of a table's decisions, as a share of its largest possible value: 1 is undecided, 0 one-hot."""
-    rows = gates / gates.sum(1, keepdim=True)
+    rows = gates / gates.sum(1, keepdim=True).clamp_min(torch.finfo(gates.dtype).tiny)
     return (torch.special.entr(rows).sum(1).mean() / torch.tensor(float(gates.shape[1])).log()).item()
 
 

@@ -44,7 +44,7 @@ Hypergradient = Callable[[Bilevel, Batch, Batch], dict[str, Tensor]]
 
 def first_order(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
     """Take the current weights for optimal: the gradient of the validation loss (DARTS, section 2.3)."""
-    return _grad(problem.upper(_frozen(problem.weights), problem.logits, valid), problem.logits)
+    return gradient(problem.upper(frozen(problem.weights), problem.logits, valid), problem.logits)
 
 
 def unrolled(problem: Bilevel, train: Batch, valid: Batch, radius: float = RADIUS) -> dict[str, Tensor]:
@@ -54,17 +54,17 @@ def unrolled(problem: Bilevel, train: Batch, valid: Batch, radius: float = RADIU
     there, the gradient is ``d_a L_val(w', a) - eta (d_a L_train(w + eps v, a) - d_a L_train(w - eps v, a)) / (2 eps)``,
     where ``eps = radius / norm(v)``.
     """
-    weights, logits = problem.weights, _frozen(problem.logits)
-    ahead = problem.virtual_step(_frozen(weights), _grad(problem.lower(weights, logits, train), weights))
+    weights, logits = problem.weights, frozen(problem.logits)
+    ahead = problem.virtual_step(frozen(weights), gradient(problem.lower(weights, logits, train), weights))
     ahead = {name: w.requires_grad_() for name, w in ahead.items()}
-    both = _grad(problem.upper(ahead, problem.logits, valid), {**_keyed("w", ahead), **_keyed("a", problem.logits)})
+    both = gradient(problem.upper(ahead, problem.logits, valid), {**_keyed("w", ahead), **_keyed("a", problem.logits)})
     direct = {name: both["a", name] for name in logits}
     v = {name: both["w", name] for name in weights}
     eps = radius / torch.cat([g.flatten() for g in v.values()]).norm()
     sides = []
     for step in (eps, -eps):
         moved = {name: w.detach() + step * v[name] for name, w in weights.items()}
-        sides.append(_grad(problem.lower(moved, problem.logits, train), problem.logits))
+        sides.append(gradient(problem.lower(moved, problem.logits, train), problem.logits))
     plus, minus = sides
     eta = problem.learning_rate
     return {name: g - eta * (plus[name] - minus[name]) / (2 * eps) for name, g in direct.items()}
@@ -76,9 +76,9 @@ def unrolled_exact(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Te
     Needs a network that can be differentiated twice: the ``reference`` backend. Made to test ``unrolled`` against.
     """
     weights, logits = problem.weights, problem.logits
-    grads = _grad(problem.lower(weights, logits, train), weights, create_graph=True)
-    ahead = problem.virtual_step(_frozen(weights), grads)
-    return _grad(problem.upper(ahead, logits, valid), logits)
+    grads = gradient(problem.lower(weights, logits, train), weights, create_graph=True)
+    ahead = problem.virtual_step(frozen(weights), grads)
+    return gradient(problem.upper(ahead, logits, valid), logits)
 
 
 STEPS: dict[str, Hypergradient] = {
@@ -88,12 +88,16 @@ STEPS: dict[str, Hypergradient] = {
 }
 
 
-def _grad(loss: Tensor, wrt: Mapping[Any, Tensor], create_graph: bool = False) -> dict[Any, Tensor]:
-    grads = torch.autograd.grad(loss, list(wrt.values()), create_graph=create_graph)
+def gradient(loss: Tensor, wrt: Mapping[Any, Tensor], create_graph: bool = False) -> dict[Any, Tensor]:
+    """The gradient by name; 0 for what the loss does not depend on, as gates of exactly 0 can bring about."""
+    if not loss.requires_grad:
+        return {name: torch.zeros_like(tensor) for name, tensor in wrt.items()}
+    grads = torch.autograd.grad(loss, list(wrt.values()), create_graph=create_graph, materialize_grads=True)
     return dict(zip(wrt, grads))
 
 
-def _frozen(params: Params) -> dict[str, Tensor]:
+def frozen(params: Params) -> dict[str, Tensor]:
+    """The same tensors, as constants."""
     return {name: p.detach() for name, p in params.items()}
 
 

@@ -31,24 +31,52 @@ from supernet.ops import BatchNorm, DilConv, FactorizedReduce, SepConv, Zero, sh
 from supernet.stacked import unstack
 
 if TYPE_CHECKING:
-    from supernet.mixed import MixedGraph, MixedSource
+    from supernet.mixed import MixedSource
 
 
-def batched(graph: MixedGraph, inputs: Sequence[Tensor], gates: Tensor) -> list[Tensor]:
-    """All states of the graph; equal to ``reference``, computed source by source instead of edge by edge."""
-    device = inputs[0].device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else inputs[0].dtype
+def batched(source: MixedSource, x: Tensor, gates: Tensor) -> Sequence[Tensor]:
+    """What each edge that leaves ``x`` delivers, ``(b, c, h, w)``; equal to ``reference``. ``gates`` is ``(e, o)``.
+
+    On a CPU, edges whose gate of a candidate is 0 are left out of that candidate's stack. Elsewhere their values are
+    not known without waiting for the device: all are computed, and what 0 must not move is held still.
+    """
+    device = x.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
     with torch.autocast(device, enabled=False):
-        states = [x.to(dtype, memory_format=torch.channels_last) for x in inputs]
-        sums: list[Tensor | None] = [None] * graph.nodes
-        for state, source in enumerate(graph.sources):
-            leaving = _leaving(source, states[state], gates[list(source.rows)])
-            for target, y in zip(source.targets, leaving):
-                sums[target] = y if sums[target] is None else sums[target] + y
-            complete = state + 1 - graph.inputs
-            if complete >= 0:
-                states.append(sums[complete])
-    return states
+        x = x.to(dtype).contiguous(memory_format=torch.channels_last)
+        return _leaving(source, x, gates if device == "cpu" else gates * (gates != 0))
+
+
+class _Used(NamedTuple):
+    """The edges on which a candidate is computed.
+
+    ``edges``: which of the source's, ``None`` for all; ``slices``: which of the candidate's stack, ``None`` for all;
+    ``gate`` ``(e,)``; ``momentum``: of the running statistics, ``(e, 1)`` or a number.
+    """
+
+    edges: Tensor | None
+    slices: Tensor | None
+    gate: Tensor
+    momentum: Tensor | float
+
+    def of(self, stacked: Tensor) -> Tensor:
+        return stacked if self.slices is None else stacked[self.slices]
+
+    @property
+    def count(self) -> int:
+        return len(self.gate)
+
+
+def _used(source: MixedSource, name: str, gates: Tensor, live: list[list[bool]] | None) -> _Used | None:
+    column, having = source.columns[name], source.edges[name]
+    slices = [k for k, edge in enumerate(having) if live is None or live[edge][column]]
+    if not slices:
+        return None
+    edges = [having[k] for k in slices]
+    at = None if len(edges) == len(gates) else torch.tensor(edges, device=gates.device)
+    gate = gates[:, column] if at is None else gates[at, column]
+    momentum = BatchNorm.momentum if live else BatchNorm.momentum * (gate.detach() != 0)[:, None].to(gate.dtype)
+    return _Used(at, None if len(slices) == len(having) else torch.tensor(slices), gate, momentum)
 
 
 class _Linear(NamedTuple):
@@ -57,54 +85,58 @@ class _Linear(NamedTuple):
     ``d`` is ``(b, e k, h, w)``, or ``(b, k, h, w)`` where all edges share it; ``p`` is ``(e, k, c)``.
     """
 
+    used: _Used
     d: Tensor
     p: Tensor | None = None
     norm: BatchNorm | None = None
 
 
 def _leaving(source: MixedSource, x: Tensor, gates: Tensor) -> Sequence[Tensor]:
-    """What each edge that leaves ``x`` delivers: ``e`` tensors ``(b, c, h, w)``. ``gates`` is ``(e, o)``."""
-    edges = len(source.rows)
-    linear: dict[int, _Linear] = {}
-    others: dict[int, nn.Module] = {}
-    repeated = None
-    for column, op in enumerate(source.ops.values()):
+    live = (gates.detach() != 0).tolist() if x.device.type == "cpu" else None
+    linear: list[_Linear] = []
+    others: list[tuple[_Used, list[dict[str, Tensor]], nn.Module]] = []
+    repeated: dict[int, Tensor] = {}
+    for name, op in source.ops.items():
+        used = _used(source, name, gates, live)
+        if used is None:
+            continue
         match op:
             case Zero():
                 pass
             case nn.Identity():
-                linear[column] = _Linear(x)
+                linear.append(_Linear(used, x))
             case nn.Sequential() if isinstance(op[0], nn.MaxPool2d | nn.AvgPool2d):
-                eye = torch.eye(x.shape[1], dtype=gates.dtype, device=x.device).expand(edges, -1, -1)
-                linear[column] = _Linear(op[0](x), eye, op[1])
+                eye = torch.eye(x.shape[1], dtype=gates.dtype, device=x.device).expand(used.count, -1, -1)
+                linear.append(_Linear(used, op[0](x), eye, op[1]))
             case FactorizedReduce():
-                linear[column] = _Linear(_two_phases(F.relu(x)), _two_blocks(op), op.bn)
+                linear.append(_Linear(used, _two_phases(F.relu(x)), _two_blocks(op, used), op.bn))
             case DilConv() | SepConv():
-                repeated = _repeat(F.relu(x), edges) if repeated is None else repeated
-                linear[column] = _separable(op.op, repeated)
+                if used.count not in repeated:
+                    repeated[used.count] = _repeat(F.relu(x), used.count)
+                linear.append(_separable(op.op, repeated[used.count], used))
             case _:
-                others[column] = op
-    leaving = [Zero(source.stride)(x)] * edges
-    if linear:
-        leaving = _gated_sum(list(linear.values()), gates[:, list(linear)])
-    for column, op in others.items():
-        each = zip(leaving, gates[:, column], unstack(op, edges))
-        leaving = [y + gate * functional_call(op, copy, (x,)) for y, gate, copy in each]
+                others.append((used, unstack(op, len(source.edges[name])), op))
+    leaving = list(_gated_sum(linear, len(gates))) if linear else [Zero(source.stride)(x)] * len(gates)
+    for used, copies, op in others:
+        edges = range(len(gates)) if used.edges is None else used.edges.tolist()
+        slices = range(used.count) if used.slices is None else used.slices.tolist()
+        for edge, part, gate in zip(edges, slices, used.gate.to(x.dtype)):
+            leaving[edge] = leaving[edge] + gate * functional_call(op, copies[part], (x,))
     return leaving
 
 
-def _separable(layers: nn.Sequential, x: Tensor) -> _Linear:
+def _separable(layers: nn.Sequential, x: Tensor, used: _Used) -> _Linear:
     """ReLU (done), depthwise, pointwise, BatchNorm; once for a dilated convolution, twice for a separable one."""
     if len(layers) > 4:
         _, depthwise, pointwise, norm = layers[:4]
-        x = _normed_relu(_Linear(_depthwise(x, depthwise), _matrix(pointwise), norm))
+        x = _normed_relu(_Linear(used, _depthwise(x, depthwise, used), _matrix(pointwise, used), norm))
     _, depthwise, pointwise, norm = layers[-4:]
-    return _Linear(_depthwise(x, depthwise), _matrix(pointwise), norm)
+    return _Linear(used, _depthwise(x, depthwise, used), _matrix(pointwise, used), norm)
 
 
-def _matrix(pointwise: nn.Conv2d) -> Tensor:
+def _matrix(pointwise: nn.Conv2d, used: _Used) -> Tensor:
     """A stacked 1x1 convolution ``(e, c, k, 1, 1)`` as matrices ``(e, k, c)``."""
-    return pointwise.weight.flatten(2).transpose(1, 2)
+    return used.of(pointwise.weight).flatten(2).transpose(1, 2)
 
 
 def _two_phases(x: Tensor) -> Tensor:
@@ -112,56 +144,78 @@ def _two_phases(x: Tensor) -> Tensor:
     return torch.cat([half[:, :, ::2, ::2] for half in (x, shifted(x))], 1)
 
 
-def _two_blocks(op: FactorizedReduce) -> Tensor:
+def _two_blocks(op: FactorizedReduce, used: _Used) -> Tensor:
     """Both convolutions of a factorized reduction as block-diagonal matrices, ``(e, 2 k, c)``."""
-    first, second = _matrix(op.conv_1), _matrix(op.conv_2)
+    first, second = _matrix(op.conv_1, used), _matrix(op.conv_2, used)
     return torch.cat([F.pad(first, (0, second.shape[2])), F.pad(second, (first.shape[2], 0))], 1)
 
 
-def _depthwise(x: Tensor, conv: nn.Conv2d) -> Tensor:
+def _depthwise(x: Tensor, conv: nn.Conv2d, used: _Used) -> Tensor:
     """The stacked depthwise convolutions of ``e`` edges on ``(b, e c, h, w)``."""
     (stride, _), (dilation, _) = conv.stride, conv.dilation
     if stride == dilation == 2:
         x, stride, dilation = x[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last), 1, 1
-    weight = conv.weight.flatten(0, 1).to(x.dtype)
+    weight = used.of(conv.weight).flatten(0, 1).to(x.dtype)
     return depthwise_conv(x, weight, stride, dilation)
 
 
 def _normed_relu(linear: _Linear) -> Tensor:
     """``relu(BatchNorm(d p))`` as an image ``(b, e c, h, w)``."""
-    d, p, norm = linear
+    used, d, p, norm = linear
     if norm.training:
         d, mean = _Centred.apply(d)
-        return _NormedReLU.apply(d, p, mean, norm.running_mean, norm.running_var)
-    scale, shift = _affine(norm)
+        return _NormedReLU.apply(d, p, mean, _Running(used, norm))
+    scale, shift = _affine(norm, used)
     y = torch.matmul(_rows(d, len(p)), (p * scale).to(d.dtype)) + shift.to(d.dtype)
     return _image(F.relu(y), d)
 
 
-def _gated_sum(candidates: Sequence[_Linear], gates: Tensor) -> Sequence[Tensor]:
+def _gated_sum(candidates: Sequence[_Linear], edges: int) -> Sequence[Tensor]:
     """``sum_o gates[e, o] * candidate_o`` for each edge, ``(b, c, h, w)``."""
-    if all(norm is None or norm.training for _, _, norm in candidates):
+    if all(norm is None or norm.training for _, _, _, norm in candidates):
         inputs, buffers = [], []
-        for d, _, norm in candidates:
+        for used, d, _, norm in candidates:
             d, mean = _Centred.apply(d) if norm else (d, None)
             inputs.append(d)
-            buffers.append((mean, norm.running_mean, norm.running_var) if norm else None)
-        return _GatedSum.apply(buffers, gates, *inputs, *(p for _, p, _ in candidates))
-    total = 0
-    for (d, p, norm), gate in zip(candidates, gates[:, :, None, None].unbind(1)):
+            buffers.append((mean, _Running(used, norm)) if norm else None)
+        used, _, ps, _ = zip(*candidates)
+        at = [u.edges for u in used]
+        return _GatedSum.apply(edges, buffers, at, *inputs, *ps, *(u.gate for u in used))
+    totals: list[Tensor | float] = [0.0] * edges
+    for used, d, p, norm in candidates:
+        gate = used.gate[:, None, None]
         if p is None:
-            total = total + gate.to(d.dtype) * _rows(d, 1)
+            terms = gate.to(d.dtype) * _rows(d, 1)
         else:
-            scale, shift = _affine(norm)
+            scale, shift = _affine(norm, used)
             rows = _rows(d, d.shape[1] // p.shape[1])
-            total = total + torch.matmul(rows, (p * scale * gate).to(d.dtype)) + (shift * gate).to(d.dtype)
-    return [_image(rows[None], candidates[0].d) for rows in total.unbind(0)]
+            terms = torch.matmul(rows, (p * scale * gate).to(d.dtype)) + (shift * gate).to(d.dtype)
+        for edge, term in zip(range(edges) if used.edges is None else used.edges.tolist(), terms):
+            totals[edge] = totals[edge] + term
+    like = candidates[0].d
+    pixels = next(total for total in totals if isinstance(total, Tensor))
+    return [_image((t if isinstance(t, Tensor) else torch.zeros_like(pixels))[None], like) for t in totals]
 
 
-def _affine(norm: BatchNorm) -> tuple[Tensor, Tensor]:
+def _affine(norm: BatchNorm, used: _Used) -> tuple[Tensor, Tensor]:
     """BatchNorm by its running statistics as a scale and a shift, each ``(e, 1, c)``."""
-    scale = (norm.running_var + norm.eps).rsqrt()[:, None]
-    return scale, -norm.running_mean[:, None] * scale
+    scale = (used.of(norm.running_var) + norm.eps).rsqrt()[:, None]
+    return scale, -used.of(norm.running_mean)[:, None] * scale
+
+
+class _Running(NamedTuple):
+    """The running statistics of a BatchNorm, ``(e, c)``, of which some edges are in use."""
+
+    used: _Used
+    norm: BatchNorm
+
+    def move(self, mean: Tensor, var: Tensor) -> None:
+        used = self.used
+        for running, new in ((self.norm.running_mean, mean), (self.norm.running_var, var)):
+            if used.slices is None:
+                running.lerp_(new, used.momentum)
+            else:
+                running[used.slices] = used.of(running).lerp(new, used.momentum)
 
 
 def _rows(x: Tensor, edges: int) -> Tensor:
@@ -204,9 +258,9 @@ class _NormedReLU(torch.autograd.Function):
     """``relu(BatchNorm(d p))``: the first half of a separable convolution after its depthwise part."""
 
     @staticmethod
-    def forward(ctx, d, p, *buffers):
+    def forward(ctx, d, p, mean, running):
         rows = _rows(d, len(p))
-        cp, rho = _moments(rows, p, *buffers)
+        cp, rho = _moments(rows, p, mean, running)
         y = torch.bmm(rows, (p * rho).to(d.dtype))
         h = y.new_empty(y.shape[1], y.shape[0], y.shape[2])
         torch.clamp_min(y.transpose(0, 1), 0, out=h)  # the change of layout costs no pass of its own
@@ -221,62 +275,73 @@ class _NormedReLU(torch.autograd.Function):
         need_d, need_p, *_ = ctx.needs_input_grad
         grad = _rows(torch.ops.aten.threshold_backward(grad, h, 0), len(p))
         grad_d, grad_p, _ = _linear_backward(grad, grad.mean(1, keepdim=True), d, p, cp, rho, rho, need_d, need_p)
-        return grad_d, grad_p, None, None, None
+        return grad_d, grad_p, None, None
 
 
 class _GatedSum(torch.autograd.Function):
-    """``sum_o gates[e, o] * BatchNorm(d_o p_o)`` for each edge; a candidate without ``p`` enters as it is."""
+    """``sum_o gate_o[e] * BatchNorm(d_o p_o)`` for each edge; a candidate without ``p`` enters as it is.
+
+    ``at[o]`` are the edges that have candidate ``o``, ``None`` for all.
+    """
 
     @staticmethod
-    def forward(ctx, buffers, gates, *inputs):
-        ds, ps = inputs[: len(buffers)], inputs[len(buffers) :]
-        edges = len(gates)
+    def forward(ctx, edges, buffers, at, *tensors):
+        ds, ps, gates = _thirds(tensors)
         b, _, h, w = ds[0].shape
         channels = next((p.shape[2] for p in ps if p is not None), ds[0].shape[1])
-        total = ds[0].new_empty(edges, b * h * w, channels)
-        saved, keep = [], 0
-        for d, p, buffer, gate in zip(ds, ps, buffers, gates.unbind(1)):
+        shape = edges, b * h * w, channels
+        total, keep = (ds[0].new_empty(shape), 0) if at[0] is None else (ds[0].new_zeros(shape), 1)
+        saved = []
+        for d, p, gate, buffer, which in zip(ds, ps, gates, buffers, at):
+            part = total if which is None else total[which]
             if p is None:
                 pixels = d.permute(0, 2, 3, 1).reshape(1, -1)
-                total.view(edges, -1).addmm_(gate[:, None].to(d.dtype), pixels, beta=keep)
-                saved += [d, None, None, None]
+                part.view(len(gate), -1).addmm_(gate[:, None].to(d.dtype), pixels, beta=keep)
+                saved += [gate, d, None, None, None]
             else:
                 rows = _rows(d, d.shape[1] // p.shape[1])
                 cp, rho = _moments(rows, p, *buffer)
                 q = (p * rho * gate[:, None, None]).to(d.dtype)
-                total.baddbmm_(rows.expand(edges, -1, -1), q, beta=keep)
-                saved += [d, p, cp, rho]
+                part.baddbmm_(rows.expand(len(gate), -1, -1), q, beta=keep)
+                saved += [gate, d, p, cp, rho]
+            if which is not None:
+                total[which] = part
             keep = 1
-        ctx.save_for_backward(gates, *saved)
+        ctx.save_for_backward(*saved)
+        ctx.at = at
         return tuple(_image(rows[None], ds[0]) for rows in total.unbind(0))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, *grads):
-        gates, *saved = ctx.saved_tensors
-        count = gates.shape[1]
-        grad = torch.cat([_rows(g, 1) for g in grads])
-        grad_mean = grad.mean(1, keepdim=True)
-        need_gates, *need = ctx.needs_input_grad[1:]
+        saved, at = ctx.saved_tensors, ctx.at
+        whole = torch.cat([_rows(g, 1) for g in grads])
+        whole_mean = whole.mean(1, keepdim=True)
+        need_d, need_p, _ = _thirds(ctx.needs_input_grad[3:])
         grad_ds, grad_ps, grad_gates = [], [], []
-        for o in range(count):
-            (d, p, cp, rho), gate = saved[4 * o : 4 * o + 4], gates[:, o]
+        for o, which in enumerate(at):
+            gate, d, p, cp, rho = saved[5 * o : 5 * o + 5]
+            grad, grad_mean = (whole, whole_mean) if which is None else (whole[which], whole_mean[which])
             if p is None:
                 pixels = d.permute(0, 2, 3, 1).reshape(-1, 1)
-                grad_gates.append(torch.mm(grad.flatten(1), pixels)[:, 0].to(gates.dtype))
+                grad_gates.append(torch.mm(grad.flatten(1), pixels)[:, 0].to(gate.dtype))
                 flat = torch.mm(gate[None].to(d.dtype), grad.flatten(1))
                 grad_ds.append(_image(flat.view(1, *grad.shape[1:]), d))
                 grad_ps.append(None)
             else:
                 scale = rho * gate[:, None, None]
-                terms = _linear_backward(grad, grad_mean, d, p, cp, rho, scale, need[o], need[count + o])
-                grad_ds.append(terms[0])
-                grad_ps.append(terms[1])
-                grad_gates.append(terms[2])
-        return None, torch.stack(grad_gates, 1) if need_gates else None, *grad_ds, *grad_ps
+                terms = _linear_backward(grad, grad_mean, d, p, cp, rho, scale, need_d[o], need_p[o])
+                for terms_of, term in zip((grad_ds, grad_ps, grad_gates), terms):
+                    terms_of.append(term)
+        return None, None, None, *grad_ds, *grad_ps, *grad_gates
 
 
-def _moments(d: Tensor, p: Tensor, mean: Tensor, running_mean: Tensor, running_var: Tensor) -> tuple[Tensor, Tensor]:
+def _thirds(items: tuple) -> tuple[tuple, tuple, tuple]:
+    count = len(items) // 3
+    return items[:count], items[count : 2 * count], items[2 * count :]
+
+
+def _moments(d: Tensor, p: Tensor, mean: Tensor, running: _Running) -> tuple[Tensor, Tensor]:
     """``cov(d) p``, ``(e, k, c)``, and ``1 / std(d p)``, ``(e, 1, c)``; the running statistics of ``d p`` move.
 
     ``d`` is ``(e, m, k)`` or ``(1, m, k)``, centred; ``mean`` is what was subtracted.
@@ -287,8 +352,7 @@ def _moments(d: Tensor, p: Tensor, mean: Tensor, running_mean: Tensor, running_v
     cp = torch.matmul(covariance, p)
     variance = (cp * p).sum(1, keepdim=True)
     mean = torch.matmul(mean.to(p.dtype).view(len(d), 1, -1), p)
-    running_mean.lerp_(mean[:, 0], BatchNorm.momentum)
-    running_var.lerp_(variance[:, 0] * (pixels / max(pixels - 1, 1)), BatchNorm.momentum)
+    running.move(mean[:, 0], variance[:, 0] * (pixels / max(pixels - 1, 1)))
     return cp, (variance + BatchNorm.eps).rsqrt()
 
 

@@ -6,11 +6,13 @@ A table holds several decisions of one shape. Its *gates* are one tensor of shap
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
+import torch
 from torch import Tensor
 
 Gates = Mapping[str, Tensor]
-"""Table label -> gates, ``(e, o)``; or ``(e,)`` where a method weighs whole edges."""
+"""Table label -> gates, ``(e, o)``; and under ``edges_of(label)``, ``skip_of(label)`` what a method adds, ``(e,)``."""
 
 Picks = Mapping[str, tuple[tuple[int, str], ...]]
 """Table label -> the (row, candidate) pairs that a discretization kept, in its order of preference."""
@@ -24,12 +26,38 @@ class ChoiceTable:
         label: names the table in gates, logits and picks.
         candidates: names, in the order of the gates' columns.
         groups: how many consecutive rows compete for each place; in a cell, the incoming edges of each node.
+        allowed: each row's candidates, where they are not all; gates of the others are exactly 0.
     """
 
     label: str
     candidates: tuple[str, ...]
     groups: tuple[int, ...]
+    allowed: tuple[tuple[str, ...], ...] | None = None
 
     @property
     def rows(self) -> int:
         return sum(self.groups)
+
+    @property
+    def spans(self) -> tuple[range, ...]:
+        """The rows of each group."""
+        ends = list(accumulate(self.groups))
+        return tuple(range(end - size, end) for end, size in zip(ends, self.groups))
+
+    def permits(self, row: int, candidate: str) -> bool:
+        return self.allowed is None or candidate in self.allowed[row]
+
+    @property
+    def mask(self) -> Tensor:
+        """Which candidates are allowed, ``(e, o)``, bool."""
+        return torch.tensor([[self.permits(row, name) for name in self.candidates] for row in range(self.rows)])
+
+
+def edges_of(label: str) -> str:
+    """Where gates hold the weights of a table's edges, ``(e,)``, which multiply all that an edge delivers."""
+    return f"{label}.edges"
+
+
+def skip_of(label: str) -> str:
+    """Where gates hold the weights of a table's auxiliary skip connections, ``(e,)``."""
+    return f"{label}.skip"

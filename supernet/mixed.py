@@ -5,20 +5,37 @@ and a node is the sum of its incoming edges. All edges that leave one state read
 are stored together: an operation's weight has a leading axis ``e`` over those edges. How the sum is computed is a
 *backend*: ``reference`` states it edge by edge, the others compute the same from the same parameters, faster.
 
+In every backend a candidate whose gate is exactly 0 takes no part: its gate's gradient is 0, its running statistics
+do not move, and where the host knows the gates (on a CPU) it is not computed. A single path costs a single path.
+
+What methods add to the sum is linear in what edges deliver, and stated here once for all backends: partial channels
+and weights of edges (PC-DARTS, Xu et al. 2020, equation 2 and section 3.3), auxiliary skips (DARTS-, Chu et al. 2021,
+equation 5), dropped edges and skips.
+
 Axes: ``e`` edge, ``o`` candidate, ``b`` batch, ``c`` channel, ``h w`` space.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from supernet.batched import batched
-from supernet.ops import candidate
+from supernet.ops import FactorizedReduce, candidate
 from supernet.reference import reference
-from supernet.stacked import stack
+from supernet.stacked import stack, unstack
+
+if TYPE_CHECKING:
+    from supernet.network import DropPath
 
 Backend = Literal["reference", "batched"]
+
+SKIP = "skip_connect"
 
 
 class MixedSource(nn.Module):
@@ -26,17 +43,41 @@ class MixedSource(nn.Module):
 
     ``ops[name]`` is that candidate for all these edges at once: each of its parameters and buffers is stacked over
     the edges, ``(e, ...)``. It is a store of tensors, called through a backend only.
+
+    Attributes:
+        channels: width of the candidates.
+        rows, targets: of each local edge, its row in the gates and the node it leads to.
+        edges: candidate -> the local edges that have it, in the order of its stacked tensors; all, but for candidates
+            that are not allowed everywhere. A candidate that no edge has is not there.
+        columns: candidate -> its column in the gates.
+        skips: auxiliary skips of stride 2, stacked over the edges (``add_auxiliary_skips``).
     """
 
     def __init__(
-        self, channels: int, stride: int, candidates: Sequence[str], rows: Sequence[int], targets: Sequence[int]
+        self,
+        channels: int,
+        stride: int,
+        candidates: Sequence[str],
+        rows: Sequence[int],
+        targets: Sequence[int],
+        allowed: Sequence[Sequence[str]] | None = None,
     ):
         super().__init__()
         self.channels, self.stride = channels, stride
         self.rows, self.targets = tuple(rows), tuple(targets)
+        self.columns = {name: column for column, name in enumerate(candidates)}
+        having = {name: [e for e, row in enumerate(rows) if not allowed or name in allowed[row]] for name in candidates}
+        self.edges = {name: tuple(edges) for name, edges in having.items() if edges}
         self.ops = nn.ModuleDict(
-            {name: stack([candidate(name, channels, stride) for _ in rows]) for name in candidates}
+            {name: stack([candidate(name, channels, stride) for _ in edges]) for name, edges in self.edges.items()}
         )
+        self.skips: nn.Module | None = None
+
+    def auxiliary(self, x: Tensor) -> Sequence[Tensor]:
+        """What each edge's auxiliary skip delivers: ``x`` itself, or its factorized reduction at stride 2."""
+        if self.stride == 1:
+            return [x] * len(self.rows)
+        return [torch.func.functional_call(self.skips, copy, (x,)) for copy in unstack(self.skips, len(self.rows))]
 
 
 class MixedGraph(nn.Module):
@@ -49,8 +90,14 @@ class MixedGraph(nn.Module):
         nodes: how many are computed.
         stride: of the edges that leave an input; edges between nodes keep the size.
         backend: who computes it.
+        allowed: each edge's candidates, where they are not all.
+        partial: candidates see the first ``channels / partial`` channels; the others pass by (max-pooled at stride 2),
+            and the channels are shuffled.
 
     Edges are numbered node by node, then by source, as the gates' rows are.
+
+    Raises:
+        ValueError: where ``partial`` does not divide ``channels``.
     """
 
     def __init__(
@@ -61,28 +108,98 @@ class MixedGraph(nn.Module):
         nodes: int,
         stride: int = 1,
         backend: Backend = "batched",
+        allowed: Sequence[Sequence[str]] | None = None,
+        partial: int = 1,
     ):
         super().__init__()
+        if channels % partial:
+            raise ValueError(f"{channels} channels cannot be split into {partial} equal parts")
         self.inputs, self.nodes, self.candidates = inputs, nodes, tuple(candidates)
         self.backend: Backend = backend
+        self.partial, self.width = partial, channels // partial
         edges = [(source, node) for node in range(nodes) for source in range(inputs + node)]
         self.sources = nn.ModuleList()
         for state in range(inputs + nodes - 1):
             leaving = [(row, node) for row, (source, node) in enumerate(edges) if source == state]
-            rows, targets = zip(*leaving)
-            self.sources.append(MixedSource(channels, stride if state < inputs else 1, candidates, rows, targets))
+            step = stride if state < inputs else 1
+            self.sources.append(MixedSource(self.width, step, candidates, *zip(*leaving), allowed))
 
-    def forward(self, states: Sequence[Tensor], gates: Tensor) -> list[Tensor]:
+    def forward(
+        self,
+        states: Sequence[Tensor],
+        gates: Tensor,
+        edges: Tensor | None = None,
+        skip: Tensor | None = None,
+        drop_path: DropPath | None = None,
+    ) -> list[Tensor]:
         """All states, the given ones first.
 
         Args:
             states: the inputs, each ``(b, c, h, w)``.
             gates: ``(e, o)``.
+            edges: weights of whole edges, ``(e,)``; 1 where not given.
+            skip: gates of the auxiliary skips, ``(e,)``.
+            drop_path: drops edges, and values of skips.
         """
-        return BACKENDS[self.backend](self, states, gates)
+        states = list(states)
+        mixed: list[Tensor | None] = [None] * self.nodes
+        passed: list[Tensor | None] = [None] * self.nodes
+        gates = gates if edges is None else gates * edges[:, None]
+        for index, source in enumerate(self.sources):
+            x = states[index]
+            if self.partial > 1:
+                x, rest = x[:, : self.width], x[:, self.width :]
+                rest = F.max_pool2d(rest, 2, 2, ceil_mode=True) if source.stride == 2 else rest
+            rows = list(source.rows)
+            leaving = self._leaving(source, x, gates[rows], drop_path)
+            if skip is not None:
+                weights = (skip if edges is None else skip * edges)[rows].to(x.dtype)
+                leaving = [y + weight * s for y, weight, s in zip(leaving, weights, source.auxiliary(x))]
+            if drop_path is not None and drop_path.probability:
+                leaving = [drop_path(y) for y in leaving]
+            for row, target, y in zip(rows, source.targets, leaving):
+                mixed[target] = _plus(mixed[target], y)
+                if self.partial > 1:
+                    passed[target] = _plus(passed[target], rest if edges is None else edges[row].to(x.dtype) * rest)
+            complete = index + 1 - self.inputs
+            if complete >= 0:
+                states.append(self._joined(mixed[complete], passed[complete]))
+        return states
+
+    def _leaving(self, source: MixedSource, x: Tensor, gates: Tensor, drop_path: DropPath | None) -> Sequence[Tensor]:
+        mix = BACKENDS[self.backend]
+        if drop_path is None or not drop_path.skips or source.stride > 1 or SKIP not in source.edges:
+            return mix(source, x, gates)
+        column = source.columns[SKIP]
+        others = torch.arange(gates.shape[1], device=gates.device) != column
+        leaving = mix(source, x, gates * others)
+        return [y + gate * drop_path.dropout(x) for y, gate in zip(leaving, gates[:, column].to(x.dtype))]
+
+    def _joined(self, mixed: Tensor, passed: Tensor | None) -> Tensor:
+        """A node of the sums of both parts of the channels. Shuffling is linear, so it is done once a node."""
+        if passed is None:
+            return mixed
+        return rearrange(torch.cat([mixed, passed.to(mixed.dtype)], 1), "b (k c) h w -> b (c k) h w", k=self.partial)
 
 
-BACKENDS: dict[str, Callable[[MixedGraph, Sequence[Tensor], Tensor], list[Tensor]]] = {
+def add_auxiliary_skips(network: nn.Module) -> None:
+    """Give every edge of stride 2 in a network's mixed graphs a factorized reduction of its own (DARTS-, section 3.2).
+
+    At stride 1 an auxiliary skip is the identity and needs none. New values are drawn from PyTorch's generator, after
+    all that was drawn before: the network's other weights are those it has without.
+    """
+    for source in network.modules():
+        if isinstance(source, MixedSource) and source.stride > 1:
+            width = source.channels
+            source.skips = stack([FactorizedReduce(width, width, False) for _ in source.rows])
+
+
+def _plus(total: Tensor | None, y: Tensor) -> Tensor:
+    return y if total is None else total + y
+
+
+BACKENDS: dict[str, Callable[[MixedSource, Tensor, Tensor], Sequence[Tensor]]] = {
     "reference": reference,
     "batched": batched,
 }
+"""Backend -> what each edge that leaves a state ``(b, c, h, w)`` delivers, for the gates ``(e, o)`` of these edges."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genotypes import Cell as CellWiring
-from supernet.choice import Gates
+from supernet.choice import Gates, edges_of, skip_of
 from supernet.mixed import MixedGraph
 from supernet.ops import OPS, BatchNorm, FactorizedReduce, ReLUConvBN
 
@@ -37,15 +37,23 @@ class DropPath:
     Attributes:
         probability: of dropping, in [0, 1); a tensor may be changed between steps.
         generator: on the network's device; draws one number for each path and sample.
+        skips: probability of setting a value to 0 that a supernet's skip connection of stride 1 delivers (P-DARTS,
+            Chen et al. 2019, section 3.2).
     """
 
     probability: Tensor | float
     generator: torch.Generator | None = None
+    skips: float = 0.0
 
     def __call__(self, x: Tensor) -> Tensor:
         keep = 1.0 - self.probability
         draw = torch.rand(x.shape[0], 1, 1, 1, device=x.device, generator=self.generator)
         return x * ((draw < keep) / keep).to(x.dtype)
+
+    def dropout(self, x: Tensor) -> Tensor:
+        """Each value dropped on its own, with the probability of ``skips``."""
+        keep = 1.0 - self.skips
+        return x * (torch.rand(x.shape, device=x.device, generator=self.generator) < keep).to(x.dtype) / keep
 
 
 class Logits(NamedTuple):
@@ -64,7 +72,9 @@ class MixedCell(nn.Module):
         self.width = concat
 
     def forward(self, s0: Tensor, s1: Tensor, gates: Gates | None, drop_path: DropPath | None) -> Tensor:
-        states = self.graph([s0, s1], gates[self.label])
+        label = self.label
+        extras = gates.get(edges_of(label)), gates.get(skip_of(label)), drop_path if self.training else None
+        states = self.graph([s0, s1], gates[label], *extras)
         return torch.cat(states[-self.width :], dim=1)
 
 
@@ -216,7 +226,7 @@ class Network(nn.Module):
         Args:
             x: images, ``(b, c, h, w)``.
             gates: of the supernet's tables; a derived network takes none.
-            drop_path: applied to a derived network's paths.
+            drop_path: applied to a derived network's paths, or to a supernet's edges while it trains.
         """
         s0, s1 = self.stem(x)
         auxiliary = None

@@ -68,11 +68,12 @@ def load_quark0(network: Network, state: Mapping[str, Tensor]) -> None:
 
 def _stacked_names(graph: MixedGraph, theirs: str, ours: str) -> Iterator[tuple[str, tuple[str, int]]]:
     for index, source in enumerate(graph.sources):
-        for part, row in enumerate(source.rows):
-            for column, (name, op) in enumerate(source.ops.items()):
+        for name, op in source.ops.items():
+            column = source.columns[name]
+            for part, edge in enumerate(source.edges[name]):
                 for tensor in _tensors(op):
                     stacked = f"{ours}.sources.{index}.ops.{name}.{tensor}"
-                    yield f"{theirs}.{row}._ops.{column}.{tensor}", (stacked, part)
+                    yield f"{theirs}.{source.rows[edge]}._ops.{column}.{tensor}", (stacked, part)
 
 
 def _tensors(module: nn.Module) -> list[str]:

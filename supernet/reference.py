@@ -12,25 +12,28 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.func import functional_call
 
+from supernet.ops import Zero
 from supernet.stacked import unstack
 
 if TYPE_CHECKING:
-    from supernet.mixed import MixedGraph
+    from supernet.mixed import MixedSource
 
 
-def reference(graph: MixedGraph, inputs: Sequence[Tensor], gates: Tensor) -> list[Tensor]:
-    """All states of the graph: ``node = sum over its edges e, sum over o, of gates[e, o] * op_o(state(e))``."""
-    edges = {}
-    for state, source in enumerate(graph.sources):
-        tensors = {name: unstack(op, len(source.rows)) for name, op in source.ops.items()}
-        for copy, (row, target) in enumerate(zip(source.rows, source.targets)):
-            edges[target, state] = source, row, {name: copies[copy] for name, copies in tensors.items()}
-    states = list(inputs)
-    for node in range(graph.nodes):
-        total = 0
-        for state, x in enumerate(states):
-            source, row, tensors = edges[node, state]
-            for column, (name, op) in enumerate(source.ops.items()):
-                total = total + gates[row, column] * functional_call(op, tensors[name], (x,))
-        states.append(total)
-    return states
+def reference(source: MixedSource, x: Tensor, gates: Tensor) -> Sequence[Tensor]:
+    """What each edge that leaves ``x`` delivers: ``sum over o of gates[e, o] * op_o(x)``, as ``(b, c, h, w)``.
+
+    Candidates whose gate is exactly 0 are left out. That looks at the gates' values, on any device.
+    """
+    tensors = {name: unstack(op, len(source.edges[name])) for name, op in source.ops.items()}
+    live = (gates.detach() != 0).tolist()
+    leaving = []
+    for edge in range(len(source.rows)):
+        total = None
+        for name, op in source.ops.items():
+            column = source.columns[name]
+            if edge in source.edges[name] and live[edge][column]:
+                copy = tensors[name][source.edges[name].index(edge)]
+                y = gates[edge, column] * functional_call(op, copy, (x,))
+                total = y if total is None else total + y
+        leaving.append(Zero(source.stride)(x) if total is None else total)
+    return leaving

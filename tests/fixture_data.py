@@ -51,10 +51,11 @@ def batches(case: dict[str, Any], split: str) -> list[tuple[Tensor, Tensor]]:
     return list(zip(torch.from_numpy(images), torch.from_numpy(labels).long()))
 
 
-def logits(case: dict[str, Any], rows: int, columns: int) -> dict[str, Tensor]:
+def logits(case: dict[str, Any], rows: int, columns: int | None, kind: str = "alphas") -> dict[str, Tensor]:
+    """Table label -> ``(rows, columns)``; without columns, as for the ``betas`` of edges, ``(rows,)``."""
     drawn = {}
     for label in ("normal", "reduce"):
-        z = random_state(case, f"alphas_{label}").standard_normal((rows, columns))
+        z = random_state(case, f"{kind}_{label}").standard_normal((rows, columns) if columns else rows)
         drawn[label] = torch.from_numpy(0.5 * z).requires_grad_()
     return drawn
 

@@ -8,15 +8,18 @@ import torch.nn.functional as F
 
 from darts.bilevel import SearchProblem
 from darts.discretize import top_edges
+from darts.methods import METHODS
 from darts.relax import Softmax
 from darts.steps import STEPS
 from genotypes import Cell, CellGenotype, Edge
+from supernet.choice import edges_of
 from supernet.network import ImageShape
 from supernet.quark0 import load_quark0, quark0_names
 from supernet.spaces.darts import DARTSSpace
 from tests import fixture_data as fixture
 
 SUPERNETS = fixture.cases("supernet")
+PARTIAL = fixture.cases("pc_darts_supernet")
 FINALS = fixture.cases("final")
 GENOTYPES = {f"{file}-{k}": c for file, d in fixture.cases("discretize").items() for k, c in enumerate(d["cases"])}
 BACKENDS = ("reference", "batched")
@@ -25,7 +28,8 @@ BACKENDS = ("reference", "batched")
 def space_of(case):
     config = case["config"]
     shape = ImageShape(3, config["size"], config["classes"])
-    return DARTSSpace(shape, config["C"], config["layers"], config.get("nodes", 4), stem=config.get("stem", "cifar"))
+    options = dict(stem=config.get("stem", "cifar"), partial=config.get("partial", 1))
+    return DARTSSpace(shape, config["C"], config["layers"], config.get("nodes", 4), **options)
 
 
 def problem_of(case, backend):
@@ -105,6 +109,38 @@ def test_discretize(name):
     space = DARTSSpace(ImageShape(3, 32, 10), nodes=case["nodes"])
     logits = {label: torch.tensor(case[f"alphas_{label}"], dtype=torch.float64) for label in ("normal", "reduce")}
     check_genotype(derive(space, logits), case["genotype"])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", PARTIAL)
+def test_partial_channels(name, backend):
+    case = PARTIAL[name]
+    space = space_of(case)
+    supernet = space.supernet(backend).double()
+    load_quark0(supernet, fixture.state(case))
+    rows = space.tables[0].rows
+    logits = fixture.logits(case, rows, len(space.candidates)) | {
+        edges_of(label): betas for label, betas in fixture.logits(case, rows, None, "betas").items()
+    }
+    optimizer = torch.optim.SGD(supernet.parameters(), 0.1)
+    settings = space.tables, logits, Softmax(), optimizer, torch.Generator(), nullcontext()
+    problem = SearchProblem(supernet, *settings, edges=METHODS["pc_darts"].edges)
+    images, labels = fixture.batches(case, "train")[0]
+    scores = supernet(images, problem.gates(logits))
+    loss = F.cross_entropy(scores, labels)
+    fixture.close(scores, case["logits"], 1e-9)
+    fixture.close(loss, case["loss"], 1e-9)
+    weights = problem.weights
+    grads = dict(zip([*weights, *logits], torch.autograd.grad(loss, [*weights.values(), *logits.values()])))
+    for label in ("normal", "reduce"):
+        fixture.close(grads[label], case[f"grad_alphas_{label}"], 1e-9)
+        fixture.close(grads[edges_of(label)], case[f"grad_betas_{label}"], 1e-9)
+    assert len(case["grad_fingerprints"]) > 100
+    check_fingerprints(supernet, case["grad_fingerprints"], grads, 1e-9)
+    ranked = problem.scores()
+    check_genotype(space.derive({t.label: top_edges(ranked[t.label], t) for t in space.tables}), case["genotype"])
+    supernet.eval()
+    fixture.close(supernet(images, problem.strengths()), case["logits_eval_after"], 1e-9)
 
 
 def derive(space, logits):

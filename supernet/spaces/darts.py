@@ -1,7 +1,7 @@
 """The DARTS space: a normal and a reduction cell, searched together (Liu et al. 2019, section 3.1)."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from torch import nn
@@ -25,6 +25,8 @@ class DARTSSpace:
         nodes: in each cell; all are concatenated.
         candidates: operations on each edge.
         stem: see ``Network``; ``auto`` takes ImageNet's for images from 96 pixels on.
+        partial: see ``MixedGraph``.
+        allowed: table label -> each edge's candidates, where they are not all.
     """
 
     shape: ImageShape
@@ -33,18 +35,21 @@ class DARTSSpace:
     nodes: int = 4
     candidates: tuple[str, ...] = DARTS_PRIMITIVES
     stem: Stem | Literal["auto"] = "auto"
+    partial: int = 1
+    allowed: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
 
     @property
     def tables(self) -> tuple[ChoiceTable, ...]:
         groups = tuple(range(CELL_INPUTS, CELL_INPUTS + self.nodes))
-        return tuple(ChoiceTable(label, self.candidates, groups) for label in (NORMAL, REDUCE))
+        return tuple(ChoiceTable(label, self.candidates, groups, self.allowed.get(label)) for label in (NORMAL, REDUCE))
 
     def supernet(self, backend: Backend = "batched") -> Network:
         """The network of mixed operations; call it with gates ``(e, o)`` for both tables."""
 
         def inside(channels: int, reduction: bool) -> MixedCell:
             stride, label = (2, REDUCE) if reduction else (1, NORMAL)
-            graph = MixedGraph(channels, self.candidates, CELL_INPUTS, self.nodes, stride, backend)
+            options = self.allowed.get(label), self.partial
+            graph = MixedGraph(channels, self.candidates, CELL_INPUTS, self.nodes, stride, backend, *options)
             return MixedCell(label, graph, self.nodes)
 
         return self._network(inside, affine=False)

@@ -1,0 +1,118 @@
+"""The method that a configuration composes: a named record, and the pieces that take the place of its own.
+
+A piece is written as its name, or as its name and options: ``gumbel:first=5,last=0.5``. What cannot go together is
+refused here, before anything is trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from darts.config import SearchConfig
+from darts.discretize import DISCRETIZATIONS
+from darts.errors import UserError
+from darts.method import Method
+from darts.methods import EDGES, METHODS
+from darts.relax import RELAXATIONS
+from darts.steps import STEPS, unrolled_exact
+from darts.updates import UPDATES
+
+PIECES: dict[str, Mapping[str, Any]] = {
+    "relax": RELAXATIONS,
+    "step": STEPS,
+    "update": UPDATES,
+    "discretize": DISCRETIZATIONS,
+    "edges": EDGES,
+}
+"""Field of a method -> its pieces by name."""
+
+NOTHING = "none"
+"""Takes the place of a piece that a method can do without."""
+
+
+def compose(config: SearchConfig) -> Method:
+    """The method that a configuration names, with its own pieces replaced by those it gives.
+
+    Raises:
+        UserError: where a name or an option is unknown, or what was composed cannot work, with the reason.
+    """
+    method = named(config.method.name)
+    given = {}
+    for field in PIECES:
+        text = getattr(config.method, field)
+        if text is None:
+            continue
+        default = Method.__dataclass_fields__[field].default
+        missing = text == NOTHING and default in (None, ())
+        given[field] = default if missing else piece(f"--method.{field}", PIECES[field], text)
+    method = dataclasses.replace(method, **given)
+    for reason in _conflicts(config, method):
+        raise UserError(reason)
+    return method
+
+
+def named(name: str) -> Method:
+    """A method by its name in ``METHODS``, or the ``METHOD`` of a Python file of your own."""
+    if name in METHODS:
+        return METHODS[name]
+    if not name.endswith(".py"):
+        raise UserError(f"--method.name is {name!r}; it must be one of {', '.join(METHODS)}, or a Python file")
+    if not Path(name).is_file():
+        raise UserError(f"--method.name {name}: no such file")
+    spec = importlib.util.spec_from_file_location(Path(name).stem, name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    method = getattr(module, "METHOD", None)
+    if not isinstance(method, Method):
+        raise UserError(f"--method.name {name}: the file must define METHOD, a darts.method.Method")
+    return method
+
+
+def piece(option: str, table: Mapping[str, Any], text: str) -> Any:
+    """A piece by its name and options.
+
+    Raises:
+        UserError: naming ``option`` and what is allowed.
+    """
+    name, _, options = text.partition(":")
+    if name not in table:
+        raise UserError(f"{option} is {name!r}; it must be one of {', '.join(table)}")
+    found = table[name]
+    fields = {f.name: f.default for f in dataclasses.fields(found)} if dataclasses.is_dataclass(found) else {}
+    values = {}
+    for each in filter(None, options.split(",")):
+        key, _, value = each.partition("=")
+        if key not in fields:
+            raise UserError(f"{option} {text}: {name} has no option {key!r}; it has {', '.join(fields) or 'none'}")
+        try:
+            values[key] = _parsed(value, fields[key])
+        except ValueError:
+            kind = type(fields[key]).__name__
+            raise UserError(f"{option} {text}: {key} is {value!r}; it must be a {kind}") from None
+    return dataclasses.replace(found, **values) if values else found
+
+
+def _parsed(value: str, default: Any) -> Any:
+    if isinstance(default, bool):
+        if value.lower() not in ("true", "false"):
+            raise ValueError
+        return value.lower() == "true"
+    return type(default)(value)
+
+
+def _conflicts(config: SearchConfig, method: Method) -> Iterator[str]:
+    """What cannot go together, and what to change."""
+    space = config.space
+    if method.step is unrolled_exact and space.backend not in ("auto", "reference"):
+        yield "--method.step unrolled_exact differentiates twice; use --space.backend reference"
+    for stage in method.stages:
+        partial = space.partial or stage.partial
+        if space.channels % partial:
+            yield (
+                f"--space.channels {space.channels} cannot be split into {partial} equal parts, as the method's "
+                f"partial channels need; take a multiple of {partial}, or set --space.partial"
+            )
