@@ -50,6 +50,8 @@ class SearchProblem:
         frozen: weight -> ``(e,)``, slices that do not train any more.
         drop_path: dropped edges and skips, while training.
         draw: a further batch of the lower problem, for steps that train weights of their own.
+        example: images ``(b, c, h, w)`` of any content, to find out sizes with.
+        costs: what ``darts.penalties`` has counted.
     """
 
     supernet: nn.Module
@@ -68,6 +70,8 @@ class SearchProblem:
     frozen: dict[str, Tensor] = field(default_factory=dict)
     drop_path: DropPath | None = None
     draw: Callable[[], ImageBatch] | None = None
+    example: Tensor | None = None
+    costs: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(init=False)
     _spoiled: dict[str, Tensor] = field(init=False, repr=False)
 
@@ -107,9 +111,21 @@ class SearchProblem:
     def loss(self, weights: Params, gates: Gates, batch: ImageBatch) -> Tensor:
         """Mean cross-entropy of a batch with these weights and gates."""
         images, labels = batch
+        return F.cross_entropy(_exact(self.predict(weights, gates, images)), labels)
+
+    def loss_in_evaluation(self, gates: Gates, batch: ImageBatch) -> Tensor:
+        """The same with the current weights, as constants, and BatchNorm by its running statistics."""
+        images, labels = batch
+        self.supernet.eval()
         with self.autocast:
-            scores = functional_call(self.supernet, (dict(weights), self._spoiled), (images, gates), self._dropped)
+            scores = functional_call(self.supernet, {k: w.detach() for k, w in self.weights.items()}, (images, gates))
+        self.supernet.train()
         return F.cross_entropy(_exact(scores), labels)
+
+    def predict(self, weights: Params, gates: Gates, images: Tensor) -> Tensor:
+        """Class scores, ``(b, classes)``, with BatchNorm by the batch; the running statistics do not move."""
+        with self.autocast:
+            return functional_call(self.supernet, (dict(weights), self._spoiled), (images, gates), self._dropped)
 
     @property
     def _when(self) -> tuple[float, torch.Generator]:

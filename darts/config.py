@@ -75,15 +75,27 @@ class MethodConfig:
     name: str = "darts"
     """A method, or a Python file that defines one as METHOD."""
     relax: str | None = None
-    """How logits become gates: softmax."""
+    """How logits become gates: softmax, gumbel (GDAS), concrete (SNAS), sigmoid (Fair DARTS), dirichlet (DrNAS),
+    simplex (GAEA)."""
     step: str | None = None
-    """The logits' gradient: first_order, unrolled (DARTS's second order), unrolled_exact."""
+    """The logits' gradient: first_order, unrolled (DARTS's second order), unrolled_exact, single_level (SNAS),
+    mixed_level (MiLeNAS), neumann (iDARTS), monte_carlo (ZARTS)."""
     update: str | None = None
-    """What moves the logits: adam."""
+    """What moves the logits: adam, exponentiated (GAEA), direct (ZARTS)."""
     discretize: str | None = None
-    """Which candidates are kept: top_edges."""
+    """Which candidates are kept: top_edges, top_edges_of_all (SNAS), limited_skips (P-DARTS), threshold (Fair DARTS),
+    perturbation (DARTS-PT), greedy (SGAS)."""
     edges: str | None = None
-    """How whole edges are weighed: none, per_node."""
+    """How whole edges are weighed: none, per_node (PC-DARTS), simplex (GAEA)."""
+    penalties: tuple[str, ...] | None = None
+    """What is added to the logits' loss: none, zero_one (Fair DARTS), beta_decay, towards_uniform (DrNAS), resource
+    (SNAS)."""
+    perturb: str | None = None
+    """What is done to the gates while weights train: none, random (SDARTS-RS), adversarial (SDARTS-ADV)."""
+    skip: str | None = None
+    """Auxiliary skip connections: none, falling (DARTS-)."""
+    companions: tuple[str, ...] | None = None
+    """What acts beside both optimizations: none, operation_stopping (OLES), eigenvalue_stop (RobustDARTS)."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +191,8 @@ class SearchConfig:
     drop_path: float = 0.0
     """Probability of dropping an edge of the supernet while it trains, reached linearly at the last epoch."""
     train_share: float = 0.5
-    """Share of the training set that trains the weights; the rest trains the logits."""
+    """Share of the training set that trains the weights; the rest trains the logits. 1 for searches of a single level,
+    which are then evaluated on what they train on."""
     seed: int = 2
     """Of everything drawn: initial values, order of examples, augmentation."""
     run: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
@@ -217,7 +230,7 @@ _POSITIVE = ("epochs", "batch_size", "space.channels", "space.layers", "space.no
 _NOT_NEGATIVE = ("weights.lr_min", "weights.momentum", "weights.weight_decay", "weights.warmup", "logits.lr",
                  "logits.weight_decay", "data.crop_padding", "data.cutout", "data.workers", "auxiliary", "seed",
                  "run.checkpoint_minutes")  # fmt: skip
-_BELOW_ONE = ("train_share", "drop_path", "label_smoothing", "weights.momentum")
+_BELOW_ONE = ("drop_path", "label_smoothing", "weights.momentum")
 
 
 def check(config: Config) -> None:
@@ -238,8 +251,8 @@ def check(config: Config) -> None:
     if isinstance(config, SearchConfig):
         if config.space.layers < 3:
             raise UserError(f"--space.layers is {config.space.layers}; two cells reduce, so a search needs 3 or more")
-        if config.train_share == 0:
-            raise UserError("--train-share is 0; the weights need a share of the training set")
+        if not 0 < config.train_share <= 1:
+            raise UserError(f"--train-share is {config.train_share}; it must be more than 0 and at most 1")
 
 
 def option(name: str) -> str:

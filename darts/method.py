@@ -49,14 +49,17 @@ Schedule = Callable[[float], float]
 class Companion(Protocol):
     """Acts beside both optimizations. What it remembers it keeps in ``search.memory``: tensors and plain values.
 
-    A companion has either function or both. A discretization that decides while the search runs is one too.
+    A companion has one of these functions or several. A discretization that decides while the search runs is one too.
     """
 
     def before_weights(self, search: SearchTask, train: Batch, valid: Batch) -> None:
         """Is called in each step, between the logits' move and the weights'."""
 
+    def decide(self, search: SearchTask, epoch: int) -> None:
+        """Is called after the last step of each epoch, counted from 0, before the genotype is derived."""
+
     def after_epoch(self, search: SearchTask, epoch: int) -> None:
-        """Is called at the end of each epoch, counted from 0."""
+        """Is called when the epoch is evaluated and its genotype is known."""
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,27 @@ from pathlib import Path
 from typing import Any
 
 from darts.config import SearchConfig
-from darts.discretize import DISCRETIZATIONS
 from darts.errors import UserError
-from darts.method import Method
-from darts.methods import EDGES, METHODS
-from darts.relax import RELAXATIONS
-from darts.steps import STEPS, unrolled_exact
-from darts.updates import UPDATES
+from darts.method import Method, spans
+from darts.methods import (
+    COMPANIONS,
+    DISCRETIZATIONS,
+    EDGES,
+    METHODS,
+    PENALTIES,
+    PERTURBATIONS,
+    RELAXATIONS,
+    SKIPS,
+    STEPS,
+    UPDATES,
+)
+from darts.methods.drnas import DirichletGates, TowardsUniform
+from darts.methods.fair_darts import Sigmoid, ZeroOne
+from darts.methods.gaea import ExponentiatedGradient, Simplex, weights_of_edges
+from darts.methods.snas import single_level
+from darts.methods.zarts import MonteCarlo
+from darts.steps import unrolled_exact
+from darts.updates import direct
 
 PIECES: dict[str, Mapping[str, Any]] = {
     "relax": RELAXATIONS,
@@ -27,6 +41,10 @@ PIECES: dict[str, Mapping[str, Any]] = {
     "update": UPDATES,
     "discretize": DISCRETIZATIONS,
     "edges": EDGES,
+    "penalties": PENALTIES,
+    "perturb": PERTURBATIONS,
+    "skip": SKIPS,
+    "companions": COMPANIONS,
 }
 """Field of a method -> its pieces by name."""
 
@@ -42,13 +60,17 @@ def compose(config: SearchConfig) -> Method:
     """
     method = named(config.method.name)
     given = {}
-    for field in PIECES:
-        text = getattr(config.method, field)
-        if text is None:
-            continue
+    for field, table in PIECES.items():
+        texts, option = getattr(config.method, field), f"--method.{field}"
         default = Method.__dataclass_fields__[field].default
-        missing = text == NOTHING and default in (None, ())
-        given[field] = default if missing else piece(f"--method.{field}", PIECES[field], text)
+        if texts is None:
+            continue
+        if texts in (NOTHING, (NOTHING,)) and default in (None, ()):
+            given[field] = default
+        elif isinstance(default, tuple):
+            given[field] = tuple(piece(option, table, text) for text in texts)
+        else:
+            given[field] = piece(option, table, texts)
     method = dataclasses.replace(method, **given)
     for reason in _conflicts(config, method):
         raise UserError(reason)
@@ -109,6 +131,32 @@ def _conflicts(config: SearchConfig, method: Method) -> Iterator[str]:
     space = config.space
     if method.step is unrolled_exact and space.backend not in ("auto", "reference"):
         yield "--method.step unrolled_exact differentiates twice; use --space.backend reference"
+    simplex = isinstance(method.relax, Simplex)
+    if simplex is not isinstance(method.update, ExponentiatedGradient):
+        yield (
+            "simplex gates stay on the simplex by the exponentiated gradient alone, and it moves no others: "
+            "set --method.relax simplex and --method.update exponentiated together, or neither"
+        )
+    if method.edges is not None and simplex is not (method.edges is weights_of_edges):
+        wanted = "simplex" if simplex else "per_node"
+        yield f"weights of edges move as the gates do: set --method.edges {wanted}"
+    if isinstance(method.step, MonteCarlo) is not (method.update is direct):
+        yield (
+            "monte_carlo returns a move, no gradient: set --method.step monte_carlo and --method.update direct "
+            "together, or neither"
+        )
+    for penalty, relax, why in (
+        (ZeroOne, Sigmoid, "drives independent gates to 0 or 1; gates that sum to 1 cannot all go there"),
+        (TowardsUniform, DirichletGates, "is a divergence of Dirichlet distributions"),
+    ):
+        if any(isinstance(each, penalty) for each in method.penalties) and not isinstance(method.relax, relax):
+            name = next(key for key, value in PENALTIES.items() if isinstance(value, penalty))
+            wanted = next(key for key, value in RELAXATIONS.items() if isinstance(value, relax))
+            yield f"the penalty {name} {why}: set --method.relax {wanted}, or --method.penalties none"
+    if isinstance(method.relax, Sigmoid) and method.perturb is not None:
+        yield "--method.perturb brings gates back to the simplex; sigmoid gates are not on it"
+    if config.train_share == 1 and method.step is not single_level:
+        yield "--train-share 1 leaves no half to train the logits on; only --method.step single_level needs none"
     for stage in method.stages:
         partial = space.partial or stage.partial
         if space.channels % partial:
@@ -116,3 +164,6 @@ def _conflicts(config: SearchConfig, method: Method) -> Iterator[str]:
                 f"--space.channels {space.channels} cannot be split into {partial} equal parts, as the method's "
                 f"partial channels need; take a multiple of {partial}, or set --space.partial"
             )
+    spread = spans(method.stages, config.epochs)
+    if not all(spread):
+        yield f"--epochs {config.epochs} is too short: the method has {len(spread)} stages, of one epoch or more each"

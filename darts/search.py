@@ -20,7 +20,7 @@ from darts.method import Method, spans
 from darts.pieces import compose
 from darts.report import gates_svg
 from darts.stages import Built, build, dropped, follow
-from genotypes import CellGenotype, to_json, to_text
+from genotypes import CellGenotype, from_text, to_json, to_text
 from genotypes.draw import svg
 
 VALID_STREAM = 2**31
@@ -49,7 +49,8 @@ class SearchTask:
         self.config, self.data = config, data
         self.method = method or compose(config)
         examples = torch.arange(len(data.train))
-        self.train_half, self.valid_half = examples.tensor_split([int(config.train_share * len(examples))])
+        self.train_half, rest = examples.tensor_split([int(config.train_share * len(examples))])
+        self.valid_half = rest if len(rest) else self.train_half
         self.epochs = config.epochs
         self.steps_per_epoch = -(-len(self.train_half) // config.batch_size)
         self.spans = spans(self.method.stages, config.epochs)
@@ -57,6 +58,8 @@ class SearchTask:
         self._go_on(0, build(config, self.method, data.shape, device))
         self.history = {label: [s.cpu()] for label, s in self.problem.scores().items()}
         self.evaluated: dict[str, float] = {}
+        self.genotypes: list[str] = []
+        self.accuracies: list[float] = []
         self._train: Iterator[ImageBatch] = iter(())
         self._valid: Iterator[ImageBatch] = iter(())
         self._step = 0
@@ -110,14 +113,23 @@ class SearchTask:
         return next(endless(self.data.train, self.train_half, self.config.batch_size, seed, self.memory["drawn"] - 1))
 
     def end_epoch(self, epoch: int, tell: Tell) -> dict[str, Any]:
-        for act in self.method.hooks("after_epoch"):
+        for act in self.method.hooks("decide"):
             act(self, epoch)
         scores = self.problem.scores()
         for label, score in scores.items():
             self.history[label].append(score.cpu())
         genotype = self.genotype()
         entropies = {f"gate_entropy_{label}": _entropy(score) for label, score in scores.items()}
-        return {**self.evaluate(tell), **entropies, **_skips(genotype), "genotype": to_text(genotype)}
+        figures = {**self.evaluate(tell), **entropies, **_skips(genotype), "genotype": to_text(genotype)}
+        self.genotypes.append(figures["genotype"])
+        self.accuracies.append(figures["valid_accuracy"])
+        for act in self.method.hooks("after_epoch"):
+            act(self, epoch)
+        return figures
+
+    def stop(self, epoch: int, reason: str) -> None:
+        """End the search with this epoch."""
+        self.epochs, self.memory["stopped"] = epoch + 1, reason
 
     def evaluate(self, tell: Tell) -> dict[str, float]:
         """Loss and accuracy of the supernet on the half that trains the logits, without augmentation."""
@@ -149,6 +161,9 @@ class SearchTask:
             "memory": self.memory,
             "history": self.history,
             "evaluated": self.evaluated,
+            "genotypes": self.genotypes,
+            "accuracies": self.accuracies,
+            "epochs": self.epochs,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -170,11 +185,16 @@ class SearchTask:
         problem.frozen = {name: at.to(device) for name, at in state["frozen"].items()}
         self.memory = state["memory"]
         self.history = {label: list(strengths) for label, strengths in state["history"].items()}
-        self.evaluated = state["evaluated"]
+        self.evaluated, self.epochs = state["evaluated"], state["epochs"]
+        self.genotypes, self.accuracies = list(state["genotypes"]), list(state["accuracies"])
 
     def write(self, folder: Path, name: str) -> CellGenotype:
-        """The files of a finished search: the genotype of the final logits, pictures, figures."""
-        genotype = self.genotype().named(name)
+        """The files of a finished search: the genotype, pictures, figures.
+
+        The genotype is that of the final logits, or of the epoch that the method has chosen.
+        """
+        chosen = self.memory.get("chosen")
+        genotype = (self.genotype() if chosen is None else from_text(self.genotypes[chosen])).named(name)
         origin = {"recipe": self.config.recipe, "data": self.data.name, "seed": self.config.seed}
         figures = {**self.evaluated, **_skips(genotype), "genotype": to_text(genotype), "genotype_hash": genotype.hash}
         history = {label: torch.stack(strengths) for label, strengths in self.history.items()}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from darts.bilevel import SearchProblem
 from darts.config import SearchConfig
@@ -22,6 +22,7 @@ from supernet.choice import ChoiceTable, edges_of
 from supernet.mixed import add_auxiliary_skips
 from supernet.network import DropPath, ImageShape
 from supernet.spaces.darts import DARTSSpace
+from supernet.widen import widen
 
 Allowed = Mapping[str, tuple[tuple[str, ...], ...]]
 """Table label -> each row's candidates."""
@@ -55,30 +56,43 @@ def build(config: SearchConfig, method: Method, shape: ImageShape, device: torch
             add_auxiliary_skips(supernet)
     supernet.to(device)
     logits = {label: logit.to(device).requires_grad_() for label, logit in logits.items()}
-    sgd = config.weights
     problem = SearchProblem(
         supernet,
         space.tables,
         logits,
         method.relax,
-        torch.optim.SGD(supernet.parameters(), sgd.lr, sgd.momentum, weight_decay=sgd.weight_decay),
+        _sgd(supernet, config),
         torch.Generator(device).manual_seed(config.seed + number),
         autocast(device, config.run.precision),
         edges=method.edges,
         penalties=method.penalties,
         perturb=method.perturb,
         skip=method.skip,
+        example=torch.zeros(2, shape.channels, shape.size, shape.size, device=device),
     )
-    return Built(space, problem, method.update(list(logits.values()), config.logits))
+    return Built(space, problem, method.update(logits, space.tables, config.logits))
 
 
 def follow(built: Built, config: SearchConfig, method: Method, number: int) -> Built:
-    """The network of a stage that follows the one that was built."""
-    if method.stages[number].fresh:
-        space, problem, _ = built
-        allowed = narrowed(space.tables, problem.scores(), method.stages[number].keep)
-        return build(config, method, space.shape, problem.generator.device, number, allowed)
-    return built
+    """The network of a stage that follows the one that was built.
+
+    It is a new one where the stage is fresh; where it has other candidates or channels, a widened one, with the same
+    logits; else the same, whose optimizer begins anew with the learning rate's schedule.
+    """
+    space, problem, logits_optimizer = built
+    stage, device = method.stages[number], problem.generator.device
+    allowed = narrowed(space.tables, problem.scores(), stage.keep)
+    if stage.fresh:
+        return build(config, method, space.shape, device, number, allowed)
+    if stage.keep is None and stage.partial == method.stages[number - 1].partial:
+        if stage.restart:
+            problem.optimizer = _sgd(problem.supernet, config)
+        return built
+    later = build(config, method, space.shape, device, number, allowed)
+    widen(problem.supernet, later.problem.supernet, torch.Generator().manual_seed(config.seed + number))
+    later.problem.logits = problem.logits
+    later.problem.generator = problem.generator
+    return Built(later.space, later.problem, logits_optimizer)
 
 
 def narrowed(tables: tuple[ChoiceTable, ...], scores: Mapping[str, Tensor], keep: int | None) -> Allowed | None:
@@ -94,6 +108,11 @@ def narrowed(tables: tuple[ChoiceTable, ...], scores: Mapping[str, Tensor], keep
             rows.append(tuple(table.candidates[column] for column in sorted(best)))
         allowed[table.label] = tuple(rows)
     return allowed
+
+
+def _sgd(supernet: nn.Module, config: SearchConfig) -> torch.optim.SGD:
+    sgd = config.weights
+    return torch.optim.SGD(supernet.parameters(), sgd.lr, sgd.momentum, weight_decay=sgd.weight_decay)
 
 
 def space_of(

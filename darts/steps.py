@@ -5,7 +5,8 @@ The upper problem is the validation loss, the lower one the training loss; ``w``
 opaque: the problem knows what to do with them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -64,7 +65,8 @@ def unrolled(problem: Bilevel, train: Batch, valid: Batch, radius: float = RADIU
     sides = []
     for step in (eps, -eps):
         moved = {name: w.detach() + step * v[name] for name, w in weights.items()}
-        sides.append(gradient(problem.lower(moved, problem.logits, train), problem.logits))
+        with same_draws(problem):
+            sides.append(gradient(problem.lower(moved, problem.logits, train), problem.logits))
     plus, minus = sides
     eta = problem.learning_rate
     return {name: g - eta * (plus[name] - minus[name]) / (2 * eps) for name, g in direct.items()}
@@ -86,6 +88,16 @@ STEPS: dict[str, Hypergradient] = {
     "unrolled": unrolled,
     "unrolled_exact": unrolled_exact,
 }
+
+
+@contextmanager
+def same_draws(problem: Bilevel) -> Iterator[None]:
+    """Blocks in a row draw the same random numbers: what a difference is taken of must sample the same gates."""
+    generator = getattr(problem, "generator", None)
+    state = generator.get_state() if generator else None
+    yield
+    if generator:
+        generator.set_state(state)
 
 
 def gradient(loss: Tensor, wrt: Mapping[Any, Tensor], create_graph: bool = False) -> dict[Any, Tensor]:

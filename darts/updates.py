@@ -1,10 +1,12 @@
 """What moves the logits along their gradient. An update makes an optimizer of tensors, with PyTorch's interface."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from supernet.choice import ChoiceTable
 
 
 class Adaptive(Protocol):
@@ -18,20 +20,28 @@ class Adaptive(Protocol):
 class LogitsOptimizer(Protocol):
     """Moves tensors along their ``grad``."""
 
-    def step(self) -> None: ...
+    def step(self) -> None:
+        """Move them."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on."""
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
-Update = Callable[[Sequence[Tensor], Adaptive], LogitsOptimizer]
-"""(logits, the configuration's settings) -> their optimizer."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to that state."""
 
 
-def adam(logits: Sequence[Tensor], settings: Adaptive) -> LogitsOptimizer:
+Update = Callable[[Mapping[str, Tensor], tuple[ChoiceTable, ...], Adaptive], LogitsOptimizer]
+"""(logits, their tables, the configuration's settings) -> their optimizer."""
+
+
+def adam(logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], settings: Adaptive) -> LogitsOptimizer:
     """Adam with an L2 penalty (DARTS, appendix A.1.1)."""
-    return torch.optim.Adam(logits, settings.lr, settings.betas, weight_decay=settings.weight_decay)
+    return torch.optim.Adam(logits.values(), settings.lr, settings.betas, weight_decay=settings.weight_decay)
 
 
-UPDATES: dict[str, Update] = {"adam": adam}
+def direct(logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], settings: Adaptive) -> LogitsOptimizer:
+    """The logits minus what the step returns, for steps that are a move rather than a gradient."""
+    return torch.optim.SGD(logits.values(), lr=1.0)
+
+
+UPDATES: dict[str, Update] = {"adam": adam, "direct": direct}

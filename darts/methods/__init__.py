@@ -1,11 +1,107 @@
-"""Every search method, and every piece that one is composed of, by name."""
+"""Every search method, and every piece that one is composed of, by name.
 
-from darts.method import EdgeWeights, Method
-from darts.methods import darts, pc_darts
+A row of a table is a row of the tests: each method searches every tiny space to the end.
+"""
+
+from darts import discretize as discretizations
+from darts import relax, steps, updates
+from darts.discretize import Discretize
+from darts.method import Companion, EdgeWeights, Method, Penalty, Perturb, Schedule
+from darts.methods import (
+    beta_darts,
+    darts,
+    darts_minus,
+    darts_pt,
+    drnas,
+    fair_darts,
+    gaea,
+    gdas,
+    idarts,
+    milenas,
+    oles,
+    pc_darts,
+    pdarts,
+    robust_darts,
+    sdarts,
+    sgas,
+    snas,
+    zarts,
+)
+from darts.penalties import Resource
+from darts.relax import Relaxation
+from darts.steps import Hypergradient
+from darts.updates import Update
 
 METHODS: dict[str, Method] = {
     "darts": darts.METHOD,
     "pc_darts": pc_darts.METHOD,
+    "pdarts": pdarts.METHOD,
+    "pdarts_cifar100": pdarts.CIFAR100,
+    "gdas": gdas.METHOD,
+    "snas": snas.METHOD,
+    "fair_darts": fair_darts.METHOD,
+    "darts_minus": darts_minus.METHOD,
+    "sdarts_rs": sdarts.RS,
+    "sdarts_adv": sdarts.ADV,
+    "robust_darts": robust_darts.METHOD,
+    "robust_darts_ada": robust_darts.ADAPTIVE,
+    "drnas": drnas.METHOD,
+    "drnas_progressive": drnas.PROGRESSIVE,
+    "beta_darts": beta_darts.METHOD,
+    "darts_pt": darts_pt.METHOD,
+    "darts_pt_fixed": darts_pt.FIXED,
+    "milenas": milenas.METHOD,
+    "idarts": idarts.METHOD,
+    "gaea": gaea.METHOD,
+    "gaea_pc_darts": gaea.PC_METHOD,
+    "zarts": zarts.METHOD,
+    "oles": oles.METHOD,
+    "sgas": sgas.CRITERION_1,
+    "sgas_2": sgas.CRITERION_2,
 }
 
-EDGES: dict[str, EdgeWeights] = {"per_node": pc_darts.per_node}
+RELAXATIONS: dict[str, Relaxation] = {
+    **relax.RELAXATIONS,
+    "gumbel": gdas.HardGumbel(),
+    "concrete": snas.Concrete(),
+    "sigmoid": fair_darts.Sigmoid(),
+    "dirichlet": drnas.DirichletGates(),
+    "simplex": gaea.Simplex(),
+}
+
+STEPS: dict[str, Hypergradient] = {
+    **steps.STEPS,
+    "single_level": snas.single_level,
+    "mixed_level": milenas.MixedLevel(),
+    "neumann": idarts.Neumann(),
+    "monte_carlo": zarts.MonteCarlo(),
+}
+
+UPDATES: dict[str, Update] = {**updates.UPDATES, "exponentiated": gaea.ExponentiatedGradient()}
+
+DISCRETIZATIONS: dict[str, Discretize] = {
+    **discretizations.DISCRETIZATIONS,
+    "limited_skips": pdarts.LimitedSkips(),
+    "threshold": fair_darts.Threshold(),
+    "top_edges_of_all": snas.TopEdgesOfAll(),
+    "perturbation": darts_pt.Perturbation(),
+    "greedy": sgas.Greedy(),
+}
+
+EDGES: dict[str, EdgeWeights] = {"per_node": pc_darts.per_node, "simplex": gaea.weights_of_edges}
+
+PENALTIES: dict[str, Penalty] = {
+    "zero_one": fair_darts.ZeroOne(),
+    "beta_decay": beta_darts.BetaDecay(),
+    "towards_uniform": drnas.TowardsUniform(),
+    "resource": Resource(),
+}
+
+PERTURBATIONS: dict[str, Perturb] = {"random": sdarts.RandomSmoothing(), "adversarial": sdarts.Adversarial()}
+
+SKIPS: dict[str, Schedule] = {"falling": darts_minus.Falling()}
+
+COMPANIONS: dict[str, Companion] = {
+    "operation_stopping": oles.OperationStopping(),
+    "eigenvalue_stop": robust_darts.EigenvalueStop(),
+}

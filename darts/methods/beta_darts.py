@@ -1,0 +1,33 @@
+"""beta-DARTS (Ye et al. 2022): regularize the gates, not the logits.
+
+Weight decay on logits hardly changes their softmax. The loss of the logits gains ``weight * mean over edges of
+logsumexp(a)`` (equations 10 and 15), whose gradient is the softmax itself: it pulls all logits of an edge down in
+proportion to their gates. The weight grows linearly from 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from darts.bilevel import SearchProblem
+from darts.method import Method
+from darts.relax import masked
+from darts.steps import Params
+from supernet.choice import Gates
+
+
+@dataclass(frozen=True)
+class BetaDecay:
+    """Mean of ``logsumexp`` over the edges of all tables; its weight goes from 0 to ``last``."""
+
+    last: float = 50.0
+
+    def __call__(self, problem: SearchProblem, logits: Params, gates: Gates) -> Tensor:
+        rows = torch.cat([masked(logits[t.label], t).logsumexp(1) for t in problem.tables])
+        return self.last * problem.progress * rows.mean()
+
+
+METHOD = Method(penalties=(BetaDecay(),))

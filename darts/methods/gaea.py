@@ -1,0 +1,93 @@
+"""GAEA: geometry-aware exponentiated gradient (Li et al. 2021).
+
+The gates themselves are the parameters and stay on the simplex: there is no softmax. They move by the exponentiated
+gradient, ``p <- p exp(-lr g)``, normalized over each decision (algorithm 1, equation 5), which favours sparse gates.
+They begin uniform. Weights of edges, where a method has them, move alike, normalized over the edges into each node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from darts.method import Method, Stage
+from darts.updates import Adaptive
+from supernet.choice import ChoiceTable, edges_of
+
+LEAST = 1e-5
+"""No gate falls below this before it is normalized, as in the authors' code: it could not come back."""
+
+
+@dataclass(frozen=True)
+class Simplex:
+    """The parameters are the gates."""
+
+    def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
+        return logits
+
+    def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:
+        return logits
+
+
+def weights_of_edges(logits: Tensor, table: ChoiceTable) -> Tensor:
+    """The parameters are the weights of edges."""
+    return logits
+
+
+def uniform(table: ChoiceTable, draw: Tensor) -> Tensor:
+    """Equal gates of each decision; equal weights of the edges into each node."""
+    if draw.dim() == 1:
+        return _per_node(torch.ones_like(draw), table)
+    allowed = table.mask.to(draw)
+    return allowed / allowed.sum(1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class ExponentiatedGradient:
+    """Makes the optimizer; ``lr`` is its learning rate, beside which those of Adam are not used."""
+
+    lr: float = 0.1
+
+    def __call__(self, logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], _: Adaptive) -> _Multiplier:
+        return _Multiplier(logits, tables, self.lr)
+
+
+class _Multiplier:
+    """The update, with the interface of an optimizer. It remembers nothing."""
+
+    def __init__(self, logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], lr: float):
+        self.logits, self.tables, self.lr = logits, tables, lr
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for table in self.tables:
+            p = self.logits[table.label]
+            moved = (p * (-self.lr * p.grad).exp()).clamp_min(LEAST) * table.mask.to(p)
+            p.copy_(moved / moved.sum(1, keepdim=True))
+            edges = self.logits.get(edges_of(table.label))
+            if edges is not None:
+                edges.copy_(_per_node((edges * (-self.lr * edges.grad).exp()).clamp_min(LEAST), table))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+def _per_node(weights: Tensor, table: ChoiceTable) -> Tensor:
+    return torch.cat([part / part.sum() for part in weights.split(list(table.groups))])
+
+
+METHOD = Method(relax=Simplex(), update=ExponentiatedGradient(), initial=uniform)
+PC_METHOD = Method(
+    relax=Simplex(),
+    update=ExponentiatedGradient(),
+    initial=uniform,
+    edges=weights_of_edges,
+    stages=(Stage(warmup=0.3, partial=4),),
+)

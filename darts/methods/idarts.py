@@ -1,0 +1,62 @@
+"""iDARTS: implicit differentiation with a Neumann series (Zhang et al. 2021).
+
+After several steps of the weights, the logits' gradient is ``d_a L_val - eta d2_aw L_train sum_{k=0}^{K}
+(1 - eta d2_w L_train)^k d_w L_val`` at the current weights (equation 14). Products with second derivatives are central
+differences, as in DARTS. One term, ``K = 0``, is a one-step unrolling; no term is first order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from darts.method import Method
+from darts.steps import RADIUS, Batch, Bilevel, Params, frozen, gradient, same_draws
+
+
+@dataclass(frozen=True)
+class Neumann:
+    """The truncated series; ``terms`` is ``K + 1``, ``radius`` the length of the finite difference."""
+
+    terms: int = 3
+    radius: float = RADIUS
+
+    def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+        weights = {name: w.detach().requires_grad_() for name, w in problem.weights.items()}
+        wanted = {("a", name): logit for name, logit in problem.logits.items()}
+        wanted |= {("w", name): w for name, w in weights.items()} if self.terms else {}
+        both = gradient(problem.upper(weights, problem.logits, valid), wanted)
+        direct = {name: both["a", name] for name in problem.logits}
+        if not self.terms:
+            return direct
+        eta = problem.learning_rate
+        term = {name: both["w", name] for name in weights}
+        series = dict(term)
+        logits = frozen(problem.logits)
+        for _ in range(self.terms - 1):
+            curved = self._along(problem, term, lambda w: gradient(problem.lower(w, logits, train), w), weights)
+            term = {name: v - eta * curved[name] for name, v in term.items()}
+            series = {name: total + term[name] for name, total in series.items()}
+        mixed = self._along(
+            problem,
+            series,
+            lambda w: gradient(problem.lower(w, problem.logits, train), problem.logits),
+            frozen(weights),
+        )
+        return {name: g - eta * mixed[name] for name, g in direct.items()}
+
+    def _along(self, problem: Bilevel, v: Params, grads, weights: Params) -> dict[str, Tensor]:
+        """The derivative along ``v`` of a gradient that is a function of the weights."""
+        eps = self.radius / torch.cat([part.flatten() for part in v.values()]).norm().clamp_min(1e-12)
+        sides = []
+        for step in (eps, -eps):
+            there = {name: (w.detach() + step * v[name]).requires_grad_(w.requires_grad) for name, w in weights.items()}
+            with same_draws(problem):
+                sides.append(grads(there))
+        plus, minus = sides
+        return {name: (plus[name] - minus[name]) / (2 * eps) for name in plus}
+
+
+METHOD = Method(step=Neumann(), every=5)

@@ -1,0 +1,28 @@
+"""MiLeNAS: mixed-level reformulation (He et al. 2020).
+
+The logits descend the training loss and the validation loss together, with the current weights (equation 6):
+``d_a L_train(w, a) + weight * d_a L_val(w, a)``.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from darts.method import Method
+from darts.steps import Batch, Bilevel, frozen, gradient
+
+
+@dataclass(frozen=True)
+class MixedLevel:
+    """The sum of both gradients; ``weight`` is the validation loss's."""
+
+    weight: float = 1.0
+
+    def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+        weights = frozen(problem.weights)
+        lower = gradient(problem.lower(weights, problem.logits, train), problem.logits)
+        upper = gradient(problem.upper(weights, problem.logits, valid), problem.logits)
+        return {name: lower[name] + self.weight * upper[name] for name in lower}
+
+
+METHOD = Method(step=MixedLevel())

@@ -1,0 +1,53 @@
+"""P-DARTS: progressive DARTS (Chen et al. 2019).
+
+Three stages, each with a new and deeper network (5, 11 and 17 cells) and fewer candidates on every edge (8, 5 and 3):
+what the search sees comes nearer to the network that is evaluated (section 3.1). Values of skip connections are dropped
+at a rate that grows from stage to stage and decays within one, and the normal cell keeps at most two of them
+(section 3.2). The logits begin to learn after 10 of a stage's 25 epochs.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from darts.discretize import top_edges
+from darts.method import Method, Stage
+from supernet.choice import ChoiceTable
+from supernet.mixed import SKIP
+
+
+@dataclass(frozen=True)
+class LimitedSkips:
+    """As DARTS's rule, with at most ``most`` skip connections in a table: the weakest give way to what comes next.
+
+    The table named ``free`` is not limited.
+    """
+
+    most: int = 2
+    free: str = "reduce"
+
+    def __call__(self, strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
+        strength = strength.detach().clone()
+        while True:
+            picks = top_edges(strength, table)
+            skips = [row for row, op in picks if op == SKIP]
+            if table.label == self.free or len(skips) <= self.most or set(table.candidates) <= {SKIP, "none"}:
+                return picks
+            column = table.candidates.index(SKIP)
+            weakest = min(skips, key=lambda row: strength[row, column].item())
+            strength[weakest, column] = -1.0
+
+
+def stages(*skip_dropout: float) -> tuple[Stage, ...]:
+    """Three equal stages; ``skip_dropout`` is the initial rate of each."""
+    first, second, third = skip_dropout
+    common = dict(share=1 / 3, warmup=0.4, restart=True)
+    return (
+        Stage(**common, skip_dropout=first),
+        Stage(**common, skip_dropout=second, depth=11 / 5, keep=5, fresh=True),
+        Stage(**common, skip_dropout=third, depth=17 / 5, keep=3, fresh=True),
+    )
+
+
+METHOD = Method(discretize=LimitedSkips(), stages=stages(0.0, 0.4, 0.7))
+CIFAR100 = Method(discretize=LimitedSkips(), stages=stages(0.1, 0.2, 0.3))

@@ -1,0 +1,84 @@
+"""SDARTS: perturbation-based regularization (Chen and Hsieh 2020).
+
+The weights train with perturbed gates, so that the loss is smooth where a discretized architecture will stand:
+``w = argmin L_train(w, gates + d)``. SDARTS-RS draws ``d`` uniformly from a box (equation 8); SDARTS-ADV seeks the
+worst ``d`` in it by projected gradient ascent (equation 9). The box grows linearly. What was moved is brought back to
+the simplex; the logits' step is not changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from darts.bilevel import SearchProblem
+from darts.method import Method
+from darts.steps import Batch, gradient
+from supernet.choice import Gates
+
+
+@dataclass(frozen=True)
+class RandomSmoothing:
+    """Uniform noise of each gate, in a box of side ``2 r``; ``r`` goes from ``first`` to ``last``."""
+
+    first: float = 0.03
+    last: float = 0.3
+
+    def __call__(self, problem: SearchProblem, gates: Gates, batch: Batch) -> Gates:
+        radius = self.first + (self.last - self.first) * problem.progress
+        return moved(gates, uniform(problem, gates, radius)) if radius else gates
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """The worst gates in the box, by ``steps`` signed gradient steps of ``2 r / steps`` from a random point.
+
+    The loss is that of the training batch in evaluation mode. With ``revert``, as the authors' code does, gates that
+    do not raise the loss are not used.
+    """
+
+    first: float = 0.03
+    last: float = 0.3
+    steps: int = 7
+    revert: bool = False
+
+    def __call__(self, problem: SearchProblem, gates: Gates, batch: Batch) -> Gates:
+        radius = self.first + (self.last - self.first) * problem.progress
+        if not radius:
+            return gates
+        delta = uniform(problem, gates, radius)
+        for _ in range(self.steps):
+            delta = {label: d.requires_grad_() for label, d in delta.items()}
+            grads = gradient(problem.loss_in_evaluation(moved(gates, delta), batch), delta)
+            size = 2 * radius / self.steps
+            delta = {
+                label: (d + size * grads[label].sign()).detach().clamp(-radius, radius) for label, d in delta.items()
+            }
+        worst = moved(gates, delta)
+        if self.revert:
+            with torch.no_grad():
+                before, after = (problem.loss_in_evaluation(g, batch) for g in (gates, worst))
+            return gates if after <= before else worst
+        return worst
+
+
+def uniform(problem: SearchProblem, gates: Gates, radius: float) -> dict[str, Tensor]:
+    """Noise in ``[-radius, radius]`` for each gate of a candidate."""
+    draw = {t.label: torch.empty_like(gates[t.label]) for t in problem.tables}
+    return {label: noise.uniform_(-radius, radius, generator=problem.generator) for label, noise in draw.items()}
+
+
+def moved(gates: Gates, delta: Gates) -> Gates:
+    """Moved gates, clipped to [0, 1] and normalized over each edge. Gates of exactly 0 take no part."""
+    result = dict(gates)
+    for label, d in delta.items():
+        rows = (gates[label] + d).clamp(0, 1) * (gates[label] != 0)
+        total = rows.sum(1, keepdim=True)
+        result[label] = torch.where(total > 0, rows / total.clamp_min(torch.finfo(rows.dtype).tiny), gates[label])
+    return result
+
+
+RS = Method(perturb=RandomSmoothing())
+ADV = Method(perturb=Adversarial())

@@ -1,0 +1,60 @@
+"""SNAS: stochastic neural architecture search (Xie et al. 2019).
+
+Gates are samples of the concrete distribution, ``softmax((log a + gumbel) / t)`` (equation 3); the temperature falls
+from 1 to 0.03. The logits here are the paper's ``log a``. Weights and logits descend the same loss on the same data
+(section 2.2), plus, where asked for, the expected cost of what is sampled (``darts.penalties``). Edges are ranked with
+``none`` among their candidates, so that a kept edge may deliver nothing.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from darts.method import Method
+from darts.methods.gdas import perturbed, temperature
+from darts.relax import masked
+from darts.steps import Batch, Bilevel, frozen, gradient
+from supernet.choice import ChoiceTable
+
+
+@dataclass(frozen=True)
+class Concrete:
+    """Soft samples: one for each forward pass."""
+
+    first: float = 1.0
+    last: float = 0.03
+
+    def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
+        return perturbed(logits, table, generator).div(temperature(self.first, self.last, progress)).softmax(-1)
+
+    def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:
+        return masked(logits, table).softmax(-1)
+
+
+def single_level(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+    """The gradient of the logits' loss on the batch that trains the weights."""
+    return gradient(problem.upper(frozen(problem.weights), problem.logits, train), problem.logits)
+
+
+@dataclass(frozen=True)
+class TopEdgesOfAll:
+    """As DARTS's rule, but ``none`` takes part."""
+
+    keep: int = 2
+
+    def __call__(self, strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
+        best, choice = strength.detach().cpu().max(dim=1)
+        picks = []
+        for span in table.spans:
+            rows = sorted(span, key=lambda row: -best[row].item())[: self.keep]
+            picks += [(row, table.candidates[choice[row]]) for row in rows]
+        return tuple(picks)
+
+
+def near_one(table: ChoiceTable, draw: Tensor) -> Tensor:
+    """Normal with mean 1 and variance 0.01, as the authors' code begins."""
+    return 1 + 0.1 * draw
+
+
+METHOD = Method(relax=Concrete(), step=single_level, discretize=TopEdgesOfAll(), initial=near_one)
