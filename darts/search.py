@@ -56,7 +56,7 @@ class SearchTask:
         self.spans = spans(self.method.stages, config.epochs)
         self.memory: dict[str, Any] = {"drawn": 0}
         self._go_on(0, build(config, self.method, data.shape, device))
-        self.history = {label: [s.cpu()] for label, s in self.problem.scores().items()}
+        self.history = {label: [s.cpu().clone()] for label, s in self.problem.scores().items()}
         self.evaluated: dict[str, float] = {}
         self.genotypes: list[str] = []
         self.accuracies: list[float] = []
@@ -117,7 +117,7 @@ class SearchTask:
             act(self, epoch)
         scores = self.problem.scores()
         for label, score in scores.items():
-            self.history[label].append(score.cpu())
+            self.history[label].append(score.cpu().clone())
         genotype = self.genotype()
         entropies = {f"gate_entropy_{label}": _entropy(score) for label, score in scores.items()}
         figures = {**self.evaluate(tell), **entropies, **_skips(genotype), "genotype": to_text(genotype)}
