@@ -43,9 +43,7 @@ class Perturbation:
         for table in search.problem.tables:
             state = memory.setdefault(table.label, {"edges": [], "nodes": []})
             nodes = [node for node, size in enumerate(table.groups) if size > 2]
-            wanted = due(table.rows + len(nodes), self.first, self.last, epoch + 1, search.epochs + 1)
-            if epoch + 1 == search.epochs:
-                wanted = table.rows + len(nodes)
+            wanted = due(table.rows + len(nodes), self.first, self.last, epoch + 1, search.epochs)
             while len(state["edges"]) < min(wanted, table.rows):
                 row = _drawn(search, [row for row in range(table.rows) if row not in state["edges"]])
                 self._settle_edge(search, table, row)

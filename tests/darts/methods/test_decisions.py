@@ -1,0 +1,277 @@
+"""What methods keep, settle, freeze and stop."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from darts.curvature import largest_eigenvalue
+from darts.method import Stage, spans
+from darts.methods import METHODS, darts_pt, robust_darts
+from darts.methods.darts_pt import Perturbation
+from darts.methods.fair_darts import Threshold
+from darts.methods.oles import OperationStopping
+from darts.methods.pdarts import LimitedSkips
+from darts.methods.sgas import Greedy, certainty, due, settled, stability
+from darts.methods.snas import TopEdgesOfAll
+from darts.stages import dropped, narrowed
+from supernet.choice import ChoiceTable
+from supernet.mixed import MixedGraph
+from supernet.widen import Copies, widen, widen_candidate
+from tests import tiny
+from tests.tiny import TABLE
+
+
+def test_threshold_leaves_nodes_without_input():
+    strength = torch.zeros(5, 4)
+    strength[0, 1], strength[1, 2], strength[2, 1], strength[3, 3] = 0.9, 0.8, 0.86, 0.5
+    assert Threshold()(strength, TABLE) == ((0, "a"), (2, "a"))
+    strength[0, 1] = 0.85
+    assert Threshold(0.95)(strength, TABLE) == ((0, "a"),)
+
+
+def test_threshold_keeps_a_way_from_the_inputs():
+    """An edge between nodes alone delivers nothing."""
+    strength = torch.zeros(5, 4)
+    strength[4, 1], strength[1, 2] = 0.99, 0.2
+    assert Threshold()(strength, TABLE) == ((1, "b"), (4, "a"))
+
+
+def test_none_takes_part_in_the_choice_of_snas():
+    strength = torch.tensor([[0.9, 0.1, 0, 0], [0.1, 0.2, 0.7, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, 0.6, 0.4, 0]])
+    assert TopEdgesOfAll()(strength, TABLE) == ((0, "none"), (1, "b"), (2, "c"), (3, "none"))
+
+
+def test_skips_are_limited_weakest_first():
+    table = ChoiceTable("normal", ("none", "skip_connect", "a"), (2, 3))
+    strength = torch.tensor([[0, 0.9, 0.1], [0, 0.8, 0.2], [0, 0.7, 0.25], [0, 0.6, 0.3], [0, 0.1, 0.5]])
+    assert LimitedSkips(4)(strength, table) == (
+        (0, "skip_connect"),
+        (1, "skip_connect"),
+        (2, "skip_connect"),
+        (3, "skip_connect"),
+    )
+    assert LimitedSkips(2)(strength, table) == ((0, "skip_connect"), (1, "skip_connect"), (4, "a"), (3, "a"))
+    assert LimitedSkips(0)(strength, table) == ((1, "a"), (0, "a"), (4, "a"), (3, "a"))
+    free = ChoiceTable("reduce", table.candidates, table.groups)
+    assert LimitedSkips(0)(strength, free) == LimitedSkips(4)(strength, table)
+
+
+def test_candidates_are_narrowed_by_score():
+    first = narrowed((TABLE,), {"t": torch.tensor([[0.1, 0.4, 0.3, 0.2]] * 4 + [[0.25] * 4])}, 3)
+    assert first == {"t": (("a", "b", "c"),) * 4 + (("none", "a", "b"),)}
+    table = ChoiceTable("t", TABLE.candidates, TABLE.groups, first["t"])
+    second = narrowed((table,), {"t": torch.tensor([[9.0, 0.1, 0.3, 0.2]] * 5)}, 2)
+    assert second == {"t": (("b", "c"),) * 4 + (("none", "b"),)}
+
+
+def test_stages_share_the_epochs():
+    assert spans(METHODS["pdarts"].stages, 75) == [range(0, 25), range(25, 50), range(50, 75)]
+    assert spans(METHODS["darts_pt"].stages, 131) == [range(0, 50), range(50, 131)]
+
+
+def test_dropout_of_skips_decays_as_in_pdarts():
+    stage, generator = Stage(warmup=0.4, skip_dropout=0.4), torch.Generator()
+    rates = [dropped(0.0, stage, epoch, 25, generator) for epoch in range(25)]
+    expected = [0.4 * (24 - e) / 25 if e < 10 else 0.4 * np.exp(-0.2 * (e - 10)) for e in range(25)]
+    assert [rate.skips for rate in rates] == pytest.approx(expected, rel=1e-6)
+    assert dropped(0.0, Stage(), 3, 25, generator) is None and dropped(0.2, Stage(), 3, 25, generator).skips == 0
+
+
+def test_pdarts_goes_deeper_with_fewer_candidates():
+    task = tiny.search(tiny.config("pdarts"))
+    seen = []
+    for epoch in range(3):
+        task.begin_epoch(epoch, 0)
+        edges = [len(row) for table in task.space.tables for row in (table.allowed or [table.candidates] * table.rows)]
+        built = sum(len(edges) for edges in task.problem.supernet.cells[0].inside.graph.sources[0].edges.values())
+        seen.append((task.space.layers, set(edges), built))
+    assert seen == [(3, {8}, 8), (7, {5}, 5), (10, {3}, 3)]
+
+
+def test_widened_candidates_compute_the_same():
+    old, new = (
+        MixedGraph(c, ("skip_connect", "sep_conv_3x3", "avg_pool_3x3", "dil_conv_5x5"), 1, 1, 2) for c in (4, 6)
+    )
+    old(torch.randn(1, 3, 4, 6, 6), torch.rand(1, 4))  # running statistics of their own
+    copies = Copies(torch.Generator().manual_seed(0))
+    at = copies.of(4, 6)
+    x = torch.randn(3, 4, 6, 6)
+    for name, op in new.sources[0].ops.items():
+        widen_candidate(old.sources[0].ops[name], op, [0], copies)
+    halves = copies.of(2, 3)
+    for column, name in enumerate(new.candidates):
+        gates = F.one_hot(torch.tensor([column]), 4).float()
+        for training in (True, False):
+            narrow, wide = old.train(training)([x], gates)[1], new.train(training)([x[:, at]], gates)[1]
+            out = torch.cat([halves, 2 + halves]) if name == "skip_connect" else at
+            torch.testing.assert_close(wide, narrow[:, out], rtol=1e-4, atol=1e-5)
+
+
+def test_widening_keeps_all_else_and_the_kept_candidates():
+    space = tiny.SPACE
+    old, new = (type(space)(space.shape, 4, 3, 1, space.candidates, partial=k) for k in (2, 1))
+    kept = {label: (("skip_connect",), ("dil_conv_3x3",)) for label in ("normal", "reduce")}
+    narrow = old.supernet()
+    wide = type(space)(space.shape, 4, 3, 1, space.candidates, partial=1, allowed=kept).supernet()
+    widen(narrow, wide, torch.Generator())
+    assert torch.equal(narrow.stem.conv.weight, wide.stem.conv.weight)
+    theirs, ours = (n.cells[0].inside.graph.sources[1].ops["dil_conv_3x3"].op[1].weight for n in (narrow, wide))
+    assert torch.equal(ours[0, :2], theirs[0])
+    assert new.partial == 1 and "dil_conv_3x3" not in wide.cells[0].inside.graph.sources[0].ops
+
+
+def test_drnas_goes_on_wider_with_four_candidates():
+    task = tiny.search(tiny.config("drnas_progressive", channels=12))
+    task.begin_epoch(0, 0)
+    task.step()
+    logits = {label: logit.detach().clone() for label, logit in task.problem.logits.items()}
+    stem = task.problem.supernet.stem.conv.weight.detach().clone()
+    assert task.problem.supernet.cells[0].inside.graph.width == 2
+    task.begin_epoch(2, 0)
+    assert task.problem.supernet.cells[0].inside.graph.width == 3
+    assert all(torch.equal(logits[label], logit) for label, logit in task.problem.logits.items())
+    assert torch.equal(stem, task.problem.supernet.stem.conv.weight)
+    assert {len(row) for table in task.space.tables for row in table.allowed} == {4}
+
+
+def test_certainty_and_stability():
+    shares = torch.tensor([[1.0, 0, 0], [1 / 3] * 3, [0.5, 0.5, 0]])
+    torch.testing.assert_close(certainty(shares), torch.tensor([1.0, 0.0, 1 - np.log(2) / np.log(3)]).float())
+    moved = torch.tensor([[1.0, 0, 0], [0, 0.5, 0.5], [0, 0.5, 0.5]])
+    torch.testing.assert_close(stability(shares, [shares, moved]), torch.tensor([1.0, (1 + 2 / 3) / 2, 0.75]))
+
+
+def test_decisions_are_due_when_the_papers_are():
+    assert [due(8, 0.18, 0.88, epoch, 50) for epoch in (8, 9, 13, 14, 43, 44)] == [0, 1, 1, 2, 7, 8]
+    counts = [due(17, 50 / 131, 130 / 131, epoch + 1, 131) for epoch in range(131)]
+    assert [counts.index(k) for k in range(1, 18)] == [49 + 5 * k for k in range(17)]
+
+
+def test_settled_edges_close_their_node():
+    decided = settled(torch.full((5, 4), torch.nan), TABLE, 3, 1, [3])
+    assert decided[3].tolist() == [0, 1, 0, 0] and decided[[0, 1, 2, 4]].isnan().all()
+    decided = settled(decided, TABLE, 2, 2, [3, 2])
+    assert decided[4].tolist() == [0] * 4 and decided[:2].isnan().all()
+
+
+def test_greedy_ends_as_the_derived_network():
+    task = tiny.run(tiny.search(tiny.config("sgas", nodes=2)))
+    for table in task.space.tables:
+        gates = task.problem.strengths()[table.label]
+        assert not task.problem.decided[table.label].isnan().any()
+        assert [int((gates[span].sum(1) == 1).sum()) for span in table.spans] == [2, 2]
+        assert gates.sum() == 4 and set(gates.unique().tolist()) == {0.0, 1.0}
+
+
+def test_greedy_takes_the_certain_edge_first():
+    task = tiny.search(tiny.config("sgas"))
+    with torch.no_grad():
+        task.problem.logits["normal"].zero_()
+        task.problem.logits["normal"][1, 4] = 3.0
+    Greedy(first=0.0).decide(task, 0)
+    decided = task.problem.decided["normal"]
+    assert decided[1].argmax() == 4 and decided[0].isnan().all()
+
+
+def test_perturbation_keeps_what_is_missed_most(monkeypatch):
+    """Accuracy without a candidate or an edge is a table here; the largest loss stays."""
+    task = tiny.search(tiny.config("darts_pt", nodes=2))
+    generator = torch.Generator().manual_seed(0)
+    without = {table.label: torch.rand(table.rows, 8, generator=generator) for table in task.space.tables}
+
+    def accuracy(search, table, where):
+        row, column = where
+        return without[table.label][row, 7 if isinstance(column, slice) else column].item()
+
+    monkeypatch.setattr(darts_pt, "accuracy_without", accuracy)
+    Perturbation().decide(task, task.epochs - 1)
+    for table in task.space.tables:
+        gates = task.problem.strengths()[table.label]
+        dropped_edge = max(range(2, 5), key=lambda row: without[table.label][row, 7].item())
+        for row in range(5):
+            expected = torch.zeros(7)
+            if row != dropped_edge:
+                expected[without[table.label][row, :7].argmin()] = 1
+            assert torch.equal(gates[row], expected)
+
+
+def test_a_removed_candidates_gate_is_not_made_up_for(monkeypatch):
+    task = tiny.search(tiny.config("darts_pt"))
+    seen = []
+    monkeypatch.setattr(darts_pt, "accuracy_by_batches", lambda search, gates: seen.append(gates) or 0.5)
+    darts_pt.accuracy_without(task, task.space.tables[0], (1, 2))
+    before, without = task.problem.strengths()["normal"], seen[0]["normal"]
+    assert without[1, 2] == 0 and torch.equal(torch.where(without == 0, before, without), before)
+    assert torch.equal(seen[0]["reduce"], task.problem.strengths()["reduce"])
+
+
+def test_frozen_candidates_stay_and_the_others_train():
+    task = tiny.search(tiny.config("oles", nodes=2))
+    task.begin_epoch(0, 0)
+    task.step()
+    name = "cells.0.inside.graph.sources.0.ops.sep_conv_3x3.op.1.weight"
+    task.problem.frozen[name] = torch.tensor([True, False])
+    before = task.problem.weights[name].detach().clone()
+    task.step()
+    after = task.problem.weights[name]
+    assert torch.equal(before[0], after[0]) and not torch.equal(before[1], after[1])
+
+
+@pytest.mark.parametrize(("threshold", "frozen"), [(-1.1, False), (1.1, True)])
+def test_a_candidate_is_frozen_below_the_threshold(threshold, frozen):
+    task = tiny.search(tiny.config("oles", companions=(f"operation_stopping:threshold={threshold},window=2",)))
+    task.begin_epoch(0, 0)
+    task.step()
+    assert not task.problem.frozen and task.memory["agreement"]["steps"] == 1
+    task.step()
+    assert all(at.all() == frozen for at in task.problem.frozen.values())
+    assert len(task.problem.frozen) > 50 and task.memory["agreement"] == {"steps": 0, "sums": {}}
+
+
+def test_agreement_is_the_cosine_of_all_weights_of_a_candidate():
+    first, second = ([torch.randn(2, 3, 1, 3, 3), torch.randn(2, 3, 3, 1, 1)] for _ in range(2))
+    cosine = OperationStopping()._cosine([first, second])
+    for edge in range(2):
+        a, b = (np.concatenate([part[edge].flatten().numpy() for part in side]) for side in (first, second))
+        assert cosine[edge].item() == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b), rel=1e-5)
+
+
+def test_oles_takes_the_epoch_of_the_best_accuracy():
+    task = tiny.run(tiny.search(tiny.config("oles")))
+    assert task.memory["chosen"] == int(np.argmax(task.accuracies))
+
+
+def test_the_largest_eigenvalue_is_the_hessians():
+    problem, _, valid = tiny.problem()
+    labels = list(problem.logits)
+
+    def loss(*logits):
+        return problem.upper(problem.weights, dict(zip(labels, logits)), valid)
+
+    blocks = torch.autograd.functional.hessian(loss, tuple(problem.logits.values()))
+    sizes = [logit.numel() for logit in problem.logits.values()]
+    whole = torch.cat([torch.cat([b.reshape(m, n) for b, n in zip(row, sizes)], 1) for row, m in zip(blocks, sizes)])
+    expected = torch.linalg.eigvalsh(whole).max().item() + 0.5
+    assert largest_eigenvalue(problem, valid, 0.5, radius=1e-4) == pytest.approx(expected, rel=1e-3)
+
+
+def readings(monkeypatch, values, name="robust_darts", epochs=12):
+    """A search whose eigenvalue is read as these values, every second epoch."""
+    task = tiny.search(tiny.config(name, epochs=epochs, step="first_order"))
+    left = iter(values)
+    monkeypatch.setattr(robust_darts, "eigenvalue_of", lambda search, epoch: next(left))
+    return tiny.run(task)
+
+
+def test_a_search_stops_when_the_eigenvalue_has_grown(monkeypatch):
+    task = readings(monkeypatch, [1, 1, 1, 1, 3])
+    assert task.epochs == 9 and len(task.genotypes) == 9 and task.memory["chosen"] == 0
+    task = readings(monkeypatch, [1, 1, 1, 1, 2.4, 1, 1])
+    assert task.epochs == 12 and "chosen" not in task.memory
+
+
+def test_or_goes_back_and_on_with_more_weight_decay(monkeypatch):
+    task = readings(monkeypatch, [1, 1, 1, 1, 3, 1, 1], "robust_darts_ada")
+    assert task.epochs == 12 and len(task.genotypes) == 12
+    assert task.problem.optimizer.param_groups[0]["weight_decay"] == pytest.approx(3e-3)

@@ -1,0 +1,241 @@
+"""The gradients of the logits that methods take, and what they add to the loss, against numbers and limits."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from darts.methods.beta_darts import BetaDecay
+from darts.methods.drnas import TowardsUniform, concentration
+from darts.methods.fair_darts import Sigmoid, ZeroOne
+from darts.methods.gaea import ExponentiatedGradient, uniform
+from darts.methods.idarts import Neumann
+from darts.methods.milenas import MixedLevel
+from darts.methods.sdarts import Adversarial, RandomSmoothing, moved
+from darts.methods.snas import single_level
+from darts.methods.zarts import MonteCarlo, weights_of
+from darts.penalties import Resource, candidate_costs
+from darts.steps import first_order
+from supernet.choice import edges_of
+from supernet.ops import DARTS_PRIMITIVES
+from supernet.spaces.darts import DARTSSpace
+from tests import tiny
+from tests.tiny import SPACE, TABLE, Smooth, numeric
+
+
+def flat(grads):
+    return torch.cat([g.flatten() for g in grads.values()])
+
+
+def test_milenas_is_the_sum_of_both_gradients():
+    problem = Smooth()
+    lower = numeric(lambda t: problem.lower(problem.weights, {"t": t}, 1.3), problem.logits["t"])
+    upper = numeric(lambda t: problem.upper(problem.weights, {"t": t}, 0.7), problem.logits["t"])
+    for weight in (0.0, 1.0, 3.0):
+        torch.testing.assert_close(MixedLevel(weight)(problem, 1.3, 0.7)["t"], lower + weight * upper)
+    assert torch.cosine_similarity(MixedLevel(1e9)(problem, 1.3, 0.7)["t"], upper, 0) == pytest.approx(1)
+
+
+def test_a_single_level_is_first_order_on_the_training_batch():
+    problem, train, valid = tiny.problem()
+    assert torch.equal(flat(single_level(problem, train, valid)), flat(first_order(problem, None, train)))
+
+
+def series(problem, train, valid, terms):
+    """The truncated series by automatic differentiation, with the whole Hessian."""
+    w, a, eta = problem.weights["w"], problem.logits["t"], problem.learning_rate
+
+    def slope(w, a):
+        return torch.autograd.grad(problem.lower({"w": w}, {"t": a}, train), w, create_graph=True)[0]
+
+    hessian = torch.autograd.functional.jacobian(lambda w: slope(w, a), w)
+    mixed = torch.autograd.functional.jacobian(lambda a: slope(w, a), a)
+    direct, v = torch.autograd.grad(problem.upper({"w": w}, {"t": a}, valid), (a, w))
+    powers = [torch.linalg.matrix_power(torch.eye(3).double() - eta * hessian, k) for k in range(terms)]
+    return direct - eta * mixed.T @ sum((power @ v for power in powers), torch.zeros(3).double())
+
+
+@pytest.mark.parametrize("terms", [0, 1, 2, 5])
+def test_idarts_is_the_truncated_neumann_series(terms):
+    problem = Smooth()
+    grad = Neumann(terms, radius=1e-4)(problem, 1.3, 0.7)["t"]
+    torch.testing.assert_close(grad, series(problem, 1.3, 0.7, terms), rtol=1e-6, atol=1e-8)
+
+
+def test_idarts_without_terms_is_first_order():
+    problem, train, valid = tiny.problem()
+    assert torch.equal(flat(Neumann(0)(problem, train, valid)), flat(first_order(problem, train, valid)))
+    assert (flat(Neumann(3)(problem, train, valid)) - flat(first_order(problem, train, valid))).norm() > 0
+
+
+def penalized(penalty, logits, progress=0.5, **options):
+    """A penalty as a function of the logits of one table."""
+    problem, *_ = tiny.problem(**options)
+    problem.tables, problem.progress = (TABLE,), progress
+    return penalty(problem, {"t": logits}, {"t": problem.relax.strength(logits, TABLE)})
+
+
+@pytest.mark.parametrize("penalty", [BetaDecay(7.0), TowardsUniform(0.3), ZeroOne(5.0), ZeroOne(5.0, absolute=True)])
+def test_penalties_have_the_numeric_gradient(penalty):
+    x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).double().requires_grad_()
+    relax = Sigmoid() if isinstance(penalty, ZeroOne) else tiny.Softmax()
+    (grad,) = torch.autograd.grad(penalized(penalty, x, relax=relax), x)
+    torch.testing.assert_close(grad, numeric(lambda y: penalized(penalty, y, relax=relax), x), rtol=1e-6, atol=1e-7)
+
+
+def test_beta_decay_pulls_by_the_gates_and_grows_from_0():
+    x = torch.randn(5, 4).double().requires_grad_()
+    (grad,) = torch.autograd.grad(penalized(BetaDecay(50.0), x, progress=0.2), x)
+    torch.testing.assert_close(grad, 50 * 0.2 * x.softmax(1) / 5)
+    assert penalized(BetaDecay(), x, progress=0.0) == 0
+
+
+def test_zero_one_is_least_at_undecided_gates():
+    value = penalized(ZeroOne(10.0), torch.zeros(5, 4).double(), relax=Sigmoid())
+    assert value == 0 > penalized(ZeroOne(10.0), torch.full((5, 4), 3.0).double(), relax=Sigmoid())
+
+
+def test_the_uniform_distribution_is_its_own_anchor():
+    x = torch.zeros(5, 4).double()
+    assert torch.equal(concentration(x), torch.ones_like(x)) and penalized(TowardsUniform(), x) == 0
+
+
+def test_costs_are_the_candidates_weights_and_multiply_adds():
+    space = replace(SPACE, candidates=DARTS_PRIMITIVES, channels=4)
+    problem, *_ = tiny.problem(space, example=torch.zeros(2, 3, 8, 8).double())
+    parameters, operations = candidate_costs(problem, False), candidate_costs(problem, True)
+    total = sum(p.numel() for name, p in problem.supernet.named_parameters() if ".ops." in name)
+    assert sum(cost.sum() for cost in parameters.values()) == total
+    column = DARTS_PRIMITIVES.index("dil_conv_3x3")
+    assert parameters["normal"][0, column] == 4 * 9 + 4 * 4
+    assert operations["normal"][0, column] == (4 * 9 + 4 * 4) * 8 * 8
+    assert operations["reduce"][0, column] == (8 * 9 + 8 * 8) * 4 * 4 + (16 * 9 + 16 * 16) * 2 * 2
+    gates = problem.gates(problem.logits)
+    grads = torch.autograd.grad(Resource(2.0)(problem, problem.logits, gates), list(gates.values()))
+    for grad, cost in zip(grads, parameters.values()):
+        torch.testing.assert_close(grad, 2.0 * cost.double() / total)
+
+
+def test_the_penalty_is_part_of_the_upper_loss_alone():
+    problem, train, valid = tiny.problem()
+    plain = problem.upper(problem.weights, problem.logits, valid), problem.lower(problem.weights, problem.logits, train)
+    problem.penalties, problem.progress = (BetaDecay(10.0),), 1.0
+    with_it = (
+        problem.upper(problem.weights, problem.logits, valid),
+        problem.lower(problem.weights, problem.logits, train),
+    )
+    rows = torch.cat([logits.logsumexp(1) for logits in problem.logits.values()])
+    torch.testing.assert_close(with_it[0] - plain[0], 10 * rows.mean())
+    assert torch.equal(with_it[1], plain[1])
+
+
+def states(name="darts", **options):
+    task = tiny.run(tiny.search(tiny.config(name, **options)))
+    return {**task.problem.supernet.state_dict(), **task.problem.logits}
+
+
+@pytest.mark.parametrize(
+    "neutral",
+    [
+        dict(penalties=("beta_decay:last=0",)),
+        dict(perturb="random:first=0,last=0"),
+        dict(perturb="adversarial:first=0,last=0"),
+        dict(skip="falling:first=0"),
+        dict(step="neumann:terms=0"),
+    ],
+    ids=lambda pieces: next(iter(pieces)),
+)
+def test_neutral_settings_are_darts_bit_for_bit(neutral):
+    darts, neutral = states(), states(**neutral)
+    assert all(torch.equal(tensor, neutral[name]) for name, tensor in darts.items())
+    assert all(".skips." in name for name in neutral.keys() - darts.keys())
+
+
+def test_partial_channels_of_one_part_and_equal_weights_of_edges_are_darts():
+    space = DARTSSpace(SPACE.shape, 4, 3, nodes=2)
+    problem, *_ = tiny.problem(space)
+    graph = problem.supernet.cells[0].inside.graph
+    inputs = [torch.randn(2, 4, 8, 8).double() for _ in range(2)]
+    gates = problem.logits["normal"].softmax(1)
+    plain, ones = graph(inputs, gates), graph(inputs, gates, torch.ones(5).double())
+    assert all(torch.equal(a, b) for a, b in zip(plain, ones))
+    halves = graph(inputs, gates, torch.full((5,), 0.5).double())
+    torch.testing.assert_close(halves[2], plain[2] / 2)
+
+
+def test_random_smoothing_stays_near_and_on_the_simplex():
+    problem, train, _ = tiny.problem(progress=0.5)
+    gates = problem.strengths()
+    smoothed = RandomSmoothing(0.0, 0.2)(problem, gates, train)
+    for label, gate in gates.items():
+        torch.testing.assert_close(smoothed[label].sum(1), torch.ones(len(gate)).double())
+        assert (smoothed[label] >= 0).all() and not torch.equal(smoothed[label], gate)
+    draw = RandomSmoothing(0.0, 0.2)
+    seen = torch.cat([(draw(problem, gates, train)["normal"] - gates["normal"]).flatten() for _ in range(50)])
+    assert 0.1 < seen.abs().max() < 0.3
+
+
+def test_the_adversary_raises_the_loss_more_than_chance():
+    problem, train, _ = tiny.problem(progress=1.0)
+    gates = problem.strengths()
+    plain = problem.loss_in_evaluation(gates, train).item()
+    chance = [problem.loss_in_evaluation(RandomSmoothing()(problem, gates, train), train).item() for _ in range(10)]
+    worst = problem.loss_in_evaluation(Adversarial()(problem, gates, train), train).item()
+    assert worst > plain and worst > max(chance)
+    before = {name: buffer.clone() for name, buffer in problem.supernet.named_buffers()}
+    Adversarial()(problem, gates, train)
+    assert all(torch.equal(before[name], buffer) for name, buffer in problem.supernet.named_buffers())
+    assert problem.supernet.training
+
+
+def test_moved_gates_are_clipped_and_normalized():
+    gates = {"t": torch.tensor([[0.5, 0.3, 0.2, 0.0]]).double()}
+    result = moved(gates, {"t": torch.tensor([[0.1, -0.4, 0.2, 0.3]]).double()})
+    torch.testing.assert_close(result["t"], torch.tensor([[0.6, 0.0, 0.4, 0.0]]).double())
+
+
+def test_exponentiated_gradient_is_its_formula_and_stays_on_the_simplex():
+    p = uniform(TABLE, torch.zeros(5, 4)).double()
+    edges = uniform(TABLE, torch.zeros(5)).double()
+    optimizer = ExponentiatedGradient(0.5)({"t": p, edges_of("t"): edges}, (TABLE,), None)
+    total = torch.zeros(5, 4).double()
+    for seed in range(20):
+        generator = torch.Generator().manual_seed(seed)
+        p.grad, edges.grad = torch.randn(5, 4, generator=generator).double(), torch.ones(5).double() * seed
+        total += p.grad
+        optimizer.step()
+        torch.testing.assert_close(p.sum(1), torch.ones(5).double())
+        torch.testing.assert_close(torch.stack([edges[:2].sum(), edges[2:].sum()]), torch.ones(2).double())
+        assert (p > 0).all()
+    torch.testing.assert_close(p[p > 1e-3], (-0.5 * total).softmax(1)[p > 1e-3], rtol=1e-2, atol=1e-4)
+
+
+def test_importance_is_the_boltzmann_weight_over_the_density():
+    delta = torch.tensor([[0.0], [0.1], [0.3]]).double()
+    losses = torch.tensor([1.0, 0.9, 1.2]).double()
+    mean, deviation, mix, temperature = torch.tensor([0.1]).double(), 0.2, 0.25, 0.5
+    normal = torch.distributions.Normal
+    density = 0.75 * normal(0.1, deviation).log_prob(delta).exp() + 0.25 * normal(0.0, deviation).log_prob(delta).exp()
+    expected = (-losses / temperature).exp()[:, None] / density
+    shares = weights_of(losses, delta, mean, deviation, mix, temperature)
+    torch.testing.assert_close(shares, expected / expected.sum(0))
+
+
+def test_monte_carlo_moves_towards_the_lower_loss():
+    """With a cold temperature the best of the rated moves is taken; and the copies' training leaves the weights."""
+    problem, train, valid = tiny.problem(draw=lambda: train)
+    before = {name: w.detach().clone() for name, w in problem.weights.items()}
+    losses = []
+    original = MonteCarlo._rated
+
+    class Rated(MonteCarlo):
+        def _rated(self, problem, move, batches, valid):
+            assert len(batches) == 2
+            losses.append((original(self, problem, move, batches, valid), move))
+            return losses[-1][0]
+
+    step = Rated(samples=6, inner=2, deviation=0.5, temperature=1e-9)(problem, train, valid)
+    best = min(losses, key=lambda pair: pair[0])[1]
+    for label, move in best.items():
+        torch.testing.assert_close(-step[label], move)
+    assert all(torch.equal(before[name], w) for name, w in problem.weights.items())

@@ -1,0 +1,111 @@
+"""Each relaxation's own equations, in float64: gradients, limits, moments."""
+
+import pytest
+import torch
+from scipy.special import gammainc, gammaincinv
+from torch.autograd import gradcheck
+
+from darts.methods import RELAXATIONS
+from darts.methods.drnas import DirichletGates, concentration
+from darts.methods.fair_darts import Sigmoid
+from darts.methods.gaea import uniform
+from darts.methods.gdas import HardGumbel, temperature
+from darts.methods.pc_darts import per_node
+from darts.methods.snas import Concrete
+from supernet.choice import ChoiceTable
+from tests.tiny import TABLE, numeric
+
+ALLOWED = ChoiceTable("t", ("none", "a", "b", "c"), (2,), (("a", "b"), ("none", "c")))
+
+
+def logits(table=TABLE, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(table.rows, 4, generator=generator).double().requires_grad_()
+
+
+def gates_of(relax, x, table=TABLE, progress=0.5, seed=0):
+    return relax.gates(x, table, progress, torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("name", [name for name in RELAXATIONS if name not in ("gumbel", "dirichlet")])
+def test_gradient_is_the_numeric_one(name):
+    assert gradcheck(lambda x: gates_of(RELAXATIONS[name], x), (logits(),))
+    assert gradcheck(lambda x: RELAXATIONS[name].strength(x, TABLE), (logits(),))
+
+
+@pytest.mark.parametrize("name", RELAXATIONS)
+def test_what_is_not_allowed_has_a_gate_of_0(name):
+    x = uniform(ALLOWED, torch.zeros(2, 4)).double() if name == "simplex" else logits(ALLOWED)
+    x = x.detach().requires_grad_()
+    for gates in (gates_of(RELAXATIONS[name], x, ALLOWED), RELAXATIONS[name].strength(x, ALLOWED)):
+        assert torch.equal(gates == 0, gates.detach() * ALLOWED.mask == 0)
+        assert not gates[~ALLOWED.mask].any() and gates[ALLOWED.mask].sum() > 0
+        if name != "sigmoid":
+            torch.testing.assert_close(gates.sum(1), torch.ones(2, dtype=torch.float64))
+    assert torch.isfinite(torch.autograd.grad(gates.square().sum(), x)[0]).all()
+
+
+def test_gdas_samples_one_hot_with_the_softmax_as_probability():
+    x, relax, generator = logits(), HardGumbel(), torch.Generator().manual_seed(0)
+    drawn = torch.stack([relax.gates(x, TABLE, 0.3, generator).detach() for _ in range(4000)])
+    assert set(drawn.unique().tolist()) == {0.0, 1.0} and (drawn.sum(2) == 1).all()
+    assert (drawn.mean(0) - x.softmax(1)).abs().max() < 0.03
+
+
+@pytest.mark.parametrize("last", [1e-3, 1.0])
+def test_gdas_passes_the_gradient_of_the_soft_sample(last):
+    """The same noise gives the concrete sample, whose argmax is the hard one; at temperature 0 both are one."""
+    x = logits()
+    weights = torch.arange(20.0).view(5, 4).double()
+    hard, soft = (gates_of(kind(1.0, last), x, progress=1.0) for kind in (HardGumbel, Concrete))
+    assert torch.equal(hard.argmax(1), soft.argmax(1)) and torch.equal(hard, hard.round())
+    grads = [torch.autograd.grad((gates * weights).sum(), x, retain_graph=True)[0] for gates in (hard, soft)]
+    assert torch.equal(*grads)
+    if last < 1:
+        torch.testing.assert_close(hard, soft, atol=1e-9, rtol=0)
+
+
+def test_temperatures_fall_linearly():
+    assert [temperature(10.0, 0.1, p) for p in (0, 0.5, 1)] == pytest.approx([10, 5.05, 0.1])
+
+
+def test_fair_darts_gates_are_independent():
+    jacobian = torch.autograd.functional.jacobian(lambda x: Sigmoid().strength(x, TABLE), logits()).view(20, 20)
+    assert torch.equal(jacobian, torch.diag(jacobian.diagonal())) and (jacobian.diagonal() > 0).all()
+
+
+def test_dirichlet_samples_have_its_mean_and_variance():
+    x = torch.tensor([[-1.0, 0.3, 2.0, 0.0]]).double().expand(40000, 4)
+    table = ChoiceTable("t", TABLE.candidates, (40000,))
+    drawn = gates_of(DirichletGates(), x, table)
+    c = concentration(x[:1])
+    total = c.sum()
+    torch.testing.assert_close(drawn.mean(0, keepdim=True), c / total, atol=5e-3, rtol=0)
+    variance = c * (total - c) / (total**2 * (total + 1))
+    torch.testing.assert_close(drawn.var(0, keepdim=True), variance, atol=3e-3, rtol=0)
+
+
+def test_dirichlet_gradient_is_that_of_the_inverse_distribution_function():
+    """A sample moves so that its gammas keep their quantiles: numeric differentiation of the inverse."""
+    table = ChoiceTable("t", TABLE.candidates, (1,))
+    x = torch.tensor([[0.2, 1.0, -0.4, 0.7]]).double().requires_grad_()
+    weights = torch.tensor([1.0, -2.0, 3.0, 0.5]).double()
+    gamma = torch._standard_gamma(concentration(x), generator=torch.Generator().manual_seed(1))
+    quantile = gammainc(concentration(x).detach().numpy(), gamma.detach().numpy())
+
+    def moved(y):
+        g = torch.from_numpy(gammaincinv(concentration(y).numpy(), quantile))
+        return ((g / g.sum(1, keepdim=True)) * weights).sum()
+
+    gates = gates_of(DirichletGates(), x, table, seed=1)
+    (grad,) = torch.autograd.grad((gates * weights).sum(), x)
+    assert float(moved(x.detach())) == pytest.approx((gates * weights).sum().item(), rel=1e-9)
+    torch.testing.assert_close(grad, numeric(moved, x, 1e-5), rtol=1e-3, atol=1e-5)
+
+
+def test_weights_of_edges_compete_within_a_node():
+    beta = torch.randn(5).double().requires_grad_()
+    assert gradcheck(lambda b: per_node(b, TABLE), (beta,))
+    torch.testing.assert_close(per_node(beta, TABLE)[:2], beta[:2].softmax(0))
+    jacobian = torch.autograd.functional.jacobian(lambda b: per_node(b, TABLE), beta)
+    assert not jacobian[:2, 2:].any() and not jacobian[2:, :2].any()
