@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from darts.candidates import rank
 from darts.cli import parse, run_script, write_config
 from darts.config import identity
 from darts.datasets import open_data
@@ -34,8 +35,14 @@ def main(arguments: Sequence[str], console: Console) -> None:
     write_config(folder, task.kind, config)
     train(task, config.run, folder, identity(config), console)
     genotype = task.write(folder, folder.name)
+    if "stopped" in task.memory:
+        console.print(f"stopped after {task.epochs} epochs: {task.memory['stopped']}", highlight=False)
+    if config.candidates and task.genotypes:
+        genotype = rank(task, folder, console)
     console.print(to_text(genotype), highlight=False)
-    console.print(f"in {folder}: genotype.json, cells.svg, gates.svg, metrics.json, log.jsonl, tensorboard/")
+    console.print(
+        f"in {folder}: genotype.json, genotypes.json, cells.svg, gates.svg, metrics.json, log.jsonl, tensorboard/"
+    )
     root = ["--data.root", str(config.data.root)] if config.data.root else []
     command = ["python", "train_final.py", FINAL_FOR[config.data.name], "--genotype", str(folder / "genotype.json")]
     console.print("now type:  " + shlex.join([*command, *root]), highlight=False)

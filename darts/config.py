@@ -59,6 +59,8 @@ class SearchSpaceConfig(SpaceConfig):
 
     nodes: int = 4
     """Intermediate nodes in a cell."""
+    candidates: Literal["darts", "s1", "s2", "s3", "s4"] = "darts"
+    """What an edge can be: DARTS's eight, or a reduced space of RobustDARTS."""
     partial: int | None = None
     """Candidates see one in so many channels; the method's own number where not given."""
     backend: Literal["auto", "reference", "batched"] = "auto"
@@ -188,6 +190,18 @@ class SearchConfig:
     """Passes over the half of the training set that trains the weights."""
     batch_size: int = 64
     """Images a step, of each half."""
+    collapse: Literal["warn", "stop", "off"] = "warn"
+    """When the search collapses: say so, or also end it with the last genotype from before, or do not look."""
+    collapse_skips: float = 0.5
+    """Share of skip connections among the normal cell's edges above which the search counts as collapsed."""
+    collapse_growth: float = 1.3
+    """Growth of the largest Hessian eigenvalue within four readings above which the search counts as collapsed."""
+    eigenvalue_every: int = 0
+    """Epochs between two readings of the eigenvalue; 0 for none. A reading costs some dozens of gradients."""
+    candidates: int = 0
+    """Retrain the genotypes of so many best epochs briefly, and keep the best of them; 0 for the method's own."""
+    candidate_epochs: int = 20
+    """Epochs of each such retraining."""
     drop_path: float = 0.0
     """Probability of dropping an edge of the supernet while it trains, reached linearly at the last epoch."""
     train_share: float = 0.5
@@ -226,10 +240,11 @@ class RetrainConfig:
 Config = SearchConfig | RetrainConfig
 
 _POSITIVE = ("epochs", "batch_size", "space.channels", "space.layers", "space.nodes", "space.partial", "weights.lr",
-             "weights.clip", "run.report_every", "run.keep_checkpoints", "run.max_steps", "data.size")  # fmt: skip
+             "weights.clip", "logits.clip", "candidate_epochs", "run.report_every", "run.keep_checkpoints",
+             "run.max_steps", "data.size")  # fmt: skip
 _NOT_NEGATIVE = ("weights.lr_min", "weights.momentum", "weights.weight_decay", "weights.warmup", "logits.lr",
-                 "logits.weight_decay", "data.crop_padding", "data.cutout", "data.workers", "auxiliary", "seed",
-                 "run.checkpoint_minutes")  # fmt: skip
+                 "logits.weight_decay", "logits.scale", "data.crop_padding", "data.cutout", "data.workers", "auxiliary",
+                 "seed", "candidates", "collapse_growth", "eigenvalue_every", "run.checkpoint_minutes")  # fmt: skip
 _BELOW_ONE = ("drop_path", "label_smoothing", "weights.momentum")
 
 
@@ -249,6 +264,8 @@ def check(config: Config) -> None:
             if value is not None and not (math.isfinite(value) and holds(value)):
                 raise UserError(f"{option(name)} is {value}; it must be {allowed}")
     if isinstance(config, SearchConfig):
+        if not 0 <= config.collapse_skips <= 1:
+            raise UserError(f"--collapse-skips is {config.collapse_skips}; it must be in [0, 1]")
         if config.space.layers < 3:
             raise UserError(f"--space.layers is {config.space.layers}; two cells reduce, so a search needs 3 or more")
         if not 0 < config.train_share <= 1:

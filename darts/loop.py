@@ -124,6 +124,8 @@ def train(task: Task, run: RunConfig, folder: Path, identity: Mapping[str, Any],
             log.write("epoch", figures, epoch, position.step, clock.seconds)
             line = f"epoch {epoch + 1:>3}/{task.epochs}  {_short(figures)}  {clock.report(position.step, last)}"
             console.print(line, highlight=False)
+            if "warning" in figures:
+                console.print(figures["warning"], style="yellow", highlight=False)
             if last <= position.step < total:
                 break  # cut short: the checkpoint stays in the middle of the epoch, to go on from
             position.sums.clear()

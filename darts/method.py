@@ -17,7 +17,7 @@ options; it holds no state. Pieces cross freely; ``conflict`` says what cannot g
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -58,8 +58,8 @@ class Companion(Protocol):
     def decide(self, search: SearchTask, epoch: int) -> None:
         """Is called after the last step of each epoch, counted from 0, before the genotype is derived."""
 
-    def after_epoch(self, search: SearchTask, epoch: int) -> None:
-        """Is called when the epoch is evaluated and its genotype is known."""
+    def after_epoch(self, search: SearchTask, epoch: int) -> Mapping[str, float] | None:
+        """Is called when the epoch is evaluated and its genotype is known. Figures that it returns are logged."""
 
 
 @dataclass(frozen=True)

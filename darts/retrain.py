@@ -20,6 +20,7 @@ from darts.evaluate import Tell, accuracy_and_loss
 from genotypes import CellGenotype, to_json, to_text
 from genotypes.draw import svg
 from supernet.network import DropPath, count_parameters
+from supernet.ops import draw_noise_from
 from supernet.spaces.darts import DARTSSpace
 
 
@@ -41,6 +42,7 @@ class RetrainTask:
         sgd = config.weights
         self.optimizer = torch.optim.SGD(self.network.parameters(), sgd.lr, sgd.momentum, weight_decay=sgd.weight_decay)
         self.generator = torch.Generator(device).manual_seed(config.seed)
+        draw_noise_from(self.generator, self.network)
         self.autocast = autocast(device, config.run.precision)
         self.epochs = config.epochs
         self.steps_per_epoch = -(-len(data.train) // config.batch_size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,12 @@ from torch import Tensor, nn
 
 from darts.bilevel import ImageBatch
 from darts.checkpoint import write_atomically
+from darts.collapse import signs, skips
 from darts.config import SearchConfig
 from darts.data import DataSet, endless, shuffled
 from darts.evaluate import Tell, accuracy_and_loss
 from darts.method import Method, spans
+from darts.methods.robust_darts import eigenvalue_of
 from darts.pieces import compose
 from darts.report import gates_svg
 from darts.stages import Built, build, dropped, follow
@@ -120,11 +121,29 @@ class SearchTask:
             self.history[label].append(score.cpu().clone())
         genotype = self.genotype()
         entropies = {f"gate_entropy_{label}": _entropy(score) for label, score in scores.items()}
-        figures = {**self.evaluate(tell), **entropies, **_skips(genotype), "genotype": to_text(genotype)}
+        figures = {**self.evaluate(tell), **entropies, **skips(genotype), "genotype": to_text(genotype)}
         self.genotypes.append(figures["genotype"])
         self.accuracies.append(figures["valid_accuracy"])
+        figures |= self._watch(epoch, genotype)
         for act in self.method.hooks("after_epoch"):
-            act(self, epoch)
+            figures |= act(self, epoch) or {}
+        return figures
+
+    def _watch(self, epoch: int, genotype: CellGenotype) -> dict[str, Any]:
+        """Look for signs of collapse: the eigenvalue, and what to say."""
+        config, figures = self.config, {}
+        seen = self.memory.setdefault("watched", {"eigenvalues": [], "sound": None})
+        if config.eigenvalue_every and (epoch + 1) % config.eigenvalue_every == 0:
+            figures["eigenvalue"] = eigenvalue_of(self, epoch)
+            seen["eigenvalues"].append(figures["eigenvalue"])
+        reason = signs(config, genotype, seen["eigenvalues"], (epoch + 1) / config.epochs)
+        if reason is None:
+            seen["sound"] = epoch
+            return figures
+        figures["warning"] = f"the search collapses: {reason}"
+        if config.collapse == "stop":
+            self.memory["chosen"] = epoch if seen["sound"] is None else seen["sound"]
+            self.stop(epoch, figures["warning"])
         return figures
 
     def stop(self, epoch: int, reason: str) -> None:
@@ -196,28 +215,26 @@ class SearchTask:
         chosen = self.memory.get("chosen")
         genotype = (self.genotype() if chosen is None else from_text(self.genotypes[chosen])).named(name)
         origin = {"recipe": self.config.recipe, "data": self.data.name, "seed": self.config.seed}
-        figures = {**self.evaluated, **_skips(genotype), "genotype": to_text(genotype), "genotype_hash": genotype.hash}
+        figures = {**self.evaluated, **skips(genotype), "genotype": to_text(genotype), "genotype_hash": genotype.hash}
         history = {label: torch.stack(strengths) for label, strengths in self.history.items()}
         picture = gates_svg(history, self.space.tables, self.space.titles)
         for file, content in (
             ("genotype.json", to_json(genotype, {"searched": origin})),
             ("cells.svg", svg(genotype)),
             ("gates.svg", picture),
+            ("genotypes.json", self._every_genotype()),
             ("metrics.json", json.dumps(figures, indent=2) + "\n"),
         ):
             write_atomically(folder / file, content.encode())
         return genotype
+
+    def _every_genotype(self) -> str:
+        rows = enumerate(zip(self.genotypes, self.accuracies), 1)
+        found = [{"epoch": epoch, "valid_accuracy": accuracy, "genotype": text} for epoch, (text, accuracy) in rows]
+        return json.dumps(found, indent=2) + "\n"
 
 
 def _entropy(gates: Tensor) -> float:
     """Mean entropy of a table's decisions, as a share of its largest possible value: 1 is undecided, 0 one-hot."""
     rows = gates / gates.sum(1, keepdim=True).clamp_min(torch.finfo(gates.dtype).tiny)
     return (torch.special.entr(rows).sum(1).mean() / torch.tensor(float(gates.shape[1])).log()).item()
-
-
-def _skips(genotype: CellGenotype) -> dict[str, int]:
-    """Skip connections in the derived cells: a search that collapses fills the normal cell with them."""
-    counts = {}
-    for label, cell in (("normal", genotype.normal), ("reduce", genotype.reduce)):
-        counts[f"skips_{label}"] = Counter(edge.op for edges in cell.nodes for edge in edges)["skip_connect"]
-    return counts

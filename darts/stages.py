@@ -21,7 +21,9 @@ from darts.updates import LogitsOptimizer
 from supernet.choice import ChoiceTable, edges_of
 from supernet.mixed import add_auxiliary_skips
 from supernet.network import DropPath, ImageShape
+from supernet.ops import draw_noise_from
 from supernet.spaces.darts import DARTSSpace
+from supernet.spaces.robust import ALLOWED, CANDIDATES
 from supernet.widen import widen
 
 Allowed = Mapping[str, tuple[tuple[str, ...], ...]]
@@ -70,6 +72,7 @@ def build(config: SearchConfig, method: Method, shape: ImageShape, device: torch
         skip=method.skip,
         example=torch.zeros(2, shape.channels, shape.size, shape.size, device=device),
     )
+    draw_noise_from(problem.generator, supernet)
     return Built(space, problem, method.update(logits, space.tables, config.logits))
 
 
@@ -92,6 +95,7 @@ def follow(built: Built, config: SearchConfig, method: Method, number: int) -> B
     widen(problem.supernet, later.problem.supernet, torch.Generator().manual_seed(config.seed + number))
     later.problem.logits = problem.logits
     later.problem.generator = problem.generator
+    draw_noise_from(problem.generator, later.problem.supernet)
     return Built(later.space, later.problem, logits_optimizer)
 
 
@@ -119,16 +123,17 @@ def space_of(
     config: SearchConfig, method: Method, shape: ImageShape, stage: Stage, allowed: Allowed | None = None
 ) -> DARTSSpace:
     """The space that a stage searches."""
-    size, default = config.space, DARTSSpace.candidates
+    size = config.space
+    candidates = CANDIDATES.get(size.candidates, DARTSSpace.candidates)
     return DARTSSpace(
         shape,
         size.channels,
         round(size.layers * stage.depth),
         size.nodes,
-        tuple(name for name in default if name not in method.without),
+        tuple(name for name in candidates if name not in method.without),
         size.stem,
         size.partial or stage.partial,
-        allowed or {},
+        allowed or ALLOWED.get(size.candidates, {}),
     )
 
 

@@ -24,6 +24,7 @@ CELL_OPS = (
     "dil_conv_5x5",
     "sep_conv_7x7",
     "conv_7x1_1x7",
+    "noise",
 )
 
 

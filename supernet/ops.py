@@ -114,6 +114,30 @@ class Zero(nn.Module):
         return x[:, :, :: self.stride, :: self.stride].mul(0.0)
 
 
+class Noise(nn.Module):
+    """Standard normal numbers of the output's size, whatever the input: a candidate that no architecture should have
+    (Zela et al. 2020, section 3, space S4).
+
+    ``generator`` is on the input's device (``draw_noise_from``); PyTorch's own where none was set.
+    """
+
+    generator: torch.Generator | None = None
+
+    def __init__(self, stride: int):
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.empty_like(x[:, :, :: self.stride, :: self.stride]).normal_(generator=self.generator)
+
+
+def draw_noise_from(generator: torch.Generator, network: nn.Module) -> None:
+    """Let all noise of a network come from one generator."""
+    for module in network.modules():
+        if isinstance(module, Noise):
+            module.generator = generator
+
+
 def _conv_7x1_1x7(channels: int, stride: int, affine: bool) -> nn.Sequential:
     return nn.Sequential(
         nn.ReLU(),
@@ -134,6 +158,7 @@ OPS: dict[str, Callable[[int, int, bool], nn.Module]] = {
     "dil_conv_3x3": lambda c, stride, affine: DilConv(c, 3, stride, affine),
     "dil_conv_5x5": lambda c, stride, affine: DilConv(c, 5, stride, affine),
     "conv_7x1_1x7": _conv_7x1_1x7,
+    "noise": lambda c, stride, affine: Noise(stride),
 }
 
 DARTS_PRIMITIVES = (

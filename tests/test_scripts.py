@@ -24,6 +24,7 @@ def test_search_then_retrain_the_newest(tmp_path):
         "config.json",
         "gates.svg",
         "genotype.json",
+        "genotypes.json",
         "log.jsonl",
         "metrics.json",
         "tensorboard",

@@ -4,7 +4,8 @@ The largest eigenvalue of the Hessian of the validation loss with respect to the
 its local average has grown by a factor since four readings ago, DARTS-ES stops and takes the genotype of that earlier
 epoch; DARTS-ADA goes back to it and goes on with ten times the weight decay. R-DARTS searches several times, with more
 weight decay or more drop path (``--weights.weight-decay``, ``--drop-path``), and keeps the search of the lowest
-validation error. Spaces S1 to S4 of the paper are ``--space.name``.
+validation error. Spaces S1 to S4 of the paper are
+``--space.candidates``.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ class EigenvalueStop:
     factor: float = 10.0
     most: float = 0.03
 
-    def after_epoch(self, search: SearchTask, epoch: int) -> None:
+    def after_epoch(self, search: SearchTask, epoch: int) -> dict[str, float]:
         if epoch % self.every and epoch + 1 < search.epochs:
-            return
+            return {}
         memory = search.memory.setdefault("curvature", {"epochs": [], "values": [], "snapshots": []})
         memory["epochs"].append(epoch)
         memory["values"].append(eigenvalue_of(search, epoch))
@@ -53,13 +54,19 @@ class EigenvalueStop:
             memory["snapshots"] = [*memory["snapshots"], _snapshot(search)][-self.window :]
         values, back = memory["values"], self.window - 1
         grown = len(values) > back and mean(values, self.window) > self.ratio * mean(values[:-back], self.window)
-        if not grown or epoch < self.first * search.config.epochs:
-            return
-        if not self.adapt:
-            search.memory["chosen"] = memory["epochs"][-1 - back]
-            search.stop(epoch, "the largest Hessian eigenvalue has grown")
-            return
-        _restore(search, memory["snapshots"][0])
+        if grown and epoch >= self.first * search.config.epochs:
+            if self.adapt:
+                self._go_back(search, memory["snapshots"][0])
+            else:
+                search.memory["chosen"] = memory["epochs"][-1 - back]
+                search.stop(epoch, "the largest Hessian eigenvalue has grown")
+        return {"eigenvalue": values[-1]}
+
+    def _go_back(self, search: SearchTask, snapshot: dict[str, dict[str, torch.Tensor]]) -> None:
+        search.problem.supernet.load_state_dict(snapshot["supernet"])
+        with torch.no_grad():
+            for label, logit in search.problem.logits.items():
+                logit.copy_(snapshot["logits"][label])
         group = search.problem.optimizer.param_groups[0]
         group["weight_decay"] = max(group["weight_decay"], min(self.factor * group["weight_decay"], self.most))
         search.memory["curvature"] = {"epochs": [], "values": [], "snapshots": []}
@@ -82,13 +89,6 @@ def _snapshot(search: SearchTask) -> dict[str, dict[str, torch.Tensor]]:
     problem = search.problem
     state = {"supernet": problem.supernet.state_dict(), "logits": problem.logits}
     return {part: {name: t.detach().cpu().clone() for name, t in tensors.items()} for part, tensors in state.items()}
-
-
-def _restore(search: SearchTask, snapshot: dict[str, dict[str, torch.Tensor]]) -> None:
-    search.problem.supernet.load_state_dict(snapshot["supernet"])
-    with torch.no_grad():
-        for label, logit in search.problem.logits.items():
-            logit.copy_(snapshot["logits"][label])
 
 
 METHOD = Method(step=unrolled, companions=(EigenvalueStop(),))

@@ -111,3 +111,13 @@ def test_help_names_every_piece():
     text = inspect.getsource(MethodConfig)
     for table in PIECES.values():
         assert all(name in text for name in table)
+
+
+@pytest.mark.parametrize("candidates", ["s1", "s2", "s3", "s4"])
+def test_reduced_spaces_are_searched_and_resumed(candidates, tmp_path):
+    whole = tiny.config(nodes=4, epochs=1)
+    whole = replace(whole, space=replace(whole.space, candidates=candidates))
+    first = tiny.run(tiny.search(whole))
+    assert_same(first.state(), tiny.interrupted(whole, (0, 1), tmp_path / "state.pt").state())
+    with pytest.raises(UserError, match="s1 is made for cells of 4 nodes; --space.nodes is 1"):
+        compose(replace(whole, space=replace(whole.space, candidates="s1", nodes=1)))

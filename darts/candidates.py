@@ -1,0 +1,94 @@
+"""The best epochs' genotypes, retrained briefly and ranked (Liu et al. 2019, section 3.2, does so with four searches).
+
+Each candidate trains at the search's own size on the half that trained the weights, and is ranked by its accuracy on
+the other half: the test split decides nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from torch import Tensor
+
+from darts.checkpoint import write_atomically
+from darts.config import RetrainConfig, SpaceConfig, identity
+from darts.data import DataSet, Images
+from darts.loop import train
+from darts.retrain import RetrainTask
+from darts.search import SearchTask
+from genotypes import CellGenotype, from_text, to_json, to_text
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some examples of a split, as a split."""
+
+    images: Images
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def batches(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of the examples in this order."""
+        return self.images.batches(self.indices[order], size, training, first)
+
+    def state(self) -> dict[str, Tensor]:
+        """That of the whole split."""
+        return self.images.state()
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """That of the whole split."""
+        self.images.load_state(state)
+
+
+def best_epochs(search: SearchTask, count: int) -> list[tuple[int, CellGenotype]]:
+    """The epochs of the highest validation accuracy, later ones first among equals, no genotype twice."""
+    epochs = sorted(range(len(search.genotypes)), key=lambda epoch: (-search.accuracies[epoch], -epoch))
+    found: dict[str, int] = {}
+    for epoch in epochs:
+        found.setdefault(search.genotypes[epoch], epoch)
+    return [(epoch, from_text(text)) for text, epoch in list(found.items())[:count]]
+
+
+def rank(search: SearchTask, folder: Path, console: Console) -> CellGenotype:
+    """Retrain the candidates, write ``candidates.json``, and make the best the run's genotype.
+
+    Returns:
+        The candidate of the highest accuracy on the validation half.
+    """
+    config, data = search.config, search.data
+    halves = (Part(data.train, search.train_half), Part(data.train, search.valid_half))
+    device = search.problem.generator.device
+    ranked = []
+    for epoch, genotype in best_epochs(search, config.candidates):
+        settings = RetrainConfig(
+            data=config.data,
+            space=SpaceConfig(config.space.channels, config.space.layers, config.space.stem),
+            weights=replace(config.weights, lr_min=0.0),
+            epochs=config.candidate_epochs,
+            batch_size=config.batch_size,
+            auxiliary=0.0,
+            drop_path=0.0,
+            seed=config.seed,
+            run=replace(config.run, resume=True, max_steps=None),
+        )
+        task = RetrainTask(settings, genotype, DataSet(data.name, data.shape, *halves), device)
+        where = folder / "candidates" / f"epoch{epoch + 1}"
+        train(task, settings.run, where, {**identity(settings), "genotype": genotype.hash}, console)
+        accuracy = task.tested["test_accuracy"]
+        ranked.append({"epoch": epoch + 1, "valid_accuracy": accuracy, "parameters": task.parameters,
+                       "searched_valid_accuracy": search.accuracies[epoch], "genotype": to_text(genotype)})  # fmt: skip
+    ranked.sort(key=lambda row: -row["valid_accuracy"])
+    write_atomically(folder / "candidates.json", (json.dumps(ranked, indent=2) + "\n").encode())
+    best = from_text(ranked[0]["genotype"]).named(folder.name)
+    origin = {"recipe": config.recipe, "data": data.name, "seed": config.seed, "epoch": ranked[0]["epoch"]}
+    write_atomically(folder / "genotype.json", to_json(best, {"searched": origin}).encode())
+    for row in ranked:
+        shown = f"epoch {row['epoch']:>3}: {100 * row['valid_accuracy']:.2f} % after {config.candidate_epochs} epochs"
+        console.print(f"candidate of {shown}, {row['parameters']:,} parameters", highlight=False)
+    return best
