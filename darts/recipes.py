@@ -16,6 +16,7 @@ from darts.config import (
     SpaceConfig,
     WeightsConfig,
 )
+from darts.family import FAMILY
 
 CIFAR_SEARCH = dict(crop_padding=4, flip=True)
 CIFAR_FINAL = dict(crop_padding=4, flip=True, cutout=16)
@@ -93,6 +94,7 @@ SEARCH_RECIPES: dict[str, Callable[[], SearchConfig]] = {
     "darts_fashion_mnist": darts_fashion_mnist,
     "darts_folder": darts_folder,
     "darts_npz": darts_npz,
+    **FAMILY,
 }
 
 
