@@ -291,7 +291,7 @@ def to_dict(config: Config) -> dict[str, Any]:
 def identity(config: Config) -> dict[str, Any]:
     """What of a configuration determines the numbers: a checkpoint of another identity is not resumed."""
     content = _flat(to_dict(config))
-    free = {"recipe", "data.root", "data.download", "data.workers", "space.backend"}
+    free = {"recipe", "data.root", "data.download", "data.workers", "space.backend", "candidates", "candidate_epochs"}
     kept = {"run.device", "run.precision", "run.channels_last", "run.deterministic"}
     return {key: value for key, value in content.items() if key not in free and (key[:4] != "run." or key in kept)}
 

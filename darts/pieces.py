@@ -88,7 +88,10 @@ def named(name: str) -> Method:
         raise UserError(f"--method.name {name}: no such file")
     spec = importlib.util.spec_from_file_location(Path(name).stem, name)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UserError(f"--method.name {name}: {type(error).__name__}: {error}".splitlines()[0]) from error
     method = getattr(module, "METHOD", None)
     if not isinstance(method, Method):
         raise UserError(f"--method.name {name}: the file must define METHOD, a darts.method.Method")

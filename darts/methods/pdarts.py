@@ -39,7 +39,7 @@ class LimitedSkips:
 
 
 def stages(*skip_dropout: float) -> tuple[Stage, ...]:
-    """Three equal stages; ``skip_dropout`` is the initial rate of each."""
+    """Three equal stages; ``skip_dropout`` is the initial rate of each, as in the code's README."""
     first, second, third = skip_dropout
     common = dict(share=1 / 3, warmup=0.4, restart=True)
     return (
@@ -49,5 +49,5 @@ def stages(*skip_dropout: float) -> tuple[Stage, ...]:
     )
 
 
-METHOD = Method(discretize=LimitedSkips(), stages=stages(0.0, 0.4, 0.7))
+METHOD = Method(discretize=LimitedSkips(), stages=stages(0.1, 0.4, 0.7))
 CIFAR100 = Method(discretize=LimitedSkips(), stages=stages(0.1, 0.2, 0.3))
