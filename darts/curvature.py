@@ -44,5 +44,6 @@ def largest_eigenvalue(problem: Bilevel, batch: Batch, decay: float = 0.0, radiu
     count = sum(sizes)
     operator = LinearOperator((count, count), product, dtype=np.float64)
     start = np.full(count, 1 / math.sqrt(count)) + np.linspace(0, 1e-2, count)
-    (value,) = eigsh(operator, k=1, which="LA", v0=start, tol=1e-3, return_eigenvectors=False)
+    basis = min(count, 12)
+    (value,) = eigsh(operator, k=1, which="LA", v0=start, ncv=basis, tol=1e-2, return_eigenvectors=False)
     return float(value)

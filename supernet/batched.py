@@ -44,7 +44,9 @@ def batched(source: MixedSource, x: Tensor, gates: Tensor) -> Sequence[Tensor]:
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
     with torch.autocast(device, enabled=False):
         x = x.to(dtype).contiguous(memory_format=torch.channels_last)
-        return _leaving(source, x, gates if device == "cpu" else gates * (gates != 0))
+        if device == "cpu":
+            return _leaving(source, x, gates, (gates.detach() != 0).tolist())
+        return _leaving(source, x, gates * (gates != 0), None)
 
 
 class _Used(NamedTuple):
@@ -91,8 +93,8 @@ class _Linear(NamedTuple):
     norm: BatchNorm | None = None
 
 
-def _leaving(source: MixedSource, x: Tensor, gates: Tensor) -> Sequence[Tensor]:
-    live = (gates.detach() != 0).tolist() if x.device.type == "cpu" else None
+def _leaving(source: MixedSource, x: Tensor, gates: Tensor, live: list[list[bool]] | None) -> Sequence[Tensor]:
+    """``live``: which gates are not 0, where that is known."""
     linear: list[_Linear] = []
     others: list[tuple[_Used, list[dict[str, Tensor]], nn.Module]] = []
     repeated: dict[int, Tensor] = {}

@@ -58,12 +58,13 @@ class OperationStopping:
         search.memory["chosen"] = max(range(len(accuracies)), key=accuracies.__getitem__)
 
     def _cosine(self, sides: list[list[Tensor]]) -> Tensor:
-        """The cosine for each edge, ``(e,)``."""
+        """The cosine for each edge, ``(e,)``; 1 where a gradient is 0, as for a candidate that was not sampled."""
+        first, second = (torch.cat([g.flatten(1) for g in side], 1) for side in sides)
+        cosine = torch.cosine_similarity(first, second, 1)
         if self.by_channel:
             each = [torch.cosine_similarity(a.flatten(2), b.flatten(2), 2).mean(1) for a, b in zip(*sides)]
-            return torch.stack(each).mean(0)
-        first, second = (torch.cat([g.flatten(1) for g in side], 1) for side in sides)
-        return torch.cosine_similarity(first, second, 1)
+            cosine = torch.stack(each).mean(0)
+        return torch.where(first.any(1) & second.any(1), cosine, torch.ones_like(cosine))
 
 
 def _candidates(supernet: torch.nn.Module) -> dict[str, list[str]]:

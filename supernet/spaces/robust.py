@@ -1,7 +1,7 @@
 """The reduced spaces S1 to S4, in which DARTS fails (Zela et al. 2020, section 3).
 
-S1 leaves each edge its own two candidates: those that DARTS kept longest when it was run with few. S2 has skip
-connections and 3x3 separable convolutions on every edge, S3 has ``none`` as well; in S4 noise stands in for the skips.
+S1 leaves each edge two candidates of its own, listed in the authors' code. S2 has skip connections and 3x3 separable
+convolutions on every edge, S3 has ``none`` as well; in S4 noise stands in for the skips.
 All have cells of four nodes.
 """
 

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import supernet.batched
 from supernet.mixed import MixedGraph, add_auxiliary_skips
 from supernet.network import DropPath
 from supernet.ops import DARTS_PRIMITIVES, OPS, DilConv
@@ -149,6 +150,18 @@ def test_a_candidate_of_gate_0_takes_no_part(backend):
         norm = source.ops["sep_conv_3x3"].op[3]
         name = next(name for name, buffer in graph.named_buffers() if buffer is norm.running_mean)
         assert torch.equal(norm.running_mean[edge], before[name][edge]) is not moved
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_where_gates_are_not_known_the_numbers_are_the_same(stride, monkeypatch):
+    """As on a GPU, whose gates are not looked at: everything is computed, and what 0 must not move stands still."""
+    graph, states, gates = graph_and_inputs(4, nodes=2, stride=stride, size=(6, 6), zeros=0.4, forbidden=0.3)
+    expected = run(graph, states, gates, "reference")
+    leaving = supernet.batched._leaving
+    monkeypatch.setattr(
+        supernet.batched, "_leaving", lambda source, x, gates, live: leaving(source, x, gates * (gates != 0), None)
+    )
+    assert_equal(run(graph, states, gates, "batched"), expected)
 
 
 def test_one_hot_gates_cost_one_path():

@@ -237,6 +237,13 @@ def test_agreement_is_the_cosine_of_all_weights_of_a_candidate():
         assert cosine[edge].item() == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b), rel=1e-5)
 
 
+def test_a_candidate_without_gradient_does_not_disagree():
+    gradient, nothing = [torch.randn(2, 3, 3, 1, 1)], [torch.zeros(2, 3, 3, 1, 1)]
+    for by_channel in (False, True):
+        assert OperationStopping(by_channel=by_channel)._cosine([gradient, nothing]).tolist() == [1, 1]
+        torch.testing.assert_close(OperationStopping(by_channel=by_channel)._cosine([gradient] * 2), torch.ones(2))
+
+
 def test_oles_takes_the_epoch_of_the_best_accuracy():
     task = tiny.run(tiny.search(tiny.config("oles")))
     assert task.memory["chosen"] == int(np.argmax(task.accuracies))

@@ -129,9 +129,14 @@ def test_the_penalty_is_part_of_the_upper_loss_alone():
     assert torch.equal(with_it[1], plain[1])
 
 
-def states(name="darts", **options):
-    task = tiny.run(tiny.search(tiny.config(name, **options)))
+def states(**options):
+    task = tiny.run(tiny.search(tiny.config(epochs=2, **options)))
     return {**task.problem.supernet.state_dict(), **task.problem.logits}
+
+
+@pytest.fixture(scope="module")
+def darts():
+    return states()
 
 
 @pytest.mark.parametrize(
@@ -145,8 +150,8 @@ def states(name="darts", **options):
     ],
     ids=lambda pieces: next(iter(pieces)),
 )
-def test_neutral_settings_are_darts_bit_for_bit(neutral):
-    darts, neutral = states(), states(**neutral)
+def test_neutral_settings_are_darts_bit_for_bit(neutral, darts):
+    neutral = states(**neutral)
     assert all(torch.equal(tensor, neutral[name]) for name, tensor in darts.items())
     assert all(".skips." in name for name in neutral.keys() - darts.keys())
 
