@@ -19,7 +19,7 @@ from torch.func import functional_call
 
 from darts.relax import Relaxation
 from darts.steps import Params
-from supernet.choice import ChoiceTable, Gates, edges_of, skip_of
+from supernet.choice import ChoiceTable, Gates, bias_of, edges_of, skip_of
 
 if TYPE_CHECKING:
     from darts.method import EdgeWeights, Penalty, Perturb, Schedule
@@ -141,6 +141,8 @@ class SearchProblem:
             decided = self.decided.get(label)
             if decided is not None:
                 gates[label] = torch.where(decided.isnan(), gates[label], decided)
+            if getattr(self.relax, "bare", False):
+                gates[bias_of(label)] = (gates[label] * (gates[label] == 0)).sum(1)
             if self.edges is not None:
                 gates[edges_of(label)] = self.edges(logits[edges_of(label)], table)
             if self.skip is not None:

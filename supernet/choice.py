@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 Gates = Mapping[str, Tensor]
-"""Table label -> gates, ``(e, o)``; and under ``edges_of(label)``, ``skip_of(label)`` what a method adds, ``(e,)``."""
+"""Table label -> gates, ``(e, o)``; and what a method adds, ``(e,)``, under the label's ``edges_of``, ``skip_of`` and
+``bias_of``."""
 
 Picks = Mapping[str, tuple[tuple[int, str], ...]]
 """Table label -> the (row, candidate) pairs that a discretization kept, in its order of preference."""
@@ -56,6 +57,11 @@ class ChoiceTable:
 def edges_of(label: str) -> str:
     """Where gates hold the weights of a table's edges, ``(e,)``, which multiply all that an edge delivers."""
     return f"{label}.edges"
+
+
+def bias_of(label: str) -> str:
+    """Where gates hold numbers that are added to what a table's edges deliver, ``(e,)``."""
+    return f"{label}.bias"
 
 
 def skip_of(label: str) -> str:

@@ -130,6 +130,7 @@ class MixedGraph(nn.Module):
         gates: Tensor,
         edges: Tensor | None = None,
         skip: Tensor | None = None,
+        bias: Tensor | None = None,
         drop_path: DropPath | None = None,
     ) -> list[Tensor]:
         """All states, the given ones first.
@@ -139,6 +140,7 @@ class MixedGraph(nn.Module):
             gates: ``(e, o)``.
             edges: weights of whole edges, ``(e,)``; 1 where not given.
             skip: gates of the auxiliary skips, ``(e,)``.
+            bias: a number for each edge, added to what it delivers, ``(e,)``.
             drop_path: drops edges, and values of skips.
         """
         states = list(states)
@@ -155,6 +157,8 @@ class MixedGraph(nn.Module):
             if skip is not None:
                 weights = (skip if edges is None else skip * edges)[rows].to(x.dtype)
                 leaving = [y + weight * s for y, weight, s in zip(leaving, weights, source.auxiliary(x))]
+            if bias is not None:
+                leaving = [y + number for y, number in zip(leaving, bias[rows].to(x.dtype))]
             if drop_path is not None and drop_path.probability:
                 leaving = [drop_path(y) for y in leaving]
             for row, target, y in zip(rows, source.targets, leaving):

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genotypes import Cell as CellWiring
-from supernet.choice import Gates, edges_of, skip_of
+from supernet.choice import Gates, bias_of, edges_of, skip_of
 from supernet.mixed import MixedGraph
 from supernet.ops import OPS, BatchNorm, FactorizedReduce, ReLUConvBN
 
@@ -73,8 +73,8 @@ class MixedCell(nn.Module):
 
     def forward(self, s0: Tensor, s1: Tensor, gates: Gates | None, drop_path: DropPath | None) -> Tensor:
         label = self.label
-        extras = gates.get(edges_of(label)), gates.get(skip_of(label)), drop_path if self.training else None
-        states = self.graph([s0, s1], gates[label], *extras)
+        extras = (gates.get(name(label)) for name in (edges_of, skip_of, bias_of))
+        states = self.graph([s0, s1], gates[label], *extras, drop_path if self.training else None)
         return torch.cat(states[-self.width :], dim=1)
 
 

@@ -17,10 +17,15 @@ from supernet.choice import ChoiceTable
 
 @dataclass(frozen=True)
 class HardGumbel:
-    """One-hot samples; their gradient is that of the softmax of the perturbed log-probabilities."""
+    """One-hot samples; their gradient is that of the softmax of the perturbed log-probabilities.
+
+    With ``bare``, as the authors' code does, the gates that are 0 are added to what the edge delivers: this changes no
+    value, and hands their logits the sum of the edge's gradient.
+    """
 
     first: float = 10.0
     last: float = 0.1
+    bare: bool = False
 
     def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
         soft = perturbed(logits, table, generator).div(temperature(self.first, self.last, progress)).softmax(-1)

@@ -12,7 +12,10 @@ from darts.methods.gaea import uniform
 from darts.methods.gdas import HardGumbel, temperature
 from darts.methods.pc_darts import per_node
 from darts.methods.snas import Concrete
+from darts.steps import first_order
 from supernet.choice import ChoiceTable
+from supernet.mixed import MixedGraph
+from tests import tiny
 from tests.tiny import TABLE, numeric
 
 ALLOWED = ChoiceTable("t", ("none", "a", "b", "c"), (2,), (("a", "b"), ("none", "c")))
@@ -63,6 +66,23 @@ def test_gdas_passes_the_gradient_of_the_soft_sample(last):
     assert torch.equal(*grads)
     if last < 1:
         torch.testing.assert_close(hard, soft, atol=1e-9, rtol=0)
+
+
+def test_bare_gates_of_0_get_the_sum_of_the_edges_gradient():
+    graph = MixedGraph(2, ("skip_connect", "none", "avg_pool_3x3"), 1, 1).double()
+    gates = torch.tensor([[1.0, 0.0, 0.0]]).double().requires_grad_()
+    x, weights = torch.randn(2, 2, 4, 4).double(), torch.randn(2, 2, 4, 4).double()
+    bare = graph([x], gates, bias=(gates * (gates == 0)).sum(1))[1]
+    assert torch.equal(bare, graph([x], gates)[1])
+    (grad,) = torch.autograd.grad((bare * weights).sum(), gates)
+    torch.testing.assert_close(grad, torch.stack([(x * weights).sum(), weights.sum(), weights.sum()])[None])
+
+
+def test_the_authors_form_of_gdas_is_an_option():
+    plain, bare = (tiny.problem(relax=HardGumbel(bare=option)) for option in (False, True))
+    assert torch.equal(*(p.loss(p.weights, p.gates(p.logits), valid) for p, _, valid in (plain, bare)))
+    first, second = (first_order(*made) for made in (plain, bare))
+    assert not torch.equal(first["normal"], second["normal"])
 
 
 def test_temperatures_fall_linearly():
