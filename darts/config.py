@@ -75,7 +75,9 @@ class MethodConfig:
     """
 
     name: str = "darts"
-    """A method, or a Python file that defines one as METHOD."""
+    """A method, or a Python file that defines one as METHOD: darts, pc_darts, pdarts, pdarts_cifar100, gdas, snas,
+    fair_darts, darts_minus, sdarts_rs, sdarts_adv, robust_darts, robust_darts_ada, drnas, drnas_progressive,
+    beta_darts, darts_pt, darts_pt_fixed, milenas, idarts, gaea, gaea_pc_darts, zarts, oles, sgas, sgas_2."""
     relax: str | None = None
     """How logits become gates: softmax, gumbel (GDAS), concrete (SNAS), sigmoid (Fair DARTS), dirichlet (DrNAS),
     simplex (GAEA)."""

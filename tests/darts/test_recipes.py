@@ -1,0 +1,36 @@
+"""Every recipe is whole: it composes, has a number or says that there is none, and trains every method somewhere."""
+
+import re
+
+import pytest
+
+from darts.config import check
+from darts.methods import METHODS
+from darts.pieces import compose
+from darts.recipes import FINAL_FOR, SEARCH_RECIPES
+
+
+@pytest.mark.parametrize("name", SEARCH_RECIPES)
+def test_a_recipe_composes_and_says_what_to_expect(name):
+    make = SEARCH_RECIPES[name]
+    config = make()
+    check(config)
+    compose(config)
+    assert config.recipe == name and config.data.name in FINAL_FOR
+    if config.data.name not in ("digits", "folder", "npz"):
+        assert re.search(r"\d\.\d+ (\+- \d|%|or)|No number", make.__doc__), make.__doc__
+
+
+def test_every_method_has_a_recipe():
+    assert {make().method.name for make in SEARCH_RECIPES.values()} == set(METHODS)
+
+
+def test_the_papers_sizes():
+    """Cells, candidates and channels of the stages that papers state."""
+    pdarts = SEARCH_RECIPES["pdarts_cifar10"]()
+    stages = compose(pdarts).stages
+    assert [round(pdarts.space.layers * stage.depth) for stage in stages] == [5, 11, 17]
+    assert [stage.keep for stage in stages] == [None, 5, 3]
+    drnas = SEARCH_RECIPES["drnas_cifar10"]()
+    assert [drnas.space.channels // stage.partial for stage in compose(drnas).stages] == [6, 9]
+    assert SEARCH_RECIPES["darts_pt_cifar10"]().epochs == 131
