@@ -124,10 +124,9 @@ class SearchTask:
         figures = {**self.evaluate(tell), **entropies, **skips(genotype), "genotype": to_text(genotype)}
         self.genotypes.append(figures["genotype"])
         self.accuracies.append(figures["valid_accuracy"])
-        figures |= self._watch(epoch, genotype)
         for act in self.method.hooks("after_epoch"):
             figures |= act(self, epoch) or {}
-        return figures
+        return figures | self._watch(epoch, genotype)
 
     def _watch(self, epoch: int, genotype: CellGenotype) -> dict[str, Any]:
         """Look for signs of collapse: the eigenvalue, and what to say."""

@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from darts.checkpoint import load as load_state
+from darts.checkpoint import save
 from darts.config import MethodConfig, RetrainConfig, SpaceConfig
 from darts.errors import UserError
 from darts.methods import METHODS
@@ -45,6 +47,23 @@ def test_search_resume_retrain(name, tmp_path):
     retraining = RetrainTask(small, genotype, tiny.data(), tiny.CPU)
     retraining.begin_epoch(0, 0)
     assert torch.isfinite(retraining.step()["loss"])
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if len(METHODS[name].stages) > 1])
+def test_resume_between_stages(name, tmp_path):
+    """As the loop saves: at an epoch's end, before the next begins and another network takes over."""
+    last = len(METHODS[name].stages) - 1
+    whole = tiny.run(tiny.search(settings(name)))
+    cut = tiny.search(settings(name))
+    for epoch in range(last):
+        cut.begin_epoch(epoch, 0)
+        for _ in range(cut.steps_per_epoch):
+            cut.step()
+        cut.end_epoch(epoch, lambda done, examples: None)
+    save(tmp_path / "state.pt", {"task": cut.state()})
+    again = tiny.search(settings(name))
+    again.load_state(load_state(tmp_path / "state.pt")["task"])
+    assert_same(whole.state(), tiny.run(again, last).state())
 
 
 @pytest.mark.parametrize("name", METHODS)
