@@ -36,7 +36,7 @@ class Softmax:
 
 def masked(logits: Tensor, table: ChoiceTable) -> Tensor:
     """The logits, those of candidates that are not allowed at minus infinity: a softmax gives them exactly 0."""
-    return logits if table.allowed is None else logits.masked_fill(~table.mask.to(logits.device), -torch.inf)
+    return logits if table.allowed is None else logits.masked_fill(~table.mask_on(logits.device), -torch.inf)
 
 
 RELAXATIONS: dict[str, Relaxation] = {"softmax": Softmax()}

@@ -27,6 +27,7 @@ from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
 from supernet.depthwise import depthwise_conv
+from supernet.in_use import Running, Used, used_edges
 from supernet.ops import BatchNorm, DilConv, FactorizedReduce, SepConv, Zero, shifted
 from supernet.stacked import unstack
 
@@ -49,45 +50,13 @@ def batched(source: MixedSource, x: Tensor, gates: Tensor) -> Sequence[Tensor]:
         return _leaving(source, x, gates * (gates != 0), None)
 
 
-class _Used(NamedTuple):
-    """The edges on which a candidate is computed.
-
-    ``edges``: which of the source's, ``None`` for all; ``slices``: which of the candidate's stack, ``None`` for all;
-    ``gate`` ``(e,)``; ``momentum``: of the running statistics, ``(e, 1)`` or a number.
-    """
-
-    edges: Tensor | None
-    slices: Tensor | None
-    gate: Tensor
-    momentum: Tensor | float
-
-    def of(self, stacked: Tensor) -> Tensor:
-        return stacked if self.slices is None else stacked[self.slices]
-
-    @property
-    def count(self) -> int:
-        return len(self.gate)
-
-
-def _used(source: MixedSource, name: str, gates: Tensor, live: list[list[bool]] | None) -> _Used | None:
-    column, having = source.columns[name], source.edges[name]
-    slices = [k for k, edge in enumerate(having) if live is None or live[edge][column]]
-    if not slices:
-        return None
-    edges = [having[k] for k in slices]
-    at = None if len(edges) == len(gates) else torch.tensor(edges, device=gates.device)
-    gate = gates[:, column] if at is None else gates[at, column]
-    momentum = BatchNorm.momentum if live else BatchNorm.momentum * (gate.detach() != 0)[:, None].to(gate.dtype)
-    return _Used(at, None if len(slices) == len(having) else torch.tensor(slices), gate, momentum)
-
-
 class _Linear(NamedTuple):
     """A candidate up to its last, linear step: it delivers ``BatchNorm(d p)``; or ``d`` itself, without ``p``.
 
     ``d`` is ``(b, e k, h, w)``, or ``(b, k, h, w)`` where all edges share it; ``p`` is ``(e, k, c)``.
     """
 
-    used: _Used
+    used: Used
     d: Tensor
     p: Tensor | None = None
     norm: BatchNorm | None = None
@@ -96,10 +65,10 @@ class _Linear(NamedTuple):
 def _leaving(source: MixedSource, x: Tensor, gates: Tensor, live: list[list[bool]] | None) -> Sequence[Tensor]:
     """``live``: which gates are not 0, where that is known."""
     linear: list[_Linear] = []
-    others: list[tuple[_Used, list[dict[str, Tensor]], nn.Module]] = []
+    others: list[tuple[Used, list[dict[str, Tensor]], nn.Module]] = []
     repeated: dict[int, Tensor] = {}
     for name, op in source.ops.items():
-        used = _used(source, name, gates, live)
+        used = used_edges(source, name, gates, live)
         if used is None:
             continue
         match op:
@@ -120,14 +89,12 @@ def _leaving(source: MixedSource, x: Tensor, gates: Tensor, live: list[list[bool
                 others.append((used, unstack(op, len(source.edges[name])), op))
     leaving = list(_gated_sum(linear, len(gates))) if linear else [Zero(source.stride)(x)] * len(gates)
     for used, copies, op in others:
-        edges = range(len(gates)) if used.edges is None else used.edges.tolist()
-        slices = range(used.count) if used.slices is None else used.slices.tolist()
-        for edge, part, gate in zip(edges, slices, used.gate.to(x.dtype)):
+        for edge, part, gate in zip(used.edges, used.parts, used.gate.to(x.dtype)):
             leaving[edge] = leaving[edge] + gate * functional_call(op, copies[part], (x,))
     return leaving
 
 
-def _separable(layers: nn.Sequential, x: Tensor, used: _Used) -> _Linear:
+def _separable(layers: nn.Sequential, x: Tensor, used: Used) -> _Linear:
     """ReLU (done), depthwise, pointwise, BatchNorm; once for a dilated convolution, twice for a separable one."""
     if len(layers) > 4:
         _, depthwise, pointwise, norm = layers[:4]
@@ -136,7 +103,7 @@ def _separable(layers: nn.Sequential, x: Tensor, used: _Used) -> _Linear:
     return _Linear(used, _depthwise(x, depthwise, used), _matrix(pointwise, used), norm)
 
 
-def _matrix(pointwise: nn.Conv2d, used: _Used) -> Tensor:
+def _matrix(pointwise: nn.Conv2d, used: Used) -> Tensor:
     """A stacked 1x1 convolution ``(e, c, k, 1, 1)`` as matrices ``(e, k, c)``."""
     return used.of(pointwise.weight).flatten(2).transpose(1, 2)
 
@@ -146,13 +113,13 @@ def _two_phases(x: Tensor) -> Tensor:
     return torch.cat([half[:, :, ::2, ::2] for half in (x, shifted(x))], 1)
 
 
-def _two_blocks(op: FactorizedReduce, used: _Used) -> Tensor:
+def _two_blocks(op: FactorizedReduce, used: Used) -> Tensor:
     """Both convolutions of a factorized reduction as block-diagonal matrices, ``(e, 2 k, c)``."""
     first, second = _matrix(op.conv_1, used), _matrix(op.conv_2, used)
     return torch.cat([F.pad(first, (0, second.shape[2])), F.pad(second, (first.shape[2], 0))], 1)
 
 
-def _depthwise(x: Tensor, conv: nn.Conv2d, used: _Used) -> Tensor:
+def _depthwise(x: Tensor, conv: nn.Conv2d, used: Used) -> Tensor:
     """The stacked depthwise convolutions of ``e`` edges on ``(b, e c, h, w)``."""
     (stride, _), (dilation, _) = conv.stride, conv.dilation
     if stride == dilation == 2:
@@ -166,7 +133,7 @@ def _normed_relu(linear: _Linear) -> Tensor:
     used, d, p, norm = linear
     if norm.training:
         d, mean = _Centred.apply(d)
-        return _NormedReLU.apply(d, p, mean, _Running(used, norm))
+        return _NormedReLU.apply(d, p, mean, Running(used, norm))
     scale, shift = _affine(norm, used)
     y = torch.matmul(_rows(d, len(p)), (p * scale).to(d.dtype)) + shift.to(d.dtype)
     return _image(F.relu(y), d)
@@ -179,9 +146,9 @@ def _gated_sum(candidates: Sequence[_Linear], edges: int) -> Sequence[Tensor]:
         for used, d, _, norm in candidates:
             d, mean = _Centred.apply(d) if norm else (d, None)
             inputs.append(d)
-            buffers.append((mean, _Running(used, norm)) if norm else None)
+            buffers.append((mean, Running(used, norm)) if norm else None)
         used, _, ps, _ = zip(*candidates)
-        at = [u.edges for u in used]
+        at = [u.at for u in used]
         return _GatedSum.apply(edges, buffers, at, *inputs, *ps, *(u.gate for u in used))
     totals: list[Tensor | float] = [0.0] * edges
     for used, d, p, norm in candidates:
@@ -192,32 +159,17 @@ def _gated_sum(candidates: Sequence[_Linear], edges: int) -> Sequence[Tensor]:
             scale, shift = _affine(norm, used)
             rows = _rows(d, d.shape[1] // p.shape[1])
             terms = torch.matmul(rows, (p * scale * gate).to(d.dtype)) + (shift * gate).to(d.dtype)
-        for edge, term in zip(range(edges) if used.edges is None else used.edges.tolist(), terms):
+        for edge, term in zip(used.edges, terms):
             totals[edge] = totals[edge] + term
     like = candidates[0].d
     pixels = next(total for total in totals if isinstance(total, Tensor))
     return [_image((t if isinstance(t, Tensor) else torch.zeros_like(pixels))[None], like) for t in totals]
 
 
-def _affine(norm: BatchNorm, used: _Used) -> tuple[Tensor, Tensor]:
+def _affine(norm: BatchNorm, used: Used) -> tuple[Tensor, Tensor]:
     """BatchNorm by its running statistics as a scale and a shift, each ``(e, 1, c)``."""
     scale = (used.of(norm.running_var) + norm.eps).rsqrt()[:, None]
     return scale, -used.of(norm.running_mean)[:, None] * scale
-
-
-class _Running(NamedTuple):
-    """The running statistics of a BatchNorm, ``(e, c)``, of which some edges are in use."""
-
-    used: _Used
-    norm: BatchNorm
-
-    def move(self, mean: Tensor, var: Tensor) -> None:
-        used = self.used
-        for running, new in ((self.norm.running_mean, mean), (self.norm.running_var, var)):
-            if used.slices is None:
-                running.lerp_(new, used.momentum)
-            else:
-                running[used.slices] = used.of(running).lerp(new, used.momentum)
 
 
 def _rows(x: Tensor, edges: int) -> Tensor:
@@ -343,7 +295,7 @@ def _thirds(items: tuple) -> tuple[tuple, tuple, tuple]:
     return items[:count], items[count : 2 * count], items[2 * count :]
 
 
-def _moments(d: Tensor, p: Tensor, mean: Tensor, running: _Running) -> tuple[Tensor, Tensor]:
+def _moments(d: Tensor, p: Tensor, mean: Tensor, running: Running) -> tuple[Tensor, Tensor]:
     """``cov(d) p``, ``(e, k, c)``, and ``1 / std(d p)``, ``(e, 1, c)``; the running statistics of ``d p`` move.
 
     ``d`` is ``(e, m, k)`` or ``(1, m, k)``, centred; ``mean`` is what was subtracted.

@@ -5,7 +5,7 @@ A table holds several decisions of one shape. Its *gates* are one tensor of shap
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 import torch
@@ -34,6 +34,7 @@ class ChoiceTable:
     candidates: tuple[str, ...]
     groups: tuple[int, ...]
     allowed: tuple[tuple[str, ...], ...] | None = None
+    _masks: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def rows(self) -> int:
@@ -51,7 +52,14 @@ class ChoiceTable:
     @property
     def mask(self) -> Tensor:
         """Which candidates are allowed, ``(e, o)``, bool."""
-        return torch.tensor([[self.permits(row, name) for name in self.candidates] for row in range(self.rows)])
+        return self.mask_on(torch.device("cpu"))
+
+    def mask_on(self, device: torch.device) -> Tensor:
+        """The mask on a device. It is copied there once: a copy waits for all that the device has to do."""
+        if device not in self._masks:
+            rows = [[self.permits(row, name) for name in self.candidates] for row in range(self.rows)]
+            self._masks[device] = torch.tensor(rows, device=device)
+        return self._masks[device]
 
 
 def edges_of(label: str) -> str:

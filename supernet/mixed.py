@@ -72,6 +72,13 @@ class MixedSource(nn.Module):
             {name: stack([candidate(name, channels, stride) for _ in edges]) for name, edges in self.edges.items()}
         )
         self.skips: nn.Module | None = None
+        self._indices: dict[tuple[str | None, torch.device], Tensor] = {}
+
+    def index(self, name: str | None, device: torch.device) -> Tensor:
+        """The local edges that have a candidate; without a name, all edges' rows. Copied to a device once."""
+        if (name, device) not in self._indices:
+            self._indices[name, device] = torch.tensor(self.edges[name] if name else self.rows, device=device)
+        return self._indices[name, device]
 
     def auxiliary(self, x: Tensor) -> Sequence[Tensor]:
         """What each edge's auxiliary skip delivers: ``x`` itself, or its factorized reduction at stride 2."""
@@ -152,7 +159,7 @@ class MixedGraph(nn.Module):
             if self.partial > 1:
                 x, rest = x[:, : self.width], x[:, self.width :]
                 rest = F.max_pool2d(rest, 2, 2, ceil_mode=True) if source.stride == 2 else rest
-            rows = list(source.rows)
+            rows = source.index(None, gates.device)
             leaving = self._leaving(source, x, gates[rows], drop_path)
             if skip is not None:
                 weights = (skip if edges is None else skip * edges)[rows].to(x.dtype)
@@ -161,7 +168,7 @@ class MixedGraph(nn.Module):
                 leaving = [y + number for y, number in zip(leaving, bias[rows].to(x.dtype))]
             if drop_path is not None and drop_path.probability:
                 leaving = [drop_path(y) for y in leaving]
-            for row, target, y in zip(rows, source.targets, leaving):
+            for row, target, y in zip(source.rows, source.targets, leaving):
                 mixed[target] = _plus(mixed[target], y)
                 if self.partial > 1:
                     passed[target] = _plus(passed[target], rest if edges is None else edges[row].to(x.dtype) * rest)

@@ -34,7 +34,7 @@ class DirichletGates:
     def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
         gamma = torch._standard_gamma(concentration(logits), generator=generator)
         if table.allowed is not None:
-            gamma = gamma * table.mask.to(gamma)
+            gamma = gamma * table.mask_on(gamma.device)
         return gamma / gamma.sum(1, keepdim=True).clamp_min(torch.finfo(gamma.dtype).tiny)
 
     def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:
@@ -59,7 +59,7 @@ class TowardsUniform:
         total = 0.0
         for table in problem.tables:
             for row, c in enumerate(concentration(logits[table.label])):
-                allowed = c[table.mask[row].to(c.device)]
+                allowed = c[table.mask_on(c.device)[row]]
                 total = total + kl_divergence(Dirichlet(allowed), Dirichlet(torch.ones_like(allowed)))
         return self.weight * total
 

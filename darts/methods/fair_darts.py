@@ -26,7 +26,7 @@ class Sigmoid:
 
     def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         gates = logits.sigmoid()
-        return gates if table.allowed is None else gates * table.mask.to(gates)
+        return gates if table.allowed is None else gates * table.mask_on(gates.device)
 
 
 @dataclass(frozen=True)

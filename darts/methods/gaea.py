@@ -66,7 +66,7 @@ class _Multiplier:
     def step(self) -> None:
         for table in self.tables:
             p = self.logits[table.label]
-            moved = (p * (-self.lr * p.grad).exp()).clamp_min(LEAST) * table.mask.to(p)
+            moved = (p * (-self.lr * p.grad).exp()).clamp_min(LEAST) * table.mask_on(p.device)
             p.copy_(moved / moved.sum(1, keepdim=True))
             edges = self.logits.get(edges_of(table.label))
             if edges is not None:
