@@ -96,7 +96,8 @@ class Method:
     Attributes:
         every: the logits move in one of so many steps.
         without: candidates of the space that the method leaves out.
-        initial: (table, standard normal numbers ``(e, o)``) -> initial logits; normal ones where not given.
+        initial: (table, standard normal numbers, ``(e, o)`` or ``(e,)`` for edges) -> initial logits; where not given,
+            the relaxation's, or small normal ones.
     """
 
     relax: Relaxation = RELAXATIONS["softmax"]

@@ -159,6 +159,11 @@ def _conflicts(config: SearchConfig, method: Method) -> Iterator[str]:
             yield f"the penalty {name} {why}: set --method.relax {wanted}, or --method.penalties none"
     if isinstance(method.relax, Sigmoid) and method.perturb is not None:
         yield "--method.perturb brings gates back to the simplex; sigmoid gates are not on it"
+    networks = [stage for stage in method.stages[1:] if stage.fresh or stage.keep]
+    if networks and method.companions:
+        yield "companions remember one network's candidates, which the stages change: set --method.companions none"
+    if any(stage.fresh for stage in networks) and hasattr(method.discretize, "decide"):
+        yield "edges that are settled while searching are lost when a stage begins anew: --method.discretize top_edges"
     if config.train_share == 1 and method.step is not single_level:
         yield "--train-share 1 leaves no half to train the logits on; only --method.step single_level needs none"
     if space.candidates in ALLOWED and space.nodes != 4:

@@ -14,7 +14,10 @@ from supernet.choice import ChoiceTable
 
 
 class Relaxation(Protocol):
-    """A map from logits to gates. Gates of candidates that the table does not allow are exactly 0."""
+    """A map from logits to gates. Gates of candidates that the table does not allow are exactly 0.
+
+    One whose parameters cannot begin near 0 has ``initial`` too, as ``Method.initial``.
+    """
 
     def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
         """Gates for one forward pass. ``progress`` is the share of the search that is done, in [0, 1]."""

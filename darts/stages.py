@@ -48,12 +48,10 @@ def build(config: SearchConfig, method: Method, shape: ImageShape, device: torch
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + number)
         supernet = space.supernet(backend)
-        logits = {}
-        for table in space.tables:
-            draw = torch.randn(table.rows, len(table.candidates))
-            logits[table.label] = method.initial(table, draw) if method.initial else config.logits.scale * draw
+        initial = method.initial or getattr(method.relax, "initial", lambda _, draw: config.logits.scale * draw)
+        logits = {t.label: initial(t, torch.randn(t.rows, len(t.candidates))) for t in space.tables}
         if method.edges is not None:
-            logits |= {edges_of(t.label): config.logits.scale * torch.randn(t.rows) for t in space.tables}
+            logits |= {edges_of(t.label): initial(t, torch.randn(t.rows)) for t in space.tables}
         if method.skip is not None:
             add_auxiliary_skips(supernet)
     supernet.to(device)
@@ -94,7 +92,7 @@ def follow(built: Built, config: SearchConfig, method: Method, number: int) -> B
     later = build(config, method, space.shape, device, number, allowed)
     widen(problem.supernet, later.problem.supernet, torch.Generator().manual_seed(config.seed + number))
     later.problem.logits = problem.logits
-    later.problem.generator = problem.generator
+    later.problem.generator, later.problem.decided = problem.generator, problem.decided
     draw_noise_from(problem.generator, later.problem.supernet)
     return Built(later.space, later.problem, logits_optimizer)
 

@@ -22,9 +22,19 @@ LEAST = 1e-5
 """No gate falls below this before it is normalized, as in the authors' code: it could not come back."""
 
 
+def uniform(table: ChoiceTable, draw: Tensor) -> Tensor:
+    """Equal gates of each decision; equal weights of the edges into each node."""
+    if draw.dim() == 1:
+        return _per_node(torch.ones_like(draw), table)
+    allowed = table.mask.to(draw)
+    return allowed / allowed.sum(1, keepdim=True)
+
+
 @dataclass(frozen=True)
 class Simplex:
     """The parameters are the gates."""
+
+    initial = staticmethod(uniform)
 
     def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
         return logits
@@ -36,14 +46,6 @@ class Simplex:
 def weights_of_edges(logits: Tensor, table: ChoiceTable) -> Tensor:
     """The parameters are the weights of edges."""
     return logits
-
-
-def uniform(table: ChoiceTable, draw: Tensor) -> Tensor:
-    """Equal gates of each decision; equal weights of the edges into each node."""
-    if draw.dim() == 1:
-        return _per_node(torch.ones_like(draw), table)
-    allowed = table.mask.to(draw)
-    return allowed / allowed.sum(1, keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,10 @@ def _per_node(weights: Tensor, table: ChoiceTable) -> Tensor:
     return torch.cat([part / part.sum() for part in weights.split(list(table.groups))])
 
 
-METHOD = Method(relax=Simplex(), update=ExponentiatedGradient(), initial=uniform)
+METHOD = Method(relax=Simplex(), update=ExponentiatedGradient())
 PC_METHOD = Method(
     relax=Simplex(),
     update=ExponentiatedGradient(),
-    initial=uniform,
     edges=weights_of_edges,
     stages=(Stage(warmup=0.3, partial=4),),
 )

@@ -14,6 +14,7 @@ from darts.methods import METHODS
 from darts.pieces import PIECES, compose
 from darts.retrain import RetrainTask
 from genotypes import load
+from supernet.choice import edges_of
 from tests import tiny
 
 CHANNELS = {"drnas_progressive": 12}
@@ -83,6 +84,8 @@ PAIRS = [
     dict(relax="gumbel:first=5,last=0.5", step="mixed_level:weight=2", perturb="random", edges="per_node"),
     dict(relax="sigmoid", penalties=("zero_one:absolute=true", "resource"), skip="falling", discretize="threshold"),
     dict(relax="concrete", step="neumann:terms=1", discretize="greedy:criterion=2", companions=("operation_stopping",)),
+    dict(relax="simplex", update="exponentiated:lr=0.5", edges="simplex"),
+    dict(name="drnas_progressive", channels=12, discretize="greedy:first=0.0"),
     dict(name="gaea", step="unrolled", penalties=("resource:multiply_adds=true",), discretize="limited_skips"),
     dict(name="pdarts", relax="dirichlet", perturb="adversarial:steps=2", penalties=("towards_uniform", "beta_decay")),
 ]
@@ -93,6 +96,17 @@ def test_pieces_cross(pieces):
     pieces = dict(pieces)
     task = tiny.run(tiny.search(tiny.config(pieces.pop("name", "darts"), **pieces)))
     assert len(task.genotypes) == 3
+
+
+@pytest.mark.parametrize("name", ["gaea", "gaea_pc_darts"])
+def test_gaea_searches_on_the_simplex(name):
+    task = tiny.search(tiny.config(name, nodes=2))
+    for _ in range(2):
+        for table in task.space.tables:
+            torch.testing.assert_close(task.problem.logits[table.label].sum(1), torch.ones(5))
+            edges = task.problem.logits.get(edges_of(table.label), torch.tensor([0.5, 0.5, 0.2, 0.3, 0.5]))
+            torch.testing.assert_close(torch.stack([edges[:2].sum(), edges[2:].sum()]), torch.ones(2))
+        tiny.run(task)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +124,8 @@ def test_pieces_cross(pieces):
         (dict(relax="sigmoid", perturb="random"), "sigmoid gates are not on it"),
         (dict(method="pc_darts", channels=6), "--space.channels 6 cannot be split into 4 equal parts"),
         (dict(method="pdarts", epochs=2), "--epochs 2 is too short: the method has 3 stages"),
+        (dict(method="pdarts", discretize="greedy"), "are lost when a stage begins anew"),
+        (dict(method="drnas_progressive", channels=12, companions=("operation_stopping",)), "one network's candidates"),
         (dict(train_share=1.0), "only --method.step single_level needs none"),
         (dict(method="absent.py"), "absent.py: no such file"),
     ],
