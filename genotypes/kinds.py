@@ -1,0 +1,184 @@
+"""Every kind of genotype: what its file holds, its text and its picture.
+
+All files are JSON with ``format``, ``version``, perhaps ``name``, and what the kind's row says. Cells of the DARTS
+family have formats of their own, in ``genotypes.formats``.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genotypes.arcs import arcs_svg, choices_svg
+from genotypes.choices import ChoicesGenotype
+from genotypes.draw import svg
+from genotypes.formats import to_json, to_text
+from genotypes.genotype import CellGenotype, Edge, Fault, GenotypeError
+from genotypes.load import load
+from genotypes.nasbench201 import EDGES, NASBENCH201_STATES, NASBench201Genotype, from_string
+from genotypes.recurrent import RecurrentGenotype, from_recurrent_text
+
+Genotype = CellGenotype | NASBench201Genotype | RecurrentGenotype | ChoicesGenotype
+
+VERSION = 1
+MAX_CHARACTERS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of genotype that is kept in a file of its own format.
+
+    Attributes:
+        type: of the genotype.
+        fields: what the file holds beside format, version and name.
+        read: such fields -> the genotype; raises ``GenotypeError``.
+        picture: a title and the genotype -> SVG.
+    """
+
+    type: type
+    fields: Callable[[Any], dict[str, Any]]
+    read: Callable[[Mapping[str, Any], str], Any]
+    picture: Callable[[str, Any], str]
+
+
+def describe(genotype: Genotype) -> str:
+    """The architecture on one line, in its family's notation."""
+    return to_text(genotype) if isinstance(genotype, CellGenotype) else str(genotype)
+
+
+def write(genotype: Genotype, extra: Mapping[str, Any] | None = None) -> str:
+    """The content of a genotype's file. ``extra`` holds further JSON fields to keep."""
+    if isinstance(genotype, CellGenotype):
+        return to_json(genotype, extra)
+    name, kind = next((name, kind) for name, kind in KINDS.items() if isinstance(genotype, kind.type))
+    content = {"format": name, "version": VERSION, "name": genotype.name, **(extra or {}), **kind.fields(genotype)}
+    lines = [f"  {json.dumps(key)}: {_value(value)}" for key, value in content.items() if value is not None]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def picture(genotype: Genotype) -> str:
+    """The genotype as SVG."""
+    if isinstance(genotype, CellGenotype):
+        return svg(genotype)
+    kind = next(kind for kind in KINDS.values() if isinstance(genotype, kind.type))
+    return kind.picture(genotype.name or describe(genotype), genotype)
+
+
+def find(name: str | Path) -> Genotype:
+    """A genotype of any kind.
+
+    Args:
+        name: an architecture string of NAS-Bench-201, a name of the library, the path of a file, or a run's folder.
+
+    Raises:
+        GenotypeError: naming the file and what is wrong with it.
+    """
+    if str(name).lstrip().startswith("|"):
+        return from_string(str(name), "--genotype")
+    path = Path(name)
+    path = path / "genotype.json" if path.is_dir() else path
+    if path.is_file() and path.stat().st_size <= MAX_CHARACTERS:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if text.lstrip().startswith("|"):
+            return from_string(text, str(path))
+        if "recurrent=" in text[:200]:
+            return from_recurrent_text(text, str(path))
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            document = None
+        if isinstance(document, dict) and document.get("format") in KINDS:
+            return _from_document(document, str(path))
+    return load(name)
+
+
+def _from_document(document: Mapping[str, Any], source: str) -> Genotype:
+    version = document.get("version")
+    if type(version) is not int or version != VERSION:
+        raise GenotypeError([Fault("version", repr(version)[:60], str(VERSION))], source)
+    name = document.get("name")
+    if name is not None and not isinstance(name, str):
+        raise GenotypeError([Fault("name", repr(name)[:60], "a string")], source)
+    try:
+        return KINDS[document["format"]].read(document, source).named(name)
+    except GenotypeError as error:
+        raise error.within(source) from None
+
+
+def _read_nasbench201(document: Mapping[str, Any], source: str) -> NASBench201Genotype:
+    text = document.get("architecture")
+    if not isinstance(text, str):
+        raise GenotypeError([Fault("architecture", repr(text)[:60], "a string |op~0|+...")], source)
+    return from_string(text, source)
+
+
+def _read_recurrent(document: Mapping[str, Any], source: str) -> RecurrentGenotype:
+    nodes, concat = document.get("nodes"), document.get("concat")
+    faults = []
+    for index, edge in enumerate(nodes if isinstance(nodes, list) else [None]):
+        if not isinstance(edge, dict) or not isinstance(edge.get("op"), str) or type(edge.get("from")) is not int:
+            faults.append(Fault(f"nodes[{index}]", repr(edge)[:60], 'an edge {"op": name, "from": state}'))
+    if not isinstance(concat, list) or any(type(state) is not int for state in concat):
+        faults.append(Fault("concat", repr(concat)[:60], "a list of states"))
+    if faults:
+        raise GenotypeError(faults, source)
+    return RecurrentGenotype(tuple(Edge(edge["op"], edge["from"]) for edge in nodes), tuple(concat))
+
+
+def _read_choices(document: Mapping[str, Any], source: str) -> ChoicesGenotype:
+    choices = document.get("choices")
+    if not isinstance(choices, dict):
+        raise GenotypeError([Fault("choices", repr(choices)[:60], "an object: label -> list of names")], source)
+    faults = [
+        Fault(f"choices.{label}", repr(names)[:60], "a list of names")
+        for label, names in choices.items()
+        if not isinstance(names, list) or any(not isinstance(name, str) for name in names)
+    ]
+    if faults:
+        raise GenotypeError(faults, source)
+    return ChoicesGenotype(tuple((label, tuple(names)) for label, names in choices.items()))
+
+
+def _nasbench201_svg(title: str, genotype: NASBench201Genotype) -> str:
+    states = ["input", *map(str, range(1, NASBENCH201_STATES - 1)), "output"]
+    kept = [(*edge, op) for op, edge in zip(genotype.ops, EDGES) if op != "none"]
+    return arcs_svg(title, states, kept)
+
+
+def _recurrent_svg(title: str, genotype: RecurrentGenotype) -> str:
+    edges = [(edge.source, node, edge.op) for node, edge in enumerate(genotype.nodes, 1)]
+    return arcs_svg(title, ["x, h", *map(str, range(1, len(genotype.nodes) + 1))], edges)
+
+
+def _value(value: Any) -> str:
+    """JSON with one entry a line at the first level, so that one changed entry is one changed line."""
+    if isinstance(value, dict) and value:
+        rows = [f"    {json.dumps(key)}: {json.dumps(item, ensure_ascii=False)}" for key, item in value.items()]
+        return "{\n" + ",\n".join(rows) + "\n  }"
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n" + ",\n".join(f"    {json.dumps(item)}" for item in value) + "\n  ]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+KINDS: dict[str, Kind] = {
+    "nasbench201-genotype": Kind(
+        NASBench201Genotype, lambda genotype: {"architecture": str(genotype)}, _read_nasbench201, _nasbench201_svg
+    ),
+    "recurrent-genotype": Kind(
+        RecurrentGenotype,
+        lambda genotype: {
+            "nodes": [{"op": edge.op, "from": edge.source} for edge in genotype.nodes],
+            "concat": list(genotype.concat),
+        },
+        _read_recurrent,
+        _recurrent_svg,
+    ),
+    "choices-genotype": Kind(
+        ChoicesGenotype,
+        lambda genotype: {"choices": {label: list(names) for label, names in genotype.picks}},
+        _read_choices,
+        choices_svg,
+    ),
+}
+"""Format -> kind."""
