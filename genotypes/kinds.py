@@ -75,7 +75,7 @@ def find(name: str | Path) -> Genotype:
         GenotypeError: naming the file and what is wrong with it.
     """
     if str(name).lstrip().startswith("|"):
-        return from_string(str(name), "--genotype")
+        return from_string(str(name))
     path = Path(name)
     path = path / "genotype.json" if path.is_dir() else path
     if path.is_file() and path.stat().st_size <= MAX_CHARACTERS:

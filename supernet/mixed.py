@@ -37,6 +37,9 @@ Backend = Literal["reference", "batched"]
 
 SKIP = "skip_connect"
 
+Make = Callable[[str, int, int], nn.Module]
+"""(name, channels, stride) -> a candidate as a supernet holds it."""
+
 
 class MixedSource(nn.Module):
     """The mixed operations on all edges that leave one state.
@@ -61,6 +64,7 @@ class MixedSource(nn.Module):
         rows: Sequence[int],
         targets: Sequence[int],
         allowed: Sequence[Sequence[str]] | None = None,
+        make: Make = candidate,
     ):
         super().__init__()
         self.channels, self.stride = channels, stride
@@ -69,7 +73,7 @@ class MixedSource(nn.Module):
         having = {name: [e for e, row in enumerate(rows) if not allowed or name in allowed[row]] for name in candidates}
         self.edges = {name: tuple(edges) for name, edges in having.items() if edges}
         self.ops = nn.ModuleDict(
-            {name: stack([candidate(name, channels, stride) for _ in edges]) for name, edges in self.edges.items()}
+            {name: stack([make(name, channels, stride) for _ in edges]) for name, edges in self.edges.items()}
         )
         self.skips: nn.Module | None = None
         self._indices: dict[tuple[str | None, torch.device], Tensor] = {}
@@ -100,6 +104,7 @@ class MixedGraph(nn.Module):
         allowed: each edge's candidates, where they are not all.
         partial: candidates see the first ``channels / partial`` channels; the others pass by (max-pooled at stride 2),
             and the channels are shuffled.
+        make: builds the candidates.
 
     Edges are numbered node by node, then by source, as the gates' rows are.
 
@@ -117,6 +122,7 @@ class MixedGraph(nn.Module):
         backend: Backend = "batched",
         allowed: Sequence[Sequence[str]] | None = None,
         partial: int = 1,
+        make: Make = candidate,
     ):
         super().__init__()
         if channels % partial:
@@ -129,7 +135,7 @@ class MixedGraph(nn.Module):
         for state in range(inputs + nodes - 1):
             leaving = [(row, node) for row, (source, node) in enumerate(edges) if source == state]
             step = stride if state < inputs else 1
-            self.sources.append(MixedSource(self.width, step, candidates, *zip(*leaving), allowed))
+            self.sources.append(MixedSource(self.width, step, candidates, *zip(*leaving), allowed, make))
 
     def forward(
         self,

@@ -103,6 +103,21 @@ def _separable(channels: int, kernel: int, stride: int, dilation: int, affine: b
     )
 
 
+class NorConv(nn.Module):
+    """ReLU, a full convolution, BatchNorm, as in NAS-Bench-201 (Dong and Yang 2020).
+
+    The convolution has a bias where BatchNorm learns none, as the authors' code has it.
+    """
+
+    def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True):
+        super().__init__()
+        conv = nn.Conv2d(channels, channels, kernel, stride, kernel // 2, bias=not affine)
+        self.op = nn.Sequential(nn.ReLU(), conv, BatchNorm(channels, affine))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.op(x)
+
+
 class Zero(nn.Module):
     """No connection: zeros of the output's size."""
 
@@ -159,6 +174,8 @@ OPS: dict[str, Callable[[int, int, bool], nn.Module]] = {
     "dil_conv_5x5": lambda c, stride, affine: DilConv(c, 5, stride, affine),
     "conv_7x1_1x7": _conv_7x1_1x7,
     "noise": lambda c, stride, affine: Noise(stride),
+    "nor_conv_1x1": lambda c, stride, affine: NorConv(c, 1, stride, affine),
+    "nor_conv_3x3": lambda c, stride, affine: NorConv(c, 3, stride, affine),
 }
 
 DARTS_PRIMITIVES = (

@@ -1,0 +1,176 @@
+"""The NAS-Bench-201 space: one cell of four states and six edges, five candidates (Dong and Yang 2020, section 2.1).
+
+Three stages of equal cells, of 1, 2 and 4 times the first width, with a residual block of stride 2 between them
+(He et al. 2016). All 15,625 architectures have been trained, so a search's result can be looked up (``darts.table``).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genotypes.nasbench201 import EDGES, NASBENCH201_OPS, NASBENCH201_STATES, NASBench201Genotype
+from supernet.choice import ChoiceTable, Gates, Picks
+from supernet.mixed import Backend, MixedGraph
+from supernet.network import ImageShape
+from supernet.ops import OPS, BatchNorm, Zero
+
+CELL = "cell"
+WIDTHS = (1, 2, 4)
+"""Of the stages, in units of the first one's."""
+
+
+class MixedCell(nn.Module):
+    """The supernet's cell: ``(b, c, h, w) -> (b, c, h, w)``, the graph's last state."""
+
+    def __init__(self, channels: int, candidates: tuple[str, ...], backend: Backend):
+        super().__init__()
+        self.graph = MixedGraph(channels, candidates, 1, NASBENCH201_STATES - 1, 1, backend, searched)
+
+    def forward(self, x: Tensor, gates: Gates) -> Tensor:
+        return self.graph([x], gates[CELL])[-1]
+
+
+def searched(name: str, channels: int, stride: int) -> nn.Module:
+    """A candidate as the supernet holds it; its pooling has no BatchNorm, unlike that of the DARTS space."""
+    return OPS[name](channels, stride, False)
+
+
+class DerivedCell(nn.Module):
+    """The cell of an architecture string. A state without any edge is zero, as in the benchmark's networks."""
+
+    def __init__(self, genotype: NASBench201Genotype, channels: int):
+        super().__init__()
+        self.ops = nn.ModuleList(OPS[op](channels, 1, True) for op in genotype.ops)
+
+    def forward(self, x: Tensor, gates: Gates | None) -> Tensor:
+        states: list[Tensor] = [x]
+        for node in range(1, NASBENCH201_STATES):
+            entering = [(op, source) for op, (source, target) in zip(self.ops, EDGES) if target == node]
+            built = [op(states[source]) for op, source in entering if not isinstance(op, Zero)]
+            states.append(sum(built[1:], built[0]) if built else x.mul(0.0))
+        return states[-1]
+
+
+class ResidualBlock(nn.Module):
+    """Halves the size: two 3x3 convolutions, and a pooled and projected shortcut. No activation follows the sum."""
+
+    def __init__(self, c_in: int, c_out: int):
+        super().__init__()
+        self.first = _relu_conv(c_in, c_out, 2)
+        self.second = _relu_conv(c_out, c_out, 1)
+        self.shortcut = nn.Conv2d(c_in, c_out, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # An odd size is rounded up, as by the strided convolution; the benchmark's sizes are even.
+        return self.shortcut(F.avg_pool2d(x, 2, ceil_mode=True)) + self.second(self.first(x))
+
+
+def _relu_conv(c_in: int, c_out: int, stride: int) -> nn.Sequential:
+    """ReLU, 3x3 convolution without bias, BatchNorm."""
+    return nn.Sequential(nn.ReLU(), nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), BatchNorm(c_out))
+
+
+class StagedNetwork(nn.Module):
+    """Stem, three stages of cells with residual blocks between them, head.
+
+    Args:
+        shape: of the images and the answer.
+        channels: width of the first stage.
+        layers: cells in each stage.
+        inside: builds a cell of a given width; called with ``(x, gates)``.
+    """
+
+    def __init__(self, shape: ImageShape, channels: int, layers: int, inside: Callable[[int], nn.Module]):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(shape.channels, channels, 3, padding=1, bias=False), BatchNorm(channels))
+        widths = [channels * width for width in WIDTHS]
+        self.stages = nn.ModuleList(nn.ModuleList(inside(width) for _ in range(layers)) for width in widths)
+        self.blocks = nn.ModuleList(ResidualBlock(*pair) for pair in pairwise(widths))
+        self.norm = BatchNorm(widths[-1])
+        self.classifier = nn.Linear(widths[-1], shape.classes)
+
+    def forward(self, x: Tensor, gates: Gates | None = None) -> Tensor:
+        """Class scores ``(b, classes)`` of images ``(b, c, h, w)``."""
+        x = self.stem(x)
+        for index, stage in enumerate(self.stages):
+            x = self.blocks[index - 1](x) if index else x
+            for cell in stage:
+                x = cell(x, gates)
+        return self.classifier(F.relu(self.norm(x)).mean((2, 3)))
+
+
+@dataclass(frozen=True)
+class NASBench201Space:
+    """One cell, used in the whole network.
+
+    Attributes:
+        shape: of the images and the answer.
+        channels: width of the first stage; the benchmark's is 16.
+        layers: cells in each of the three stages; the benchmark's are 5.
+        candidates: operations on each edge.
+    """
+
+    shape: ImageShape
+    channels: int = 16
+    layers: int = 5
+    candidates: tuple[str, ...] = NASBENCH201_OPS
+
+    @property
+    def tables(self) -> tuple[ChoiceTable, ...]:
+        return (ChoiceTable(CELL, self.candidates, tuple(range(1, NASBENCH201_STATES))),)
+
+    def supernet(self, backend: Backend = "batched") -> StagedNetwork:
+        """The network of mixed operations; call it with gates ``(e, o)`` for the table."""
+        return self._network(lambda width: MixedCell(width, self.candidates, backend))
+
+    def network(self, genotype: NASBench201Genotype) -> StagedNetwork:
+        """The network of an architecture, with this space's width and depth, to train from scratch."""
+        return self._network(lambda width: DerivedCell(genotype, width))
+
+    def derive(self, picks: Picks) -> NASBench201Genotype:
+        """The architecture of one candidate for each edge; ``none`` where an edge has none."""
+        ops = dict(picks[CELL])
+        return NASBench201Genotype(tuple(ops.get(row, "none") for row in range(len(EDGES))))
+
+    @property
+    def titles(self) -> dict[str, list[str]]:
+        """Table label -> what each row decides, for people."""
+        return {CELL: [f"{source} \u2192 {node}" for source, node in EDGES]}
+
+    def parameters(self, genotype: NASBench201Genotype) -> int:
+        """Weights of ``network``, in closed form: all 15,625 are counted in a second."""
+        c, widths = self.channels, self._widths
+        cells = self.layers * sum(_kernels(genotype) * w * w + 2 * w * _convolutions(genotype) for w in widths)
+        blocks = sum(9 * a * b + 9 * b * b + a * b + 4 * b for a, b in pairwise(widths))
+        head = 2 * widths[-1] + (widths[-1] + 1) * self.shape.classes
+        return 9 * self.shape.channels * c + 2 * c + cells + blocks + head
+
+    def multiply_adds(self, genotype: NASBench201Genotype) -> int:
+        """Of convolutions and of the head with its bias, for one image, as the benchmark counts them."""
+        sizes = [self.shape.size]
+        for _ in WIDTHS[1:]:
+            sizes.append(-(-sizes[-1] // 2))
+        widths, areas = self._widths, [size * size for size in sizes]
+        stem = 9 * self.shape.channels * self.channels * areas[0]
+        cells = self.layers * sum(_kernels(genotype) * w * w * area for w, area in zip(widths, areas))
+        blocks = sum((9 * a * b + 9 * b * b + a * b) * area for a, b, area in zip(widths, widths[1:], areas[1:]))
+        return stem + cells + blocks + (widths[-1] + 1) * self.shape.classes
+
+    @property
+    def _widths(self) -> list[int]:
+        return [self.channels * width for width in WIDTHS]
+
+    def _network(self, inside: Callable[[int], nn.Module]) -> StagedNetwork:
+        return StagedNetwork(self.shape, self.channels, self.layers, inside)
+
+
+def _kernels(genotype: NASBench201Genotype) -> int:
+    """Products of an input and an output channel at each pixel, over all edges."""
+    return genotype.ops.count("nor_conv_1x1") + 9 * genotype.ops.count("nor_conv_3x3")
+
+
+def _convolutions(genotype: NASBench201Genotype) -> int:
+    return genotype.ops.count("nor_conv_1x1") + genotype.ops.count("nor_conv_3x3")
