@@ -28,12 +28,18 @@ class ChoiceTable:
         candidates: names, in the order of the gates' columns.
         groups: how many consecutive rows compete for each place; in a cell, the incoming edges of each node.
         allowed: each row's candidates, where they are not all; gates of the others are exactly 0.
+        keep: how many rows of each group are derived, ``None`` for all.
+        dropped: candidates that take part in the relaxation but are not derived (DARTS, section 2.4).
+        picks: how many candidates are derived on a row.
     """
 
     label: str
     candidates: tuple[str, ...]
     groups: tuple[int, ...]
     allowed: tuple[tuple[str, ...], ...] | None = None
+    keep: int | None = 2
+    dropped: tuple[str, ...] = ("none",)
+    picks: int = 1
     _masks: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property

@@ -1,0 +1,145 @@
+"""Anyone's own network as a space: every label of its ``LayerChoice`` and ``InputChoice`` is one decision."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genotypes.choices import ChoicesGenotype
+from supernet.choice import ChoiceTable, Picks
+from supernet.errors import SpaceError
+from supernet.modules import Choice, ChosenInputs, GatedModel, LayerChoice, choices
+
+
+@dataclass(frozen=True)
+class ModuleSpace:
+    """The decisions in a model.
+
+    Attributes:
+        model: holds choices; it is copied, never changed.
+
+    Raises:
+        SpaceError: where it holds no choice, or one label means two different decisions.
+    """
+
+    model: nn.Module
+
+    def __post_init__(self) -> None:
+        seen: dict[str, Choice] = {}
+        for choice in choices(self.model):
+            first = seen.setdefault(choice.label, choice)
+            if (type(first), first.names, first.keep) != (type(choice), choice.names, choice.keep):
+                both = f"{_described(first)}, and {_described(choice)}"
+                raise SpaceError(f"label {choice.label!r} is used for two different decisions: {both}")
+        if not seen:
+            raise SpaceError("the model holds no LayerChoice and no InputChoice: there is nothing to search")
+
+    @property
+    def tables(self) -> tuple[ChoiceTable, ...]:
+        """One table of one row for each label."""
+        return tuple(
+            ChoiceTable(label, choice.names, (1,), keep=None, dropped=(), picks=choice.keep)
+            for label, choice in self._labelled.items()
+        )
+
+    @property
+    def titles(self) -> dict[str, list[str]]:
+        """Table label -> what its row decides, for people."""
+        return {label: [f"{choice.keep} of {len(choice.names)}"] for label, choice in self._labelled.items()}
+
+    def supernet(self, backend: str = "batched") -> GatedModel:
+        """A copy that takes gates behind the model's inputs. There is one way to compute it, whatever the backend."""
+        return GatedModel(copy.deepcopy(self.model))
+
+    def network(self, genotype: ChoicesGenotype, auxiliary: bool = False, searched: bool = False) -> nn.Module:
+        """A copy without choices, with the model's own values: each choice is replaced by what was chosen."""
+        if auxiliary:
+            raise SpaceError("a model of your own has no auxiliary head: set --auxiliary 0")
+        return self._decided(self.model, genotype)
+
+    def derive(self, picks: Picks) -> ChoicesGenotype:
+        """The names kept under each label, without decisions inside candidates that were not kept."""
+        kept = {label: tuple(name for _, name in pairs) for label, pairs in picks.items()}
+        reached = set(_reached(self.model, kept))
+        return ChoicesGenotype(tuple((label, kept[label]) for label in self._labelled if label in reached))
+
+    def inherit(self, network: nn.Module, supernet: GatedModel, genotype: ChoicesGenotype) -> None:
+        """Copy the chosen modules' tensors."""
+        network.load_state_dict(self._decided(supernet.model, genotype).state_dict())
+
+    def figures(self, genotype: ChoicesGenotype) -> dict[str, Any]:
+        """Weights of the network of the genotype."""
+        return {"parameters": sum(p.numel() for p in self.network(genotype).parameters())}
+
+    def check(self, *inputs: Any) -> None:
+        """Run the model once, without training anything, and refuse what cannot be searched.
+
+        Args:
+            inputs: of the model; a batch as small as you like.
+
+        Raises:
+            SpaceError: where candidates of a choice differ in shape, the model fails, or a choice is never reached.
+        """
+        model = copy.deepcopy(self.model).eval()
+        met: set[int] = set()
+        for choice in choices(model):
+            choice.register_forward_hook(lambda module, *_: met.add(id(module)))
+        try:
+            with torch.no_grad():
+                model(*inputs)
+        except SpaceError:
+            raise
+        except Exception as error:
+            shapes = ", ".join(str(tuple(x.shape)) if isinstance(x, Tensor) else type(x).__name__ for x in inputs)
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+            raise SpaceError(f"the model fails on an input of shape {shapes}: {reason}") from error
+        for name, module in model.named_modules():
+            if isinstance(module, Choice) and id(module) not in met:
+                raise SpaceError(f"{_described(module)} at {name or 'the top'} is never reached in a forward pass")
+
+    @property
+    def _labelled(self) -> dict[str, Choice]:
+        return {choice.label: choice for choice in choices(self.model)}
+
+    def _decided(self, model: nn.Module, genotype: ChoicesGenotype) -> nn.Module:
+        missing = [label for label in _reached(model, dict(genotype.picks)) if label not in dict(genotype.picks)]
+        if missing:
+            raise SpaceError(f"the genotype does not decide {missing[0]!r}; it is of another model")
+        for label, names in genotype.picks:
+            choice = self._labelled.get(label)
+            if choice is None or not set(names) <= set(choice.names) or len(names) != choice.keep:
+                allowed = f"{choice.keep} of {', '.join(choice.names)}" if choice else ", ".join(self._labelled)
+                raise SpaceError(f"{label!r}: found {', '.join(names)}, allowed {allowed}")
+        return _replaced(copy.deepcopy(model), dict(genotype.picks))
+
+
+def _replaced(module: nn.Module, kept: dict[str, tuple[str, ...]]) -> nn.Module:
+    """The module with every choice in it replaced; itself, where it is none."""
+    if isinstance(module, LayerChoice):
+        return _replaced(module.candidates[module.names.index(kept[module.label][0])], kept)
+    if isinstance(module, Choice):
+        return ChosenInputs([index for index, name in enumerate(module.names) if name in kept[module.label]])
+    for name, child in list(module._modules.items()):  # unlike named_children, every name of a module used twice
+        if child is not None:
+            setattr(module, name, _replaced(child, kept))
+    return module
+
+
+def _reached(module: nn.Module, kept: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    """Labels of the choices that the kept candidates lead to."""
+    children: list[nn.Module] = list(module.children())
+    if isinstance(module, Choice):
+        yield module.label
+        if isinstance(module, LayerChoice):
+            chosen = kept.get(module.label, ())
+            children = [op for op, name in zip(module.candidates, module.names) if name in chosen]
+    for child in children:
+        yield from _reached(child, kept)
+
+
+def _described(choice: Choice) -> str:
+    of = f"{choice.keep} of {', '.join(choice.names)}"
+    return f"{type(choice).__name__} {choice.label!r} ({of})"
