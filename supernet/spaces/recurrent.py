@@ -1,0 +1,263 @@
+"""The recurrent half of DARTS: a cell for language models (Liu et al. 2019, sections 3.2 and A.1.2).
+
+A cell turns a word's vector and the hidden state into state 0, then each node ``j`` takes one earlier state::
+
+    c, h = split(s W_j);   s_j = s + sigmoid(c) * (f(h) - s)
+
+with one activation ``f``; the mean of the nodes is the output and the next hidden state. While it is searched, a node
+is the sum of all earlier states and activations, weighed by gates; one BatchNorm without scale keeps the states' size.
+
+Axes: ``t`` time, ``b`` sequence, ``i`` width of a word's vector, ``h`` hidden width, ``e`` edge, ``o`` candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genotypes.genotype import Edge
+from genotypes.recurrent import RECURRENT_OPS, RecurrentGenotype
+from supernet.choice import ChoiceTable, Gates, Picks
+from supernet.errors import SpaceError
+
+RECURRENT = "recurrent"
+SCALE = 0.04
+"""Initial weights are uniform in plus and minus this."""
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": torch.zeros_like,
+    "tanh": torch.tanh,
+    "relu": F.relu,
+    "sigmoid": torch.sigmoid,
+    "identity": lambda x: x,
+}
+
+
+@dataclass(frozen=True)
+class Dropouts:
+    """Probabilities, all of masks that one sequence keeps over time (Gal and Ghahramani 2016).
+
+    Attributes:
+        embedding: of a whole word.
+        input, output: of the vectors that enter the cell, and of what leaves it.
+        x, hidden: of the word's vector and the hidden state within the cell.
+    """
+
+    embedding: float = 0.0
+    input: float = 0.2
+    output: float = 0.75
+    x: float = 0.75
+    hidden: float = 0.25
+
+
+class Passed(NamedTuple):
+    """What a language model returns.
+
+    Attributes:
+        scores: of every word, ``(t, b, v)``, before the softmax.
+        hidden: after the last word, ``(b, h)``.
+        raw, dropped: the cell's outputs before and after dropout, ``(t, b, h)``.
+    """
+
+    scores: Tensor
+    hidden: Tensor
+    raw: Tensor
+    dropped: Tensor
+
+
+class Cell(nn.Module):
+    """The weights of a cell, and its first state. ``normed`` adds the BatchNorm of the search."""
+
+    def __init__(self, width_in: int, width: int, nodes: int, normed: bool):
+        super().__init__()
+        self.w0 = nn.Parameter(torch.empty(width_in + width, 2 * width).uniform_(-SCALE, SCALE))
+        self.w = nn.Parameter(torch.empty(nodes, width, 2 * width).uniform_(-SCALE, SCALE))
+        self.norm = nn.BatchNorm1d(width, affine=False) if normed else nn.Identity()
+
+    def first(self, x: Tensor, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        """State 0, ``(b, h)``. ``mask`` drops parts of ``[x, hidden]``."""
+        both = torch.cat([x, hidden], -1)
+        c, h = (both if mask is None else both * mask).matmul(self.w0).chunk(2, -1)
+        return self.norm(hidden + c.sigmoid() * (h.tanh() - hidden))
+
+
+class MixedCell(Cell):
+    """The cell of a search: ``(x, hidden, gates, masks) -> output``."""
+
+    def __init__(self, width_in: int, width: int, nodes: int, candidates: Sequence[str], backend: str):
+        super().__init__(width_in, width, nodes, normed=True)
+        self.candidates, self.backend = tuple(candidates), backend
+
+    def forward(self, x: Tensor, hidden: Tensor, gates: Gates, masks: tuple[Tensor, Tensor] | None) -> Tensor:
+        """One word further; ``gates`` are ``(e, o)``, node by node, then by source."""
+        at, inside = masks or (None, None)
+        states = [self.first(x, hidden, at)]
+        row = 0
+        for w in self.w:
+            total = NODES[self.backend](self, states, w, gates[RECURRENT][row : row + len(states)], inside)
+            row += len(states)
+            states.append(self.norm(total))
+        return torch.stack(states[1:]).mean(0)
+
+
+def _reference(cell: MixedCell, states: list[Tensor], w: Tensor, gates: Tensor, mask: Tensor | None) -> Tensor:
+    """A node's sum, one state and one candidate at a time: the definition. ``gates`` is ``(e, o)``."""
+    live = (gates.detach() != 0).tolist()
+    total = torch.zeros_like(states[0])
+    for state, row, used in zip(states, gates, live):
+        c, h = (state if mask is None else state * mask).matmul(w).chunk(2, -1)
+        for name, gate, counts in zip(cell.candidates, row, used):
+            if counts and name != "none":
+                total = total + gate * (state + c.sigmoid() * (ACTIVATIONS[name](h) - state))
+    return total
+
+
+def _batched(cell: MixedCell, states: list[Tensor], w: Tensor, gates: Tensor, mask: Tensor | None) -> Tensor:
+    """The same sum by one product for all states: ``sum g (s + c (f - s)) = (sum g) s (1 - c) + c sum g f``."""
+    columns = [column for column, name in enumerate(cell.candidates) if name != "none"]
+    if gates.device.type == "cpu":  # elsewhere their values are not known without waiting
+        live = (gates.detach()[:, columns] != 0).tolist()
+        rows = [row for row, used in enumerate(live) if any(used)]
+        columns = [column for k, column in enumerate(columns) if any(used[k] for used in live)]
+        if not rows:
+            return torch.zeros_like(states[0])
+        states, gates = [states[row] for row in rows], gates[rows]
+    gates = gates * (gates != 0)
+    s = torch.stack(states)
+    c, h = (s if mask is None else s * mask).matmul(w).chunk(2, -1)
+    c = c.sigmoid()
+    mixed = sum(gates[:, column, None, None] * ACTIVATIONS[cell.candidates[column]](h) for column in columns)
+    return (gates[:, columns].sum(1)[:, None, None] * s * (1 - c) + c * mixed).sum(0)
+
+
+NODES = {"reference": _reference, "batched": _batched}
+"""Backend -> a node's sum."""
+
+
+class DerivedCell(Cell):
+    """The cell of a genotype: one state and one activation for each node."""
+
+    def __init__(self, width_in: int, width: int, genotype: RecurrentGenotype, normed: bool):
+        super().__init__(width_in, width, len(genotype.nodes), normed)
+        self.edges, self.concat = genotype.nodes, genotype.concat
+
+    def forward(self, x: Tensor, hidden: Tensor, gates: Gates | None, masks: tuple[Tensor, Tensor] | None) -> Tensor:
+        """One word further."""
+        at, inside = masks or (None, None)
+        states = [self.first(x, hidden, at)]
+        for w, edge in zip(self.w, self.edges):
+            state = states[edge.source]
+            c, h = (state if inside is None else state * inside).matmul(w).chunk(2, -1)
+            states.append(self.norm(state + c.sigmoid() * (ACTIVATIONS[edge.op](h) - state)))
+        return torch.stack([states[index] for index in self.concat]).mean(0)
+
+
+class LanguageModel(nn.Module):
+    """Words to vectors, the cell over time, scores by the same vectors (Press and Wolf 2017).
+
+    Args:
+        words: size of the vocabulary.
+        width: of vectors and of the hidden state.
+        cell: of this width.
+        dropouts: while it trains.
+    """
+
+    def __init__(self, words: int, width: int, cell: Cell, dropouts: Dropouts):
+        super().__init__()
+        self.width, self.dropouts = width, dropouts
+        self.embedding = nn.Parameter(torch.empty(words, width).uniform_(-0.1, 0.1))
+        self.bias = nn.Parameter(torch.zeros(words))
+        self.cell = cell
+
+    def forward(self, words: Tensor, hidden: Tensor, gates: Gates | None = None) -> Passed:
+        """Scores of the next word at every place of ``words`` ``(t, b)``, from ``hidden`` ``(b, h)``."""
+        rates = self.dropouts
+        vectors = self.embedding
+        if self.training and rates.embedding:
+            vectors = vectors * self._mask((len(vectors), 1), rates.embedding)
+        x = self._locked(F.embedding(words, vectors), rates.input)
+        masks = None
+        if self.training:
+            b = words.shape[1]
+            inside = self._mask((b, self.width), rates.hidden)
+            masks = torch.cat([self._mask((b, self.width), rates.x), inside], 1), inside
+        outputs = []
+        for vector in x:
+            hidden = self.cell(vector, hidden, gates, masks)
+            outputs.append(hidden)
+        raw = torch.stack(outputs)
+        dropped = self._locked(raw, rates.output)
+        return Passed(F.linear(dropped, self.embedding, self.bias), hidden, raw, dropped)
+
+    def start(self, sequences: int) -> Tensor:
+        """The hidden state before the first word, ``(b, h)``."""
+        return self.embedding.new_zeros(sequences, self.width)
+
+    def _locked(self, x: Tensor, rate: float) -> Tensor:
+        return x * self._mask((1, *x.shape[1:]), rate) if self.training and rate else x
+
+    def _mask(self, shape: tuple[int, ...], rate: float) -> Tensor:
+        return self.embedding.new_empty(shape).bernoulli_(1 - rate) / (1 - rate)
+
+
+@dataclass(frozen=True)
+class RecurrentSpace:
+    """One recurrent cell.
+
+    Attributes:
+        words: size of the vocabulary.
+        width: of vectors and hidden state.
+        nodes: in the cell; all are averaged.
+        candidates: activations on each edge.
+        dropouts: of the networks while they train.
+    """
+
+    words: int
+    width: int = 300
+    nodes: int = 8
+    candidates: tuple[str, ...] = RECURRENT_OPS
+    dropouts: Dropouts = Dropouts()
+
+    @property
+    def tables(self) -> tuple[ChoiceTable, ...]:
+        return (ChoiceTable(RECURRENT, self.candidates, tuple(range(1, self.nodes + 1)), keep=1),)
+
+    @property
+    def titles(self) -> dict[str, list[str]]:
+        """Table label -> what each row decides, for people."""
+        return {RECURRENT: [f"{source} \u2192 {node}" for node in range(1, self.nodes + 1) for source in range(node)]}
+
+    def supernet(self, backend: str = "batched") -> LanguageModel:
+        """The model with the mixed cell; call it with words, hidden state and gates."""
+        cell = MixedCell(self.width, self.width, self.nodes, self.candidates, backend)
+        return LanguageModel(self.words, self.width, cell, self.dropouts)
+
+    def network(self, genotype: RecurrentGenotype, auxiliary: bool = False, searched: bool = False) -> LanguageModel:
+        """The model with the cell of a genotype; ``searched`` keeps the BatchNorm of the search."""
+        if not isinstance(genotype, RecurrentGenotype):
+            raise SpaceError(f"the recurrent space has no {type(genotype).__name__}; give a recurrent cell")
+        if auxiliary:
+            raise SpaceError("a recurrent network has no auxiliary head: set --auxiliary 0")
+        cell = DerivedCell(self.width, self.width, genotype, searched)
+        return LanguageModel(self.words, self.width, cell, self.dropouts)
+
+    def derive(self, picks: Picks) -> RecurrentGenotype:
+        """The cell of the strongest edge into each node."""
+        edges = [(source, node) for node in range(1, self.nodes + 1) for source in range(node)]
+        chosen = {edges[row][1]: Edge(op, edges[row][0]) for row, op in picks[RECURRENT]}
+        nodes = range(1, self.nodes + 1)
+        return RecurrentGenotype(tuple(chosen[node] for node in nodes), tuple(nodes))
+
+    def inherit(self, network: LanguageModel, supernet: LanguageModel, genotype: RecurrentGenotype) -> None:
+        """Copy all tensors: both cells store the same ones."""
+        network.load_state_dict(supernet.state_dict())
+
+    def figures(self, genotype: RecurrentGenotype) -> dict[str, Any]:
+        """How often the commonest activation is used: a search that collapses uses one."""
+        ops = [edge.op for edge in genotype.nodes]
+        return {"commonest_activation": max(map(ops.count, ops))}
