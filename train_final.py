@@ -18,10 +18,10 @@ from darts.config import identity
 from darts.datasets import open_data
 from darts.device import choose_device
 from darts.loop import train
-from darts.recipes import FINAL_FOR, FINAL_RECIPES
+from darts.recipes import FINAL_RECIPES, final_for
 from darts.retrain import RetrainTask
 from darts.runs import newest_search, read_config, run_folder
-from genotypes import load
+from genotypes.kinds import find
 
 
 def main(arguments: Sequence[str], console: Console) -> None:
@@ -30,10 +30,11 @@ def main(arguments: Sequence[str], console: Console) -> None:
     source = config.genotype or str(newest_search(config.run.runs))
     searched = read_config(Path(source) if Path(source).is_dir() else Path(source).parent).get("config", {})
     if not names_recipe(arguments) and searched.get("data"):
-        config = parse("train_final.py", FINAL_RECIPES, arguments, default=FINAL_FOR[searched["data"]["name"]])
+        recipe = final_for(searched["space"].get("name"), searched["data"]["name"])
+        config = parse("train_final.py", FINAL_RECIPES, arguments, default=recipe)
         root = config.data.root or searched["data"]["root"]
         config = replace(config, data=replace(config.data, root=root and Path(root)))
-    genotype = load(source)
+    genotype = find(source)
     config = replace(config, genotype=source)
     name = re.sub(r"[^\w.-]+", "_", genotype.name or genotype.hash)
     folder = run_folder(config.run, f"final-{config.recipe}-{name}-seed{config.seed}")

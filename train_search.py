@@ -17,10 +17,10 @@ from darts.datasets import open_data
 from darts.device import choose_device
 from darts.loop import train
 from darts.pieces import compose
-from darts.recipes import FINAL_FOR, SEARCH_RECIPES
+from darts.recipes import SEARCH_RECIPES, final_for
 from darts.runs import run_folder
 from darts.search import SearchTask
-from genotypes import to_text
+from genotypes.kinds import describe
 
 
 def main(arguments: Sequence[str], console: Console) -> None:
@@ -39,12 +39,15 @@ def main(arguments: Sequence[str], console: Console) -> None:
         console.print(f"stopped after {task.epochs} epochs: {task.memory['stopped']}", highlight=False)
     if config.candidates and task.genotypes:
         genotype = rank(task, folder, console)
-    console.print(to_text(genotype), highlight=False)
+    console.print(describe(genotype), highlight=False, markup=False)
+    if task.table:
+        console.print(task.table.standing(genotype, config.data.name).told, highlight=False)
     console.print(
         f"in {folder}: genotype.json, genotypes.json, cells.svg, gates.svg, metrics.json, log.jsonl, tensorboard/"
     )
     root = ["--data.root", str(config.data.root)] if config.data.root else []
-    command = ["python", "train_final.py", FINAL_FOR[config.data.name], "--genotype", str(folder / "genotype.json")]
+    recipe = final_for(config.space.name, config.data.name)
+    command = ["python", "train_final.py", recipe, "--genotype", str(folder / "genotype.json")]
     console.print("now type:  " + shlex.join([*command, *root]), highlight=False)
 
 

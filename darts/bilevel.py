@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from darts.objective import Call, Objective, Outcome, classification
 from darts.relax import Relaxation
 from darts.steps import Params
 from supernet.choice import ChoiceTable, Gates, bias_of, edges_of, skip_of
@@ -52,6 +52,7 @@ class SearchProblem:
         draw: a further batch of the lower problem, for steps that train weights of their own.
         example: images ``(b, c, h, w)`` of any content, to find out sizes with.
         costs: what ``darts.penalties`` has counted.
+        objective: the loss of a batch, and what else is counted.
     """
 
     supernet: nn.Module
@@ -72,6 +73,7 @@ class SearchProblem:
     draw: Callable[[], ImageBatch] | None = None
     example: Tensor | None = None
     costs: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    objective: Objective = classification
     weights: dict[str, Tensor] = field(init=False)
     _spoiled: dict[str, Tensor] = field(init=False, repr=False)
 
@@ -109,23 +111,35 @@ class SearchProblem:
         return loss
 
     def loss(self, weights: Params, gates: Gates, batch: ImageBatch) -> Tensor:
-        """Mean cross-entropy of a batch with these weights and gates."""
-        images, labels = batch
-        return F.cross_entropy(_exact(self.predict(weights, gates, images)), labels)
+        """Mean loss of a batch with these weights and gates."""
+        return self.objective(self.functional(weights, gates), batch).loss
 
     def loss_in_evaluation(self, gates: Gates, batch: ImageBatch) -> Tensor:
         """The same with the current weights, as constants, and BatchNorm by its running statistics."""
-        images, labels = batch
+        constants = {name: w.detach() for name, w in self.weights.items()}
+
+        def network(*inputs: Any) -> Any:
+            with self.autocast:
+                return functional_call(self.supernet, constants, (*inputs, gates))
+
         self.supernet.eval()
-        with self.autocast:
-            scores = functional_call(self.supernet, {k: w.detach() for k, w in self.weights.items()}, (images, gates))
+        loss = self.objective(network, batch).loss
         self.supernet.train()
-        return F.cross_entropy(_exact(scores), labels)
+        return loss
 
     def predict(self, weights: Params, gates: Gates, images: Tensor) -> Tensor:
         """Class scores, ``(b, classes)``, with BatchNorm by the batch; the running statistics do not move."""
-        with self.autocast:
-            return functional_call(self.supernet, (dict(weights), self._spoiled), (images, gates), self._dropped)
+        return self.functional(weights, gates)(images)
+
+    def functional(self, weights: Params, gates: Gates) -> Call:
+        """The supernet as a function of its inputs, with these weights and gates, and buffers to spoil."""
+        tensors = dict(weights), self._spoiled
+
+        def network(*inputs: Any) -> Any:
+            with self.autocast:
+                return functional_call(self.supernet, tensors, (*inputs, gates), self._dropped)
+
+        return network
 
     @property
     def _when(self) -> tuple[float, torch.Generator]:
@@ -155,29 +169,28 @@ class SearchProblem:
         ahead = {}
         for name, w in weights.items():
             buffer = self.optimizer.state.get(self.weights[name], {}).get("momentum_buffer")
-            step = grads[name] + group["weight_decay"] * w
+            grad = step = grads[name] + group["weight_decay"] * w
             if buffer is not None:
                 step = step + group["momentum"] * buffer
+            if group["nesterov"]:
+                step = grad + group["momentum"] * step
             ahead[name] = w - group["lr"] * step
         return ahead
 
-    def train_weights(self, batch: ImageBatch, clip: float) -> tuple[Tensor, Tensor]:
+    def train_weights(self, batch: ImageBatch, clip: float) -> Outcome:
         """One step of the weights on the training loss; the gates are constants.
 
         Args:
             clip: the largest norm of the gradient, over all weights.
 
         Returns:
-            The loss, a scalar, and the scores ``(b, classes)``, both before the step.
+            What the batch came to before the step.
         """
-        images, labels = batch
         with torch.no_grad():
             gates = self.gates(self.logits)
         if self.perturb is not None:
             gates = self.perturb(self, gates, batch)
-        with self.autocast:
-            scores = self.supernet(images, gates, **self._dropped)
-        loss = F.cross_entropy(_exact(scores), labels)
+        loss, sums = self.objective(self.call(gates), batch)
         parameters = list(self.weights.values())
         for parameter, grad in zip(parameters, torch.autograd.grad(loss, parameters, materialize_grads=True)):
             parameter.grad = grad
@@ -188,9 +201,13 @@ class SearchProblem:
         with torch.no_grad():
             for weight, at, values in held.values():
                 weight[at] = values
-        return loss.detach(), scores.detach()
+        return Outcome(loss.detach(), sums)
 
+    def call(self, gates: Gates) -> Call:
+        """The supernet as a function of its inputs, with its own weights and these gates."""
 
-def _exact(scores: Tensor) -> Tensor:
-    """16-bit scores as float32; others as they are."""
-    return scores.float() if scores.dtype.itemsize < 4 else scores
+        def network(*inputs: Any) -> Any:
+            with self.autocast:
+                return self.supernet(*inputs, gates, **self._dropped)
+
+        return network

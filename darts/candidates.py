@@ -20,7 +20,7 @@ from darts.data import DataSet, Images
 from darts.loop import train
 from darts.retrain import RetrainTask
 from darts.search import SearchTask
-from genotypes import CellGenotype, from_text, to_json, to_text
+from genotypes.kinds import Genotype, describe, read, write
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,16 @@ class Part:
         self.images.load_state(state)
 
 
-def best_epochs(search: SearchTask, count: int) -> list[tuple[int, CellGenotype]]:
+def best_epochs(search: SearchTask, count: int) -> list[tuple[int, Genotype]]:
     """The epochs of the highest validation accuracy, later ones first among equals, no genotype twice."""
     epochs = sorted(range(len(search.genotypes)), key=lambda epoch: (-search.accuracies[epoch], -epoch))
     found: dict[str, int] = {}
     for epoch in epochs:
         found.setdefault(search.genotypes[epoch], epoch)
-    return [(epoch, from_text(text)) for text, epoch in list(found.items())[:count]]
+    return [(epoch, read(text)) for text, epoch in list(found.items())[:count]]
 
 
-def rank(search: SearchTask, folder: Path, console: Console) -> CellGenotype:
+def rank(search: SearchTask, folder: Path, console: Console) -> Genotype:
     """Retrain the candidates, write ``candidates.json``, and make the best the run's genotype.
 
     Returns:
@@ -68,7 +68,7 @@ def rank(search: SearchTask, folder: Path, console: Console) -> CellGenotype:
     for epoch, genotype in best_epochs(search, config.candidates):
         settings = RetrainConfig(
             data=config.data,
-            space=SpaceConfig(config.space.channels, config.space.layers, config.space.stem),
+            space=SpaceConfig(config.space.channels, config.space.layers, config.space.stem, config.space.name),
             weights=replace(config.weights, lr_min=0.0),
             epochs=config.candidate_epochs,
             batch_size=config.batch_size,
@@ -82,12 +82,12 @@ def rank(search: SearchTask, folder: Path, console: Console) -> CellGenotype:
         train(task, settings.run, where, {**identity(settings), "genotype": genotype.hash}, console)
         accuracy = task.tested["test_accuracy"]
         ranked.append({"epoch": epoch + 1, "valid_accuracy": accuracy, "parameters": task.parameters,
-                       "searched_valid_accuracy": search.accuracies[epoch], "genotype": to_text(genotype)})  # fmt: skip
+                       "searched_valid_accuracy": search.accuracies[epoch], "genotype": describe(genotype)})  # fmt: skip
     ranked.sort(key=lambda row: -row["valid_accuracy"])
     write_atomically(folder / "candidates.json", (json.dumps(ranked, indent=2) + "\n").encode())
-    best = from_text(ranked[0]["genotype"]).named(folder.name)
+    best = read(ranked[0]["genotype"]).named(folder.name)
     origin = {"recipe": config.recipe, "data": data.name, "seed": config.seed, "epoch": ranked[0]["epoch"]}
-    write_atomically(folder / "genotype.json", to_json(best, {"searched": origin}).encode())
+    write_atomically(folder / "genotype.json", write(best, {"searched": origin}).encode())
     for row in ranked:
         shown = f"epoch {row['epoch']:>3}: {100 * row['valid_accuracy']:.2f} % after {config.candidate_epochs} epochs"
         console.print(f"candidate of {shown}, {row['parameters']:,} parameters", highlight=False)

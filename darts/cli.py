@@ -20,6 +20,7 @@ from darts.config import Config, check, to_dict
 from darts.errors import UserError
 from darts.loop import Interrupted
 from genotypes import GenotypeError
+from supernet.errors import SpaceError
 
 C = TypeVar("C", bound=Config)
 
@@ -47,7 +48,7 @@ def run_script(main: Callable[[Sequence[str], Console], None]) -> None:
     console = Console(soft_wrap=True)
     try:
         main(sys.argv[1:], console)
-    except (UserError, GenotypeError) as error:
+    except (UserError, GenotypeError, SpaceError) as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
     except Interrupted as stopped:

@@ -16,7 +16,9 @@ import tyro
 
 from darts.errors import UserError
 
-DataName = Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "imagenet", "folder", "npz"]
+DataName = Literal[
+    "digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "imagenet", "folder", "npz", "csv"
+]
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class DataConfig:
     """What to train on."""
 
     name: DataName = "digits"
-    """The data set; folder is torchvision's ImageFolder layout, npz a file of arrays."""
+    """The data set; folder is torchvision's ImageFolder layout, npz a file of arrays,
+    csv one of sentences and labels."""
     root: Path | None = None
     """The folder or file that holds it (digits needs none)."""
     download: bool = False
@@ -46,19 +49,21 @@ class SpaceConfig:
     """The network: its size, for a search or for a retraining."""
 
     channels: int = 16
-    """Width of the first cells."""
+    """Width of the first layers; of a recurrent network, of its hidden state."""
     layers: int = 8
-    """Number of cells."""
+    """Depth, in the space's unit: cells in all, or in each stage, or blocks."""
     stem: Literal["auto", "cifar", "imagenet"] = "auto"
     """How an image enters: auto takes imagenet's, which divides its size by 8, from 96 pixels on."""
+    name: str | None = None
+    """The search space; darts, or what the genotype is of, where not given."""
 
 
 @dataclass(frozen=True)
 class SearchSpaceConfig(SpaceConfig):
     """The supernet."""
 
-    nodes: int = 4
-    """Intermediate nodes in a cell."""
+    nodes: int | None = None
+    """Nodes of what is searched; the space's own number where not given."""
     candidates: Literal["darts", "s1", "s2", "s3", "s4"] = "darts"
     """What an edge can be: DARTS's eight, or a reduced space of RobustDARTS."""
     partial: int | None = None
@@ -117,7 +122,9 @@ class WeightsConfig:
     warmup: int = 0
     """Epochs in which the learning rate rises linearly."""
     momentum: float = 0.9
-    """Momentum, without Nesterov."""
+    """Momentum."""
+    nesterov: bool = False
+    """Whether the momentum is Nesterov's."""
     weight_decay: float = 3e-4
     """L2 penalty."""
     clip: float = 5.0
@@ -195,7 +202,7 @@ class SearchConfig:
     collapse: Literal["warn", "stop", "off"] = "warn"
     """When the search collapses: say so, or also end it with the last genotype from before, or do not look."""
     collapse_skips: float = 0.5
-    """Share of skip connections among the normal cell's edges above which the search counts as collapsed."""
+    """Share of skip connections among the edges above which the search counts as collapsed."""
     collapse_growth: float = 1.3
     """Growth of the largest Hessian eigenvalue within four readings above which the search counts as collapsed."""
     eigenvalue_every: int = 0
@@ -206,6 +213,10 @@ class SearchConfig:
     """Epochs of each such retraining."""
     drop_path: float = 0.0
     """Probability of dropping an edge of the supernet while it trains, reached linearly at the last epoch."""
+    order: Literal["logits_first", "weights_first"] = "logits_first"
+    """Which of both moves first in a step."""
+    table: Path | None = None
+    """A benchmark's CSV file (darts.table): the true accuracy, rank and regret of each epoch's result are told."""
     train_share: float = 0.5
     """Share of the training set that trains the weights; the rest trains the logits. 1 for searches of a single level,
     which are then evaluated on what they train on."""
@@ -268,8 +279,6 @@ def check(config: Config) -> None:
     if isinstance(config, SearchConfig):
         if not 0 <= config.collapse_skips <= 1:
             raise UserError(f"--collapse-skips is {config.collapse_skips}; it must be in [0, 1]")
-        if config.space.layers < 3:
-            raise UserError(f"--space.layers is {config.space.layers}; two cells reduce, so a search needs 3 or more")
         if not 0 < config.train_share <= 1:
             raise UserError(f"--train-share is {config.train_share}; it must be more than 0 and at most 1")
 
@@ -293,7 +302,8 @@ def to_dict(config: Config) -> dict[str, Any]:
 def identity(config: Config) -> dict[str, Any]:
     """What of a configuration determines the numbers: a checkpoint of another identity is not resumed."""
     content = _flat(to_dict(config))
-    free = {"recipe", "data.root", "data.download", "data.workers", "space.backend", "candidates", "candidate_epochs"}
+    free = {"recipe", "data.root", "data.download", "data.workers", "space.backend", "table", "candidates"}
+    free |= {"candidate_epochs"}
     kept = {"run.device", "run.precision", "run.channels_last", "run.deterministic"}
     return {key: value for key, value in content.items() if key not in free and (key[:4] != "run." or key in kept)}
 

@@ -7,6 +7,7 @@ from darts.config import DataConfig
 from darts.data import DataSet, resident
 from darts.errors import UserError
 from darts.readers import READERS, digits
+from darts.text import read_sentences
 
 
 def open_data(config: DataConfig, device: torch.device, seed: int, channels_last: bool = True) -> DataSet:
@@ -26,6 +27,8 @@ def open_data(config: DataConfig, device: torch.device, seed: int, channels_last
         raise UserError(f"data set {config.name} needs its folder or file: set --data.root")
     elif not root.exists() and not config.download:
         raise UserError(f"--data.root {root}: no such file or folder")
+    elif config.name == "csv":
+        return read_sentences(root, device)
     elif config.name in READERS:
         arrays = READERS[config.name](root, config.download)
     else:

@@ -9,23 +9,21 @@ from supernet.choice import ChoiceTable
 Discretize = Callable[[Tensor, ChoiceTable], tuple[tuple[int, str], ...]]
 """Strengths ``(e, o)`` and their table -> the kept (row, candidate) pairs."""
 
-NEVER_KEPT = "none"
-"""This candidate takes part in the relaxation but is not derived (DARTS, section 2.4)."""
 
+def top_edges(strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
+    """The strongest edges into each node, each with its strongest candidates (DARTS, section 2.4).
 
-def top_edges(strength: Tensor, table: ChoiceTable, keep: int = 2) -> tuple[tuple[int, str], ...]:
-    """The ``keep`` strongest edges into each node, each with its strongest candidate (DARTS, section 2.4).
-
-    An edge is as strong as its strongest candidate. Kept edges come strongest first, equals in the order of rows.
+    How many of each, and which candidates are never derived, the table says: in the DARTS space two edges with one
+    candidate other than ``none``. An edge is as strong as its strongest candidate. Kept edges come strongest first,
+    equals in the order of rows; where all are kept, they come in that order.
     """
-    columns = [column for column, name in enumerate(table.candidates) if name != NEVER_KEPT]
-    best, choice = strength.detach().cpu()[:, columns].max(dim=1)
+    columns = [column for column, name in enumerate(table.candidates) if name not in table.dropped]
+    best, order = strength.detach().cpu()[:, columns].sort(dim=1, descending=True, stable=True)
     picks = []
-    start = 0
-    for size in table.groups:
-        rows = sorted(range(start, start + size), key=lambda row: -best[row].item())[:keep]
-        picks += [(row, table.candidates[columns[choice[row]]]) for row in rows]
-        start += size
+    for rows in table.spans:
+        if table.keep is not None:
+            rows = sorted(rows, key=lambda row: -best[row, 0].item())[: table.keep]
+        picks += [(row, table.candidates[columns[k]]) for row in rows for k in order[row, : table.picks].tolist()]
     return tuple(picks)
 
 

@@ -14,7 +14,6 @@ from darts.bilevel import SearchProblem
 from darts.steps import Params
 from supernet.choice import Gates
 from supernet.mixed import MixedGraph
-from supernet.network import MixedCell
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,9 @@ def candidate_costs(problem: SearchProblem, multiply_adds: bool) -> dict[str, Te
     if kind not in problem.costs:
         costs = {table.label: torch.zeros(table.rows, len(table.candidates)) for table in problem.tables}
         sizes = _sizes(problem) if multiply_adds else {}
-        for cell in problem.supernet.modules():
-            if isinstance(cell, MixedCell):
-                _add(costs[cell.label], cell.graph, sizes.get(cell.graph, 1))
+        for holder in problem.supernet.modules():
+            if isinstance(getattr(holder, "graph", None), MixedGraph):
+                _add(costs[holder.label], holder.graph, sizes.get(holder.graph, 1))
         problem.costs[kind] = costs
     return problem.costs[kind]
 

@@ -17,6 +17,7 @@ from darts.config import (
     WeightsConfig,
 )
 from darts.family import FAMILY
+from darts.space_recipes import SPACE_FINALS, SPACE_SEARCHES
 
 CIFAR_SEARCH = dict(crop_padding=4, flip=True)
 CIFAR_FINAL = dict(crop_padding=4, flip=True, cutout=16)
@@ -95,6 +96,7 @@ SEARCH_RECIPES: dict[str, Callable[[], SearchConfig]] = {
     "darts_folder": darts_folder,
     "darts_npz": darts_npz,
     **FAMILY,
+    **SPACE_SEARCHES,
 }
 
 
@@ -210,7 +212,12 @@ FINAL_RECIPES: dict[str, Callable[[], RetrainConfig]] = {
     "darts_imagenet": final_darts_imagenet,
     "darts_folder": final_darts_folder,
     "darts_npz": final_darts_npz,
+    **SPACE_FINALS,
 }
 
-FINAL_FOR = {config().data.name: name for name, config in FINAL_RECIPES.items()}
-"""Data set -> the recipe that retrains on it."""
+
+def final_for(space: str | None, data: str) -> str:
+    """The first recipe that retrains results of a space on a data set; at least on that data set."""
+    known = {name: (c.space.name, c.data.name) for name, c in ((name, make()) for name, make in FINAL_RECIPES.items())}
+    fitting = [name for name, of in known.items() if of == (space, data)]
+    return next(iter(fitting), next(name for name, of in known.items() if of[1] == data))

@@ -16,12 +16,13 @@ from darts.checkpoint import save, write_atomically
 from darts.config import RetrainConfig
 from darts.data import DataSet, shuffled
 from darts.device import autocast
+from darts.errors import UserError
 from darts.evaluate import Tell, accuracy_and_loss
-from genotypes import CellGenotype, to_json, to_text
-from genotypes.draw import svg
+from genotypes.kinds import Genotype, describe, picture, write
 from supernet.network import DropPath, count_parameters
 from supernet.ops import draw_noise_from
-from supernet.spaces.darts import DARTSSpace
+from supernet.spaces import SPACES
+from supernet.spaces.space import SearchSpace, SpaceOptions
 
 
 class RetrainTask:
@@ -33,14 +34,16 @@ class RetrainTask:
 
     kind = "retrain"
 
-    def __init__(self, config: RetrainConfig, genotype: CellGenotype, data: DataSet, device: torch.device):
+    def __init__(self, config: RetrainConfig, genotype: Genotype, data: DataSet, device: torch.device):
         self.config, self.genotype, self.data = config, genotype, data
-        self.space = DARTSSpace(data.shape, config.space.channels, config.space.layers, stem=config.space.stem)
+        self.space = space_of(config, genotype, data.shape)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.network = self.space.network(genotype, config.auxiliary > 0).to(device)
         sgd = config.weights
-        self.optimizer = torch.optim.SGD(self.network.parameters(), sgd.lr, sgd.momentum, weight_decay=sgd.weight_decay)
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(), sgd.lr, sgd.momentum, weight_decay=sgd.weight_decay, nesterov=sgd.nesterov
+        )
         self.generator = torch.Generator(device).manual_seed(config.seed)
         draw_noise_from(self.generator, self.network)
         self.autocast = autocast(device, config.run.precision)
@@ -64,7 +67,7 @@ class RetrainTask:
         images, labels = next(self._batches)
         smoothing, weight = self.config.label_smoothing, self.config.auxiliary
         with self.autocast:
-            out = self.network(images, drop_path=self.drop_path)
+            out = self.network(images, **({"drop_path": self.drop_path} if self.drop_path else {}))
         scores, auxiliary = out if weight else (out, None)
         loss = F.cross_entropy(scores.float(), labels, label_smoothing=smoothing)
         total = loss
@@ -107,7 +110,7 @@ class RetrainTask:
             "test_error": 1 - self.tested["test_accuracy"],
             "parameters": self.parameters,
             "data": self.data.name,
-            "genotype": to_text(self.genotype),
+            "genotype": describe(self.genotype),
             "genotype_name": self.genotype.name,
             "genotype_hash": self.genotype.hash,
             "seed": self.config.seed,
@@ -115,9 +118,24 @@ class RetrainTask:
         }
         save(folder / "weights.pt", {"kind": "weights", "network": self.network.state_dict()})
         for file, content in (
-            ("genotype.json", to_json(self.genotype)),
-            ("cells.svg", svg(self.genotype)),
+            ("genotype.json", write(self.genotype)),
+            ("cells.svg", picture(self.genotype)),
             ("metrics.json", json.dumps(figures, indent=2) + "\n"),
         ):
             write_atomically(folder / file, content.encode())
         return figures
+
+
+def space_of(config: RetrainConfig, genotype: Genotype, shape: Any) -> SearchSpace:
+    """The space that builds the network of a genotype: the one that is named, or the first of such genotypes.
+
+    Raises:
+        UserError: where no such space is known.
+        SpaceError: where it cannot be as the configuration wants it.
+    """
+    size = config.space
+    fitting = [name for name, row in SPACES.items() if isinstance(genotype, row.genotype)]
+    name = size.name or fitting[0]
+    if name not in SPACES:
+        raise UserError(f"--space.name is {name!r}; it must be one of {', '.join(SPACES)}")
+    return SPACES[name].make(SpaceOptions(shape, size.channels, size.layers, stem=size.stem, searching=False))

@@ -12,17 +12,19 @@ from torch import Tensor, nn
 
 from darts.bilevel import ImageBatch
 from darts.checkpoint import write_atomically
-from darts.collapse import signs, skips
+from darts.collapse import signs
 from darts.config import SearchConfig
 from darts.data import DataSet, endless, shuffled
-from darts.evaluate import Tell, accuracy_and_loss
+from darts.evaluate import Tell
 from darts.method import Method, spans
 from darts.methods.robust_darts import eigenvalue_of
+from darts.objective import Outcome, evaluate
 from darts.pieces import compose
 from darts.report import gates_svg
-from darts.stages import Built, build, dropped, follow
-from genotypes import CellGenotype, from_text, to_json, to_text
-from genotypes.draw import svg
+from darts.stages import Built, Setting, build, dropped, follow
+from darts.steps import Batch
+from darts.table import benchmark_for
+from genotypes.kinds import Genotype, describe, picture, read, write
 
 VALID_STREAM = 2**31
 """Added to the seed of the validation batches' order: equal orders would pair the halves alike in every epoch."""
@@ -40,14 +42,24 @@ class SearchTask:
     given, or is the one that the configuration names.
 
     Attributes:
+        table: of a benchmark that knows the true accuracy of every genotype, where the configuration names one.
         stage: the number of the stage at work.
         memory: what the method's companions remember: tensors and plain values.
     """
 
     kind = "search"
 
-    def __init__(self, config: SearchConfig, data: DataSet, device: torch.device, method: Method | None = None):
+    def __init__(
+        self,
+        config: SearchConfig,
+        data: DataSet,
+        device: torch.device,
+        method: Method | None = None,
+        setting: Setting | None = None,
+    ):
         self.config, self.data = config, data
+        self.setting = setting or Setting(data.shape)
+        self.table = benchmark_for(config.table, config.space.name, data.name) if config.table else None
         self.method = method or compose(config)
         examples = torch.arange(len(data.train))
         self.train_half, rest = examples.tensor_split([int(config.train_share * len(examples))])
@@ -56,7 +68,7 @@ class SearchTask:
         self.steps_per_epoch = -(-len(self.train_half) // config.batch_size)
         self.spans = spans(self.method.stages, config.epochs)
         self.memory: dict[str, Any] = {"drawn": 0}
-        self._go_on(0, build(config, self.method, data.shape, device))
+        self._go_on(0, build(config, self.method, self.setting, device))
         self.history = {label: [s.cpu().clone()] for label, s in self.problem.scores().items()}
         self.evaluated: dict[str, float] = {}
         self.genotypes: list[str] = []
@@ -76,7 +88,7 @@ class SearchTask:
         config, method = self.config, self.method
         while epoch not in self.spans[self.stage]:
             built = Built(self.space, self.problem, self.logits_optimizer)
-            self._go_on(self.stage + 1, follow(built, config, method, self.stage + 1))
+            self._go_on(self.stage + 1, follow(built, config, method, self.setting, self.stage + 1))
         problem, stage, span = self.problem, method.stages[self.stage], self.spans[self.stage]
         since = epoch - span.start
         when = (since, len(span)) if stage.restart else (epoch, config.epochs)
@@ -91,7 +103,18 @@ class SearchTask:
         self._valid = endless(self.data.train, self.valid_half, size, seed, self._step)
 
     def step(self) -> Mapping[str, Tensor]:
-        problem, (train, valid) = self.problem, (next(self._train), next(self._valid))
+        train, valid = next(self._train), next(self._valid)
+        if self.config.order == "logits_first":
+            self._move_logits(train, valid)
+            loss, sums = self._move_weights(train, valid)
+        else:
+            loss, sums = self._move_weights(train, valid)
+            self._move_logits(train, valid)
+        self._step += 1
+        return {"loss": loss * sums["images"], **sums}
+
+    def _move_logits(self, train: Batch, valid: Batch) -> None:
+        problem = self.problem
         if not self._warm and self._step % self.method.every == 0:
             grads = self.method.step(problem, train, valid)
             for label, logit in problem.logits.items():
@@ -99,13 +122,11 @@ class SearchTask:
             if self.config.logits.clip:
                 nn.utils.clip_grad_norm_(problem.logits.values(), self.config.logits.clip)
             self.logits_optimizer.step()
+
+    def _move_weights(self, train: Batch, valid: Batch) -> Outcome:
         for act in self.method.hooks("before_weights"):
             act(self, train, valid)
-        self._step += 1
-        loss, scores = problem.train_weights(train, self.config.weights.clip)
-        labels = train[1]
-        count = torch.tensor(len(labels))
-        return {"loss": loss * count, "accuracy": (scores.argmax(1) == labels).sum(), "images": count}
+        return self.problem.train_weights(train, self.config.weights.clip)
 
     def _draw(self) -> ImageBatch:
         """A further batch of the half that trains the weights."""
@@ -121,21 +142,21 @@ class SearchTask:
             self.history[label].append(score.cpu().clone())
         genotype = self.genotype()
         entropies = {f"gate_entropy_{label}": _entropy(score) for label, score in scores.items()}
-        figures = {**self.evaluate(tell), **entropies, **skips(genotype), "genotype": to_text(genotype)}
+        figures = {**self.evaluate(tell), **entropies, **self.figures(genotype), "genotype": describe(genotype)}
         self.genotypes.append(figures["genotype"])
-        self.accuracies.append(figures["valid_accuracy"])
+        self.accuracies.append(figures.get("valid_accuracy", -figures["valid_loss"]))
         for act in self.method.hooks("after_epoch"):
             figures |= act(self, epoch) or {}
         return figures | self._watch(epoch, genotype)
 
-    def _watch(self, epoch: int, genotype: CellGenotype) -> dict[str, Any]:
+    def _watch(self, epoch: int, genotype: Genotype) -> dict[str, Any]:
         """Look for signs of collapse: the eigenvalue, and what to say."""
         config, figures = self.config, {}
         seen = self.memory.setdefault("watched", {"eigenvalues": [], "sound": None})
         if config.eigenvalue_every and (epoch + 1) % config.eigenvalue_every == 0:
             figures["eigenvalue"] = eigenvalue_of(self, epoch)
             seen["eigenvalues"].append(figures["eigenvalue"])
-        reason = signs(config, genotype, seen["eigenvalues"], (epoch + 1) / config.epochs)
+        reason = signs(config, self.space.skipped(genotype), seen["eigenvalues"], (epoch + 1) / config.epochs)
         if reason is None:
             seen["sound"] = epoch
             return figures
@@ -149,16 +170,20 @@ class SearchTask:
         """End the search with this epoch."""
         self.epochs, self.memory["stopped"] = epoch + 1, reason
 
+    def figures(self, genotype: Genotype) -> dict[str, Any]:
+        """What is known of a genotype: by its space, and by the table of a benchmark where there is one."""
+        true = self.table.standing(genotype, self.data.name).figures if self.table else {}
+        return {**self.space.figures(genotype), **true}
+
     def evaluate(self, tell: Tell) -> dict[str, float]:
         """Loss and accuracy of the supernet on the half that trains the logits, without augmentation."""
-        problem, gates = self.problem, self.problem.strengths()
-        split = self.data.train, self.valid_half, 2 * self.config.batch_size
-        with problem.autocast:
-            accuracy, loss = accuracy_and_loss(problem.supernet, lambda x: problem.supernet(x, gates), *split, tell)
-        self.evaluated = {"valid_loss": loss, "valid_accuracy": accuracy}
+        problem = self.problem
+        network = problem.supernet, problem.call(problem.strengths()), problem.objective
+        means = evaluate(*network, self.data.train, self.valid_half, 2 * self.config.batch_size, tell)
+        self.evaluated = {f"valid_{name}": mean for name, mean in means.items()}
         return self.evaluated
 
-    def genotype(self) -> CellGenotype:
+    def genotype(self) -> Genotype:
         """What is derived from the logits as they are now."""
         scores = self.problem.scores()
         return self.space.derive({t.label: self.method.discretize(scores[t.label], t) for t in self.space.tables})
@@ -188,9 +213,7 @@ class SearchTask:
         if state["stage"] != self.stage:
             allowed = {label: tuple(map(tuple, rows)) for label, rows in state["allowed"].items() if rows}
             device = self.problem.generator.device
-            self._go_on(
-                state["stage"], build(self.config, self.method, self.data.shape, device, state["stage"], allowed)
-            )
+            self._go_on(state["stage"], build(self.config, self.method, self.setting, device, state["stage"], allowed))
         problem, device = self.problem, self.problem.generator.device
         problem.supernet.load_state_dict(state["supernet"])
         for label, logit in problem.logits.items():
@@ -206,21 +229,22 @@ class SearchTask:
         self.evaluated, self.epochs = state["evaluated"], state["epochs"]
         self.genotypes, self.accuracies = list(state["genotypes"]), list(state["accuracies"])
 
-    def write(self, folder: Path, name: str) -> CellGenotype:
+    def write(self, folder: Path, name: str) -> Genotype:
         """The files of a finished search: the genotype, pictures, figures.
 
         The genotype is that of the final logits, or of the epoch that the method has chosen.
         """
         chosen = self.memory.get("chosen")
-        genotype = (self.genotype() if chosen is None else from_text(self.genotypes[chosen])).named(name)
+        genotype = (self.genotype() if chosen is None else read(self.genotypes[chosen])).named(name)
         origin = {"recipe": self.config.recipe, "data": self.data.name, "seed": self.config.seed}
-        figures = {**self.evaluated, **skips(genotype), "genotype": to_text(genotype), "genotype_hash": genotype.hash}
+        found = {"genotype": describe(genotype), "genotype_hash": genotype.hash}
+        figures = {**self.evaluated, **self.figures(genotype), **found}
         history = {label: torch.stack(strengths) for label, strengths in self.history.items()}
-        picture = gates_svg(history, self.space.tables, self.space.titles)
+        gates = gates_svg(history, self.space.tables, self.space.titles)
         for file, content in (
-            ("genotype.json", to_json(genotype, {"searched": origin})),
-            ("cells.svg", svg(genotype)),
-            ("gates.svg", picture),
+            ("genotype.json", write(genotype, {"searched": origin})),
+            ("cells.svg", picture(genotype)),
+            ("gates.svg", gates),
             ("genotypes.json", self._every_genotype()),
             ("metrics.json", json.dumps(figures, indent=2) + "\n"),
         ):

@@ -6,8 +6,9 @@ fewer candidates in a wider one (DrNAS).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,36 +16,59 @@ from torch import Tensor, nn
 from darts.bilevel import SearchProblem
 from darts.config import SearchConfig
 from darts.device import autocast
+from darts.errors import UserError
 from darts.method import Method, Stage
+from darts.objective import Objective, classification
 from darts.steps import unrolled_exact
 from darts.updates import LogitsOptimizer
 from supernet.choice import ChoiceTable, edges_of
 from supernet.mixed import add_auxiliary_skips
-from supernet.network import DropPath, ImageShape
+from supernet.network import DropPath
 from supernet.ops import draw_noise_from
-from supernet.spaces.darts import DARTSSpace
-from supernet.spaces.robust import ALLOWED, CANDIDATES
+from supernet.spaces import SPACES
+from supernet.spaces.space import SearchSpace, SpaceOptions
 from supernet.widen import widen
+
+DEFAULT_SPACE = "darts"
 
 Allowed = Mapping[str, tuple[tuple[str, ...], ...]]
 """Table label -> each row's candidates."""
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What a search is about, beside its configuration.
+
+    Attributes:
+        shape: of the data set's examples.
+        make: builds the space; by default the configuration names one of ``SPACES``.
+        objective: what is minimized.
+    """
+
+    shape: Any
+    make: Callable[[SpaceOptions], SearchSpace] | None = None
+    objective: Objective = classification
+
+    def example(self, device: torch.device) -> Tensor | None:
+        """Two inputs of the network, of any content, to find out sizes with; None where that is not known."""
+        return self.shape.example(2).to(device) if hasattr(self.shape, "example") else None
+
+
 class Built(NamedTuple):
     """What a stage trains."""
 
-    space: DARTSSpace
+    space: SearchSpace
     problem: SearchProblem
     logits_optimizer: LogitsOptimizer
 
 
-def build(config: SearchConfig, method: Method, shape: ImageShape, device: torch.device, number: int = 0,
+def build(config: SearchConfig, method: Method, setting: Setting, device: torch.device, number: int = 0,
           allowed: Allowed | None = None) -> Built:  # fmt: skip
     """The network of a stage with new weights and logits, drawn from the seed and the stage's number."""
     stage, backend = method.stages[number], config.space.backend
     if backend == "auto":
         backend = "reference" if method.step is unrolled_exact else "batched"
-    space = space_of(config, method, shape, stage, allowed)
+    space = space_of(config, method, setting, stage, allowed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + number)
         supernet = space.supernet(backend)
@@ -68,13 +92,14 @@ def build(config: SearchConfig, method: Method, shape: ImageShape, device: torch
         penalties=method.penalties,
         perturb=method.perturb,
         skip=method.skip,
-        example=torch.zeros(2, shape.channels, shape.size, shape.size, device=device),
+        example=setting.example(device),
+        objective=setting.objective,
     )
     draw_noise_from(problem.generator, supernet)
     return Built(space, problem, method.update(logits, space.tables, config.logits))
 
 
-def follow(built: Built, config: SearchConfig, method: Method, number: int) -> Built:
+def follow(built: Built, config: SearchConfig, method: Method, setting: Setting, number: int) -> Built:
     """The network of a stage that follows the one that was built.
 
     It is a new one where the stage is fresh; where it has other candidates or channels, a widened one, with the same
@@ -84,12 +109,12 @@ def follow(built: Built, config: SearchConfig, method: Method, number: int) -> B
     stage, device = method.stages[number], problem.generator.device
     allowed = narrowed(space.tables, problem.scores(), stage.keep)
     if stage.fresh:
-        return build(config, method, space.shape, device, number, allowed)
+        return build(config, method, setting, device, number, allowed)
     if stage.keep is None and stage.partial == method.stages[number - 1].partial:
         if stage.restart:
             problem.optimizer = _sgd(problem.supernet, config)
         return built
-    later = build(config, method, space.shape, device, number, allowed)
+    later = build(config, method, setting, device, number, allowed)
     widen(problem.supernet, later.problem.supernet, torch.Generator().manual_seed(config.seed + number))
     later.problem.logits = problem.logits
     later.problem.generator, later.problem.decided = problem.generator, problem.decided
@@ -114,25 +139,35 @@ def narrowed(tables: tuple[ChoiceTable, ...], scores: Mapping[str, Tensor], keep
 
 def _sgd(supernet: nn.Module, config: SearchConfig) -> torch.optim.SGD:
     sgd = config.weights
-    return torch.optim.SGD(supernet.parameters(), sgd.lr, sgd.momentum, weight_decay=sgd.weight_decay)
+    decay = dict(weight_decay=sgd.weight_decay, nesterov=sgd.nesterov)
+    return torch.optim.SGD(supernet.parameters(), sgd.lr, sgd.momentum, **decay)
 
 
 def space_of(
-    config: SearchConfig, method: Method, shape: ImageShape, stage: Stage, allowed: Allowed | None = None
-) -> DARTSSpace:
-    """The space that a stage searches."""
+    config: SearchConfig, method: Method, setting: Setting, stage: Stage, allowed: Allowed | None = None
+) -> SearchSpace:
+    """The space that a stage searches.
+
+    Raises:
+        UserError: where the configuration names none.
+        SpaceError: where the space cannot be as the configuration wants it.
+    """
     size = config.space
-    candidates = CANDIDATES.get(size.candidates, DARTSSpace.candidates)
-    return DARTSSpace(
-        shape,
+    name = size.name or DEFAULT_SPACE
+    if name not in SPACES:
+        raise UserError(f"--space.name is {name!r}; it must be one of {', '.join(SPACES)}")
+    options = SpaceOptions(
+        setting.shape,
         size.channels,
         round(size.layers * stage.depth),
         size.nodes,
-        tuple(name for name in candidates if name not in method.without),
         size.stem,
+        size.candidates,
+        method.without,
         size.partial or stage.partial,
-        allowed or ALLOWED.get(size.candidates, {}),
+        allowed or {},
     )
+    return (setting.make or SPACES[name].make)(options)
 
 
 def dropped(probability: float, stage: Stage, epoch: int, epochs: int, generator: torch.Generator) -> DropPath | None:

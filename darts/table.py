@@ -24,7 +24,6 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from darts.cli import run_script
 from darts.errors import UserError
 from darts.runs import read_config
 from genotypes.kinds import find
@@ -50,6 +49,13 @@ class Standing:
     test_accuracy: float
     rank: int
     regret: float
+
+    @property
+    def told(self) -> str:
+        """On one line."""
+        accuracies = f"{100 * self.valid_accuracy:.2f} % validation, {100 * self.test_accuracy:.2f} % test"
+        rank = f"rank {self.rank:,} of {ARCHITECTURES:,}, regret {100 * self.regret:.2f} %"
+        return f"true accuracy {accuracies}, {rank}"
 
     @property
     def figures(self) -> dict[str, float]:
@@ -126,6 +132,18 @@ class Benchmark:
         if not math.isfinite(number):
             raise UserError(f"--table {self.path}: no number in column {self.columns[place]} of {values[1][:90]}")
         return number
+
+
+def benchmark_for(path: Path, space: str | None, data: str) -> Benchmark:
+    """The table for a search's results.
+
+    Raises:
+        UserError: where it says nothing of the space or the data set.
+    """
+    if space != "nasbench201" or data not in DATA:
+        known = f"it knows nasbench201 on {', '.join(DATA)}"
+        raise UserError(f"--table {path}: says nothing of space {space} on {data}; {known}")
+    return Benchmark(path)
 
 
 @dataclass(frozen=True)
@@ -254,4 +272,6 @@ def _print_lines(title: str, lines: Sequence[Sequence[str]], console: Console) -
 
 
 if __name__ == "__main__":
+    from darts.cli import run_script
+
     run_script(main)

@@ -13,7 +13,7 @@ from typing import Any
 from genotypes.arcs import arcs_svg, choices_svg
 from genotypes.choices import ChoicesGenotype
 from genotypes.draw import svg
-from genotypes.formats import to_json, to_text
+from genotypes.formats import from_json, from_text, to_json, to_text
 from genotypes.genotype import CellGenotype, Edge, Fault, GenotypeError
 from genotypes.load import load
 from genotypes.nasbench201 import EDGES, NASBENCH201_STATES, NASBench201Genotype, from_string
@@ -80,17 +80,38 @@ def find(name: str | Path) -> Genotype:
     path = path / "genotype.json" if path.is_dir() else path
     if path.is_file() and path.stat().st_size <= MAX_CHARACTERS:
         text = path.read_text(encoding="utf-8", errors="replace")
-        if text.lstrip().startswith("|"):
-            return from_string(text, str(path))
-        if "recurrent=" in text[:200]:
-            return from_recurrent_text(text, str(path))
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError):
-            document = None
-        if isinstance(document, dict) and document.get("format") in KINDS:
-            return _from_document(document, str(path))
+        if _other_kind(text):
+            return read(text, str(path))
     return load(name)
+
+
+def read(text: str, source: str = "genotype") -> Genotype:
+    """A genotype of any kind from what ``write`` or ``describe`` made of it; choices from what ``write`` did alone.
+
+    Raises:
+        GenotypeError: naming what is at fault.
+    """
+    kind = _other_kind(text)
+    if kind == "string":
+        return from_string(text, source)
+    if kind == "recurrent":
+        return from_recurrent_text(text, source)
+    if kind == "document":
+        return _from_document(json.loads(text), source)
+    return from_json(text, source) if text.lstrip().startswith("{") else from_text(text, source)
+
+
+def _other_kind(text: str) -> str | None:
+    """What a text is, where it is no pair of cells."""
+    if text.lstrip().startswith("|"):
+        return "string"
+    if "recurrent=" in text[:200]:
+        return "recurrent"
+    try:
+        document = json.loads(text) if text.lstrip().startswith("{") else None
+    except (ValueError, RecursionError):
+        return None
+    return "document" if isinstance(document, dict) and document.get("format") in KINDS else None
 
 
 def _from_document(document: Mapping[str, Any], source: str) -> Genotype:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from genotypes import Cell as CellWiring
 from supernet.choice import Gates, bias_of, edges_of, skip_of
-from supernet.mixed import MixedGraph
-from supernet.ops import OPS, BatchNorm, FactorizedReduce, ReLUConvBN
+from supernet.mixed import Make, MixedGraph
+from supernet.ops import BatchNorm, FactorizedReduce, ReLUConvBN
 
 Stem = Literal["cifar", "imagenet"]
 
@@ -28,6 +28,10 @@ class ImageShape:
     channels: int
     size: int
     classes: int
+
+    def example(self, count: int) -> Tensor:
+        """Images of zeros, ``(b, c, h, w)``."""
+        return torch.zeros(count, self.channels, self.size, self.size)
 
 
 @dataclass(frozen=True)
@@ -82,9 +86,10 @@ class DerivedCell(nn.Module):
     """The inside of a derived cell: the operations of a genotype's cell.
 
     Nodes without a value, and edges that start at them, are not built. ``width`` is the number of states concatenated.
+    ``make`` builds an operation of a name, width and stride.
     """
 
-    def __init__(self, wiring: CellWiring, channels: int, reduction: bool):
+    def __init__(self, wiring: CellWiring, channels: int, reduction: bool, make: Make):
         super().__init__()
         alive = wiring.alive
         self.nodes = tuple(tuple(edge.source for edge in edges if edge.source in alive) for edges in wiring.nodes)
@@ -92,7 +97,7 @@ class DerivedCell(nn.Module):
         self.width = len(self.outputs)
         kept = [edge for edges in wiring.nodes for edge in edges if edge.source in alive]
         strides = [2 if reduction and edge.source < 2 else 1 for edge in kept]
-        self.ops = nn.ModuleList(OPS[edge.op](channels, stride, True) for edge, stride in zip(kept, strides))
+        self.ops = nn.ModuleList(make(edge.op, channels, stride) for edge, stride in zip(kept, strides))
 
     def forward(self, s0: Tensor, s1: Tensor, gates: Gates | None, drop_path: DropPath | None) -> Tensor:
         states: list[Tensor | None] = [s0, s1]

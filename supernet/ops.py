@@ -191,6 +191,11 @@ DARTS_PRIMITIVES = (
 """The candidates of the DARTS space, in the order of its alphas' columns."""
 
 
+def derived(name: str, channels: int, stride: int) -> nn.Module:
+    """An operation as a derived network holds it: BatchNorm with scale and shift."""
+    return OPS[name](channels, stride, True)
+
+
 def candidate(name: str, channels: int, stride: int) -> nn.Module:
     """An operation as a supernet holds it: BatchNorm without scale and shift, and one behind each pooling
     (DARTS, section 3.1), so that candidates of equal gates contribute equally."""

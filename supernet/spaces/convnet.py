@@ -7,8 +7,11 @@ and how a block is connected to those before it; and once for all blocks, the ac
 import torch
 from torch import Tensor, nn
 
+from genotypes.choices import ChoicesGenotype
 from supernet.modules import LayerChoice
 from supernet.network import ImageShape
+from supernet.spaces.modules import make_from
+from supernet.spaces.space import Row
 
 
 class Convolution(nn.Module):
@@ -128,3 +131,6 @@ class ConvNet(nn.Module):
 def activation() -> LayerChoice:
     """The activation, one decision for the whole network."""
     return LayerChoice({"relu": nn.ReLU(), "gelu": nn.GELU(), "tanh": nn.Tanh()}, "activation")
+
+
+ROW = Row(make_from(lambda options: ConvNet(options.shape, options.channels, options.layers)), ChoicesGenotype)

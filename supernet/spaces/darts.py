@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
 from genotypes import CELL_INPUTS, Cell, CellGenotype, Edge
 from supernet.choice import ChoiceTable, Picks
+from supernet.errors import SpaceError
 from supernet.mixed import Backend, MixedGraph
 from supernet.network import DerivedCell, ImageShape, MixedCell, Network, Stem
-from supernet.ops import DARTS_PRIMITIVES
+from supernet.ops import DARTS_PRIMITIVES, derived
+from supernet.spaces.inherit import as_searched, hand_over, hand_over_rest
+from supernet.spaces.space import Row, SpaceOptions
 
 NORMAL, REDUCE = "normal", "reduce"
 
@@ -54,13 +57,42 @@ class DARTSSpace:
 
         return self._network(inside, affine=False)
 
-    def network(self, genotype: CellGenotype, auxiliary: bool = False) -> Network:
-        """The derived network of a genotype, with this space's width and depth, to train from scratch."""
+    def network(self, genotype: CellGenotype, auxiliary: bool = False, searched: bool = False) -> Network:
+        """The derived network of a genotype, with this space's width and depth.
+
+        Args:
+            genotype: two cells, of this space or any other of the family.
+            auxiliary: whether to build the auxiliary head.
+            searched: whether pooling is followed by BatchNorm, as in the supernet; see ``inherit``.
+        """
+        if not isinstance(genotype, CellGenotype):
+            raise SpaceError(f"the DARTS space needs a normal and a reduction cell, not a {type(genotype).__name__}")
+        make = as_searched if searched else derived
 
         def inside(channels: int, reduction: bool) -> DerivedCell:
-            return DerivedCell(genotype.reduce if reduction else genotype.normal, channels, reduction)
+            return DerivedCell(genotype.reduce if reduction else genotype.normal, channels, reduction, make)
 
         return self._network(inside, auxiliary=auxiliary)
+
+    def inherit(self, network: Network, supernet: Network, genotype: CellGenotype) -> None:
+        """Hand a supernet's weights to a ``searched`` network; an auxiliary head keeps its own."""
+        if self.partial > 1:
+            raise SpaceError("a supernet of partial channels has no weights for whole ones: nothing to inherit")
+        hand_over_rest(network, supernet)
+        rows = {edge: row for row, edge in enumerate(self._edges)}
+        for ours, theirs in zip(network.cells, supernet.cells):
+            wiring = genotype.reduce if theirs.inside.label == REDUCE else genotype.normal
+            kept = [(e, node) for node, edges in enumerate(wiring.nodes) for e in edges if e.source in wiring.alive]
+            for (edge, node), op in zip(kept, ours.inside.ops):
+                if (edge.source, node) not in rows:
+                    raise SpaceError(f"the supernet has no node {node}, so there are no weights to inherit")
+                hand_over(theirs.inside.graph, rows[edge.source, node], edge.op, op)
+
+    def figures(self, genotype: CellGenotype) -> dict[str, Any]:
+        """Skip connections of both cells: a search that collapses fills the normal one with them."""
+        cells = {NORMAL: genotype.normal, REDUCE: genotype.reduce}
+        ops = {label: [edge.op for edges in cell.nodes for edge in edges] for label, cell in cells.items()}
+        return {f"skips_{label}": found.count("skip_connect") for label, found in ops.items()}
 
     def derive(self, picks: Picks) -> CellGenotype:
         """The genotype of the picked edges. All nodes are concatenated."""
@@ -91,3 +123,16 @@ class DARTSSpace:
         if stem == "auto":
             stem = "imagenet" if self.shape.size >= 96 else "cifar"
         return Network(self.shape, self.channels, self.layers, stem, inside, **options)
+
+
+def make(options: SpaceOptions) -> DARTSSpace:
+    """The space of a run."""
+    if options.searching and options.layers < 3:
+        raise SpaceError(f"--space.layers is {options.layers}; two cells reduce, so a search needs 3 or more")
+    candidates = options.kept(DARTSSpace.candidates)
+    nodes = options.nodes or DARTSSpace.nodes
+    size = options.channels, options.layers, nodes
+    return DARTSSpace(options.shape, *size, candidates, options.stem, options.partial, options.allowed)
+
+
+ROW = Row(make, CellGenotype)

@@ -1,8 +1,9 @@
 """Anyone's own network as a space: every label of its ``LayerChoice`` and ``InputChoice`` is one decision."""
 
 import copy
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from genotypes.choices import ChoicesGenotype
 from supernet.choice import ChoiceTable, Picks
 from supernet.errors import SpaceError
 from supernet.modules import Choice, ChosenInputs, GatedModel, LayerChoice, choices
+from supernet.spaces.space import SpaceOptions
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,16 @@ class ModuleSpace:
 
     Attributes:
         model: holds choices; it is copied, never changed.
+        allowed: label -> the candidates of its one row, where they are not all.
+        fresh: builds the model with new values; where not given, networks begin with the model's own.
 
     Raises:
         SpaceError: where it holds no choice, or one label means two different decisions.
     """
 
     model: nn.Module
+    allowed: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    fresh: Callable[[], nn.Module] | None = None
 
     def __post_init__(self) -> None:
         seen: dict[str, Choice] = {}
@@ -41,7 +47,7 @@ class ModuleSpace:
     def tables(self) -> tuple[ChoiceTable, ...]:
         """One table of one row for each label."""
         return tuple(
-            ChoiceTable(label, choice.names, (1,), keep=None, dropped=(), picks=choice.keep)
+            ChoiceTable(label, choice.names, (1,), self.allowed.get(label), None, (), choice.keep)
             for label, choice in self._labelled.items()
         )
 
@@ -52,13 +58,13 @@ class ModuleSpace:
 
     def supernet(self, backend: str = "batched") -> GatedModel:
         """A copy that takes gates behind the model's inputs. There is one way to compute it, whatever the backend."""
-        return GatedModel(copy.deepcopy(self.model))
+        return GatedModel(self._new())
 
     def network(self, genotype: ChoicesGenotype, auxiliary: bool = False, searched: bool = False) -> nn.Module:
         """A copy without choices, with the model's own values: each choice is replaced by what was chosen."""
         if auxiliary:
             raise SpaceError("a model of your own has no auxiliary head: set --auxiliary 0")
-        return self._decided(self.model, genotype)
+        return self._decided(self._new(), genotype)
 
     def derive(self, picks: Picks) -> ChoicesGenotype:
         """The names kept under each label, without decisions inside candidates that were not kept."""
@@ -68,11 +74,12 @@ class ModuleSpace:
 
     def inherit(self, network: nn.Module, supernet: GatedModel, genotype: ChoicesGenotype) -> None:
         """Copy the chosen modules' tensors."""
-        network.load_state_dict(self._decided(supernet.model, genotype).state_dict())
+        network.load_state_dict(self._decided(copy.deepcopy(supernet.model), genotype).state_dict())
 
     def figures(self, genotype: ChoicesGenotype) -> dict[str, Any]:
         """Weights of the network of the genotype."""
-        return {"parameters": sum(p.numel() for p in self.network(genotype).parameters())}
+        network = self._decided(copy.deepcopy(self.model), genotype)
+        return {"parameters": sum(p.numel() for p in network.parameters())}
 
     def check(self, *inputs: Any) -> None:
         """Run the model once, without training anything, and refuse what cannot be searched.
@@ -105,6 +112,9 @@ class ModuleSpace:
         return {choice.label: choice for choice in choices(self.model)}
 
     def _decided(self, model: nn.Module, genotype: ChoicesGenotype) -> nn.Module:
+        """The model with its choices replaced, in place."""
+        if not isinstance(genotype, ChoicesGenotype):
+            raise SpaceError(f"a model with choices needs label -> names, not a {type(genotype).__name__}")
         missing = [label for label in _reached(model, dict(genotype.picks)) if label not in dict(genotype.picks)]
         if missing:
             raise SpaceError(f"the genotype does not decide {missing[0]!r}; it is of another model")
@@ -113,7 +123,10 @@ class ModuleSpace:
             if choice is None or not set(names) <= set(choice.names) or len(names) != choice.keep:
                 allowed = f"{choice.keep} of {', '.join(choice.names)}" if choice else ", ".join(self._labelled)
                 raise SpaceError(f"{label!r}: found {', '.join(names)}, allowed {allowed}")
-        return _replaced(copy.deepcopy(model), dict(genotype.picks))
+        return _replaced(model, dict(genotype.picks))
+
+    def _new(self) -> nn.Module:
+        return self.fresh() if self.fresh else copy.deepcopy(self.model)
 
 
 def _replaced(module: nn.Module, kept: dict[str, tuple[str, ...]]) -> nn.Module:
@@ -143,3 +156,17 @@ def _reached(module: nn.Module, kept: dict[str, tuple[str, ...]]) -> Iterator[st
 def _described(choice: Choice) -> str:
     of = f"{choice.keep} of {', '.join(choice.names)}"
     return f"{type(choice).__name__} {choice.label!r} ({of})"
+
+
+def make_from(model: Callable[[SpaceOptions], nn.Module]) -> Callable[[SpaceOptions], ModuleSpace]:
+    """How to build the space of a model that is built from the options of a run."""
+
+    def make(options: SpaceOptions) -> ModuleSpace:
+        if options.nodes is not None:
+            raise SpaceError("--space.nodes does not apply to a model of your own")
+        if options.partial > 1:
+            raise SpaceError("partial channels are not for a model of your own: set --space.partial 1")
+        with torch.random.fork_rng(devices=[]):
+            return ModuleSpace(model(options), options.allowed, partial(model, options))
+
+    return make

@@ -4,18 +4,22 @@ Three stages of equal cells, of 1, 2 and 4 times the first width, with a residua
 (He et al. 2016). All 15,625 architectures have been trained, so a search's result can be looked up (``darts.table``).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genotypes.nasbench201 import EDGES, NASBENCH201_OPS, NASBENCH201_STATES, NASBench201Genotype
-from supernet.choice import ChoiceTable, Gates, Picks
+from supernet.choice import ChoiceTable, Gates, Picks, edges_of, skip_of
+from supernet.errors import SpaceError
 from supernet.mixed import Backend, MixedGraph
-from supernet.network import ImageShape
-from supernet.ops import OPS, BatchNorm, Zero
+from supernet.network import DropPath, ImageShape
+from supernet.ops import OPS, BatchNorm, Zero, derived
+from supernet.spaces.inherit import hand_over, hand_over_rest
+from supernet.spaces.space import Row, SpaceOptions
 
 CELL = "cell"
 WIDTHS = (1, 2, 4)
@@ -25,12 +29,22 @@ WIDTHS = (1, 2, 4)
 class MixedCell(nn.Module):
     """The supernet's cell: ``(b, c, h, w) -> (b, c, h, w)``, the graph's last state."""
 
-    def __init__(self, channels: int, candidates: tuple[str, ...], backend: Backend):
+    def __init__(
+        self,
+        channels: int,
+        candidates: tuple[str, ...],
+        backend: Backend,
+        allowed: tuple[tuple[str, ...], ...] | None,
+        partial: int,
+    ):
         super().__init__()
-        self.graph = MixedGraph(channels, candidates, 1, NASBENCH201_STATES - 1, 1, backend, searched)
+        self.label = CELL
+        options = 1, NASBENCH201_STATES - 1, 1, backend, allowed, partial, searched
+        self.graph = MixedGraph(channels, candidates, *options)
 
-    def forward(self, x: Tensor, gates: Gates) -> Tensor:
-        return self.graph([x], gates[CELL])[-1]
+    def forward(self, x: Tensor, gates: Gates, drop_path: DropPath | None) -> Tensor:
+        extras = gates.get(edges_of(CELL)), gates.get(skip_of(CELL)), drop_path if self.training else None
+        return self.graph([x], gates[CELL], *extras)[-1]
 
 
 def searched(name: str, channels: int, stride: int) -> nn.Module:
@@ -43,15 +57,18 @@ class DerivedCell(nn.Module):
 
     def __init__(self, genotype: NASBench201Genotype, channels: int):
         super().__init__()
-        self.ops = nn.ModuleList(OPS[op](channels, 1, True) for op in genotype.ops)
+        self.ops = nn.ModuleList(derived(op, channels, 1) for op in genotype.ops)
 
-    def forward(self, x: Tensor, gates: Gates | None) -> Tensor:
+    def forward(self, x: Tensor, gates: Gates | None, drop_path: DropPath | None) -> Tensor:
         states: list[Tensor] = [x]
         for node in range(1, NASBENCH201_STATES):
             entering = [(op, source) for op, (source, target) in zip(self.ops, EDGES) if target == node]
-            built = [op(states[source]) for op, source in entering if not isinstance(op, Zero)]
+            built = [self._dropped(op(states[k]), op, drop_path) for op, k in entering if not isinstance(op, Zero)]
             states.append(sum(built[1:], built[0]) if built else x.mul(0.0))
         return states[-1]
+
+    def _dropped(self, y: Tensor, op: nn.Module, drop_path: DropPath | None) -> Tensor:
+        return y if drop_path is None or isinstance(op, nn.Identity) else drop_path(y)
 
 
 class ResidualBlock(nn.Module):
@@ -80,7 +97,7 @@ class StagedNetwork(nn.Module):
         shape: of the images and the answer.
         channels: width of the first stage.
         layers: cells in each stage.
-        inside: builds a cell of a given width; called with ``(x, gates)``.
+        inside: builds a cell of a given width; called with ``(x, gates, drop_path)``.
     """
 
     def __init__(self, shape: ImageShape, channels: int, layers: int, inside: Callable[[int], nn.Module]):
@@ -92,13 +109,13 @@ class StagedNetwork(nn.Module):
         self.norm = BatchNorm(widths[-1])
         self.classifier = nn.Linear(widths[-1], shape.classes)
 
-    def forward(self, x: Tensor, gates: Gates | None = None) -> Tensor:
+    def forward(self, x: Tensor, gates: Gates | None = None, drop_path: DropPath | None = None) -> Tensor:
         """Class scores ``(b, classes)`` of images ``(b, c, h, w)``."""
         x = self.stem(x)
         for index, stage in enumerate(self.stages):
             x = self.blocks[index - 1](x) if index else x
             for cell in stage:
-                x = cell(x, gates)
+                x = cell(x, gates, drop_path)
         return self.classifier(F.relu(self.norm(x)).mean((2, 3)))
 
 
@@ -111,29 +128,52 @@ class NASBench201Space:
         channels: width of the first stage; the benchmark's is 16.
         layers: cells in each of the three stages; the benchmark's are 5.
         candidates: operations on each edge.
+        partial, allowed: see ``MixedGraph``.
     """
 
     shape: ImageShape
     channels: int = 16
     layers: int = 5
     candidates: tuple[str, ...] = NASBENCH201_OPS
+    partial: int = 1
+    allowed: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
 
     @property
     def tables(self) -> tuple[ChoiceTable, ...]:
-        return (ChoiceTable(CELL, self.candidates, tuple(range(1, NASBENCH201_STATES))),)
+        groups = tuple(range(1, NASBENCH201_STATES))
+        return (ChoiceTable(CELL, self.candidates, groups, self.allowed.get(CELL), keep=None, dropped=()),)
 
     def supernet(self, backend: Backend = "batched") -> StagedNetwork:
         """The network of mixed operations; call it with gates ``(e, o)`` for the table."""
-        return self._network(lambda width: MixedCell(width, self.candidates, backend))
+        options = self.candidates, backend, self.allowed.get(CELL), self.partial
+        return self._network(lambda width: MixedCell(width, *options))
 
-    def network(self, genotype: NASBench201Genotype) -> StagedNetwork:
-        """The network of an architecture, with this space's width and depth, to train from scratch."""
+    def network(self, genotype: NASBench201Genotype, auxiliary: bool = False, searched: bool = False) -> StagedNetwork:
+        """The network of an architecture, with this space's width and depth; the same whether ``searched`` or not."""
+        if not isinstance(genotype, NASBench201Genotype):
+            raise SpaceError(f"NAS-Bench-201 needs an architecture string |op~0|+..., not a {type(genotype).__name__}")
+        if auxiliary:
+            raise SpaceError("networks of NAS-Bench-201 have no auxiliary head: set --auxiliary 0")
         return self._network(lambda width: DerivedCell(genotype, width))
 
     def derive(self, picks: Picks) -> NASBench201Genotype:
         """The architecture of one candidate for each edge; ``none`` where an edge has none."""
         ops = dict(picks[CELL])
         return NASBench201Genotype(tuple(ops.get(row, "none") for row in range(len(EDGES))))
+
+    def inherit(self, network: StagedNetwork, supernet: StagedNetwork, genotype: NASBench201Genotype) -> None:
+        """Hand a supernet's weights to the network of an architecture."""
+        if self.partial > 1:
+            raise SpaceError("a supernet of partial channels has no weights for whole ones: nothing to inherit")
+        hand_over_rest(network, supernet)
+        for ours, theirs in zip(network.stages, supernet.stages):
+            for cell, mixed in zip(ours, theirs):
+                for row, (name, op) in enumerate(zip(genotype.ops, cell.ops)):
+                    hand_over(mixed.graph, row, name, op)
+
+    def figures(self, genotype: NASBench201Genotype) -> dict[str, Any]:
+        """Skip connections: a search that collapses has nothing else."""
+        return {"skips": genotype.ops.count("skip_connect"), "connected": int(genotype.connected)}
 
     @property
     def titles(self) -> dict[str, list[str]]:
@@ -174,3 +214,15 @@ def _kernels(genotype: NASBench201Genotype) -> int:
 
 def _convolutions(genotype: NASBench201Genotype) -> int:
     return genotype.ops.count("nor_conv_1x1") + genotype.ops.count("nor_conv_3x3")
+
+
+def make(options: SpaceOptions) -> NASBench201Space:
+    """The space of a run."""
+    if options.nodes not in (None, NASBENCH201_STATES):
+        raise SpaceError(f"--space.nodes is {options.nodes}; NAS-Bench-201's cell has {NASBENCH201_STATES} states")
+    candidates = options.kept(NASBENCH201_OPS)
+    size = options.channels, options.layers
+    return NASBench201Space(options.shape, *size, candidates, options.partial, options.allowed)
+
+
+ROW = Row(make, NASBench201Genotype)

@@ -24,6 +24,7 @@ from genotypes.genotype import Edge
 from genotypes.recurrent import RECURRENT_OPS, RecurrentGenotype
 from supernet.choice import ChoiceTable, Gates, Picks
 from supernet.errors import SpaceError
+from supernet.spaces.space import Row, SpaceOptions
 
 RECURRENT = "recurrent"
 SCALE = 0.04
@@ -36,6 +37,13 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "identity": lambda x: x,
 }
+
+
+@dataclass(frozen=True)
+class LanguageShape:
+    """What a language model reads: words of a vocabulary of this size."""
+
+    words: int
 
 
 @dataclass(frozen=True)
@@ -261,3 +269,14 @@ class RecurrentSpace:
         """How often the commonest activation is used: a search that collapses uses one."""
         ops = [edge.op for edge in genotype.nodes]
         return {"commonest_activation": max(map(ops.count, ops))}
+
+
+def make(options: SpaceOptions) -> RecurrentSpace:
+    """The space of a run: the width is that of the hidden state."""
+    if options.partial > 1:
+        raise SpaceError("partial channels are not for a recurrent cell: set --space.partial 1")
+    nodes = options.nodes or RecurrentSpace.nodes
+    return RecurrentSpace(options.shape.words, options.channels, nodes, options.kept(RECURRENT_OPS))
+
+
+ROW = Row(make, RecurrentGenotype)

@@ -3,13 +3,44 @@
 No file outside this folder knows what a space is made of. A new space is one file here and one row of ``SPACES``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import nn
 
 from genotypes.kinds import Genotype
 from supernet.choice import ChoiceTable, Picks
+
+
+@dataclass(frozen=True)
+class SpaceOptions:
+    """What a run says of its space. A space takes what applies to it and refuses what it cannot do.
+
+    Attributes:
+        shape: of the data set's examples and answers.
+        channels, layers: width and depth, in the space's own unit.
+        nodes: of what is searched; the space's own number where not given.
+        stem: how an image enters.
+        without: candidates that are left out.
+        partial: candidates see one in so many channels.
+        allowed: table label -> each row's candidates, where they are not all.
+        searching: whether there will be a supernet.
+    """
+
+    shape: Any
+    channels: int = 16
+    layers: int = 8
+    nodes: int | None = None
+    stem: str = "auto"
+    without: tuple[str, ...] = ()
+    partial: int = 1
+    allowed: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    searching: bool = True
+
+    def kept(self, candidates: tuple[str, ...]) -> tuple[str, ...]:
+        """A space's candidates, without those that are left out."""
+        return tuple(name for name in candidates if name not in self.without)
 
 
 class SearchSpace(Protocol):
@@ -48,3 +79,16 @@ class SearchSpace(Protocol):
 
     def figures(self, genotype: Genotype) -> dict[str, Any]:
         """What is worth logging of a genotype: numbers, and short texts."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of ``SPACES``.
+
+    Attributes:
+        make: builds the space; raises ``SpaceError`` where the options do not fit.
+        genotype: the type of its results.
+    """
+
+    make: Callable[[SpaceOptions], SearchSpace]
+    genotype: type

@@ -13,7 +13,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from genotypes.choices import ChoicesGenotype
 from supernet.modules import LayerChoice
+from supernet.spaces.modules import make_from
+from supernet.spaces.space import Row
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,10 @@ class TextShape:
     words: int
     length: int
     classes: int
+
+    def example(self, count: int) -> Tensor:
+        """Sentences of unknown words, ``(b, t)``."""
+        return torch.ones(count, self.length, dtype=torch.long)
 
 
 class Attention(nn.Module):
@@ -146,3 +153,6 @@ class TextNet(nn.Module):
             x = left(x, present) + right(x, present)
         x = self.norm(x) * present[..., None]
         return self.classifier(x.sum(1) / present.sum(1, keepdim=True).clamp_min(1))
+
+
+ROW = Row(make_from(lambda options: TextNet(options.shape, options.channels, options.layers)), ChoicesGenotype)

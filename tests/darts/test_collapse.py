@@ -7,9 +7,11 @@ import torch
 from rich.console import Console
 
 from darts.candidates import Part, best_epochs, rank
-from darts.collapse import signs, skips
+from darts.collapse import signs
 from darts.config import RunConfig
 from genotypes import Cell, CellGenotype, Edge, from_text, load, to_text
+from supernet.network import ImageShape
+from supernet.spaces.darts import DARTSSpace
 from tests import tiny
 
 
@@ -21,7 +23,9 @@ def genotype(count):
 
 
 def test_skips_are_counted_in_each_cell():
-    assert skips(genotype(3)) == {"skips_normal": 3, "skips_reduce": 1}
+    space = DARTSSpace(ImageShape(3, 8, 2))
+    assert space.skipped(genotype(3)) == (3, 4)
+    assert space.figures(genotype(3)) == {"skips_normal": 3, "skips_reduce": 1}
 
 
 @pytest.mark.parametrize(
@@ -35,16 +39,16 @@ def test_skips_are_counted_in_each_cell():
     ],
 )
 def test_too_many_skips(count, progress, options, collapsed):
-    reason = signs(tiny.config(**options), genotype(count), [], progress)
-    assert (reason == "3 of the normal cell's 4 edges are skip connections") is collapsed
+    reason = signs(tiny.config(**options), (count, 4), [], progress)
+    assert (reason == "3 of 4 edges are skip connections") is collapsed
 
 
 def test_a_sharp_minimum():
     readings = [1.0] * 8
-    assert signs(tiny.config(), genotype(0), readings, 0.5) is None
-    reason = signs(tiny.config(), genotype(0), [*readings, 3.0], 0.5)
+    assert signs(tiny.config(), (0, 4), readings, 0.5) is None
+    reason = signs(tiny.config(), (0, 4), [*readings, 3.0], 0.5)
     assert reason == "the largest Hessian eigenvalue has grown from 1 to 1.4 in 4 readings"
-    assert signs(tiny.config(collapse_growth=1.5), genotype(0), [*readings, 3.0], 0.5) is None
+    assert signs(tiny.config(collapse_growth=1.5), (0, 4), [*readings, 3.0], 0.5) is None
 
 
 def test_a_collapsing_search_stops_with_the_genotype_from_before(tmp_path, monkeypatch):
