@@ -10,6 +10,10 @@ Discretize = Callable[[Tensor, ChoiceTable], tuple[tuple[int, str], ...]]
 """Strengths ``(e, o)`` and their table -> the kept (row, candidate) pairs."""
 
 
+NEVER_KEPT = "none"
+"""The candidate that methods leave out where nothing but its share of the relaxation speaks for it."""
+
+
 def top_edges(strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
     """The strongest edges into each node, each with its strongest candidates (DARTS, section 2.4).
 

@@ -149,7 +149,8 @@ def final_convnet_digits() -> RetrainConfig:
 
 def final_convnet_mnist() -> RetrainConfig:
     """The searched convolutional network on MNIST, from scratch."""
-    return _model_final("convnet_mnist", DataConfig("mnist", crop_padding=2), SpaceConfig(name="convnet", channels=16, layers=2), 8)
+    space = SpaceConfig(name="convnet", channels=16, layers=2)
+    return _model_final("convnet_mnist", DataConfig("mnist", crop_padding=2), space, 5)
 
 
 def final_textnet_csv() -> RetrainConfig:

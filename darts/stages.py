@@ -22,7 +22,7 @@ from darts.objective import Objective, classification
 from darts.steps import unrolled_exact
 from darts.updates import LogitsOptimizer
 from supernet.choice import ChoiceTable, edges_of
-from supernet.mixed import add_auxiliary_skips
+from supernet.mixed import MixedGraph, add_auxiliary_skips
 from supernet.network import DropPath
 from supernet.ops import draw_noise_from
 from supernet.spaces import SPACES
@@ -76,6 +76,7 @@ def build(config: SearchConfig, method: Method, setting: Setting, device: torch.
         logits = {t.label: initial(t, torch.randn(t.rows, len(t.candidates))) for t in space.tables}
         if method.edges is not None:
             logits |= {edges_of(t.label): initial(t, torch.randn(t.rows)) for t in space.tables}
+        _check_graphs(method, supernet)
         if method.skip is not None:
             add_auxiliary_skips(supernet)
     supernet.to(device)
@@ -135,6 +136,17 @@ def narrowed(tables: tuple[ChoiceTable, ...], scores: Mapping[str, Tensor], keep
             rows.append(tuple(table.candidates[column] for column in sorted(best)))
         allowed[table.label] = tuple(rows)
     return allowed
+
+
+def _check_graphs(method: Method, supernet: nn.Module) -> None:
+    parts = {
+        "auxiliary skips": method.skip is not None,
+        "dropout of skips": any(stage.skip_dropout for stage in method.stages),
+        "stopping of operations": any(getattr(companion, "needs_operations", False) for companion in method.companions),
+    }
+    needed = [part for part, used in parts.items() if used]
+    if needed and not any(isinstance(module, MixedGraph) for module in supernet.modules()):
+        raise UserError(f"the method's {needed[0]} need operations between states; this space has none")
 
 
 def _sgd(supernet: nn.Module, config: SearchConfig) -> torch.optim.SGD:

@@ -52,6 +52,10 @@ class ChoiceTable:
         ends = list(accumulate(self.groups))
         return tuple(range(end - size, end) for end, size in zip(ends, self.groups))
 
+    def kept(self, size: int) -> int:
+        """How many rows of a group of this size are derived."""
+        return size if self.keep is None else min(self.keep, size)
+
     def permits(self, row: int, candidate: str) -> bool:
         return self.allowed is None or candidate in self.allowed[row]
 

@@ -42,7 +42,7 @@ class Perturbation:
         memory = search.memory.setdefault("perturbation", {})
         for table in search.problem.tables:
             state = memory.setdefault(table.label, {"edges": [], "nodes": []})
-            nodes = [node for node, size in enumerate(table.groups) if size > 2]
+            nodes = [node for node, size in enumerate(table.groups) if size > table.kept(size)]
             wanted = due(table.rows + len(nodes), self.first, self.last, epoch + 1, search.epochs)
             while len(state["edges"]) < min(wanted, table.rows):
                 row = _drawn(search, [row for row in range(table.rows) if row not in state["edges"]])
@@ -55,15 +55,15 @@ class Perturbation:
 
     def _settle_edge(self, search: SearchTask, table: ChoiceTable, row: int) -> None:
         names = table.candidates
-        columns = [c for c, name in enumerate(names) if name != NEVER_KEPT and table.permits(row, name)]
+        columns = [c for c, name in enumerate(names) if name not in table.dropped and table.permits(row, name)]
         without = {column: accuracy_without(search, table, (row, column)) for column in columns}
         decided = _decided(search, table)
         decided[row] = 0.0
-        decided[row, min(without, key=without.get)] = 1.0
+        decided[row, sorted(without, key=without.get)[: table.picks]] = 1.0
 
     def _settle_node(self, search: SearchTask, table: ChoiceTable, span: range) -> None:
         left = list(span)
-        while len(left) > 2:
+        while len(left) > table.kept(len(span)):
             without = {row: accuracy_without(search, table, (row, slice(None))) for row in left}
             worst = max(without, key=without.get)
             _decided(search, table)[worst] = 0.0
@@ -79,13 +79,17 @@ def accuracy_without(search: SearchTask, table: ChoiceTable, where: tuple) -> fl
 
 
 def accuracy_by_batches(search: SearchTask, gates: Gates) -> float:
-    """Share of the validation half that is classified rightly, with BatchNorm by each batch's own statistics."""
+    """Share of the validation half that is classified rightly, with BatchNorm by each batch's own statistics.
+
+    Where a user's own loss is minimized, its mean with the opposite sign.
+    """
     problem, size = search.problem, 2 * search.config.batch_size
     weights = {name: w.detach() for name, w in problem.weights.items()}
     right = 0
     with torch.no_grad():
-        for images, labels in search.data.train.batches(search.valid_half, size, training=False):
-            right = right + (problem.predict(weights, gates, images).argmax(1) == labels).sum()
+        for batch in search.data.train.batches(search.valid_half, size, training=False):
+            loss, sums = problem.objective(problem.functional(weights, gates), batch)
+            right = right + sums.get("accuracy", -loss * sums["images"])
     return right.item() / len(search.valid_half)
 
 

@@ -50,11 +50,10 @@ class Threshold:
     """
 
     least: float = 0.85
-    keep: int = 2
 
     def __call__(self, strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
         column = {name: index for index, name in enumerate(table.candidates)}
-        best = top_edges(strength, table, self.keep)
+        best = top_edges(strength, table)
         kept = tuple((row, op) for row, op in best if strength[row, column[op]] >= self.least)
         inputs = table.groups[0]
         if any(row - span.start < inputs for span in table.spans for row, _ in kept if row in span):

@@ -9,7 +9,7 @@ best validation accuracy.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ class OperationStopping:
     threshold: float = 0.4
     window: int = 20
     by_channel: bool = False
+    needs_operations: ClassVar[bool] = True
 
     def before_weights(self, search: SearchTask, train: Batch, valid: Batch) -> None:
         problem = search.problem

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from darts.discretize import NEVER_KEPT, top_edges
+from darts.discretize import top_edges
 from darts.method import Method
 from supernet.choice import ChoiceTable
 
@@ -47,7 +47,7 @@ class Greedy:
             state = memory.setdefault(table.label, {"rows": [], "readings": []})
             columns = _real(table)
             shares = strength[:, columns] / strength[:, columns].sum(1, keepdim=True)
-            places = sum(min(2, size) for size in table.groups)
+            places = sum(table.kept(size) for size in table.groups)
             while len(state["rows"]) < due(places, self.first, self.last, epoch, search.epochs):
                 row = self._best(table, strength, shares, state)
                 state["rows"].append(row)
@@ -59,7 +59,7 @@ class Greedy:
             state["readings"] = [*state["readings"], shares][-self.window :]
 
     def _best(self, table: ChoiceTable, strength: Tensor, shares: Tensor, state: dict[str, Any]) -> int:
-        open_rows = [row for span in table.spans for row in span if _is_open(span, row, state["rows"])]
+        open_rows = [row for span in table.spans for row in span if _is_open(table, span, row, state["rows"])]
         importance = strength[:, _real(table)].sum(1)[open_rows]
         score = _normalized(importance) * _normalized(certainty(shares[open_rows]))
         if self.criterion == 2 and state["readings"]:
@@ -87,23 +87,23 @@ def due(count: int, first: float, last: float, epoch: int, epochs: int) -> int:
 
 
 def settled(decided: Tensor, table: ChoiceTable, row: int, choice: int, rows: Sequence[int]) -> Tensor:
-    """The decided gates with one more edge one-hot; a node that has two such edges gets no other."""
+    """The decided gates with one more edge one-hot; a node that has all that are derived gets no other."""
     decided = decided.clone()
     decided[row] = 0.0
     decided[row, choice] = 1.0
     (span,) = (span for span in table.spans if row in span)
-    if sum(other in span for other in rows) >= 2:
+    if sum(other in span for other in rows) >= table.kept(len(span)):
         for other in set(span) - set(rows):
             decided[other] = 0.0
     return decided
 
 
-def _is_open(span: range, row: int, rows: Sequence[int]) -> bool:
-    return row not in rows and sum(other in span for other in rows) < 2
+def _is_open(table: ChoiceTable, span: range, row: int, rows: Sequence[int]) -> bool:
+    return row not in rows and sum(other in span for other in rows) < table.kept(len(span))
 
 
 def _real(table: ChoiceTable) -> list[int]:
-    return [column for column, name in enumerate(table.candidates) if name != NEVER_KEPT]
+    return [column for column, name in enumerate(table.candidates) if name not in table.dropped]
 
 
 def _normalized(values: Tensor) -> Tensor:

@@ -6,11 +6,12 @@ from 1 to 0.03. The logits here are the paper's ``log a``. Weights and logits de
 ``none`` among their candidates, so that a kept edge may deliver nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from darts.discretize import top_edges
 from darts.method import Method
 from darts.methods.gdas import perturbed, temperature
 from darts.relax import masked
@@ -41,15 +42,8 @@ def single_level(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tens
 class TopEdgesOfAll:
     """As DARTS's rule, but ``none`` takes part."""
 
-    keep: int = 2
-
     def __call__(self, strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
-        best, choice = strength.detach().cpu().max(dim=1)
-        picks = []
-        for span in table.spans:
-            rows = sorted(span, key=lambda row: -best[row].item())[: self.keep]
-            picks += [(row, table.candidates[choice[row]]) for row in rows]
-        return tuple(picks)
+        return top_edges(strength, replace(table, dropped=()))
 
 
 def near_one(table: ChoiceTable, draw: Tensor) -> Tensor:
