@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -139,3 +142,13 @@ def space_of(config: RetrainConfig, genotype: Genotype, shape: Any) -> SearchSpa
     if name not in SPACES:
         raise UserError(f"--space.name is {name!r}; it must be one of {', '.join(SPACES)}")
     return SPACES[name].make(SpaceOptions(shape, size.channels, size.layers, stem=size.stem, searching=False))
+
+
+class _Module(ModuleType):
+    """The name of this module is a function too: ``darts.retrain(...)`` is ``darts.own.retrain(...)``."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return import_module("darts.own").retrain(*arguments, **options)  # it imports this module
+
+
+sys.modules[__name__].__class__ = _Module

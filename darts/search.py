@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -261,3 +264,13 @@ def _entropy(gates: Tensor) -> float:
     """Mean entropy of a table's decisions, as a share of its largest possible value: 1 is undecided, 0 one-hot."""
     rows = gates / gates.sum(1, keepdim=True).clamp_min(torch.finfo(gates.dtype).tiny)
     return (torch.special.entr(rows).sum(1).mean() / torch.tensor(float(gates.shape[1])).log()).item()
+
+
+class _Module(ModuleType):
+    """The name of this module is a function too: ``darts.search(...)`` is ``darts.own.search(...)``."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return import_module("darts.own").search(*arguments, **options)  # it imports this module
+
+
+sys.modules[__name__].__class__ = _Module

@@ -69,6 +69,9 @@ def build(config: SearchConfig, method: Method, setting: Setting, device: torch.
     if backend == "auto":
         backend = "reference" if method.step is unrolled_exact else "batched"
     space = space_of(config, method, setting, stage, allowed)
+    example = setting.example(device)
+    if example is not None and hasattr(space, "check"):
+        space.check(lambda model: model.to(device)(example))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed + number)
         supernet = space.supernet(backend)
@@ -93,7 +96,7 @@ def build(config: SearchConfig, method: Method, setting: Setting, device: torch.
         penalties=method.penalties,
         perturb=method.perturb,
         skip=method.skip,
-        example=setting.example(device),
+        example=example,
         objective=setting.objective,
     )
     draw_noise_from(problem.generator, supernet)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from genotypes.choices import ChoicesGenotype
 from supernet.choice import ChoiceTable, Picks
@@ -81,11 +81,11 @@ class ModuleSpace:
         network = self._decided(copy.deepcopy(self.model), genotype)
         return {"parameters": sum(p.numel() for p in network.parameters())}
 
-    def check(self, *inputs: Any) -> None:
+    def check(self, run: Callable[[nn.Module], Any]) -> None:
         """Run the model once, without training anything, and refuse what cannot be searched.
 
         Args:
-            inputs: of the model; a batch as small as you like.
+            run: calls the model on a batch, as small as you like.
 
         Raises:
             SpaceError: where candidates of a choice differ in shape, the model fails, or a choice is never reached.
@@ -96,13 +96,12 @@ class ModuleSpace:
             choice.register_forward_hook(lambda module, *_: met.add(id(module)))
         try:
             with torch.no_grad():
-                model(*inputs)
+                run(model)
         except SpaceError:
             raise
         except Exception as error:
-            shapes = ", ".join(str(tuple(x.shape)) if isinstance(x, Tensor) else type(x).__name__ for x in inputs)
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-            raise SpaceError(f"the model fails on an input of shape {shapes}: {reason}") from error
+            reason = (str(error).strip().splitlines() or [""])[0][:160]
+            raise SpaceError(f"the model fails on a batch: {type(error).__name__}: {reason}") from error
         for name, module in model.named_modules():
             if isinstance(module, Choice) and id(module) not in met:
                 raise SpaceError(f"{_described(module)} at {name or 'the top'} is never reached in a forward pass")
@@ -158,14 +157,23 @@ def _described(choice: Choice) -> str:
     return f"{type(choice).__name__} {choice.label!r} ({of})"
 
 
+def refuse(options: SpaceOptions) -> None:
+    """Say which options are not for a model of one's own.
+
+    Raises:
+        SpaceError: for the first one.
+    """
+    if options.nodes is not None:
+        raise SpaceError("--space.nodes does not apply to a model of your own")
+    if options.partial > 1:
+        raise SpaceError("partial channels are not for a model of your own; take a method without them")
+
+
 def make_from(model: Callable[[SpaceOptions], nn.Module]) -> Callable[[SpaceOptions], ModuleSpace]:
     """How to build the space of a model that is built from the options of a run."""
 
     def make(options: SpaceOptions) -> ModuleSpace:
-        if options.nodes is not None:
-            raise SpaceError("--space.nodes does not apply to a model of your own")
-        if options.partial > 1:
-            raise SpaceError("partial channels are not for a model of your own: set --space.partial 1")
+        refuse(options)
         with torch.random.fork_rng(devices=[]):
             return ModuleSpace(model(options), options.allowed, partial(model, options))
 

@@ -22,7 +22,7 @@ def test_derived_networks_equal_the_supernet(name):
     torch.manual_seed(0)
     make, x = MODELS[name]
     space = ModuleSpace(make().double())
-    space.check(x)
+    space.check(lambda model: model(x))
     supernet, rng = space.supernet(), random.Random(0)
     for _ in range(3):
         picks = {t.label: ((0, rng.choice(t.candidates)),) for t in space.tables}

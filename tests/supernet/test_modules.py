@@ -111,7 +111,7 @@ def test_the_model_itself_is_not_changed_and_runs_without_gates():
     model = Net()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     space, x = ModuleSpace(model), torch.randn(2, 3, 6, 6)
-    space.check(x)
+    space.check(lambda model: model(x))
     space.network(GENOTYPES[0])
     assert model(x).shape == (2, 5) and len(list(choices(model))) == 5
     assert all(
@@ -163,15 +163,25 @@ class Failing(nn.Module):
         return self.a(x)
 
 
+def checked(model, *shape):
+    ModuleSpace(model).check(lambda copied: copied(torch.ones(shape)))
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         (
-            lambda: ModuleSpace(Unequal()).check(torch.ones(2, 3, 8, 8)),
+            lambda: checked(Unequal(), 2, 3, 8, 8),
             r"\(2, 4, 8, 8\), 'smaller' gives \(2, 4, 6, 6\)",
         ),
-        (lambda: ModuleSpace(Unreached()).check(torch.ones(2, 3, 8, 8)), "LayerChoice 'shared' .* never reached"),
-        (lambda: ModuleSpace(Failing()).check(torch.ones(2, 3)), r"fails on an input of shape \(2, 3\): mat1 and mat2"),
+        (
+            lambda: checked(Unreached(), 2, 3, 8, 8),
+            "LayerChoice 'shared' .* never reached",
+        ),
+        (
+            lambda: checked(Failing(), 2, 3),
+            r"fails on a batch: RuntimeError: mat1 and mat2",
+        ),
         (lambda: ModuleSpace(Renamed()), r"label 'same' is used for two different decisions: .*x, y.*x, z"),
         (lambda: ModuleSpace(nn.Linear(2, 2)), "holds no LayerChoice"),
         (lambda: InputChoice(2, "join", keep=3), "keep is 3, of 2 inputs"),
