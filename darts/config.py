@@ -231,7 +231,10 @@ class RetrainConfig:
 
     recipe: tyro.conf.Suppress[str] = "digits"
     genotype: str | None = None
-    """A library name (DARTS_V2, ...), a file, or a run's folder; the newest search where not given."""
+    """A library name (DARTS_V2, ...), an architecture string, a file, or a run's folder; the newest search where not
+    given."""
+    inherit: Path | None = None
+    """A search's run whose weights the network begins with; new ones where not given."""
     data: DataConfig = field(default_factory=DataConfig)
     space: SpaceConfig = field(default_factory=SpaceConfig)
     weights: WeightsConfig = field(default_factory=WeightsConfig)

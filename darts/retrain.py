@@ -21,6 +21,7 @@ from darts.data import DataSet, shuffled
 from darts.device import autocast
 from darts.errors import UserError
 from darts.evaluate import Tell, accuracy_and_loss
+from darts.inherit import inherited
 from genotypes.kinds import Genotype, describe, picture, write
 from supernet.network import DropPath, count_parameters
 from supernet.ops import draw_noise_from
@@ -42,7 +43,8 @@ class RetrainTask:
         self.space = space_of(config, genotype, data.shape)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.network = self.space.network(genotype, config.auxiliary > 0).to(device)
+            begun = inherited(config, genotype, data.shape) if config.inherit else None
+            self.network = (begun or self.space.network(genotype, config.auxiliary > 0)).to(device)
         sgd = config.weights
         self.optimizer = torch.optim.SGD(
             self.network.parameters(), sgd.lr, sgd.momentum, weight_decay=sgd.weight_decay, nesterov=sgd.nesterov

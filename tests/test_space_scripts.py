@@ -1,0 +1,111 @@
+"""Both scripts in every space that is not DARTS's: search, retrain, the true figures of a table, inherited weights."""
+
+import itertools
+import json
+import random
+
+import pytest
+from rich.console import Console
+
+import train_final
+import train_search
+from darts.errors import UserError
+from darts.table import DATA
+from genotypes import GenotypeError
+from genotypes.kinds import find
+from genotypes.nasbench201 import EDGES, NASBENCH201_OPS, NASBench201Genotype
+from supernet.errors import SpaceError
+from supernet.spaces import SPACES
+from tests import scripts
+
+TINY = ["--epochs", 1, "--max-steps", 2, "--batch-size", 16]
+
+
+def write_sentences(path, count=120):
+    """Sentences of a small grammar: subject, adverb, verb; the verb decides the label."""
+    rng = random.Random(0)
+    verbs = {"animal": ["runs", "sleeps", "eats"], "machine": ["rattles", "rusts", "beeps"]}
+    lines = []
+    for k in range(count):
+        label = ("animal", "machine")[k % 2]
+        words = [rng.choice(["the", "this", "my"]), rng.choice(["thing", "one"]), rng.choice(["often", "never"])]
+        lines.append(f'"{" ".join(words)} {rng.choice(verbs[label])}.",{label}')
+    path.write_text("\n".join(lines) + "\n")
+
+
+def write_cifar10(folder):
+    """The official binary version in small."""
+    rng = random.Random(0)
+    for name in [*(f"data_batch_{k}.bin" for k in range(1, 6)), "test_batch.bin"]:
+        (folder / name).write_bytes(b"".join(bytes([k % 10]) + rng.randbytes(3072) for k in range(20)))
+
+
+def write_table(path):
+    columns = [f"{d}_{split}_acc" for d in DATA for split in ("valid", "test")]
+    lines = [",".join(["index", "arch_str", *columns])]
+    for index, ops in enumerate(itertools.product(NASBENCH201_OPS, repeat=len(EDGES))):
+        lines.append(",".join([str(index), str(NASBench201Genotype(ops)), *[str(index / 200)] * len(columns)]))
+    path.write_text("\n".join(lines))
+
+
+def last_line(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()][-1]
+
+
+def test_nasbench201_with_its_table(tmp_path):
+    write_cifar10(tmp_path)
+    write_table(tmp_path / "table.csv")
+    size = ["--space.channels", 4, "--space.layers", 1]
+    arguments = ["darts_nasbench201_cifar10", "--data.root", ".", "--table", "table.csv", *TINY, *size, "--name", "run"]
+    code, out, err = scripts.run("train_search.py", *arguments, cwd=tmp_path)
+    assert code == 0, err
+    folder = tmp_path / "runs" / "run"
+    genotype, figures = find(folder), json.loads((folder / "metrics.json").read_text())
+    assert f"{genotype}\ntrue accuracy {100 * figures['true_valid_accuracy']:.2f} % validation" in out
+    index = sum(5 ** (5 - k) * NASBENCH201_OPS.index(op) for k, op in enumerate(genotype.ops))
+    assert figures["true_rank"] == last_line(folder)["true_rank"] == 15_625 - index
+    assert figures["true_test_accuracy"] == pytest.approx(index / 200 / 100)
+    assert "train_final.py nasbench201_cifar10 --genotype runs/run/genotype.json --data.root ." in out
+    code, out, err = scripts.run("train_final.py", *TINY, *size, "--inherit", "runs/run", cwd=tmp_path)
+    assert code == 0 and "by nasbench201_cifar10 " in out, err
+
+
+@pytest.mark.parametrize("name", ["nasbench201", "convnet", "textnet"])
+def test_search_retrain_and_inherit(name, tmp_path):
+    data = ["--data.root", "set.csv"] if name == "textnet" else []
+    write_sentences(tmp_path / "set.csv")
+    recipe = f"darts_{name}_{'csv' if name == 'textnet' else 'digits'}"
+    code, out, err = scripts.run("train_search.py", recipe, *data, *TINY, "--name", "run", cwd=tmp_path)
+    assert code == 0, err
+    assert type(find(tmp_path / "runs" / "run")) is SPACES[name].genotype
+    size = json.loads((tmp_path / "runs" / "run" / "config.json").read_text())["config"]["space"]
+    for extra in (
+        [],
+        ["--inherit", "runs/run", "--space.channels", size["channels"], "--space.layers", size["layers"]],
+    ):
+        code, out, err = scripts.run("train_final.py", *TINY, *extra, cwd=tmp_path)
+        assert code == 0 and "test accuracy" in out, err
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        (train_search, ["--space.name", "dart"], "--space.name is 'dart'; it must be one of darts, nasbench201"),
+        (train_search, ["--table", "t.csv"], "--table t.csv: says nothing of space None on digits"),
+        (
+            train_search,
+            ["darts_convnet_digits", "--method.name", "pc_darts"],
+            "partial channels are not for a model",
+        ),
+        (train_search, ["darts_nasbench201_digits", "--space.nodes", 5], "NAS-Bench-201's cell has 4 states"),
+        (train_final, ["--genotype", "|none~0|"], "1 blocks, allowed 3 blocks"),
+        (train_final, ["nasbench201_digits", "--genotype", "DARTS_V1"], "needs an architecture string"),
+        (train_final, ["--genotype", "DARTS_V1", "--inherit", "absent"], "--inherit absent: no run of a search"),
+    ],
+)
+def test_mistakes(script, arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((UserError, SpaceError, GenotypeError)) as error:
+        script.main([str(argument) for argument in arguments], Console(quiet=True))
+    assert message in str(error.value) and "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
