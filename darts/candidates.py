@@ -81,8 +81,9 @@ def rank(search: SearchTask, folder: Path, console: Console) -> Genotype:
         where = folder / "candidates" / f"epoch{epoch + 1}"
         train(task, settings.run, where, {**identity(settings), "genotype": genotype.hash}, console)
         accuracy = task.tested["test_accuracy"]
-        ranked.append({"epoch": epoch + 1, "valid_accuracy": accuracy, "parameters": task.parameters,
-                       "searched_valid_accuracy": search.accuracies[epoch], "genotype": describe(genotype)})  # fmt: skip
+        figures = {"valid_accuracy": accuracy, "parameters": task.parameters}
+        searched = {"searched_valid_accuracy": search.accuracies[epoch], "genotype": describe(genotype)}
+        ranked.append({"epoch": epoch + 1, **figures, **searched})
     ranked.sort(key=lambda row: -row["valid_accuracy"])
     write_atomically(folder / "candidates.json", (json.dumps(ranked, indent=2) + "\n").encode())
     best = read(ranked[0]["genotype"]).named(folder.name)

@@ -46,6 +46,7 @@ def inherited(config: RetrainConfig, genotype: Genotype, shape: Any) -> nn.Modul
         round(size["layers"] * stage.depth),
         size["nodes"],
         size["stem"],
+        size["candidates"],
         method.without,
         size["partial"] or stage.partial,
         {label: tuple(map(tuple, rows)) for label, rows in state["allowed"].items() if rows},

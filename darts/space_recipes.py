@@ -144,7 +144,9 @@ def final_nasbench201_digits() -> RetrainConfig:
 
 def final_convnet_digits() -> RetrainConfig:
     """The searched convolutional network on scikit-learn's digits, from scratch."""
-    return _model_final("convnet_digits", DataConfig("digits", crop_padding=1), SpaceConfig(name="convnet", channels=16, layers=1), 30)
+    return _model_final(
+        "convnet_digits", DataConfig("digits", crop_padding=1), SpaceConfig(name="convnet", channels=16, layers=1), 30
+    )
 
 
 def final_convnet_mnist() -> RetrainConfig:

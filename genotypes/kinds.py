@@ -43,7 +43,9 @@ class Kind:
 
 
 def describe(genotype: Genotype) -> str:
-    """The architecture on one line, in its family's notation."""
+    """The architecture on one line, in its family's notation; choices as JSON, label -> names."""
+    if isinstance(genotype, ChoicesGenotype):
+        return json.dumps({label: list(names) for label, names in genotype.picks}, ensure_ascii=False)
     return to_text(genotype) if isinstance(genotype, CellGenotype) else str(genotype)
 
 
@@ -86,7 +88,7 @@ def find(name: str | Path) -> Genotype:
 
 
 def read(text: str, source: str = "genotype") -> Genotype:
-    """A genotype of any kind from what ``write`` or ``describe`` made of it; choices from what ``write`` did alone.
+    """A genotype of any kind from what ``write`` or ``describe`` made of it.
 
     Raises:
         GenotypeError: naming what is at fault.
@@ -98,6 +100,8 @@ def read(text: str, source: str = "genotype") -> Genotype:
         return from_recurrent_text(text, source)
     if kind == "document":
         return _from_document(json.loads(text), source)
+    if kind == "choices":
+        return _read_choices({"choices": json.loads(text)}, source)
     return from_json(text, source) if text.lstrip().startswith("{") else from_text(text, source)
 
 
@@ -111,7 +115,10 @@ def _other_kind(text: str) -> str | None:
         document = json.loads(text) if text.lstrip().startswith("{") else None
     except (ValueError, RecursionError):
         return None
-    return "document" if isinstance(document, dict) and document.get("format") in KINDS else None
+    if not isinstance(document, dict):
+        return None
+    listed = document and all(isinstance(names, list) for names in document.values())
+    return "document" if document.get("format") in KINDS else "choices" if listed else None
 
 
 def _from_document(document: Mapping[str, Any], source: str) -> Genotype:

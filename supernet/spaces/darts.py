@@ -13,6 +13,7 @@ from supernet.mixed import Backend, MixedGraph
 from supernet.network import DerivedCell, ImageShape, MixedCell, Network, Stem
 from supernet.ops import DARTS_PRIMITIVES, derived
 from supernet.spaces.inherit import as_searched, hand_over, hand_over_rest
+from supernet.spaces.robust import ALLOWED, CANDIDATES
 from supernet.spaces.space import Row, SpaceOptions
 
 NORMAL, REDUCE = "normal", "reduce"
@@ -94,6 +95,11 @@ class DARTSSpace:
         ops = {label: [edge.op for edges in cell.nodes for edge in edges] for label, cell in cells.items()}
         return {f"skips_{label}": found.count("skip_connect") for label, found in ops.items()}
 
+    def skipped(self, genotype: CellGenotype) -> tuple[int, int]:
+        """Those of the normal cell."""
+        ops = [edge.op for edges in genotype.normal.nodes for edge in edges]
+        return ops.count("skip_connect"), len(ops)
+
     def derive(self, picks: Picks) -> CellGenotype:
         """The genotype of the picked edges. All nodes are concatenated."""
         cells = []
@@ -129,10 +135,11 @@ def make(options: SpaceOptions) -> DARTSSpace:
     """The space of a run."""
     if options.searching and options.layers < 3:
         raise SpaceError(f"--space.layers is {options.layers}; two cells reduce, so a search needs 3 or more")
-    candidates = options.kept(DARTSSpace.candidates)
+    candidates = options.kept(CANDIDATES.get(options.candidates, DARTSSpace.candidates))
+    allowed = options.allowed or ALLOWED.get(options.candidates, {})
     nodes = options.nodes or DARTSSpace.nodes
     size = options.channels, options.layers, nodes
-    return DARTSSpace(options.shape, *size, candidates, options.stem, options.partial, options.allowed)
+    return DARTSSpace(options.shape, *size, candidates, options.stem, options.partial, allowed)
 
 
 ROW = Row(make, CellGenotype)

@@ -81,6 +81,10 @@ class ModuleSpace:
         network = self._decided(copy.deepcopy(self.model), genotype)
         return {"parameters": sum(p.numel() for p in network.parameters())}
 
+    def skipped(self, genotype: ChoicesGenotype) -> tuple[int, int]:
+        """None: which candidate is a skip, the model alone knows."""
+        return 0, 0
+
     def check(self, run: Callable[[nn.Module], Any]) -> None:
         """Run the model once, without training anything, and refuse what cannot be searched.
 
@@ -163,6 +167,7 @@ def refuse(options: SpaceOptions) -> None:
     Raises:
         SpaceError: for the first one.
     """
+    options.refuse_reduced()
     if options.nodes is not None:
         raise SpaceError("--space.nodes does not apply to a model of your own")
     if options.partial > 1:

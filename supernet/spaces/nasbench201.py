@@ -175,6 +175,10 @@ class NASBench201Space:
         """Skip connections: a search that collapses has nothing else."""
         return {"skips": genotype.ops.count("skip_connect"), "connected": int(genotype.connected)}
 
+    def skipped(self, genotype: NASBench201Genotype) -> tuple[int, int]:
+        """Those of the cell."""
+        return genotype.ops.count("skip_connect"), len(genotype.ops)
+
     @property
     def titles(self) -> dict[str, list[str]]:
         """Table label -> what each row decides, for people."""
@@ -220,6 +224,7 @@ def make(options: SpaceOptions) -> NASBench201Space:
     """The space of a run."""
     if options.nodes not in (None, NASBENCH201_STATES):
         raise SpaceError(f"--space.nodes is {options.nodes}; NAS-Bench-201's cell has {NASBENCH201_STATES} states")
+    options.refuse_reduced()
     candidates = options.kept(NASBENCH201_OPS)
     size = options.channels, options.layers
     return NASBench201Space(options.shape, *size, candidates, options.partial, options.allowed)

@@ -265,6 +265,10 @@ class RecurrentSpace:
         """Copy all tensors: both cells store the same ones."""
         network.load_state_dict(supernet.state_dict())
 
+    def skipped(self, genotype: RecurrentGenotype) -> tuple[int, int]:
+        """None: a cell has no skip connections."""
+        return 0, 0
+
     def figures(self, genotype: RecurrentGenotype) -> dict[str, Any]:
         """How often the commonest activation is used: a search that collapses uses one."""
         ops = [edge.op for edge in genotype.nodes]
@@ -273,6 +277,7 @@ class RecurrentSpace:
 
 def make(options: SpaceOptions) -> RecurrentSpace:
     """The space of a run: the width is that of the hidden state."""
+    options.refuse_reduced()
     if options.partial > 1:
         raise SpaceError("partial channels are not for a recurrent cell: set --space.partial 1")
     nodes = options.nodes or RecurrentSpace.nodes

@@ -11,6 +11,7 @@ from torch import nn
 
 from genotypes.kinds import Genotype
 from supernet.choice import ChoiceTable, Picks
+from supernet.errors import SpaceError
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class SpaceOptions:
         channels, layers: width and depth, in the space's own unit.
         nodes: of what is searched; the space's own number where not given.
         stem: how an image enters.
+        candidates: the name of a reduced space, where the space has some; ``darts`` for the whole.
         without: candidates that are left out.
         partial: candidates see one in so many channels.
         allowed: table label -> each row's candidates, where they are not all.
@@ -33,10 +35,20 @@ class SpaceOptions:
     layers: int = 8
     nodes: int | None = None
     stem: str = "auto"
+    candidates: str = "darts"
     without: tuple[str, ...] = ()
     partial: int = 1
     allowed: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     searching: bool = True
+
+    def refuse_reduced(self) -> None:
+        """Say that a space has no reduced ones.
+
+        Raises:
+            SpaceError: where one is named.
+        """
+        if self.candidates != "darts":
+            raise SpaceError(f"--space.candidates {self.candidates} is a part of the DARTS space alone")
 
     def kept(self, candidates: tuple[str, ...]) -> tuple[str, ...]:
         """A space's candidates, without those that are left out."""
@@ -79,6 +91,9 @@ class SearchSpace(Protocol):
 
     def figures(self, genotype: Genotype) -> dict[str, Any]:
         """What is worth logging of a genotype: numbers, and short texts."""
+
+    def skipped(self, genotype: Genotype) -> tuple[int, int]:
+        """How many edges are skip connections, of how many: of those in which a collapse shows, if any."""
 
 
 @dataclass(frozen=True)

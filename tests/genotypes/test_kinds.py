@@ -8,7 +8,7 @@ import pytest
 
 from genotypes import Edge, GenotypeError, load
 from genotypes.choices import ChoicesGenotype
-from genotypes.kinds import KINDS, describe, find, picture, write
+from genotypes.kinds import KINDS, describe, find, picture, read, write
 from genotypes.nasbench201 import EDGES, NASBENCH201_OPS, NASBench201Genotype, from_string
 from genotypes.recurrent import RecurrentGenotype, from_recurrent_text
 
@@ -40,6 +40,7 @@ def test_files_round_trip(genotype, tmp_path):
     path.write_text(write(genotype, {"searched": {"seed": 1}}))
     again = find(tmp_path)
     assert again == genotype and again.hash == genotype.hash and again.name == genotype.name
+    assert read(describe(genotype)) == genotype
     assert json.loads(path.read_text())["searched"] == {"seed": 1}
     assert ElementTree.fromstring(picture(genotype)).tag.endswith("svg") and describe(genotype)
 
