@@ -34,7 +34,6 @@ from darts.methods.snas import single_level
 from darts.methods.zarts import MonteCarlo
 from darts.steps import unrolled_exact
 from darts.updates import direct
-from supernet.spaces.robust import ALLOWED
 
 PIECES: dict[str, Mapping[str, Any]] = {
     "relax": RELAXATIONS,
@@ -166,8 +165,6 @@ def _conflicts(config: SearchConfig, method: Method) -> Iterator[str]:
         yield "edges that are settled while searching are lost when a stage begins anew: --method.discretize top_edges"
     if config.train_share == 1 and method.step is not single_level:
         yield "--train-share 1 leaves no half to train the logits on; only --method.step single_level needs none"
-    if space.candidates in ALLOWED and space.nodes != 4:
-        yield f"--space.candidates {space.candidates} is made for cells of 4 nodes; --space.nodes is {space.nodes}"
     for stage in method.stages:
         partial = space.partial or stage.partial
         if space.channels % partial:

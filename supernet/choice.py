@@ -31,6 +31,7 @@ class ChoiceTable:
         keep: how many rows of each group are derived, ``None`` for all.
         dropped: candidates that take part in the relaxation but are not derived (DARTS, section 2.4).
         picks: how many candidates are derived on a row.
+        judged: whether a collapse shows in it: too many skip connections.
     """
 
     label: str
@@ -40,6 +41,7 @@ class ChoiceTable:
     keep: int | None = 2
     dropped: tuple[str, ...] = ("none",)
     picks: int = 1
+    judged: bool = True
     _masks: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property

@@ -14,8 +14,8 @@ from darts.steps import STEPS
 from genotypes import Cell, CellGenotype, Edge
 from supernet.choice import edges_of
 from supernet.network import ImageShape
-from supernet.quark0 import load_quark0, quark0_names
 from supernet.spaces.darts import DARTSSpace
+from supernet.spaces.quark0 import load_quark0, quark0_names
 from tests import fixture_data as fixture
 
 SUPERNETS = fixture.cases("supernet")

@@ -76,3 +76,35 @@ def test_house_rules(path):
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
             assert ast.get_docstring(node), node.name
+
+
+def named_in(tree):
+    """Identifiers, and strings that are no docstrings."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docstrings = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, documented)
+                  if node.body and isinstance(node.body[0], ast.Expr)}  # fmt: skip
+    fields = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.arg | ast.alias | ast.FunctionDef | ast.ClassDef):
+            yield getattr(node, "arg", None) or node.name
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings | fields:
+            yield node.value
+
+
+SPACES_ALONE = re.compile(r"(?i)(?<![a-z])cells?(?![a-z])|cell(?=genotype)|reduction|\breduce\b")
+"""What only ``supernet/spaces`` may speak of. Genotypes are cells, and their library is of cells."""
+
+EXEMPT = {"cells.svg", "FactorizedReduce", "cell_width", "cell_height"}
+"""The name of a picture's file, of an operation, and the fields of a heat map."""
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if name_of(p).split(".")[0] != "genotypes"], ids=name_of)
+def test_no_file_outside_the_spaces_knows_a_cell(path):
+    if "spaces" in path.parts or path.name == "bench.py":
+        return
+    found = {name for name in named_in(ast.parse(path.read_text())) if SPACES_ALONE.search(name)}
+    assert not {name for name in found if name not in EXEMPT and not any(part in name for part in EXEMPT)}

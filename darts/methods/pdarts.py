@@ -20,18 +20,17 @@ from supernet.mixed import SKIP
 class LimitedSkips:
     """As DARTS's rule, with at most ``most`` skip connections in a table: the weakest give way to what comes next.
 
-    The table named ``free`` is not limited.
+    Tables in which no collapse shows are not limited: in the DARTS space, that of reduction.
     """
 
     most: int = 2
-    free: str = "reduce"
 
     def __call__(self, strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
         strength = strength.detach().clone()
         while True:
             picks = top_edges(strength, table)
             skips = [row for row, op in picks if op == SKIP]
-            if table.label == self.free or len(skips) <= self.most or set(table.candidates) <= {SKIP, "none"}:
+            if not table.judged or len(skips) <= self.most or set(table.candidates) <= {SKIP, "none"}:
                 return picks
             column = table.candidates.index(SKIP)
             weakest = min(skips, key=lambda row: strength[row, column].item())

@@ -10,8 +10,9 @@ from genotypes import CELL_INPUTS, Cell, CellGenotype, Edge
 from supernet.choice import ChoiceTable, Picks
 from supernet.errors import SpaceError
 from supernet.mixed import Backend, MixedGraph
-from supernet.network import DerivedCell, ImageShape, MixedCell, Network, Stem
+from supernet.network import ImageShape
 from supernet.ops import DARTS_PRIMITIVES, derived
+from supernet.spaces.cells import DerivedCell, MixedCell, Network, Stem
 from supernet.spaces.inherit import as_searched, hand_over, hand_over_rest
 from supernet.spaces.robust import ALLOWED, CANDIDATES
 from supernet.spaces.space import Row, SpaceOptions
@@ -45,7 +46,10 @@ class DARTSSpace:
     @property
     def tables(self) -> tuple[ChoiceTable, ...]:
         groups = tuple(range(CELL_INPUTS, CELL_INPUTS + self.nodes))
-        return tuple(ChoiceTable(label, self.candidates, groups, self.allowed.get(label)) for label in (NORMAL, REDUCE))
+        return tuple(
+            ChoiceTable(label, self.candidates, groups, self.allowed.get(label), judged=label == NORMAL)
+            for label in (NORMAL, REDUCE)
+        )
 
     def supernet(self, backend: Backend = "batched") -> Network:
         """The network of mixed operations; call it with gates ``(e, o)`` for both tables."""
@@ -138,6 +142,9 @@ def make(options: SpaceOptions) -> DARTSSpace:
     candidates = options.kept(CANDIDATES.get(options.candidates, DARTSSpace.candidates))
     allowed = options.allowed or ALLOWED.get(options.candidates, {})
     nodes = options.nodes or DARTSSpace.nodes
+    if options.candidates in ALLOWED and nodes != DARTSSpace.nodes:
+        reduced = f"--space.candidates {options.candidates} is made for cells of 4 nodes"
+        raise SpaceError(f"{reduced}; --space.nodes is {nodes}")
     size = options.channels, options.layers, nodes
     return DARTSSpace(options.shape, *size, candidates, options.stem, options.partial, allowed)
 

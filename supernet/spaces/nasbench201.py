@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genotypes.nasbench201 import EDGES, NASBENCH201_OPS, NASBENCH201_STATES, NASBench201Genotype
-from supernet.choice import ChoiceTable, Gates, Picks, edges_of, skip_of
+from supernet.choice import ChoiceTable, Gates, Picks, bias_of, edges_of, skip_of
 from supernet.errors import SpaceError
 from supernet.mixed import Backend, MixedGraph
 from supernet.network import DropPath, ImageShape
@@ -43,8 +43,8 @@ class MixedCell(nn.Module):
         self.graph = MixedGraph(channels, candidates, *options)
 
     def forward(self, x: Tensor, gates: Gates, drop_path: DropPath | None) -> Tensor:
-        extras = gates.get(edges_of(CELL)), gates.get(skip_of(CELL)), drop_path if self.training else None
-        return self.graph([x], gates[CELL], *extras)[-1]
+        extras = (gates.get(name(CELL)) for name in (edges_of, skip_of, bias_of))
+        return self.graph([x], gates[CELL], *extras, drop_path if self.training else None)[-1]
 
 
 def searched(name: str, channels: int, stride: int) -> nn.Module:

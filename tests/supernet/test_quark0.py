@@ -3,8 +3,8 @@ import torch
 
 from genotypes import load
 from supernet.network import ImageShape
-from supernet.quark0 import load_quark0, quark0_names
 from supernet.spaces.darts import DARTSSpace
+from supernet.spaces.quark0 import load_quark0, quark0_names
 
 SPACES = {
     "cifar": DARTSSpace(ImageShape(3, 32, 10), 4, 3),

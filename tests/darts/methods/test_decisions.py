@@ -1,5 +1,7 @@
 """What methods keep, settle, freeze and stop."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -54,7 +56,7 @@ def test_skips_are_limited_weakest_first():
     )
     assert LimitedSkips(2)(strength, table) == ((0, "skip_connect"), (1, "skip_connect"), (4, "a"), (3, "a"))
     assert LimitedSkips(0)(strength, table) == ((1, "a"), (0, "a"), (4, "a"), (3, "a"))
-    free = ChoiceTable("reduce", table.candidates, table.groups)
+    free = replace(table, judged=False)
     assert LimitedSkips(0)(strength, free) == LimitedSkips(4)(strength, table)
 
 

@@ -15,6 +15,7 @@ from darts.pieces import PIECES, compose
 from darts.retrain import RetrainTask
 from genotypes import load
 from supernet.choice import edges_of
+from supernet.errors import SpaceError
 from tests import tiny
 
 CHANNELS = {"drnas_progressive": 12}
@@ -154,5 +155,5 @@ def test_reduced_spaces_are_searched_and_resumed(candidates, tmp_path):
     whole = replace(whole, space=replace(whole.space, candidates=candidates))
     first = tiny.run(tiny.search(whole))
     assert_same(first.state(), tiny.interrupted(whole, (0, 1), tmp_path / "state.pt").state())
-    with pytest.raises(UserError, match="s1 is made for cells of 4 nodes; --space.nodes is 1"):
-        compose(replace(whole, space=replace(whole.space, candidates="s1", nodes=1)))
+    with pytest.raises(SpaceError, match="s1 is made for cells of 4 nodes; --space.nodes is 1"):
+        tiny.search(replace(whole, space=replace(whole.space, candidates="s1", nodes=1)))

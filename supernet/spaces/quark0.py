@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from torch import Tensor, nn
 
 from supernet.mixed import MixedGraph
-from supernet.network import CIFARStem, MixedCell, Network
+from supernet.spaces.cells import CIFARStem, MixedCell, Network
 
 _CIFAR_STEM = {"stem.0": "stem.conv", "stem.1": "stem.norm"}
 _IMAGENET_STEM = {
