@@ -26,21 +26,21 @@ from rich.table import Table
 from darts.bench import machine
 from darts.checkpoint import write_atomically
 from darts.cli import run_script
-from darts.collapse import skips
 from darts.config import MethodConfig, RunConfig, SearchConfig, check, identity
 from darts.datasets import open_data
 from darts.device import choose_device
-from darts.discretize import NEVER_KEPT
 from darts.errors import UserError
 from darts.log import read_log
 from darts.loop import train
+from darts.method import Method, Stage
 from darts.methods import METHODS
 from darts.pieces import compose
-from darts.recipes import FINAL_FOR, FINAL_RECIPES, SEARCH_RECIPES
+from darts.recipes import FINAL_RECIPES, SEARCH_RECIPES, final_for
 from darts.retrain import RetrainTask
 from darts.search import SearchTask
-from genotypes import CellGenotype, to_text
-from supernet.spaces.darts import DARTSSpace
+from darts.stages import Setting, space_of
+from genotypes.kinds import Genotype, describe
+from supernet.spaces.space import SearchSpace
 
 RANDOM = "random"
 """The row of architectures that were drawn, not searched."""
@@ -120,16 +120,15 @@ def run_row(
     console.rule(f"{method}, seed {settings.seed}")
     seconds = 0.0
     if method == RANDOM:
-        space = settings.space
-        shape = open_data(settings.data, device, settings.seed).shape
-        genotype = random_genotype(DARTSSpace(shape, space.channels, space.layers, space.nodes), settings.seed)
+        setting = Setting(open_data(settings.data, device, settings.seed).shape)
+        genotype = random_genotype(space_of(settings, Method(), setting, Stage()), settings.seed)
     else:
         task = SearchTask(settings, open_data(settings.data, device, settings.seed), device)
         folder = config.runs / settings.run.name
         train(task, settings.run, folder, identity(settings), console)
         genotype = task.write(folder, folder.name)
         seconds = read_log(folder)[-1]["seconds"]
-    final = FINAL_RECIPES[FINAL_FOR[settings.data.name]]()
+    final = FINAL_RECIPES[final_for(settings.space.name, settings.data.name)]()
     run = replace(settings.run, name=f"final-{method}-seed{settings.seed}")
     data = replace(final.data, root=settings.data.root)
     final = replace(final, epochs=config.final_epochs or final.epochs, seed=settings.seed, run=run, data=data)
@@ -145,21 +144,21 @@ def run_row(
         "parameters": figures["parameters"],
         "search_seconds": round(seconds, 1),
         "retrain_seconds": round(time.monotonic() - began, 1),
-        **skips(genotype),
-        "genotype": to_text(genotype),
+        **retraining.space.figures(genotype),
+        "genotype": describe(genotype),
     }
 
 
-def random_genotype(space: DARTSSpace, seed: int) -> CellGenotype:
-    """Two different edges into each node, each with one of its candidates but ``none``, all equally likely."""
+def random_genotype(space: SearchSpace, seed: int) -> Genotype:
+    """As many edges into each node as are derived, each with one of its candidates but ``none``, all equally likely."""
     generator = torch.Generator().manual_seed(seed)
     picks = {}
     for table in space.tables:
         picks[table.label] = []
         for span in table.spans:
-            for place in torch.randperm(len(span), generator=generator)[:2].tolist():
+            for place in torch.randperm(len(span), generator=generator)[: table.kept(len(span))].tolist():
                 row = span[place]
-                names = [name for name in table.candidates if name != NEVER_KEPT and table.permits(row, name)]
+                names = [name for name in table.candidates if name not in table.dropped and table.permits(row, name)]
                 picks[table.label].append((row, names[torch.randint(len(names), (), generator=generator)]))
     return space.derive({label: tuple(each) for label, each in picks.items()})
 
