@@ -170,8 +170,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         own = [row for row in rows if row["method"] == method]
         accuracies = [row["test_accuracy"] for row in own]
         means = {
-            key: statistics.fmean(row[key] for row in own)
-            for key in ("parameters", "search_seconds", "skips_normal", "skips_reduce")
+            key: statistics.fmean(row[key] for row in own) for key in ("parameters", "search_seconds", *_skips(own[0]))
         }
         spread = statistics.stdev(accuracies) if len(own) > 1 else None
         accuracy = {"test_accuracy": statistics.fmean(accuracies), "test_accuracy_std": spread}
@@ -181,13 +180,20 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
     """The summary, for people."""
-    shown = Table("method", "seeds", "test accuracy %", "parameters", "search s", "skips normal", "skips reduce")
+    skips = _skips(rows[0]) if rows else []
+    titles = [key.replace("_", " ") for key in skips]
+    shown = Table("method", "seeds", "test accuracy %", "parameters", "search s", *titles)
     for row in rows:
         spread = "" if row["test_accuracy_std"] is None else f" +- {100 * row['test_accuracy_std']:.2f}"
         figures = f"{100 * row['test_accuracy']:.2f}{spread}", f"{row['parameters']:,.0f}"
-        counts = [f"{row[key]:.1f}" for key in ("search_seconds", "skips_normal", "skips_reduce")]
+        counts = [f"{row[key]:.1f}" for key in ("search_seconds", *skips)]
         shown.add_row(row["method"], str(row["seeds"]), *figures, *counts)
     return shown
+
+
+def _skips(row: dict[str, Any]) -> list[str]:
+    """The fields that count skip connections, as the space has them."""
+    return [key for key in row if key.startswith("skips")]
 
 
 def _settings(config: CompareConfig) -> dict[str, Any]:
