@@ -7,7 +7,6 @@ is read back is tensors and plain values only (``weights_only=True``), after its
 from __future__ import annotations
 
 import io
-import os
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 
 from darts.errors import UserError
+from genotypes.files import write_atomically
 
 FORMAT = "darts-checkpoint"
 VERSION = 1
@@ -24,21 +24,6 @@ VERSION = 1
 
 class CheckpointError(UserError):
     """A file that cannot be gone on from, and why."""
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file, so that at every moment either the old or the new content stands there, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:

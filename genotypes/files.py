@@ -1,0 +1,38 @@
+"""Writing files whole."""
+
+import os
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes, replace: bool = True) -> None:
+    """Write a file, so that at every moment either the old or the new content stands there, whole.
+
+    Raises:
+        FileExistsError: where ``replace`` is off and something stands there already, however it came there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace or not _link(temporary, path):
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+
+def _link(temporary: Path, path: Path) -> bool:
+    """Give a file its final name unless the name is taken; False where the file system has no links for that."""
+    try:
+        os.link(temporary, path)
+    except OSError:
+        if path.exists():
+            raise FileExistsError(f"{path} exists already") from None
+        return False
+    return True
