@@ -1,23 +1,40 @@
 """Discrete architectures: types, formats and a library of published cells. Pure Python, no torch."""
 
-from genotypes.formats import from_json, from_text, to_json, to_text
-from genotypes.genotype import CELL_INPUTS, CELL_OPS, Cell, CellGenotype, Edge, Fault, GenotypeError, nearest
-from genotypes.load import library_entry, library_names, load
+from genotypes.diff import Difference, differences
+from genotypes.formats import FORMS, from_json, read, schema_from, to_json, write
+from genotypes.genotype import CELL_INPUTS, CELL_OPS, Cell, CellGenotype, Edge, Fault, GenotypeError, nearest, remarks
+from genotypes.load import library_entry, library_names, load, load_reading
+from genotypes.neighbours import DERIVED_OPS, mutate, neighbours, sample
+from genotypes.notation import from_text, to_text
+from genotypes.reading import Reading
 
 __all__ = [
     "CELL_INPUTS",
     "CELL_OPS",
+    "DERIVED_OPS",
+    "FORMS",
     "Cell",
     "CellGenotype",
+    "Difference",
     "Edge",
     "Fault",
     "GenotypeError",
+    "Reading",
+    "differences",
     "from_json",
     "from_text",
     "library_entry",
     "library_names",
     "load",
+    "load_reading",
+    "mutate",
     "nearest",
+    "neighbours",
+    "read",
+    "remarks",
+    "sample",
+    "schema_from",
     "to_json",
     "to_text",
+    "write",
 ]

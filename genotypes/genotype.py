@@ -7,9 +7,11 @@ one earlier state. The cell's output concatenates the states named in ``concat``
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from itertools import islice
+from typing import Any
 
 CELL_INPUTS = 2
 
@@ -27,20 +29,26 @@ CELL_OPS = (
     "noise",
 )
 
+MAX_FAULTS = 50
+"""More faults of one cell are not listed: a file of noise has no end of them."""
+
 
 @dataclass(frozen=True)
 class Fault:
     """One thing wrong with a genotype.
 
     ``field`` is a path such as ``normal.nodes[2][0].op``; ``found`` and ``allowed`` say what stands there and what may.
+    ``line`` counts from 1 and is known where the genotype was read from a text.
     """
 
     field: str
     found: str
     allowed: str
+    line: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.field}: found {self.found}, allowed {self.allowed}"
+        place = f"line {self.line}, {self.field}" if self.line else self.field
+        return f"{place}: found {self.found}, allowed {self.allowed}"
 
 
 class GenotypeError(ValueError):
@@ -72,6 +80,11 @@ class Cell:
     concat: tuple[int, ...]
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The states as pictures name them: the two cells before, then the nodes by their index."""
+        return ("c_{k-2}", "c_{k-1}", *(str(index) for index in range(len(self.nodes))))
+
+    @property
     def alive(self) -> frozenset[int]:
         """States that carry a value: the inputs, and nodes with at least one edge from such a state.
 
@@ -89,6 +102,15 @@ class Cell:
         """The states that are concatenated, without those that carry no value."""
         alive = self.alive
         return tuple(state for state in self.concat if state in alive)
+
+    @property
+    def used(self) -> frozenset[int]:
+        """States whose value reaches the cell's output."""
+        alive, states = self.alive, set(self.outputs)
+        for index in reversed(range(len(self.nodes))):
+            if CELL_INPUTS + index in states:
+                states.update(edge.source for edge in self.nodes[index] if edge.source in alive)
+        return frozenset(states)
 
 
 @dataclass(frozen=True)
@@ -124,26 +146,61 @@ def nearest(name: str, names: Sequence[str]) -> str:
     return f"{close[0]!r} (nearest)" if close else "one of " + ", ".join(names)
 
 
+def shown(value: Any) -> str:
+    """A value as a message quotes it: short and on one line."""
+    kinds = {dict: "an object", list: "a list", tuple: "a list", type(None): "nothing"}
+    if type(value) in kinds:
+        return kinds[type(value)]
+    if isinstance(value, int) and abs(value) >= 10**40:
+        return "a huge number"
+    text = repr(value[:60] if isinstance(value, str) else value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def cell_faults(cell: Cell, label: str) -> list[Fault]:
-    """Everything wrong with one cell. Fields are prefixed with ``label``."""
-    faults = []
+    """Everything wrong with one cell, up to ``MAX_FAULTS``. Fields are prefixed with ``label``."""
+    faults = list(islice(_faults(cell, label), MAX_FAULTS))
+    if not faults and not cell.outputs:
+        faults.append(Fault(f"{label}.concat", str(list(cell.concat)), "at least one node that has an input"))
+    return faults
+
+
+def _faults(cell: Cell, label: str) -> Iterator[Fault]:
     if not cell.nodes:
-        faults.append(Fault(f"{label}.nodes", "no node", "at least one"))
+        yield Fault(f"{label}.nodes", "no node", "at least one")
+        return
     for index, edges in enumerate(cell.nodes):
         last = CELL_INPUTS + index - 1
         for position, edge in enumerate(edges):
             where = f"{label}.nodes[{index}][{position}]"
             if edge.op not in CELL_OPS:
-                faults.append(Fault(f"{where}.op", repr(edge.op), nearest(edge.op, CELL_OPS)))
+                yield Fault(f"{where}.op", shown(edge.op), nearest(edge.op, CELL_OPS))
             if not 0 <= edge.source <= last:
-                faults.append(Fault(f"{where}.from", str(edge.source), f"an earlier state, 0 to {last}"))
+                yield Fault(f"{where}.from", shown(edge.source), f"an earlier state, 0 to {last}")
     states = range(CELL_INPUTS, CELL_INPUTS + len(cell.nodes))
     for position, state in enumerate(cell.concat):
         if state not in states:
             allowed = f"a node of this cell, {states.start} to {states.stop - 1}"
-            faults.append(Fault(f"{label}.concat[{position}]", str(state), allowed))
+            yield Fault(f"{label}.concat[{position}]", shown(state), allowed)
         elif state in cell.concat[:position]:
-            faults.append(Fault(f"{label}.concat[{position}]", f"{state} again", "each state once"))
-    if not faults and not cell.outputs:
-        faults.append(Fault(f"{label}.concat", str(list(cell.concat)), "at least one node that has an input"))
-    return faults
+            yield Fault(f"{label}.concat[{position}]", f"{state} again", "each state once")
+
+
+def remarks(genotype: CellGenotype) -> list[tuple[str, str]]:
+    """What a genotype may hold but seldom means: nodes without a value, and nodes whose value is never used.
+
+    Returns:
+        The field of each such node, and what is odd about it.
+    """
+    found = []
+    for label, cell in (("normal", genotype.normal), ("reduce", genotype.reduce)):
+        alive, used = cell.alive, cell.used
+        for index, edges in enumerate(cell.nodes):
+            state, where = CELL_INPUTS + index, f"{label}.nodes[{index}]"
+            if not edges:
+                found.append((where, f"state {state} has no input and is left out"))
+            elif state not in alive:
+                found.append((where, f"state {state} has inputs from empty states only and is left out"))
+            elif state not in used:
+                found.append((where, f"the value of state {state} is never used"))
+    return found

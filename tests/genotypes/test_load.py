@@ -34,3 +34,39 @@ def test_missing_and_unreadable_files_are_named(tmp_path):
     for path in (tmp_path / "absent.json", binary):
         with pytest.raises(GenotypeError, match=path.name):
             load(path)
+
+
+def test_files_as_other_programs_write_them(tmp_path):
+    path = tmp_path / "cell.json"
+    for content in ("\ufeff" + to_json(load("PDARTS")), to_json(load("PDARTS")).replace("\n", "\r\n")):
+        path.write_bytes(content.encode())
+        assert load(path) == load("PDARTS")
+        path.write_bytes(content.replace("sep_conv_3x3", "sep_conv", 1).encode())
+        with pytest.raises(GenotypeError, match=r"line 1\d, normal.nodes\[1\]\[1\].op"):
+            load(path)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "", ".", "/dev/null", "nowhere/cell"])
+def test_names_that_are_none(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GenotypeError):
+        load(name)
+
+
+def test_a_file_of_any_size_is_refused_at_once(tmp_path):
+    path = tmp_path / "huge.json"
+    with open(path, "wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(GenotypeError, match="at most"):
+        load(path)
+
+
+def test_every_alias_means_one_genotype():
+    aliases = [alias for name in library_names() for alias in library_entry(name).get("aliases", ())]
+    assert len(set(aliases)) == len(aliases) and not set(aliases) & set(library_names())
+    assert load("DrNAS").name == "DrNAS_cifar10" and load("SDARTS_ADV").name == "SDARTS_c10_s5_pgd"
+
+
+def test_no_figure_is_from_memory():
+    for name in library_names():
+        assert "recall" not in str(library_entry(name))
