@@ -29,7 +29,10 @@ class Box:
 
 @dataclass
 class Layout:
-    """Boxes, the lines that join them (indices of boxes from source to target), and the size of the whole."""
+    """Boxes, the lines that join them (their kind, and indices of boxes from source to target), the size of the whole.
+
+    Lines are of kind ``edge``, ``unbuilt`` (an edge from a state without a value) or ``concat``.
+    """
 
     boxes: list[Box] = field(default_factory=list)
     lines: list[tuple[str, list[int]]] = field(default_factory=list)
@@ -43,18 +46,17 @@ def lay_out(cell: Cell) -> Layout:
     for edges in cell.nodes:
         layers.append(1 + max((layers[edge.source] for edge in edges), default=0))
     last = 1 + max(layers)
-    layout = Layout()
-    names = ["c_{k-2}", "c_{k-1}", *(str(index) for index in range(len(cell.nodes)))]
-    for index, (name, layer) in enumerate(zip(names, layers)):
-        kind = "input" if index < CELL_INPUTS else "node" if index in cell.alive else "empty"
+    layout, alive = Layout(), cell.alive
+    for index, (name, layer) in enumerate(zip(cell.names, layers)):
+        kind = "input" if index < CELL_INPUTS else "node" if index in alive else "empty"
         layout.boxes.append(Box(name, kind, 50, 30, 2 * layer))
     output = len(layout.boxes)
     layout.boxes.append(Box("c_{k}", "output", 50, 30, 2 * last))
     for target, edges in enumerate(cell.nodes, CELL_INPUTS):
         for edge in edges:
-            _connect(layout, edge.source, target, edge.op)
+            _connect(layout, edge.source, target, "edge" if edge.source in alive else "unbuilt", edge.op)
     for state in cell.outputs:
-        _connect(layout, state, output, None)
+        _connect(layout, state, output, "concat")
     ranks = [[i for i, box in enumerate(layout.boxes) if box.rank == rank] for rank in range(2 * last + 1)]
     neighbours = _neighbours(layout)
     _order(ranks, neighbours)
@@ -62,14 +64,14 @@ def lay_out(cell: Cell) -> Layout:
     return layout
 
 
-def _connect(layout: Layout, source: int, target: int, label: str | None) -> None:
+def _connect(layout: Layout, source: int, target: int, kind: str, label: str | None = None) -> None:
     boxes = layout.boxes
     line = [source]
     for rank in range(boxes[source].rank + 1, boxes[target].rank):
         labelled = label is not None and rank == boxes[target].rank - 1
         line.append(len(boxes))
         boxes.append(Box(label, "label", 7 * len(label) + 14, 22, rank) if labelled else Box("", "pass", 0, 4, rank))
-    layout.lines.append(("edge" if label else "concat", [*line, target]))
+    layout.lines.append((kind, [*line, target]))
 
 
 def _neighbours(layout: Layout) -> list[list[int]]:
