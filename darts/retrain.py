@@ -22,6 +22,7 @@ from darts.device import autocast
 from darts.errors import UserError
 from darts.evaluate import Tell, accuracy_and_loss
 from darts.inherit import inherited
+from genotypes import schema_from
 from genotypes.kinds import Genotype, describe, picture, write
 from supernet.network import DropPath, count_parameters
 from supernet.ops import draw_noise_from
@@ -123,7 +124,7 @@ class RetrainTask:
         }
         save(folder / "weights.pt", {"kind": "weights", "network": self.network.state_dict()})
         for file, content in (
-            ("genotype.json", write(self.genotype)),
+            ("genotype.json", write(self.genotype, schema_from(folder))),
             ("cells.svg", picture(self.genotype)),
             ("metrics.json", json.dumps(figures, indent=2) + "\n"),
         ):

@@ -27,6 +27,7 @@ from darts.report import gates_svg
 from darts.stages import Built, Setting, build, dropped, follow
 from darts.steps import Batch
 from darts.table import benchmark_for
+from genotypes import schema_from
 from genotypes.kinds import Genotype, describe, picture, read, write
 
 VALID_STREAM = 2**31
@@ -245,7 +246,7 @@ class SearchTask:
         history = {label: torch.stack(strengths) for label, strengths in self.history.items()}
         gates = gates_svg(history, self.space.tables, self.space.titles)
         for file, content in (
-            ("genotype.json", write(genotype, {"searched": origin})),
+            ("genotype.json", write(genotype, {**schema_from(folder), "searched": origin})),
             ("cells.svg", picture(genotype)),
             ("gates.svg", gates),
             ("genotypes.json", self._every_genotype()),
