@@ -90,9 +90,9 @@ class Draw:
     genotype: Given
     """A library name or a file."""
     output: Path
-    """What to write: .svg, .dot, or .png (by matplotlib)."""
+    """What to write: .svg, .dot or .png."""
     theme: Literal["auto", "light", "dark"] = "auto"
-    """Colours of .svg and .png; auto follows the viewer of an .svg."""
+    """Colours of .svg and .png; auto lets an .svg follow its viewer."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-import importlib.util
+import io
+import math
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -6,6 +7,7 @@ from itertools import combinations
 
 import pytest
 from hypothesis import given, settings
+from PIL import Image
 
 from genotypes import Cell, CellGenotype, Edge, GenotypeError, library_names, load
 from genotypes.draw import COLOURS, THEMES, dot, outline, svg
@@ -118,9 +120,24 @@ def test_the_outline_of_a_cell_with_an_empty_node():
     ]
 
 
-def test_png_by_matplotlib_or_one_clear_line(monkeypatch):
-    if importlib.util.find_spec("matplotlib"):
-        assert png(HALF_EMPTY).startswith(b"\x89PNG") and png(HALF_EMPTY, "dark") != png(HALF_EMPTY)
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(GenotypeError, match="an installed matplotlib, or .svg or .dot"):
+def test_png_has_the_size_and_colours_of_the_svg():
+    for theme in ("light", "dark"):
+        picture = Image.open(io.BytesIO(png(HALF_EMPTY, theme, scale=1)))
+        root = ElementTree.fromstring(svg(HALF_EMPTY, theme))
+        assert picture.size == tuple(math.ceil(float(root.get(side))) for side in ("width", "height"))
+        found = {f"#{r:02x}{g:02x}{b:02x}" for _, (r, g, b) in picture.getcolors(100_000)}
+        fillings = [COLOURS[theme][kind][0] for kind in ("input", "node", "empty", "output", "label")]
+        assert {COLOURS[theme]["ground"], *fillings} <= found
+
+
+def test_a_png_of_a_huge_cell_stays_small():
+    rows = tuple((Edge("none", index), Edge("none", index + 1)) for index in range(200))
+    huge = CellGenotype(*[Cell(rows, (201,))] * 2)
+    width, height = Image.open(io.BytesIO(png(huge))).size
+    assert width * height < 20_000_000
+
+
+def test_png_without_pillow_is_one_clear_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(GenotypeError, match="an installed Pillow, or .svg or .dot"):
         png(HALF_EMPTY)
