@@ -10,12 +10,13 @@ from genotypes.layout import Box, Layout, lay_out
 THEMES = ("auto", "light", "dark")
 
 STYLE = """
-    text { font: 12px system-ui, sans-serif; text-anchor: middle; dominant-baseline: central }
-    .title { font-weight: 600; font-size: 14px; text-anchor: start }
-    .edge { fill: none; stroke-width: 1.4 }
-    .concat, .unbuilt { fill: none; stroke-width: 1.2 }
-    .empty, .unbuilt { stroke-dasharray: 3 3 }
+    .genotype text { font: 12px system-ui, sans-serif; text-anchor: middle; dominant-baseline: central }
+    .genotype .title { font-weight: 600; font-size: 14px; text-anchor: start }
+    .genotype .edge { fill: none; stroke-width: 1.4 }
+    .genotype .concat, .genotype .unbuilt { fill: none; stroke-width: 1.2 }
+    .genotype .empty, .genotype .unbuilt { stroke-dasharray: 3 3 }
 """
+"""Every rule names the picture's class: a picture within a page leaves the rest of the page alone."""
 
 COLOURS = {
     "light": {
@@ -61,7 +62,7 @@ def svg(genotype: CellGenotype, theme: str = "auto") -> str:
         top += layout.height + TITLE
     width, height = size_of(cells)
     size = f'width="{width:g}" height="{height:g}"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" {size}>'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" class="genotype" viewBox="0 0 {width:g} {height:g}" {size}>'
     arrow = (
         '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path class="head" d="M0 0L8 4L0 8z"/></marker></defs>'
@@ -92,7 +93,7 @@ def _colour_rules(theme: str) -> str:
     rules += [f".head {{ fill: {colours['edge']} }}"]
     boxes = ("input", "node", "empty", "output", "label")
     rules += [f".{kind} {{ fill: {colours[kind][0]}; stroke: {colours[kind][1]} }}" for kind in boxes]
-    return "".join(f"    {rule}\n" for rule in rules)
+    return "".join(f"    .genotype {rule}\n" for rule in rules)
 
 
 def _cell(layout: Layout) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -115,7 +116,7 @@ def _points(boxes: list[Box]) -> list[Point]:
 def _fine(corners: Sequence[Point], step: float) -> list[Point]:
     """Points on a polygon's sides, about ``step`` apart."""
     points = [corners[0]]
-    for (x0, y0), (x1, y1) in zip(corners, corners[1:]):
+    for (x0, y0), (x1, y1) in itertools.pairwise(corners):
         count = max(1, round(math.dist((x0, y0), (x1, y1)) / step))
         points += [(x0 + (x1 - x0) * k / count, y0 + (y1 - y0) * k / count) for k in range(1, count + 1)]
     return points
@@ -126,7 +127,7 @@ def _stroke(pencil, points: Sequence[Point], colour: str, width: float, dashed: 
         pencil.line(points, colour, round(width), joint="curve")
         return
     far = 0.0
-    for before, after in zip(points, points[1:]):
+    for before, after in itertools.pairwise(points):
         if far % (8 * width) < 4 * width:
             pencil.line([before, after], colour, round(width))
         far += math.dist(before, after)

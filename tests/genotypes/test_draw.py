@@ -56,7 +56,9 @@ def test_a_theme_colours_everything_that_is_drawn(theme):
     assert ("prefers-color-scheme" in style) == (theme == "auto")
     for element in root.iter():
         for kind in filter(None, (element.get("class"),)):
-            assert f".{kind} {{" in style or f".{kind}," in style, kind
+            assert f".{kind} {{" in style or f".{kind}," in style or element is root, kind
+    rules = [rule for line in style.split("}") for rule in line.partition("{")[0].split(",") if "@" not in rule]
+    assert all(rule.strip().startswith(".genotype ") for rule in rules if rule.strip())
 
 
 def test_an_edge_without_a_value_looks_another_way():
