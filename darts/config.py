@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -304,15 +305,16 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 def identity(config: Config) -> dict[str, Any]:
     """What of a configuration determines the numbers: a checkpoint of another identity is not resumed."""
-    content = _flat(to_dict(config))
+    content = flat(to_dict(config))
     free = {"recipe", "data.root", "data.download", "data.workers", "space.backend", "table", "candidates"}
     free |= {"candidate_epochs"}
     kept = {"run.device", "run.precision", "run.channels_last", "run.deterministic"}
     return {key: value for key, value in content.items() if key not in free and (key[:4] != "run." or key in kept)}
 
 
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
+def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping as one, by dotted names."""
+    found = {}
     for key, value in content.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
