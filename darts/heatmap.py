@@ -1,10 +1,13 @@
-"""Pictures of a search: how the gates moved."""
+"""Pictures of a search's gates: as a heat map of one moment, and of all epochs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from supernet.choice import ChoiceTable
@@ -83,8 +86,65 @@ def _legend(largest: float, top: float) -> str:
 
 def colour(share: float) -> str:
     """A share in [0, 1] as a colour; what lies outside is clipped."""
-    place = min(max(share, 0.0), 1.0) * (len(PALETTE) - 1)
-    low = min(int(place), len(PALETTE) - 2)
-    ends = [[int(PALETTE[low + k][i : i + 2], 16) for i in (1, 3, 5)] for k in (0, 1)]
-    mixed = [round(a + (b - a) * (place - low)) for a, b in zip(*ends)]
-    return "#" + "".join(f"{value:02x}" for value in mixed)
+    return "#" + "".join(f"{value:02x}" for value in colours(np.array(share)))
+
+
+def colours(shares: np.ndarray) -> np.ndarray:
+    """``colour`` of many shares, of any shape, as red, green and blue in a last axis more; 8-bit."""
+    stops = np.array([[int(text[i : i + 2], 16) for i in (1, 3, 5)] for text in PALETTE], np.float64)
+    place = np.clip(shares, 0.0, 1.0) * (len(stops) - 1)
+    low = np.minimum(place.astype(int), len(stops) - 2)
+    part = (place - low)[..., None]
+    return np.rint(stops[low] + (stops[low + 1] - stops[low]) * part).astype(np.uint8)
+
+
+def listed(
+    gates: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], titles: Mapping[str, list[str]]
+) -> dict[str, dict[str, Any]]:
+    """Gates as a line of the log holds them: table label -> its candidates, and each row's title -> its gates.
+
+    Args:
+        gates: table label -> ``(e, o)``; or ``(e,)`` where whole edges are weighed.
+        tables: what is chosen.
+        titles: table label -> a title for each row.
+    """
+    return {
+        table.label: {
+            "candidates": list(table.candidates),
+            "rows": {
+                title: [round(gate, 4) for gate in row]
+                for title, row in zip(titles[table.label], gates[table.label].reshape(table.rows, -1).tolist())
+            },
+        }
+        for table in tables
+    }
+
+
+def moment(candidates: Sequence[str], rows: Mapping[str, Sequence[float]]) -> np.ndarray:
+    """A table's gates at one moment: a row for each edge, a column for each candidate, both with their names.
+
+    Returns:
+        An image, ``(h, w, 3)``, 8-bit.
+    """
+    side, left, head = 26, 90, 110
+    shares = np.array(list(rows.values())) / max(1e-9, max(map(max, rows.values())))
+    field = np.kron(colours(shares), np.ones((side, side, 1), np.uint8))
+    # The names lie along the other axis of a picture on its side, which is turned back.
+    names = Image.new("RGB", (head, side * len(candidates)), "white")
+    font = ImageFont.load_default(13)
+    for column, name in enumerate(candidates):
+        ImageDraw.Draw(names).text((6, (column + 0.5) * side), name, "#1b2733", font, anchor="lm")
+    picture = Image.new("RGB", (left + field.shape[1], head + field.shape[0]), "white")
+    picture.paste(names.transpose(Image.Transpose.ROTATE_90), (left, 0))
+    picture.paste(Image.fromarray(field), (left, head))
+    for row, title in enumerate(rows):
+        place = left - 8, head + (row + 0.5) * side
+        ImageDraw.Draw(picture).text(place, plain(title), "#1b2733", font, anchor="rm")
+    return np.asarray(picture)
+
+
+def plain(title: str) -> str:
+    """A row's title without characters that small fonts lack: c\u2096\u208b\u2082 as c(k-2)."""
+    for found, written in (("\u2096\u208b\u2081", "(k-1)"), ("\u2096\u208b\u2082", "(k-2)"), ("\u2192", "to")):
+        title = title.replace(found, written)
+    return title

@@ -19,11 +19,11 @@ from darts.collapse import signs
 from darts.config import SearchConfig
 from darts.data import DataSet, endless, shuffled
 from darts.evaluate import Tell
+from darts.heatmap import gates_svg, listed
 from darts.method import Method, spans
 from darts.methods.robust_darts import eigenvalue_of
 from darts.objective import Outcome, evaluate
 from darts.pieces import compose
-from darts.report import gates_svg
 from darts.stages import Built, Setting, build, dropped, follow
 from darts.steps import Batch
 from darts.table import benchmark_for
@@ -148,6 +148,7 @@ class SearchTask:
         entropies = {f"gate_entropy_{label}": _entropy(score) for label, score in scores.items()}
         figures = {**self.evaluate(tell), **entropies, **self.figures(genotype), "genotype": describe(genotype)}
         self.genotypes.append(figures["genotype"])
+        figures["gates"] = listed(scores, self.space.tables, self.space.titles)
         self.accuracies.append(figures.get("valid_accuracy", -figures["valid_loss"]))
         for act in self.method.hooks("after_epoch"):
             figures |= act(self, epoch) or {}

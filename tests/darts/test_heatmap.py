@@ -2,7 +2,7 @@ import xml.etree.ElementTree as ElementTree
 
 import torch
 
-from darts.report import colour, gates_svg
+from darts.heatmap import colour, gates_svg
 from supernet.network import ImageShape
 from supernet.spaces.darts import DARTSSpace
 
