@@ -1,7 +1,8 @@
 """A run's record: JSON lines and TensorBoard events.
 
 One JSON object a line in ``log.jsonl``: what happened (``event``), where (``epoch``, ``step``), the figures, and
-``seconds`` that the run has taken, added up over interruptions. Two runs of equal numbers differ in their times alone.
+``seconds`` that the run has taken, added up over interruptions. An epoch's line also has its ``usage`` of the machine.
+Two runs of equal numbers differ in ``seconds`` and ``usage`` alone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from darts.board import Board
 from darts.checkpoint import write_atomically
+from darts.usage import usage
 
 
 class RunLog:
@@ -26,24 +29,30 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, epoch: int, step: int):
-        from torch.utils.tensorboard import SummaryWriter
-
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "log.jsonl"
         kept = [line for line in (read_log(folder) if path.exists() else []) if _before(line, epoch, step)]
         write_atomically(path, b"".join(map(_encode, kept)))
         self.seconds: float = kept[-1]["seconds"] if kept else 0.0
         self._file = open(path, "ab")
-        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)
+        self.board = Board(folder, step)
+        self._energy = usage().get("energy_j")
 
     def write(self, event: str, figures: Mapping[str, Any], epoch: int, step: int, seconds: float) -> None:
-        """Add a line, and its numbers to TensorBoard's curves."""
+        """Add a line, and what can be shown of it to TensorBoard."""
+        if event == "epoch":
+            figures = {**figures, "usage": self._usage()}
         line = {"event": event, "epoch": epoch, "step": step, **figures, "seconds": round(seconds, 3)}
         self._file.write(_encode(line))
         self._file.flush()
-        for name, value in figures.items():
-            if isinstance(value, int | float):
-                self.board.add_scalar(f"{event}/{name}", value, step)
+        self.board.write(event, figures, step)
+
+    def _usage(self) -> dict[str, float]:
+        """Peak memory so far; the energy since the last epoch's end or, after an interruption, since the restart."""
+        figures = usage()
+        if self._energy is not None and "energy_j" in figures:
+            figures["energy_j"], self._energy = figures["energy_j"] - self._energy, figures["energy_j"]
+        return figures
 
     def close(self) -> None:
         self.board.close()

@@ -21,7 +21,7 @@ SIGNALS = [*[signal.SIGKILL] * 5, signal.SIGINT, signal.SIGTERM]
 
 
 def timeless(folder):
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in read_log(folder)]
+    return [{k: v for k, v in line.items() if k not in ("seconds", "usage")} for line in read_log(folder)]
 
 
 @pytest.mark.parametrize("case", CASES)
