@@ -24,6 +24,7 @@ from darts.evaluate import Tell, accuracy_and_loss
 from darts.inherit import inherited
 from genotypes import schema_from
 from genotypes.kinds import Genotype, describe, picture, write
+from supernet.cost import count
 from supernet.network import DropPath, count_parameters
 from supernet.ops import draw_noise_from
 from supernet.spaces import SPACES
@@ -115,6 +116,7 @@ class RetrainTask:
             **self.tested,
             "test_error": 1 - self.tested["test_accuracy"],
             "parameters": self.parameters,
+            "multiply_adds": count(self.network, self.data.shape).multiply_adds,
             "data": self.data.name,
             "genotype": describe(self.genotype),
             "genotype_name": self.genotype.name,
