@@ -27,12 +27,13 @@ def test_search_then_retrain_the_newest(tmp_path):
         "genotypes.json",
         "log.jsonl",
         "metrics.json",
+        "report.html",
         "tensorboard",
     }
     assert any((folder / "tensorboard").iterdir())
     assert "now type:  python train_final.py digits --genotype runs/search-digits-seed2/genotype.json" in out
     config = json.loads((folder / "config.json").read_text())
-    assert config["config"]["space"]["channels"] == 2 and config["versions"]["torch"]
+    assert config["config"]["space"]["channels"] == 2 and config["machine"]["torch"]
     genotype = genotypes.load(folder)
     epoch = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()][-1]
     assert genotypes.from_text(epoch["genotype"]) == genotype
