@@ -13,12 +13,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from darts.board import write_results
 from darts.cli import names_recipe, parse, run_script, write_config
 from darts.config import identity
 from darts.datasets import open_data
 from darts.device import choose_device
 from darts.loop import train
 from darts.recipes import FINAL_RECIPES, final_for
+from darts.report.page import write_report
 from darts.retrain import RetrainTask
 from darts.runs import newest_search, read_config, run_folder
 from genotypes.kinds import find
@@ -43,11 +45,15 @@ def main(arguments: Sequence[str], console: Console) -> None:
     console.print(
         f"retrain {source} by {config.recipe} on {device}: {task.epochs} epochs, {task.parameters:,} parameters"
     )
-    write_config(folder, task.kind, config)
+    write_config(folder, task.kind, config, device)
     train(task, config.run, folder, {**identity(config), "genotype": genotype.hash}, console)
     figures = task.write(folder)
+    write_results(folder)
+    write_report(folder)
     console.print(f"test accuracy {100 * figures['test_accuracy']:.2f} %", highlight=False)
-    console.print(f"in {folder}: metrics.json, weights.pt, genotype.json, cells.svg, log.jsonl, tensorboard/")
+    console.print(
+        f"in {folder}: report.html, metrics.json, weights.pt, genotype.json, cells.svg, log.jsonl, tensorboard/"
+    )
 
 
 if __name__ == "__main__":

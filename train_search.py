@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from darts.board import write_results
 from darts.candidates import rank
 from darts.cli import parse, run_script, write_config
 from darts.config import identity
@@ -18,6 +19,7 @@ from darts.device import choose_device
 from darts.loop import train
 from darts.pieces import compose
 from darts.recipes import SEARCH_RECIPES, final_for
+from darts.report.page import write_report
 from darts.runs import run_folder
 from darts.search import SearchTask
 from genotypes.kinds import describe
@@ -32,18 +34,21 @@ def main(arguments: Sequence[str], console: Console) -> None:
     data = open_data(config.data, device, config.seed, config.run.channels_last)
     task = SearchTask(config, data, device, method)
     console.print(f"search {config.recipe} on {device}: {task.epochs} epochs of {task.steps_per_epoch} steps, {folder}")
-    write_config(folder, task.kind, config)
+    write_config(folder, task.kind, config, device)
     train(task, config.run, folder, identity(config), console)
     genotype = task.write(folder, folder.name)
     if "stopped" in task.memory:
         console.print(f"stopped after {task.epochs} epochs: {task.memory['stopped']}", highlight=False)
     if config.candidates and task.genotypes:
         genotype = rank(task, folder, console)
+    write_results(folder)
+    write_report(folder)
     console.print(describe(genotype), highlight=False, markup=False)
     if task.table:
         console.print(task.table.standing(genotype, config.data.name).told, highlight=False)
     console.print(
-        f"in {folder}: genotype.json, genotypes.json, cells.svg, gates.svg, metrics.json, log.jsonl, tensorboard/"
+        f"in {folder}: report.html, genotype.json, genotypes.json, cells.svg, gates.svg, metrics.json, log.jsonl, "
+        "tensorboard/"
     )
     root = ["--data.root", str(config.data.root)] if config.data.root else []
     recipe = final_for(config.space.name, config.data.name)

@@ -9,9 +9,7 @@ ratio to the peer. Paper settings: 8 cells, 16 channels, images of 32x32.
 from __future__ import annotations
 
 import json
-import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +28,7 @@ from darts.checkpoint import write_atomically
 from darts.cli import run_script
 from darts.config import MethodConfig, RunConfig
 from darts.data import Arrays, resident
-from darts.device import choose_device
+from darts.device import choose_device, machine
 from darts.peer import peer_search_step
 from darts.recipes import darts_v1_cifar10
 from darts.search import SearchTask
@@ -131,22 +129,6 @@ def _row(key: tuple[str, str], times: dict[tuple[str, str], list[float]], batch_
     if ("first_order", code) in times:
         row["first_order_steps"] = seconds / statistics.median(times["first_order", code])
     return row
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    """What ran the measurement: processor or card, versions, commit."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    card = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
-    return {"device": card, "threads": torch.get_num_threads(), **versions, "commit": commit.stdout.strip() or None}
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from rich.console import Console
 
 from darts.checkpoint import write_atomically
 from darts.config import Config, check, to_dict
+from darts.device import machine
 from darts.errors import UserError
 from darts.loop import Interrupted
 from genotypes import GenotypeError
@@ -59,13 +59,13 @@ def run_script(main: Callable[[Sequence[str], Console], None]) -> None:
         sys.exit(130)
 
 
-def write_config(folder: Path, kind: str, config: Config) -> None:
-    """``config.json``: all that made the run, and the versions that ran it."""
+def write_config(folder: Path, kind: str, config: Config, device: torch.device) -> None:
+    """``config.json``: all that made the run, and the machine and versions that ran it."""
     run = replace(config.run, name=folder.name, resume=False)
     content = {
         "kind": kind,
         "command": ["python", *sys.argv],
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "machine": machine(device),
         "config": to_dict(replace(config, run=run)),
     }
     write_atomically(folder / "config.json", (json.dumps(content, indent=2) + "\n").encode())

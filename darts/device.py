@@ -2,12 +2,20 @@
 
 import ctypes
 import os
+import platform
+import subprocess
 import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from darts.config import RunConfig
 from darts.errors import UserError
+
+PACKAGES = ("torch", "torchvision", "numpy")
+"""Those whose versions may change a run's numbers."""
 
 
 def choose_device(run: RunConfig) -> torch.device:
@@ -50,3 +58,25 @@ def _keep_freed_memory() -> None:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """The context in which a network is called: 16-bit convolutions and products, where the precision asks for them."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What runs: processor or card, threads, versions, and the commit of this code where it is a checkout."""
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        told = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False).stdout
+    except OSError:
+        told = ""
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    if device.type == "cuda":
+        versions["cuda"] = torch.version.cuda
+    return {"device": card, "threads": torch.get_num_threads(), **versions, "commit": told.strip() or None}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
