@@ -21,7 +21,10 @@ from supernet.network import ImageShape
 
 
 class Images(Protocol):
-    """A split of a data set."""
+    """A split of a data set. ``mean`` and ``std`` are those of each channel that batches were normalized by."""
+
+    mean: Tensor | tuple[float, ...]
+    std: Tensor | tuple[float, ...]
 
     def __len__(self) -> int: ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import astuple
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -124,7 +125,9 @@ class RetrainTask:
             "seed": self.config.seed,
             "epochs": self.epochs,
         }
-        save(folder / "weights.pt", {"kind": "weights", "network": self.network.state_dict()})
+        moments = {name: torch.as_tensor(getattr(self.data.test, name)).tolist() for name in ("mean", "std")}
+        images = {"shape": astuple(self.data.shape), **moments}
+        save(folder / "weights.pt", {"kind": "weights", "network": self.network.state_dict(), **images})
         for file, content in (
             ("genotype.json", write(self.genotype, schema_from(folder))),
             ("cells.svg", picture(self.genotype)),
