@@ -5,7 +5,10 @@ import json
 import pytest
 
 import genotypes
+from darts.export import rebuilt
 from darts.recipes import FINAL_RECIPES, SEARCH_RECIPES
+from darts.report.records import read_record
+from supernet.network import ImageShape, count_parameters
 from tests import scripts
 
 TINY = ["--epochs", 1, "--max-steps", 2, "--batch-size", 16]
@@ -45,6 +48,9 @@ def test_search_then_retrain_the_newest(tmp_path):
     assert 0 <= metrics["test_accuracy"] <= 1 and metrics["genotype_hash"] == genotype.hash
     assert metrics["parameters"] > 0 and metrics["data"] == "digits"
     assert f"test accuracy {100 * metrics['test_accuracy']:.2f} %" in out
+    network, shape = rebuilt(read_record(final))
+    assert count_parameters(network.network) == metrics["parameters"] and shape == ImageShape(1, 8, 10)
+    assert "Retraining: " in (folder / "report.html").read_text()
 
 
 def test_a_search_on_other_data_is_retrained_on_it(tmp_path):
