@@ -26,6 +26,7 @@ from darts.checkpoint import load
 from darts.cli import run_script
 from darts.errors import UserError
 from darts.report.records import Record, read_record
+from genotypes import CellGenotype
 from supernet.network import ImageShape
 from supernet.spaces.darts import DARTSSpace
 
@@ -96,8 +97,10 @@ def rebuilt(record: Record) -> tuple[Normalized, ImageShape]:
     if record.kind == "search":
         raise UserError(f"{folder}: a search trains no network to keep; python train_final.py --genotype {folder}")
     path = folder / "weights.pt"
-    if not path.exists() or record.genotype is None:
+    if not path.exists():
         raise UserError(f"{folder}: not finished, weights.pt is missing; go on with its command and --resume")
+    if not isinstance(record.genotype, CellGenotype):
+        raise UserError(f"{folder}: genotype.json holds no cells of the DARTS family; only their networks are exported")
     state = load(path)
     if "shape" not in state:
         raise UserError(f"{path}: does not say what images its network takes; retrain with this version")

@@ -26,7 +26,7 @@ from darts.inherit import inherited
 from genotypes import schema_from
 from genotypes.kinds import Genotype, describe, picture, write
 from supernet.cost import count
-from supernet.network import DropPath, count_parameters
+from supernet.network import DropPath, ImageShape, count_parameters
 from supernet.ops import draw_noise_from
 from supernet.spaces import SPACES
 from supernet.spaces.space import SearchSpace, SpaceOptions
@@ -111,13 +111,17 @@ class RetrainTask:
         self.data.train.load_state(state["data"])
         self.tested = state["tested"]
 
+    def _multiply_adds(self) -> dict[str, int]:
+        shape = self.data.shape
+        return {"multiply_adds": count(self.network, shape).multiply_adds} if isinstance(shape, ImageShape) else {}
+
     def write(self, folder: Path) -> dict[str, Any]:
         """The files of a finished retraining: figures, weights, the genotype and its picture."""
         figures = {
             **self.tested,
             "test_error": 1 - self.tested["test_accuracy"],
             "parameters": self.parameters,
-            "multiply_adds": count(self.network, self.data.shape).multiply_adds,
+            **self._multiply_adds(),
             "data": self.data.name,
             "genotype": describe(self.genotype),
             "genotype_name": self.genotype.name,

@@ -6,7 +6,7 @@ import os
 import random
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -16,14 +16,16 @@ from rich.console import Console
 from rich.table import Table
 
 from genotypes.commands import Check, Convert, Diff, Draw, List, Mutate, Schema, Show
-from genotypes.diff import differences
+from genotypes.diff import differences, differing_entries
 from genotypes.draw import dot, outline, svg
 from genotypes.files import write_atomically
 from genotypes.formats import SCHEMA, schema_from, write
 from genotypes.genotype import CellGenotype, Fault, GenotypeError, remarks, shown
-from genotypes.load import FIGURES, load_reading, rows
-from genotypes.neighbours import neighbours
-from genotypes.notation import to_text
+from genotypes.kinds import Genotype, describe, entries, find_reading, picture
+from genotypes.kinds import write as write_kind
+from genotypes.load import FIGURES, rows
+from genotypes.nasbench201 import NASBench201Genotype
+from genotypes.neighbours import nasbench201_neighbours, neighbours
 from genotypes.raster import png
 from genotypes.reading import line_of
 
@@ -53,11 +55,11 @@ def run_show(command: Show, console: Console) -> int:
     faults = [
         Fault(f"--{name}", str(getattr(command, name)), f"{least} to {most}")
         for name, (least, most) in LIMITS.items()
-        if not least <= getattr(command, name) <= most
+        if getattr(command, name) is not None and not least <= getattr(command, name) <= most
     ]
     if faults:
         raise GenotypeError(faults, "show")
-    reading = load_reading(command.genotype)
+    reading = find_reading(command.genotype)
     genotype = reading.genotype
     console.print(f"{genotype.name or 'without a name'}, hash {genotype.hash}")
     for key in ("paper", "source", "note"):
@@ -65,27 +67,41 @@ def run_show(command: Show, console: Console) -> int:
         if isinstance(value, str) and value.isprintable():
             console.print(value)
     console.print()
-    console.print(outline(genotype))
-    parameters, multiply_adds = _cost(genotype, command)
-    console.print(
-        f"{command.layers} cells, {command.channels} channels, images of {command.size}x{command.size}, "
-        f"{command.classes} classes, without auxiliary head:"
-    )
-    console.print(f"parameters     {parameters:>15,}   {parameters / 1e6:8.2f} M")
-    console.print(f"multiply-adds  {multiply_adds:>15,}   {multiply_adds / 1e6:8.1f} M  (convolutions, linear layers)")
+    if isinstance(genotype, CellGenotype):
+        console.print(outline(genotype))
+        _print_cost(genotype, command, "cells", 36, 20, console)
+        return 0
+    for field, entry in entries(genotype).items():
+        console.print(f"  {field}  {entry}")
+    console.print()
+    if isinstance(genotype, NASBench201Genotype):
+        _print_cost(genotype, command, "cells in each stage", 16, 5, console)
     return 0
 
 
-def _cost(genotype: CellGenotype, command: Show) -> tuple[int, int]:
+def _print_cost(genotype: Genotype, command: Show, what: str, channels: int, layers: int, console: Console) -> None:
+    """Print parameters and multiply-adds, at the given width and depth where the command names none."""
     # Here, so that the commands that count nothing start without waiting for torch.
     from supernet.cost import count_unbuilt
     from supernet.network import ImageShape
     from supernet.spaces.darts import DARTSSpace
+    from supernet.spaces.nasbench201 import NASBench201Space
 
+    channels, layers = command.channels or channels, command.layers or layers
     shape = ImageShape(3, command.size, command.classes)
-    space = DARTSSpace(shape, command.channels, command.layers, stem=command.stem)
+    if isinstance(genotype, CellGenotype):
+        space: DARTSSpace | NASBench201Space = DARTSSpace(shape, channels, layers, stem=command.stem)
+    else:
+        space = NASBench201Space(shape, channels, layers)
     cost = count_unbuilt(lambda: space.network(genotype), shape)
-    return cost.parameters, cost.multiply_adds
+    console.print(
+        f"{layers} {what}, {channels} channels, images of {command.size}x{command.size}, "
+        f"{command.classes} classes, without auxiliary head:"
+    )
+    numbers = {"parameters": cost.parameters, "multiply-adds": cost.multiply_adds}
+    for name, number in numbers.items():
+        note = "   (convolutions, linear layers)" if name == "multiply-adds" else ""
+        console.print(f"{name:14} {number:>15,}   {number / 1e6:8.2f} M{note}")
 
 
 def run_check(command: Check, console: Console) -> int:
@@ -95,22 +111,28 @@ def run_check(command: Check, console: Console) -> int:
     faulty = 0
     for file in command.files:
         try:
-            reading = load_reading(file)
+            reading = find_reading(file)
         except GenotypeError as error:
             _print_faults(error)
             faulty += 1
             continue
-        for field, text in remarks(reading.genotype):
+        genotype = reading.genotype
+        for field, text in remarks(genotype) if isinstance(genotype, CellGenotype) else []:
             line = line_of(reading.lines, field)
             _complain("warning", f"{file}: line {line}, {field}: {text}")
-        console.print(f"{file}: ok, hash {reading.genotype.hash}")
+        if isinstance(genotype, NASBench201Genotype) and not genotype.connected:
+            _complain("warning", f"{file}: no path from the input to the output")
+        console.print(f"{file}: ok, hash {genotype.hash}")
     return 2 if faulty else 0
 
 
 def run_diff(command: Diff, console: Console) -> int:
     """Print the differences as a table; nothing where there is none."""
-    first, second = (load_reading(name).genotype for name in (command.first, command.second))
-    found = differences(first, second)
+    first, second = (find_reading(name).genotype for name in (command.first, command.second))
+    if type(first) is not type(second):
+        raise GenotypeError([Fault(command.second, type(second).__name__, type(first).__name__)], "diff")
+    cells = isinstance(first, CellGenotype)
+    found = differences(first, second) if cells else differing_entries(entries(first), entries(second))
     if found:
         table = Table("", command.first, command.second, box=box.SIMPLE)
         for difference in found:
@@ -121,10 +143,16 @@ def run_diff(command: Diff, console: Console) -> int:
 
 def run_convert(command: Convert, console: Console) -> int:
     """Print or write the genotype."""
-    reading = load_reading(command.genotype)
+    reading = find_reading(command.genotype)
+    genotype = reading.genotype
     # The schema is named as it is seen from the folder that is written to.
     folder = command.output.parent if command.output else Path()
-    text = write(reading.genotype, command.to, {**reading.extra, **schema_from(folder)})
+    if isinstance(genotype, CellGenotype):
+        text = write(genotype, command.to, {**reading.extra, **schema_from(folder)})
+    elif command.to in ("json", "text"):
+        text = write_kind(genotype, reading.extra) if command.to == "json" else f"{genotype}\n"
+    else:
+        raise GenotypeError([Fault("--to", command.to, "json or text; it is no cell of the DARTS family")], "convert")
     if command.output is None:
         sys.stdout.write(text)
         return 0
@@ -133,30 +161,39 @@ def run_convert(command: Convert, console: Console) -> int:
 
 
 def run_mutate(command: Mutate, console: Console) -> int:
-    """Print the neighbours in the namedtuple notation."""
-    genotype = load_reading(command.genotype).genotype
+    """Print the neighbours in their family's notation."""
+    genotype = find_reading(command.genotype).genotype
     if command.count < 1:
         raise GenotypeError([Fault("--count", str(command.count), "1 or more")], "mutate")
-    found = list(islice(neighbours(genotype, random.Random(command.seed), command.ops), command.count))
+    rng = random.Random(command.seed)
+    if isinstance(genotype, CellGenotype):
+        others: Iterator[Genotype] = neighbours(genotype, rng, command.ops)
+    elif isinstance(genotype, NASBench201Genotype):
+        others = nasbench201_neighbours(genotype, rng)
+    else:
+        raise GenotypeError([Fault("genotype", type(genotype).__name__, "cells, or NAS-Bench-201")], "mutate")
+    found = list(islice(others, command.count))
     if len(found) < command.count:
         allowed = f"at most {len(found)}: {command.genotype} has no more neighbours"
         raise GenotypeError([Fault("--count", str(command.count), allowed)], "mutate")
-    sys.stdout.writelines(f"{to_text(neighbour)}\n" for neighbour in found)
+    sys.stdout.writelines(f"{describe(neighbour)}\n" for neighbour in found)
     return 0
 
 
 def run_draw(command: Draw, console: Console) -> int:
     """Write the picture."""
-    genotype = load_reading(command.genotype).genotype
+    genotype = find_reading(command.genotype).genotype
     suffix = command.output.suffix.lower()
+    cells = isinstance(genotype, CellGenotype)
     if suffix == ".svg":
-        content = svg(genotype, command.theme)
-    elif suffix == ".dot":
+        content = svg(genotype, command.theme) if cells else picture(genotype)
+    elif suffix == ".dot" and cells:
         content = dot(genotype)
-    elif suffix == ".png":
+    elif suffix == ".png" and cells:
         content = png(genotype, command.theme)
     else:
-        raise GenotypeError([Fault("--output", repr(suffix), ".svg, .dot or .png")], str(command.output))
+        allowed = ".svg, .dot or .png" if cells else ".svg; it is no cell of the DARTS family"
+        raise GenotypeError([Fault("--output", repr(suffix), allowed)], str(command.output))
     _write(command.output, content, True)
     return 0
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -25,8 +26,8 @@ class ChoicesGenotype:
     def __post_init__(self) -> None:
         pairs = self.picks.items() if isinstance(self.picks, Mapping) else self.picks
         object.__setattr__(self, "picks", tuple((label, tuple(names)) for label, names in pairs))
-        labels = [label for label, _ in self.picks]
-        faults = [Fault(label, "this label again", "each label once") for label in labels if labels.count(label) > 1]
+        labels = Counter(label for label, _ in self.picks)
+        faults = [Fault(label, "this label again", "each label once") for label, times in labels.items() if times > 1]
         faults += [Fault(label, "no name", "at least one") for label, names in self.picks if not names]
         if not labels:
             faults.append(Fault("choices", "none", "at least one label"))

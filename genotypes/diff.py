@@ -1,6 +1,7 @@
 """What differs between two genotypes, edge by edge."""
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from genotypes.genotype import Cell, CellGenotype, Edge
@@ -40,6 +41,13 @@ def differences(first: CellGenotype, second: CellGenotype) -> list[Difference]:
         if a.concat != b.concat:
             found.append(Difference(f"{label}.concat", *(", ".join(map(str, cell.concat)) for cell in (a, b))))
     return found
+
+
+def differing_entries(first: Mapping[str, str], second: Mapping[str, str]) -> list[Difference]:
+    """``differences`` of genotypes of another kind, given as field -> what stands there."""
+    fields = dict.fromkeys((*first, *second))
+    pairs = [Difference(field, first.get(field, ""), second.get(field, "")) for field in fields]
+    return [difference for difference in pairs if difference.first != difference.second]
 
 
 def _matched(first: list[Edge], second: list[Edge]) -> list[tuple[Edge | None, Edge | None]]:

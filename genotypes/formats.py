@@ -122,13 +122,18 @@ def read_document(text: str, source: str = "genotype") -> Reading:
         faults.append(_wrong(document, "version", str(VERSION)))
     for key in ("name", "$schema"):
         value = document.get(key)
-        if value is not None and not (isinstance(value, str) and value.isprintable() and len(value) <= 200):
+        if value is not None and not is_printable(value):
             faults.append(Fault(key, shown(value), "a printable string of at most 200 characters"))
     cells = [_cell(document, label, faults) for label in LABELS]
     extra = {key: value for key, value in document.items() if key not in ("format", "version", *LABELS)}
     unread = {fault.field for fault in located.faults}
     faults = [*located.faults, *(fault for fault in faults if fault.field not in unread)]
     return finish(cells, document.get("name"), faults, located.lines, source, extra)
+
+
+def is_printable(value: Any) -> bool:
+    """Whether a value can be a name: text that fits on a line."""
+    return isinstance(value, str) and value.isprintable() and len(value) <= 200
 
 
 def _cell(document: Mapping[str, Any], label: str, faults: list[Fault]) -> Cell | None:

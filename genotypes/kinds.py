@@ -5,24 +5,29 @@ family have formats of their own, in ``genotypes.formats``.
 """
 
 import json
+import os
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from genotypes import formats
 from genotypes.arcs import arcs_svg, choices_svg
 from genotypes.choices import ChoicesGenotype
 from genotypes.draw import svg
-from genotypes.formats import from_json, from_text, to_json, to_text
-from genotypes.genotype import CellGenotype, Edge, Fault, GenotypeError
-from genotypes.load import load
+from genotypes.formats import is_printable, to_json
+from genotypes.genotype import MAX_FAULTS, CellGenotype, Edge, Fault, GenotypeError, shown
+from genotypes.load import load_reading, read_file
 from genotypes.nasbench201 import EDGES, NASBENCH201_STATES, NASBench201Genotype, from_string
+from genotypes.notation import to_text
+from genotypes.places import MAX_CHARACTERS, read_json
+from genotypes.reading import Reading, line_of
 from genotypes.recurrent import RecurrentGenotype, from_recurrent_text
 
 Genotype = CellGenotype | NASBench201Genotype | RecurrentGenotype | ChoicesGenotype
 
 VERSION = 1
-MAX_CHARACTERS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,24 @@ def describe(genotype: Genotype) -> str:
     return to_text(genotype) if isinstance(genotype, CellGenotype) else str(genotype)
 
 
+def entries(genotype: Genotype) -> dict[str, str]:
+    """A genotype that is none of cells, as field -> what stands there, in order: what ``show`` and ``diff`` list."""
+    if isinstance(genotype, NASBench201Genotype):
+        return {f"{source} to {node}": op for (source, node), op in zip(EDGES, genotype.ops)}
+    if isinstance(genotype, RecurrentGenotype):
+        nodes = {f"nodes[{index}]": f"{edge.op} from {edge.source}" for index, edge in enumerate(genotype.nodes)}
+        return {**nodes, "concat": ", ".join(map(str, genotype.concat))}
+    return {label: ", ".join(names) for label, names in genotype.picks}
+
+
 def write(genotype: Genotype, extra: Mapping[str, Any] | None = None) -> str:
     """The content of a genotype's file. ``extra`` holds further JSON fields to keep."""
     if isinstance(genotype, CellGenotype):
         return to_json(genotype, extra)
     name, kind = next((name, kind) for name, kind in KINDS.items() if isinstance(genotype, kind.type))
-    content = {"format": name, "version": VERSION, "name": genotype.name, **(extra or {}), **kind.fields(genotype)}
+    # The published schema describes cells alone.
+    kept = {key: value for key, value in (extra or {}).items() if key != "$schema"}
+    content = {"format": name, "version": VERSION, "name": genotype.name, **kept, **kind.fields(genotype)}
     lines = [f"  {json.dumps(key)}: {_value(value)}" for key, value in content.items() if value is not None]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
@@ -76,58 +93,75 @@ def find(name: str | Path) -> Genotype:
     Raises:
         GenotypeError: naming the file and what is wrong with it.
     """
+    return find_reading(name).genotype
+
+
+def find_reading(name: str | Path) -> Reading:
+    """``find`` with the line of every field, and a JSON file's further fields."""
     if str(name).lstrip().startswith("|"):
-        return from_string(str(name))
+        return Reading(from_string(str(name)), {})
     path = Path(name)
-    path = path / "genotype.json" if path.is_dir() else path
-    if path.is_file() and path.stat().st_size <= MAX_CHARACTERS:
-        text = path.read_text(encoding="utf-8", errors="replace")
-        if _other_kind(text):
-            return read(text, str(path))
-    return load(name)
+    path = path / "genotype.json" if os.path.isdir(path) else path
+    return read_any(read_file(path), str(path)) if os.path.isfile(path) else load_reading(name)
 
 
 def read(text: str, source: str = "genotype") -> Genotype:
     """A genotype of any kind from what ``write`` or ``describe`` made of it.
 
     Raises:
-        GenotypeError: naming what is at fault.
+        GenotypeError: with all faults, by line.
     """
-    kind = _other_kind(text)
-    if kind == "string":
-        return from_string(text, source)
-    if kind == "recurrent":
-        return from_recurrent_text(text, source)
-    if kind == "document":
-        return _from_document(json.loads(text), source)
-    if kind == "choices":
-        return _read_choices({"choices": json.loads(text)}, source)
-    return from_json(text, source) if text.lstrip().startswith("{") else from_text(text, source)
+    return read_any(text, source).genotype
 
 
-def _other_kind(text: str) -> str | None:
-    """What a text is, where it is no pair of cells."""
-    if text.lstrip().startswith("|"):
-        return "string"
-    if "recurrent=" in text[:200]:
-        return "recurrent"
+def read_any(text: str, source: str = "genotype") -> Reading:
+    """``read`` with the line of every field.
+
+    Raises:
+        GenotypeError: with all faults, by line.
+    """
+    if len(text) > MAX_CHARACTERS:
+        return formats.read(text, source)
     try:
-        document = json.loads(text) if text.lstrip().startswith("{") else None
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(document, dict):
-        return None
-    listed = document and all(isinstance(names, list) for names in document.values())
-    return "document" if document.get("format") in KINDS else "choices" if listed else None
+        if text.lstrip().startswith("|"):
+            return Reading(from_string(text, source), {})
+        if re.match(r"\s*(\w+\s*=\s*)?Genotype\(\s*recurrent\b", text[:200]):
+            return Reading(from_recurrent_text(text, source), {})
+    except GenotypeError as error:
+        raise _placed(error, {}, 1) from None
+    mentioned = text.lstrip().startswith("{") and any(f'"{name}"' in text for name in KINDS)
+    described = re.match(r'\s*\{\s*"[^"]*"\s*:\s*\[', text)
+    located = read_json(text) if mentioned or described else None
+    document = located.value if located else None
+    if isinstance(document, dict) and document and all(isinstance(names, list) for names in document.values()):
+        document = {"format": "choices-genotype", "version": VERSION, "choices": document}
+    format_ = document.get("format") if isinstance(document, dict) else None
+    if not isinstance(format_, str) or format_ not in KINDS:
+        return formats.read(text, source)
+    if located.faults:
+        raise GenotypeError(located.faults, source)
+    try:
+        genotype = _from_document(document, source)
+    except GenotypeError as error:
+        raise _placed(error, located.lines, located.lines.get("architecture")) from None
+    known = {"format", "version", *KINDS[format_].fields(genotype)}
+    extra = {key: value for key, value in document.items() if key not in known}
+    return Reading(genotype, located.lines, extra)
+
+
+def _placed(error: GenotypeError, lines: Mapping[str, int], otherwise: int | None = None) -> GenotypeError:
+    """The same faults with the lines of their fields."""
+    faults = [replace(fault, line=fault.line or line_of(lines, fault.field) or otherwise) for fault in error.faults]
+    return GenotypeError(faults[:MAX_FAULTS], error.source)
 
 
 def _from_document(document: Mapping[str, Any], source: str) -> Genotype:
     version = document.get("version")
     if type(version) is not int or version != VERSION:
-        raise GenotypeError([Fault("version", repr(version)[:60], str(VERSION))], source)
+        raise GenotypeError([Fault("version", shown(version), str(VERSION))], source)
     name = document.get("name")
-    if name is not None and not isinstance(name, str):
-        raise GenotypeError([Fault("name", repr(name)[:60], "a string")], source)
+    if name is not None and not is_printable(name):
+        raise GenotypeError([Fault("name", shown(name), "a printable string of at most 200 characters")], source)
     try:
         return KINDS[document["format"]].read(document, source).named(name)
     except GenotypeError as error:
@@ -137,7 +171,7 @@ def _from_document(document: Mapping[str, Any], source: str) -> Genotype:
 def _read_nasbench201(document: Mapping[str, Any], source: str) -> NASBench201Genotype:
     text = document.get("architecture")
     if not isinstance(text, str):
-        raise GenotypeError([Fault("architecture", repr(text)[:60], "a string |op~0|+...")], source)
+        raise GenotypeError([Fault("architecture", shown(text), "a string |op~0|+...")], source)
     return from_string(text, source)
 
 
@@ -146,9 +180,9 @@ def _read_recurrent(document: Mapping[str, Any], source: str) -> RecurrentGenoty
     faults = []
     for index, edge in enumerate(nodes if isinstance(nodes, list) else [None]):
         if not isinstance(edge, dict) or not isinstance(edge.get("op"), str) or type(edge.get("from")) is not int:
-            faults.append(Fault(f"nodes[{index}]", repr(edge)[:60], 'an edge {"op": name, "from": state}'))
+            faults.append(Fault(f"nodes[{index}]", shown(edge), 'an edge {"op": name, "from": state}'))
     if not isinstance(concat, list) or any(type(state) is not int for state in concat):
-        faults.append(Fault("concat", repr(concat)[:60], "a list of states"))
+        faults.append(Fault("concat", shown(concat), "a list of states"))
     if faults:
         raise GenotypeError(faults, source)
     return RecurrentGenotype(tuple(Edge(edge["op"], edge["from"]) for edge in nodes), tuple(concat))
@@ -157,9 +191,9 @@ def _read_recurrent(document: Mapping[str, Any], source: str) -> RecurrentGenoty
 def _read_choices(document: Mapping[str, Any], source: str) -> ChoicesGenotype:
     choices = document.get("choices")
     if not isinstance(choices, dict):
-        raise GenotypeError([Fault("choices", repr(choices)[:60], "an object: label -> list of names")], source)
+        raise GenotypeError([Fault("choices", shown(choices), "an object: label -> list of names")], source)
     faults = [
-        Fault(f"choices.{label}", repr(names)[:60], "a list of names")
+        Fault(f"choices.{label}", shown(names), "a list of names")
         for label, names in choices.items()
         if not isinstance(names, list) or any(not isinstance(name, str) for name in names)
     ]

@@ -74,12 +74,20 @@ def load_reading(name: str | Path, asked: str = "genotype") -> Reading:
 
 
 def _read(path: Path) -> Reading:
+    return read(read_file(path), str(path))
+
+
+def read_file(path: Path) -> str:
+    """The text of a genotype's file, one character more than may be at most.
+
+    Raises:
+        GenotypeError: where it cannot be read.
+    """
     try:
         with open(path, encoding="utf-8-sig") as file:
-            text = file.read(MAX_CHARACTERS + 1)
+            return file.read(MAX_CHARACTERS + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise GenotypeError([Fault("file", str(error)[:80], "readable text")], str(path)) from None
-    return read(text, str(path))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from genotypes.genotype import CELL_INPUTS, CELL_OPS, Cell, CellGenotype, Edge, Fault, GenotypeError, nearest, shown
+from genotypes.nasbench201 import NASBENCH201_OPS, NASBench201Genotype
 from genotypes.reading import LABELS
 
 DERIVED_OPS = CELL_OPS[1:8]
@@ -66,6 +67,14 @@ def sample(rng: Random, nodes: int = 4, ops: Sequence[str] = DERIVED_OPS, inputs
             rows.append(tuple(Edge(rng.choice(ops), source) for source in sources))
         cells.append(Cell(tuple(rows), tuple(range(CELL_INPUTS, CELL_INPUTS + nodes))))
     return CellGenotype(*cells)
+
+
+def nasbench201_neighbours(genotype: NASBench201Genotype, rng: Random) -> Iterator[NASBench201Genotype]:
+    """All 24 architectures that differ in one operation, each once, in random order."""
+    moves = [(edge, op) for edge, found in enumerate(genotype.ops) for op in NASBENCH201_OPS if op != found]
+    rng.shuffle(moves)
+    for edge, op in moves:
+        yield NASBench201Genotype((*genotype.ops[:edge], op, *genotype.ops[edge + 1 :]))
 
 
 def check_ops(ops: Sequence[str]) -> None:

@@ -10,7 +10,8 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 
-from genotypes.genotype import Edge, Fault, GenotypeError, nearest
+from genotypes.genotype import Edge, Fault, GenotypeError, nearest, shown
+from genotypes.reading import MAX_NODES
 
 RECURRENT_OPS = ("none", "tanh", "relu", "sigmoid", "identity")
 
@@ -28,16 +29,19 @@ class RecurrentGenotype:
     name: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        if len(self.nodes) > MAX_NODES or len(self.concat) > MAX_NODES:
+            field, listed = ("nodes", self.nodes) if len(self.nodes) > MAX_NODES else ("concat", self.concat)
+            raise GenotypeError([Fault(field, f"{len(listed)} entries", f"at most {MAX_NODES}")], "genotype")
         faults = [] if self.nodes else [Fault("nodes", "no node", "at least one")]
         for index, edge in enumerate(self.nodes):
             if edge.op not in RECURRENT_OPS[1:]:
-                faults.append(Fault(f"nodes[{index}].op", repr(edge.op)[:60], nearest(str(edge.op), RECURRENT_OPS[1:])))
+                faults.append(Fault(f"nodes[{index}].op", shown(edge.op), nearest(str(edge.op), RECURRENT_OPS[1:])))
             if not 0 <= edge.source <= index:
-                faults.append(Fault(f"nodes[{index}].from", str(edge.source)[:40], f"an earlier state, 0 to {index}"))
+                faults.append(Fault(f"nodes[{index}].from", shown(edge.source), f"an earlier state, 0 to {index}"))
         for position, state in enumerate(self.concat):
             if not 1 <= state <= len(self.nodes) or state in self.concat[:position]:
                 allowed = f"each node at most once, 1 to {len(self.nodes)}"
-                faults.append(Fault(f"concat[{position}]", str(state)[:40], allowed))
+                faults.append(Fault(f"concat[{position}]", shown(state), allowed))
         if not self.concat:
             faults.append(Fault("concat", "no state", "at least one node"))
         if faults:
@@ -72,7 +76,7 @@ def from_recurrent_text(text: str, source: str = "genotype") -> RecurrentGenotyp
     )
     if whole is None:
         form = "Genotype(recurrent=[(op, state), ...], concat=range(1, n))"
-        raise GenotypeError([Fault("text", repr(text.strip()[:40]), form)], source)
+        raise GenotypeError([Fault("text", shown(text.strip()[:40]), form)], source)
     name, edges, *_, first, stop, listed = whole.groups()
     nodes = tuple(Edge(op, int(state)) for op, state in re.findall(pair, edges))
     concat = range(int(first), int(stop)) if first else map(int, re.findall(r"\d+", listed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -11,9 +12,10 @@ from typing import Any
 from darts.report.charts import chart, heat_maps, largest_gate, legend, series
 from darts.report.figures import COST, is_share, ordered, title, written
 from darts.report.records import Record, origin, read_record, retrainings
-from genotypes import remarks, to_text
+from genotypes import CellGenotype, remarks
 from genotypes.draw import outline, svg
 from genotypes.files import write_atomically
+from genotypes.kinds import describe, picture
 
 FILE = "report.html"
 
@@ -137,13 +139,17 @@ def _cards(record: Record) -> str:
 
 
 def cells(records: Sequence[Record]) -> str:
-    """Pictures of the runs' cells, with what is odd about them; equal cells once."""
+    """Pictures of what the runs found or trained, with what is odd about it; equal genotypes once."""
     found = {run.genotype.hash: run.genotype.named(run.genotype.name or run.name) for run in records if run.genotype}
     parts = []
     for genotype in found.values():
-        odd = "".join(f'<p class="soft">{escape(field)}: {escape(text)}</p>' for field, text in remarks(genotype))
-        drawing = f'<figure>{svg(genotype)}</figure><pre class="narrow">{escape(outline(genotype))}</pre>'
-        parts.append(f"{drawing}{odd}<pre>{escape(to_text(genotype))}</pre>")
+        if isinstance(genotype, CellGenotype):
+            odd = "".join(f'<p class="soft">{escape(field)}: {escape(text)}</p>' for field, text in remarks(genotype))
+            drawing = f'<figure>{svg(genotype)}</figure><pre class="narrow">{escape(outline(genotype))}</pre>{odd}'
+        else:
+            code = base64.b64encode(picture(genotype).encode()).decode()
+            drawing = f'<img class="genotype" src="data:image/svg+xml;base64,{code}" alt="{escape(str(genotype))}">'
+        parts.append(f"{drawing}<pre>{escape(describe(genotype))}</pre>")
     return "<h2>Cells</h2>" + "".join(parts) if parts else ""
 
 

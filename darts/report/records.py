@@ -14,7 +14,8 @@ from darts.config import flat
 from darts.errors import UserError
 from darts.log import read_log
 from darts.runs import read_config
-from genotypes import CellGenotype, GenotypeError, from_text, load
+from genotypes import GenotypeError
+from genotypes.kinds import Genotype, find, read
 
 NOT_COMPUTED = ("run.name", "run.runs", "run.resume", "run.report_every", "run.checkpoint_minutes",
                 "run.keep_checkpoints", "data.root", "data.download", "data.workers")  # fmt: skip
@@ -33,7 +34,7 @@ class Record:
         machine: what ran it, with its versions.
         epochs, steps: lines of the log.
         metrics: the final figures; empty while it runs.
-        genotype: the final one, or the newest; None where there is none, or none made of cells.
+        genotype: the final one, or the newest; None where there is none that can be read.
     """
 
     folder: Path
@@ -44,7 +45,7 @@ class Record:
     epochs: tuple[Mapping[str, Any], ...]
     steps: tuple[Mapping[str, Any], ...]
     metrics: Mapping[str, Any]
-    genotype: CellGenotype | None
+    genotype: Genotype | None
 
     @property
     def name(self) -> str:
@@ -158,13 +159,13 @@ def _metrics(folder: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _genotype(folder: Path, epochs: list[dict[str, Any]], config: Mapping[str, Any]) -> CellGenotype | None:
+def _genotype(folder: Path, epochs: list[dict[str, Any]], config: Mapping[str, Any]) -> Genotype | None:
     try:
         if (folder / "genotype.json").is_file():
-            return load(folder / "genotype.json")
+            return find(folder / "genotype.json")
         if epochs and epochs[-1].get("genotype"):
-            return from_text(epochs[-1]["genotype"])
-        return load(config["genotype"]) if config.get("genotype") else None
+            return read(epochs[-1]["genotype"])
+        return find(config["genotype"]) if config.get("genotype") else None
     except GenotypeError:
         return None
 

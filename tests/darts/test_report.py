@@ -16,7 +16,7 @@ from darts.report.compare import comparison_page, comparison_tables, groups
 from darts.report.figures import duration, mean_and_spread, ordered, written
 from darts.report.page import run_page, write_report
 from darts.report.records import origin, read_record, retrainings
-from genotypes import load, to_json, to_text
+from genotypes import kinds, load, to_json, to_text
 from supernet.network import ImageShape
 from supernet.spaces.darts import DARTSSpace
 from tests import browser
@@ -147,6 +147,17 @@ def inside(inner, outer, slack=1):
 
 def apart(a, b):
     return a[2] <= b[0] + 1 or b[2] <= a[0] + 1 or a[3] <= b[1] + 1 or b[3] <= a[1] + 1
+
+
+@pytest.mark.skipif(browser.CHROMIUM is None, reason="no Chromium")
+def test_an_architecture_of_nasbench201_in_a_browser(tmp_path):
+    folder = made(tmp_path, "s")
+    string = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|nor_conv_3x3~2|"
+    (folder / "genotype.json").write_text(kinds.write(kinds.find(string)))
+    found, console = browser.look(write_report(folder), tmp_path, 390, dark=True)
+    assert not console and string in found["text"] and found["width"] <= found["shown"]
+    left, top, right, bottom = found["pictures"][0]["box"]
+    assert found["pictures"][0]["loaded"] and right - left > 300 and bottom - top > 80
 
 
 @pytest.mark.skipif(browser.CHROMIUM is None, reason="no Chromium")

@@ -71,7 +71,7 @@ def test_show_draws_and_counts(run):
     assert code == 0 and not err
     assert "Liu et al. 2019" in out and "node 0  ── dil_conv_3x3 ──┘" in out
     assert "parameters           3,349,342       3.35 M" in out
-    assert "multiply-adds      528,359,040      528.4 M" in out
+    assert "multiply-adds      528,359,040     528.36 M" in out
     code, out, err = run("show", "PDARTS", "--channels", 48, "--layers", 14, "--size", 224, "--classes", 1000)
     assert "parameters           4,944,352" in out and "multiply-adds      542,819,328" in out
     small = ["show", "NASNet_A", "--channels", 2, "--layers", 1, "--size", 1, "--classes", 1]
@@ -152,6 +152,52 @@ def test_convert_says_what_a_form_cannot_hold(run):
     assert (code, out, err) == (2, "", f"error: AmoebaNet_A as edges: {wanted}\n")
 
 
+def test_architectures_of_nasbench201(run, tmp_path):
+    string = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|nor_conv_3x3~2|"
+    path = tmp_path / "cell.json"
+    assert run("convert", string, "--to", "json", "--output", path) == (0, "", "")
+    assert json.loads(path.read_text())["architecture"] == string
+    assert run("convert", path, "--to", "text") == (0, f"{string}\n", "")
+    code, out, err = run("convert", path, "--to", "triples")
+    assert (code, out) == (2, "") and "--to: found triples, allowed json or text" in err
+    code, out, err = run("show", "+".join(["|nor_conv_3x3~0|", "|nor_conv_3x3~0|nor_conv_3x3~1|", string[45:]]))
+    assert code == 2 and "block 3" in err
+    full = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+    code, out, err = run("show", full)
+    assert code == 0 and "  2 to 3  nor_conv_3x3\n" in out and "parameters           1,531,546" in out
+    assert run("check", path)[0] == 0 and run("diff", path, string) == (0, "", "")
+    code, out, err = run("diff", path, full)
+    assert code == 1 and [line.split()[:3] for line in out.splitlines() if " to " in line] == [
+        [str(source), "to", str(node)] for source, node in ((0, 2), (1, 2), (0, 3), (1, 3))
+    ]
+    assert run("diff", path, "DARTS_V2")[0] == 2
+    found = run("mutate", path, "--count", 24)[1].split()
+    assert len(set(found)) == 24 and string not in found
+    assert run("mutate", path, "--count", 25)[0] == 2
+    assert run("draw", path, "--output", tmp_path / "cell.svg") == (0, "", "")
+    assert "nor_conv_1x1" in (tmp_path / "cell.svg").read_text()
+    assert ".svg; it is no cell" in run("draw", path, "--output", tmp_path / "cell.png")[2]
+    cut = "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|nor_conv_3x3~2|"
+    assert run("check", cut)[2] == f"warning: {cut}: no path from the input to the output\n"
+    path.write_text(path.read_text().replace("nor_conv_1x1", "nor_conv_1x2"))
+    assert run("check", path)[2].startswith(f"error: {path}: line 4, block 3, entry 1: found 'nor_conv_1x2'")
+
+
+def test_recurrent_cells_and_choices(run, tmp_path):
+    cell, other, choices = (tmp_path / name for name in ("cell.txt", "other.json", "choices.json"))
+    cell.write_text("BEST = Genotype(recurrent=[('tanh', 0), ('relu', 1)], concat=range(1, 3))")
+    assert run("convert", cell, "--to", "json", "--output", other) == (0, "", "")
+    assert run("diff", cell, other) == (0, "", "")
+    other.write_text(other.read_text().replace("relu", "sigmoid"))
+    assert "relu from 1" in run("diff", cell, other)[1] and "nodes[1]  sigmoid from 1" in run("show", other)[1]
+    choices.write_text('{"format": "choices-genotype",\n "version": 1,\n "choices": {"kernel": ["3x3"],\n "depth": 3}}')
+    wanted = f"error: {choices}: line 4, choices.depth: found 3, allowed a list of names\n"
+    assert run("check", choices) == (2, "", wanted)
+    choices.write_text(choices.read_text().replace("3}", '["2"]}'))
+    assert run("show", choices)[1].count("  kernel  3x3\n") == 1
+    assert run("mutate", choices)[0] == 2
+
+
 def test_mutate_is_decided_by_its_seed(run):
     first = run("mutate", "DARTS_V2", "--seed", 5, "--count", 30)
     assert first == run("mutate", "DARTS_V2", "--seed", 5, "--count", 30)
@@ -183,7 +229,7 @@ def test_schema_is_printed(run):
         (["lst"], "lst; Available subcommands: list, show"),
         (["show"], "NAME|FILE"),
         (["show", "DARTS_v2"], "genotype: name: found 'DARTS_v2', allowed 'DARTS_V2' (nearest)"),
-        (["show", "DARTS_V2", "--layers", "ten"], "--layers: invalid literal"),
+        (["show", "DARTS_V2", "--layers", "ten"], "Error parsing --layers"),
         (["show", "DARTS_V2", "--layers", "0"], "--layers: found 0, allowed 1 to 1000"),
         (["show", "DARTS_V2", "--depth", "3"], "Unrecognized options: --depth"),
         (["check"], "FILE: found none"),

@@ -10,8 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genotypes import FORMS, CellGenotype, GenotypeError, load, read, write
+from genotypes import FORMS, CellGenotype, Edge, GenotypeError, load, write
 from genotypes.__main__ import main
+from genotypes.choices import ChoicesGenotype
+from genotypes.kinds import KINDS, describe, read_any
+from genotypes.kinds import write as write_kind
+from genotypes.nasbench201 import from_string
+from genotypes.recurrent import RecurrentGenotype
 
 COUNT = int(os.environ.get("MUTILATED", 4000))
 SECONDS = 0.05
@@ -19,6 +24,13 @@ SECONDS = 0.05
 SOUND = [write(load("DARTS_V2"), form) for form in FORMS]
 SOUND += [write(load(name), form) for name in ("FairDARTS_g", "NASNet_A", "DARTS_V1") for form in ("json", "nested")]
 SOUND += [write(load("PDARTS"), "json", {"reported": {"error": 2.5}, "aliases": ["x"]})] * 3
+
+OTHERS = [
+    from_string("|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|nor_conv_3x3~2|"),
+    RecurrentGenotype((Edge("tanh", 0), Edge("relu", 1), Edge("identity", 1)), (1, 2, 3), "mine"),
+    ChoicesGenotype((("kernel", ("3x3",)), ("inputs", ("stem", "block 1"))), "chosen"),
+]
+SOUND += [write_kind(genotype) for genotype in OTHERS] + [describe(genotype) for genotype in OTHERS[:2]]
 
 CODE = "__import__('os').system('touch executed')"
 PIECES = [
@@ -94,13 +106,13 @@ def exchanged(value, rng):
 def outcome(text):
     """``sound`` or ``refused``, after checking what is promised of either."""
     try:
-        genotype = read(text, "file")
+        genotype = read_any(text, "file")
     except GenotypeError as error:
         assert error.faults
         for fault in map(str, error.faults):
             assert fault.isprintable() and 10 < len(fault) < 400, fault
         return "refused"
-    assert isinstance(genotype.genotype, CellGenotype)
+    assert isinstance(genotype.genotype, (CellGenotype, *(kind.type for kind in KINDS.values())))
     return "sound"
 
 
@@ -147,7 +159,8 @@ def test_any_text(text):
     )
 )
 def test_any_json(value):
-    assert outcome(json.dumps(value)) == "refused"
+    choices = isinstance(value, dict) and value and all(isinstance(names, list) for names in value.values())
+    assert outcome(json.dumps(value)) == "refused" or choices
 
 
 def large(item, count, before, after=""):
@@ -167,6 +180,15 @@ LARGE = {
     "long operations": large(f'{{"op": "{"sep_conv_" * 40}", "from": 0}}', 400, '{"normal": {"nodes": [[', "]]}}"),
     "a long string": '{"a": "' + "\\n" * 90_000 + '"}',
     "a long name": large("0", 5000, '{"' + "a" * 90_000 + '": [', "]}"),
+    "recurrent edges": large("('tanx', 0)", 3000, "Genotype(recurrent=[", "], concat=[1])"),
+    "recurrent edges in JSON": large(
+        '{"op": "tanx", "from": 0}',
+        1900,
+        '{"format": "recurrent-genotype", "version": 1, "nodes": [',
+        '], "concat": []}',
+    ),
+    "choices": large('"label#": []', 2900, '{"format": "choices-genotype", "version": 1, "choices": {', "}}"),
+    "an architecture string": "|" + "nor_conv_3x3~0|" * 12_000,
     "lines": "\n" * 190_000,
     "quotes": '"' * 190_000,
     "letters": "x" * 3_000_000,
