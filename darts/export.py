@@ -24,11 +24,11 @@ from torch import Tensor, nn
 
 from darts.checkpoint import load
 from darts.cli import run_script
+from darts.config import RetrainConfig, SpaceConfig
 from darts.errors import UserError
 from darts.report.records import Record, read_record
-from genotypes import CellGenotype
+from darts.retrain import space_of
 from supernet.network import ImageShape
-from supernet.spaces.darts import DARTSSpace
 
 TOLERANCE = 1e-4
 """Largest allowed difference of a score, as a share of the largest score: another order of float32 sums."""
@@ -97,16 +97,14 @@ def rebuilt(record: Record) -> tuple[Normalized, ImageShape]:
     if record.kind == "search":
         raise UserError(f"{folder}: a search trains no network to keep; python train_final.py --genotype {folder}")
     path = folder / "weights.pt"
-    if not path.exists():
+    if not path.exists() or record.genotype is None:
         raise UserError(f"{folder}: not finished, weights.pt is missing; go on with its command and --resume")
-    if not isinstance(record.genotype, CellGenotype):
-        raise UserError(f"{folder}: genotype.json holds no cells of the DARTS family; only their networks are exported")
     state = load(path)
     if "shape" not in state:
-        raise UserError(f"{path}: does not say what images its network takes; retrain with this version")
+        raise UserError(f"{path}: does not say what images its network takes; only networks of images are exported")
     shape = ImageShape(*state["shape"])
-    channels, layers, stem = (record.config[f"space.{key}"] for key in ("channels", "layers", "stem"))
-    network = DARTSSpace(shape, channels, layers, stem=stem).network(record.genotype)
+    size = SpaceConfig(**{key: record.config[f"space.{key}"] for key in ("name", "channels", "layers", "stem")})
+    network = space_of(RetrainConfig(space=size), record.genotype, shape).network(record.genotype)
     network.load_state_dict({k: v for k, v in state["network"].items() if not k.startswith("auxiliary_head.")})
     return Normalized(network, state["mean"], state["std"]).eval(), shape
 

@@ -115,6 +115,13 @@ class RetrainTask:
         shape = self.data.shape
         return {"multiply_adds": count(self.network, shape).multiply_adds} if isinstance(shape, ImageShape) else {}
 
+    def _images(self) -> dict[str, Any]:
+        """What images the network takes: their shape, and the moments of each channel by which they are normalized."""
+        if not isinstance(self.data.shape, ImageShape):
+            return {}
+        moments = {name: torch.as_tensor(getattr(self.data.test, name)).tolist() for name in ("mean", "std")}
+        return {"shape": astuple(self.data.shape), **moments}
+
     def write(self, folder: Path) -> dict[str, Any]:
         """The files of a finished retraining: figures, weights, the genotype and its picture."""
         figures = {
@@ -129,9 +136,7 @@ class RetrainTask:
             "seed": self.config.seed,
             "epochs": self.epochs,
         }
-        moments = {name: torch.as_tensor(getattr(self.data.test, name)).tolist() for name in ("mean", "std")}
-        images = {"shape": astuple(self.data.shape), **moments}
-        save(folder / "weights.pt", {"kind": "weights", "network": self.network.state_dict(), **images})
+        save(folder / "weights.pt", {"kind": "weights", "network": self.network.state_dict(), **self._images()})
         for file, content in (
             ("genotype.json", write(self.genotype, schema_from(folder))),
             ("cells.svg", picture(self.genotype)),

@@ -28,7 +28,7 @@ def trained(tmp_path):
     genotype = load("FairDARTS_g")
     network = DARTSSpace(SHAPE, 4, 3).network(genotype, auxiliary=True)
     network(torch.randn(8, 3, 12, 12))  # moves BatchNorm's statistics
-    config = {"space": {"channels": 4, "layers": 3, "stem": "auto"}, "auxiliary": 0.4}
+    config = {"space": {"name": None, "channels": 4, "layers": 3, "stem": "auto"}, "auxiliary": 0.4}
     (tmp_path / "config.json").write_text(json.dumps({"kind": "retrain", "config": config}))
     (tmp_path / "genotype.json").write_text(to_json(genotype))
     state = {"kind": "weights", "network": network.state_dict(), "shape": (3, 12, 5), "mean": MEAN, "std": STD}
