@@ -11,7 +11,8 @@ from rich.table import Table
 
 from darts.report.charts import chart, series
 from darts.report.figures import COST, differing, is_share, mean_and_spread, ordered, title
-from darts.report.page import cells, document, figure, table
+from darts.report.html import document, table
+from darts.report.page import cells, figure
 from darts.report.records import NOT_COMPUTED, Record, origin
 
 IN_TERMINAL = ("test_accuracy", "valid_accuracy", "parameters", *COST)

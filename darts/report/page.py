@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from darts.report.charts import chart, heat_maps, largest_gate, legend, series
 from darts.report.figures import COST, is_share, ordered, title, written
+from darts.report.html import document, table
 from darts.report.records import Record, origin, read_record, retrainings
 from genotypes import CellGenotype, remarks
 from genotypes.draw import outline, svg
@@ -25,56 +26,11 @@ CURVES = (
 )
 """The charts of every run; further figures follow by what they have in common."""
 
-MOST_RETRAININGS = 12
-"""The newest retrainings of a search are shown, no more."""
+STEMS = {"gate_entropy": "Entropy of the gates (1: undecided)", "skips": "Skip connections"}
+"""Figures that are logged for each table, and the title of their chart."""
 
-STYLE = """
-:root { color-scheme: light dark; --text: #1b2733; --soft: #5b6b7a; --line: #d3dae0; --ground: #ffffff; --card: #f5f7f9;
-  --c0: #1f6fb5; --c1: #c2571a; --c2: #2b8a4b; --c3: #a03a8f; --c4: #8a6d00; --c5: #0b8a94; --c6: #b3263e;
-  --c7: #5f6b76 }
-@media (prefers-color-scheme: dark) { :root { --text: #e6edf3; --soft: #9dabb8; --line: #3a4550; --ground: #14191f;
-  --card: #1d242b; --c0: #6cb2f0; --c1: #f0935a; --c2: #6fce8e; --c3: #dd86cf; --c4: #d9bd4a; --c5: #5fd0da;
-  --c6: #f0798c; --c7: #aab6c1 } }
-* { box-sizing: border-box }
-body { margin: 0 auto; padding: 20px 16px 48px; max-width: 1160px; background: var(--ground); color: var(--text);
-  font: 15px/1.45 system-ui, sans-serif }
-h1 { font-size: 24px; margin: 0 0 2px; overflow-wrap: anywhere } h2 { font-size: 18px; margin: 34px 0 10px }
-h3 { font-size: 15px; margin: 20px 0 8px; overflow-wrap: anywhere }
-p { margin: 6px 0 } .soft { color: var(--soft) }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)); gap: 10px; margin: 16px 0 0;
-  padding: 0 }
-.cards div { background: var(--card); border-radius: 8px; padding: 8px 12px } .cards dt { color: var(--soft);
-  font-size: 13px } .cards dd { margin: 0; font-size: 18px; font-weight: 600 }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 14px 22px }
-.maps { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)); gap: 12px 22px }
-figure { margin: 0; min-width: 0 } figcaption { font-weight: 600; font-size: 14px; margin-bottom: 2px }
-.genotype { display: block; max-width: 100%; height: auto }
-.chart { display: block; width: 100%; height: auto }
-.chart text { font: 11px system-ui, sans-serif; fill: var(--soft); dominant-baseline: central }
-.chart .y { text-anchor: end } .chart .x { text-anchor: middle }
-.chart .grid { stroke: var(--line); stroke-width: 0.7 } .chart g path { fill: none; stroke-width: 1.8 }
-.chart .dashed path { stroke-dasharray: 5 3 } .chart circle { stroke: none }
-.legend { display: flex; flex-wrap: wrap; gap: 0 14px; font-size: 13px; color: var(--soft); margin: 0 0 0 12px }
-.legend span { overflow-wrap: anywhere } .legend b { color: var(--text) }
-.legend i { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 5px }
-.map div { display: grid; grid-template-columns: auto minmax(60px, 1fr) auto; gap: 0 6px; font-size: 11px;
-  line-height: 14px; color: var(--soft) }
-.map b { color: var(--text) } .map .names { text-align: right } .map img { width: 100%;
-  image-rendering: pixelated; border: 1px solid var(--line) } .map figcaption { font-size: 12px }
-.scale img { width: 180px; height: 11px; image-rendering: pixelated; vertical-align: middle }
-.scroll { overflow-x: auto } .scroll + .grid { margin-top: 20px } table { border-collapse: collapse; font-size: 14px }
-th, td { text-align: left; padding: 3px 14px 3px 0; border-bottom: 1px solid var(--line); vertical-align: top }
-th { font-weight: 600 } td { overflow-wrap: anywhere } .number { text-align: right; white-space: nowrap }
-th.number { white-space: normal; overflow-wrap: anywhere; min-width: 104px }
-th:first-child, td:first-child { white-space: nowrap; position: sticky; left: 0; background: var(--ground) }
-.narrow { display: none } @media (max-width: 700px) { pre.narrow { display: block; font-size: 11px } }
-pre { background: var(--card); border-radius: 8px; padding: 10px 12px; font-size: 13px; white-space: pre-wrap;
-  overflow-wrap: anywhere; margin: 8px 0 }
-""" + "".join(
-    f".legend .c{k} {{ background: var(--c{k}) }} .chart .c{k} path {{ stroke: var(--c{k}) }} "
-    f".chart .c{k} circle {{ fill: var(--c{k}) }}\n"
-    for k in range(8)
-)
+MOST_RETRAININGS = 12
+"""Of a search's retrainings its report shows so many, the last by name."""
 
 
 def write_report(folder: Path) -> Path:
@@ -97,27 +53,14 @@ def run_page(record: Record) -> str:
     """The report of one run as a document. A search's shows its retrainings, a retraining's its search."""
     searched, trained = origin(record), retrainings(record)[-MOST_RETRAININGS:]
     related = [*([searched] if searched else []), *trained]
-    parts = [heading(record), _cards(record), cells([record]), "<h2>Curves</h2>", curves(record)]
+    parts = [heading(record), _cards(record), cells([record]), "<h2>Curves</h2>", _charts(record)]
     for run in related:
         word = "The search that found it" if run is searched else "Retraining"
-        parts += [f"<h3>{word}: {_link(run, record)}</h3>", _charts(run, CURVES if run is not searched else None)]
+        parts += [f"<h3>{word}: {_link(run)}</h3>", _charts(run, further=run is searched)]
     parts.append(gates(record) or (gates(searched) if searched else ""))
     parts += [costs([record, *related]), _reproduction([*([searched] if searched else []), record, *trained])]
     parts.append(configuration(record))
     return document(record.name, parts)
-
-
-def document(name: str, parts: Iterable[str]) -> str:
-    """A whole page. Its policy forbids the browser to load or run anything."""
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
-        f"<title>{escape(name)}</title>\n<style>{STYLE}</style></head><body>\n"
-        + "\n".join(filter(None, parts))
-        + "\n</body></html>\n"
-    )
 
 
 def heading(record: Record) -> str:
@@ -153,22 +96,17 @@ def cells(records: Sequence[Record]) -> str:
     return "<h2>Cells</h2>" + "".join(parts) if parts else ""
 
 
-def curves(record: Record) -> str:
-    """Charts of everything that the log has for each epoch."""
-    return _charts(record, None)
-
-
-def _charts(record: Record, wanted: Sequence[tuple[str, tuple[str, ...]]] | None) -> str:
-    """The wanted charts; all by default."""
+def _charts(record: Record, further: bool = True) -> str:
+    """Curves of losses and accuracies, and of everything else that the log has for each epoch."""
     lines = record.epochs
     numbers = {key for line in lines for key, value in line.items() if isinstance(value, int | float)}
-    groups = [(name, [key for key in keys if key in numbers]) for name, keys in wanted or CURVES]
-    if wanted is None:
+    groups = [(name, [key for key in keys if key in numbers]) for name, keys in CURVES]
+    if further:
         known = {key for _, keys in CURVES for key in keys} | {"epoch", "step", "seconds"}
-        further: dict[str, list[str]] = {}
+        stems: dict[str, list[str]] = {}
         for key in sorted(numbers - known):
-            further.setdefault(_stem(key), []).append(key)
-        groups += [(_heading(stem), keys) for stem, keys in further.items()]
+            stems.setdefault(_stem(key), []).append(key)
+        groups += [(_heading(stem), keys) for stem, keys in stems.items()]
     figures = [
         chart(name, {title(key): series(lines, key) for key in keys}, all(map(is_share, keys)))
         for name, keys in groups
@@ -178,15 +116,12 @@ def _charts(record: Record, wanted: Sequence[tuple[str, tuple[str, ...]]] | None
 
 
 def _stem(key: str) -> str:
-    """What figures of both cells have in common: ``gate_entropy_normal`` -> ``gate_entropy``."""
-    for label in ("_normal", "_reduce"):
-        key = key.removesuffix(label)
-    return key
+    """What the figures of all tables have in common: ``gate_entropy_normal`` -> ``gate_entropy``."""
+    return next((stem for stem in STEMS if key.startswith(stem)), key)
 
 
 def _heading(stem: str) -> str:
-    names = {"gate_entropy": "Entropy of the gates (1: undecided)", "skips": "Skip connections"}
-    return names.get(stem, stem.replace("_", " ").capitalize())
+    return STEMS.get(stem, stem.replace("_", " ").capitalize())
 
 
 def gates(record: Record) -> str:
@@ -203,9 +138,7 @@ def gates(record: Record) -> str:
 def costs(records: Sequence[Record]) -> str:
     """What each run took."""
     keys = [key for key in COST if any(key in run.figures for run in records)]
-    rows = [
-        [run.name, *(written(key, run.figures[key]) if key in run.figures else "" for key in keys)] for run in records
-    ]
+    rows = [[run.name, *(figure(run, key) for key in keys)] for run in records]
     machines = {run.machine.get("device") for run in records} - {None}
     where = f'<p class="soft">On {escape(", ".join(sorted(machines)))}.</p>' if machines else ""
     return "<h2>Cost</h2>" + table(["run", *map(title, keys)], rows, numbers=True) + where if keys else ""
@@ -230,21 +163,10 @@ def configuration(record: Record) -> str:
     return "<h2>Configuration</h2>" + table(["field", "value"], rows)
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: bool = False) -> str:
-    """A table of text; with ``numbers`` all columns but the first are set flush right."""
-    kinds = ["", *([' class="number"' if numbers else ""] * (len(heads) - 1))]
-    head = "".join(f"<th{kind}>{escape(text)}</th>" for text, kind in zip(heads, kinds))
-    body = "".join(
-        "<tr>" + "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row, kinds)) + "</tr>" for row in rows
-    )
-    return f'<div class="scroll"><table>{f"<tr>{head}</tr>" if any(heads) else ""}{body}</table></div>'
-
-
-def _link(run: Record, of: Record) -> str:
-    """A run's name, leading to its report where that stands beside this one's."""
-    place = f"../{run.folder.name}/{FILE}"
-    there: Mapping[str, Any] = {"href": place} if (run.folder / FILE).exists() and run.folder != of.folder else {}
-    return f'<a href="{escape(there["href"])}">{escape(run.name)}</a>' if there else escape(run.name)
+def _link(run: Record) -> str:
+    """A run's name, leading to its report where that has been written."""
+    name = escape(run.name)
+    return f'<a href="../{name}/{FILE}">{name}</a>' if (run.folder / FILE).exists() else name
 
 
 def _told(value: Any) -> str:

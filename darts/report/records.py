@@ -142,13 +142,15 @@ def origin(record: Record) -> Record | None:
 
 
 def retrainings(record: Record) -> list[Record]:
-    """The retrainings beside a search that train what it found, by name."""
+    """The finished retrainings beside a search that trained what it found, by name."""
     if record.kind != "search" or record.genotype is None:
         return []
-    others = [path.parent for path in sorted(record.folder.parent.glob("*/config.json"))]
-    found = [read_record(folder) for folder in others if read_config(folder).get("kind") == "retrain"]
-    own = record.genotype
-    return [run for run in found if run.genotype == own and run.genotype.name == record.folder.name]
+    found = []
+    for path in sorted(record.folder.parent.glob("*/genotype.json")):
+        genotype = _genotype(path.parent, [], {})
+        if genotype == record.genotype and genotype.name == record.name:
+            found.append(path.parent)
+    return [read_record(folder) for folder in found if read_config(folder).get("kind") == "retrain"]
 
 
 def _metrics(folder: Path) -> dict[str, Any]:
