@@ -150,7 +150,7 @@ def run_convert(command: Convert, console: Console) -> int:
     if isinstance(genotype, CellGenotype):
         text = write(genotype, command.to, {**reading.extra, **schema_from(folder)})
     elif command.to in ("json", "text"):
-        text = write_kind(genotype, reading.extra) if command.to == "json" else f"{genotype}\n"
+        text = write_kind(genotype, reading.extra) if command.to == "json" else f"{describe(genotype)}\n"
     else:
         raise GenotypeError([Fault("--to", command.to, "json or text; it is no cell of the DARTS family")], "convert")
     if command.output is None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from genotypes.genotype import Fault, GenotypeError
+from genotypes.places import within
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,10 @@ class ChoicesGenotype:
         pairs = self.picks.items() if isinstance(self.picks, Mapping) else self.picks
         object.__setattr__(self, "picks", tuple((label, tuple(names)) for label, names in pairs))
         labels = Counter(label for label, _ in self.picks)
-        faults = [Fault(label, "this label again", "each label once") for label, times in labels.items() if times > 1]
-        faults += [Fault(label, "no name", "at least one") for label, names in self.picks if not names]
+        again = [label for label, times in labels.items() if times > 1]
+        empty = [label for label, names in self.picks if not names]
+        faults = [Fault(within("choices", label), "this label again", "each label once") for label in again]
+        faults += [Fault(within("choices", label), "no name", "at least one") for label in empty]
         if not labels:
             faults.append(Fault("choices", "none", "at least one label"))
         if faults:

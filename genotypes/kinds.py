@@ -21,7 +21,7 @@ from genotypes.genotype import MAX_FAULTS, CellGenotype, Edge, Fault, GenotypeEr
 from genotypes.load import load_reading, read_file
 from genotypes.nasbench201 import EDGES, NASBENCH201_STATES, NASBench201Genotype, from_string
 from genotypes.notation import to_text
-from genotypes.places import MAX_CHARACTERS, read_json
+from genotypes.places import MAX_CHARACTERS, read_json, within
 from genotypes.reading import Reading, line_of
 from genotypes.recurrent import RecurrentGenotype, from_recurrent_text
 
@@ -193,7 +193,7 @@ def _read_choices(document: Mapping[str, Any], source: str) -> ChoicesGenotype:
     if not isinstance(choices, dict):
         raise GenotypeError([Fault("choices", shown(choices), "an object: label -> list of names")], source)
     faults = [
-        Fault(f"choices.{label}", shown(names), "a list of names")
+        Fault(within("choices", label), shown(names), "a list of names")
         for label, names in choices.items()
         if not isinstance(names, list) or any(not isinstance(name, str) for name in names)
     ]
