@@ -57,7 +57,7 @@ class Board:
                 picture = image(from_text(text), scale=1.5)
             except GenotypeError:
                 return
-            self._writer.add_image("cells", np.asarray(picture), step, dataformats="HWC")
+            self._writer.add_image("architecture", np.asarray(picture), step, dataformats="HWC")
 
 
 def write_results(folder: Path) -> None:

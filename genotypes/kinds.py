@@ -84,6 +84,11 @@ def picture(genotype: Genotype) -> str:
     return kind.picture(genotype.name or describe(genotype), genotype)
 
 
+def drawn(genotype: Genotype) -> bool:
+    """Whether ``genotypes.draw`` has a layout of its own for it, as a picture and as text: for cells."""
+    return isinstance(genotype, CellGenotype)
+
+
 def find(name: str | Path) -> Genotype:
     """A genotype of any kind.
 

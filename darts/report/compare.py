@@ -12,7 +12,7 @@ from rich.table import Table
 from darts.report.charts import chart, series
 from darts.report.figures import COST, differing, is_share, mean_and_spread, ordered, title
 from darts.report.html import document, table
-from darts.report.page import cells, figure
+from darts.report.page import architectures, figure
 from darts.report.records import NOT_COMPUTED, Record, origin
 
 IN_TERMINAL = ("test_accuracy", "valid_accuracy", "parameters", *COST)
@@ -51,8 +51,8 @@ def _label(record: Record) -> str:
         return recipe
     searched = origin(record)
     if searched:
-        return f"{recipe}, cells of search {searched.config.get('recipe')}"
-    return f"{recipe}, cells of {record.genotype.name or record.genotype.hash}" if record.genotype else recipe
+        return f"{recipe}, architecture of search {searched.config.get('recipe')}"
+    return f"{recipe}, architecture of {record.genotype.name or record.genotype.hash}" if record.genotype else recipe
 
 
 def comparison_tables(records: Sequence[Record]) -> list[Table]:
@@ -82,7 +82,7 @@ def comparison_page(records: Sequence[Record]) -> str:
         of_kind = {name: runs for name, runs in known.items() if runs[0].kind == kind}
         if of_kind:
             parts += [f"<h2>{heading}</h2>", _figures(of_kind), _charts([r for runs in of_kind.values() for r in runs])]
-    parts += [cells(records), _differences(records)]
+    parts += [architectures(records), _differences(records)]
     return document(f"{len(records)} runs", parts)
 
 
@@ -97,7 +97,7 @@ def _figures(named: Mapping[str, Sequence[Record]]) -> str:
         for run in runs:
             heads.append(run.name)
             columns.append([figure(run, key) for key in keys])
-    return table(["", *heads], [[title(key), *cells] for key, *cells in zip(keys, *columns)], numbers=True)
+    return table(["", *heads], [[title(key), *values] for key, *values in zip(keys, *columns)], numbers=True)
 
 
 def _counted(group: tuple[str, Sequence[Record]]) -> str:

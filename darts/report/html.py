@@ -74,6 +74,6 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: bool = F
     kinds = ["", *([' class="number"' if numbers else ""] * (len(heads) - 1))]
     head = "".join(f"<th{kind}>{escape(text)}</th>" for text, kind in zip(heads, kinds))
     body = "".join(
-        "<tr>" + "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row, kinds)) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td{kind}>{escape(entry)}</td>" for entry, kind in zip(row, kinds)) + "</tr>" for row in rows
     )
     return f'<div class="scroll"><table>{f"<tr>{head}</tr>" if any(heads) else ""}{body}</table></div>'

@@ -13,10 +13,10 @@ from darts.report.charts import chart, heat_maps, largest_gate, legend, series
 from darts.report.figures import COST, is_share, ordered, title, written
 from darts.report.html import document, table
 from darts.report.records import Record, origin, read_record, retrainings
-from genotypes import CellGenotype, remarks
+from genotypes import remarks
 from genotypes.draw import outline, svg
 from genotypes.files import write_atomically
-from genotypes.kinds import describe, picture
+from genotypes.kinds import describe, drawn, picture
 
 FILE = "report.html"
 
@@ -53,7 +53,7 @@ def run_page(record: Record) -> str:
     """The report of one run as a document. A search's shows its retrainings, a retraining's its search."""
     searched, trained = origin(record), retrainings(record)[-MOST_RETRAININGS:]
     related = [*([searched] if searched else []), *trained]
-    parts = [heading(record), _cards(record), cells([record]), "<h2>Curves</h2>", _charts(record)]
+    parts = [heading(record), _cards(record), architectures([record]), "<h2>Curves</h2>", _charts(record)]
     for run in related:
         word = "The search that found it" if run is searched else "Retraining"
         parts += [f"<h3>{word}: {_link(run)}</h3>", _charts(run, further=run is searched)]
@@ -81,19 +81,19 @@ def _cards(record: Record) -> str:
     return f'<dl class="cards">{items}</dl>'
 
 
-def cells(records: Sequence[Record]) -> str:
+def architectures(records: Sequence[Record]) -> str:
     """Pictures of what the runs found or trained, with what is odd about it; equal genotypes once."""
     found = {run.genotype.hash: run.genotype.named(run.genotype.name or run.name) for run in records if run.genotype}
     parts = []
     for genotype in found.values():
-        if isinstance(genotype, CellGenotype):
+        if drawn(genotype):
             odd = "".join(f'<p class="soft">{escape(field)}: {escape(text)}</p>' for field, text in remarks(genotype))
             drawing = f'<figure>{svg(genotype)}</figure><pre class="narrow">{escape(outline(genotype))}</pre>{odd}'
         else:
             code = base64.b64encode(picture(genotype).encode()).decode()
             drawing = f'<img class="genotype" src="data:image/svg+xml;base64,{code}" alt="{escape(str(genotype))}">'
         parts.append(f"{drawing}<pre>{escape(describe(genotype))}</pre>")
-    return "<h2>Cells</h2>" + "".join(parts) if parts else ""
+    return "<h2>Architecture</h2>" + "".join(parts) if parts else ""
 
 
 def _charts(record: Record, further: bool = True) -> str:

@@ -42,7 +42,7 @@ def test_curves_pictures_configuration_and_results(tmp_path):
     assert {tag: len(events.Images(tag)) for tag in tags["images"]} == {
         "gates/normal": 3,
         "gates/reduce": 3,
-        "cells": 2,
+        "architecture": 2,
     }, "cells are drawn where they are new"
     for tag in tags["images"]:
         image = events.Images(tag)[0]

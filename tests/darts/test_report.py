@@ -179,7 +179,7 @@ def test_runs_of_several_seeds_are_averaged(tmp_path):
     records += [read_record(made(tmp_path, name, "retrain", **given)) for name, given in finals.items()]
     found = {name: [run.name for run in runs] for name, runs in groups(records).items()}
     assert list(found.values()) == [["s0", "s1", "s2"], ["other"], ["f0", "f1"], ["v0", "v1"]]
-    assert "search made_up, method.step" in " ".join(found) and "cells of search made_up" in " ".join(found)
+    assert "search made_up, method.step" in " ".join(found) and "architecture of search made_up" in " ".join(found)
     console = Console(width=110, record=True, file=open("/dev/null", "w"))
     for shown in comparison_tables(records):
         console.print(shown)
