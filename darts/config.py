@@ -69,7 +69,7 @@ class SearchSpaceConfig(SpaceConfig):
     """What an edge can be: DARTS's eight, or a reduced space of RobustDARTS."""
     partial: int | None = None
     """Candidates see one in so many channels; the method's own number where not given."""
-    backend: Literal["auto", "reference", "batched"] = "auto"
+    backend: Literal["auto", "reference", "batched", "fused"] = "auto"
     """Who computes the mixed operations; all give the same numbers."""
 
 

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +81,15 @@ def _processor() -> str:
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def check_fused(device: torch.device) -> None:
+    """Refuse the fused backend where its kernels cannot run.
+
+    Raises:
+        UserError: without Triton, or on another device than a GPU.
+    """
+    if find_spec("triton") is None:
+        raise UserError("--space.backend fused needs the package triton, which comes with PyTorch's CUDA builds")
+    if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        raise UserError(f"--space.backend fused needs a GPU, the device is {device}; batched gives the same numbers")

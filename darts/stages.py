@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from darts.bilevel import SearchProblem
 from darts.config import SearchConfig
-from darts.device import autocast
+from darts.device import autocast, check_fused
 from darts.errors import UserError
 from darts.method import Method, Stage
 from darts.objective import Objective, classification
@@ -68,6 +68,8 @@ def build(config: SearchConfig, method: Method, setting: Setting, device: torch.
     stage, backend = method.stages[number], config.space.backend
     if backend == "auto":
         backend = "reference" if method.step is unrolled_exact else "batched"
+    if backend == "fused":
+        check_fused(device)
     space = space_of(config, method, setting, stage, allowed)
     example = setting.example(device)
     if example is not None and hasattr(space, "check"):

@@ -33,7 +33,8 @@ from supernet.stacked import stack, unstack
 if TYPE_CHECKING:
     from supernet.network import DropPath
 
-Backend = Literal["reference", "batched"]
+Backend = Literal["reference", "batched", "fused"]
+"""``fused`` computes whole graphs on a GPU; where it cannot (dropped edges, strange candidates), batched stands in."""
 
 SKIP = "skip_connect"
 
@@ -160,6 +161,15 @@ class MixedGraph(nn.Module):
         mixed: list[Tensor | None] = [None] * self.nodes
         passed: list[Tensor | None] = [None] * self.nodes
         gates = gates if edges is None else gates * edges[:, None]
+        if self.backend == "fused" and drop_path is None and bias is None:
+            from supernet.fused.graph import fused
+            from supernet.fused.plan import describe
+
+            description = describe(self, skip is not None)
+            if description is not None:
+                return fused(
+                    self, description, states, gates, edges, skip if edges is None or skip is None else skip * edges
+                )
         for index, source in enumerate(self.sources):
             x = states[index]
             if self.partial > 1:
@@ -184,7 +194,7 @@ class MixedGraph(nn.Module):
         return states
 
     def _leaving(self, source: MixedSource, x: Tensor, gates: Tensor, drop_path: DropPath | None) -> Sequence[Tensor]:
-        mix = BACKENDS[self.backend]
+        mix = BACKENDS.get(self.backend, batched)
         if drop_path is None or not drop_path.skips or source.stride > 1 or SKIP not in source.edges:
             return mix(source, x, gates)
         column = source.columns[SKIP]

@@ -107,7 +107,9 @@ class MixedCell(Cell):
         states = [self.first(x, hidden, at)]
         row = 0
         for w in self.w:
-            total = NODES[self.backend](self, states, w, gates[RECURRENT][row : row + len(states)], inside)
+            total = NODES.get(self.backend, _batched)(
+                self, states, w, gates[RECURRENT][row : row + len(states)], inside
+            )
             row += len(states)
             states.append(self.norm(total))
         return torch.stack(states[1:]).mean(0)
@@ -144,7 +146,7 @@ def _batched(cell: MixedCell, states: list[Tensor], w: Tensor, gates: Tensor, ma
 
 
 NODES = {"reference": _reference, "batched": _batched}
-"""Backend -> a node's sum."""
+"""Backend -> a node's sum; others are computed as ``batched`` is."""
 
 
 class DerivedCell(Cell):

@@ -7,7 +7,7 @@ import pytest
 from darts.config import check
 from darts.methods import METHODS
 from darts.pieces import compose
-from darts.recipes import FINAL_FOR, SEARCH_RECIPES
+from darts.recipes import FINAL_RECIPES, SEARCH_RECIPES, final_for
 
 
 @pytest.mark.parametrize("name", SEARCH_RECIPES)
@@ -16,7 +16,7 @@ def test_a_recipe_composes_and_says_what_to_expect(name):
     config = make()
     check(config)
     compose(config)
-    assert config.recipe == name and config.data.name in FINAL_FOR
+    assert config.recipe == name and final_for(config.space.name, config.data.name) in FINAL_RECIPES
     if config.data.name not in ("digits", "folder", "npz"):
         assert re.search(r"\d\.\d+ (\+- \d|%|or)|No number", make.__doc__), make.__doc__
 

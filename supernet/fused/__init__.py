@@ -1,0 +1,1 @@
+"""The fused backend: Triton kernels, forward and backward, for mixed operations."""

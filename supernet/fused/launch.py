@@ -1,0 +1,105 @@
+"""How the fused kernels are launched: tiles, tables on the device, and a record of launches for who asks.
+
+A record holds each launch's kernel, grid and arguments instead of running it. On meta tensors it costs nothing, and
+says what a whole forward and backward pass of any size would launch: what there is to compile, and what it moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+PRECISION = "ieee"
+"""Of products of float32 tiles: exact rounding rather than the tensor cores' shortened factors."""
+
+"""Bounds on a thread's registers, ``maxnreg``, stand where the assembler, left alone, spills a few bytes to fit one
+more program on a multiprocessor. ``python -m supernet.fused.resources`` shows what they leave."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One launch: arguments in the kernel's order, constants by name."""
+
+    kernel: Any
+    grid: tuple[int, ...]
+    arguments: tuple[Any, ...]
+    constants: dict[str, Any]
+
+
+_recorded: ContextVar[list[Launch] | None] = ContextVar("recorded", default=None)
+
+
+@contextmanager
+def recorded() -> Iterator[list[Launch]]:
+    """Collect the launches made inside, instead of running them."""
+    launches: list[Launch] = []
+    token = _recorded.set(launches)
+    try:
+        yield launches
+    finally:
+        _recorded.reset(token)
+
+
+def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
+    """Run a kernel on a grid; or note it, inside ``recorded``."""
+    launches = _recorded.get()
+    if launches is not None:
+        launches.append(Launch(kernel, grid, arguments, constants))
+    else:
+        kernel[grid](*arguments, **constants)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """``m`` pixels by ``k`` channels are worked on at a time; ``n`` is the whole width, up to a power of two."""
+
+    m: int
+    k: int
+    n: int
+    count: int
+
+    def sums(self, storage: torch.dtype) -> tl.dtype:
+        """The type of sums for a storage type, as Triton names it."""
+        return triton_type(sum_type(storage))
+
+
+def tile_of(pixels: int, channels: int, values: int = 2048) -> Tile:
+    """The tile for images of so many pixels in all. A tile holds so many values, 16 at least of each side."""
+    n = max(16, triton.next_power_of_2(channels))
+    m = max(16, values // min(n, 128))
+    return Tile(m, min(n, 64), n, ceil_div(pixels, m))
+
+
+def block_of(channels: int) -> int:
+    """How many channels a program works on that needs no whole width."""
+    return min(64, max(16, triton.next_power_of_2(channels)))
+
+
+@lru_cache(maxsize=4096)
+def on_device(rows: tuple[Any, ...], device: torch.device, dtype: torch.dtype = torch.int32) -> Tensor:
+    """Numbers, or rows of them, as a tensor; kept, so that a captured graph finds it there."""
+    return torch.tensor(rows, dtype=dtype, device=device)
+
+
+def ceil_div(length: int, step: int) -> int:
+    """How many steps cover a length."""
+    return -(-length // step)
+
+
+def sum_type(storage: torch.dtype) -> torch.dtype:
+    """What sums are kept in: float32, or float64 for float64."""
+    return torch.float64 if storage == torch.float64 else torch.float32
+
+
+def triton_type(dtype: torch.dtype) -> tl.dtype:
+    """Float32 or float64, as Triton names it."""
+    return tl.float64 if dtype == torch.float64 else tl.float32

@@ -1,0 +1,92 @@
+"""What the library's own kernels compute: factorized reductions and full convolutions, up to their BatchNorm.
+
+A factorized reduction works on a quarter of the pixels, on two states of a reduction cell; a full convolution is
+cuDNN's work. Both are one call for all edges that leave a state. They write planes as the fused kernels do, so gates,
+BatchNorm and sums are the nodes' business here as there.
+
+Axes: ``e`` edge, ``m`` pixel of the batch, ``k`` input and ``c`` output channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from supernet.fused.plan import FACTORIZED, Op
+from supernet.ops import shifted
+
+
+def library_forward(op: Op, x: Tensor, params: Sequence[Tensor]) -> Tensor:
+    """All edges' outputs before BatchNorm, ``(e, m, c)``.
+
+    Args:
+        x: the state, ``(b, h, w, k)``.
+        params: of the operation, stacked over its edges.
+    """
+    if op.kind == FACTORIZED:
+        return torch.matmul(_phases(x), _blocks(params).to(x.dtype))
+    weight, bias = _flat(params, x.dtype)
+    y = F.conv2d(_relu_image(x), weight, bias, padding=op.side // 2)
+    return y.permute(0, 2, 3, 1).reshape(-1, len(params[0]), x.shape[3]).transpose(0, 1)
+
+
+def library_backward(
+    op: Op, x: Tensor, params: Sequence[Tensor], dy: Tensor, need_params: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """Gradients of the state, ``(b, h, w, k)``, and, if asked for, of the parameters; ``dy`` is ``(e, m, c)``."""
+    if op.kind == FACTORIZED:
+        return _factorized_backward(x, params, dy, need_params)
+    b, h, w, _ = x.shape
+    grad = dy.transpose(0, 1).reshape(b, h, w, -1).permute(0, 3, 1, 2).to(x.dtype)
+    weight, bias = _flat(params, x.dtype)
+    padding = [op.side // 2] * 2
+    wanted = [True, need_params, need_params]
+    found = torch.ops.aten.convolution_backward(
+        grad, _relu_image(x), weight, bias.shape, [1, 1], padding, [1, 1], False, [0, 0], 1, wanted
+    )
+    hand = torch.where(x > 0, found[0].permute(0, 2, 3, 1), 0)
+    return hand, [g.view_as(p).to(p.dtype) for g, p in zip(found[1:], params)] if need_params else []
+
+
+def _relu_image(x: Tensor) -> Tensor:
+    return F.relu(x).permute(0, 3, 1, 2)
+
+
+def _flat(params: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Weight ``(e c, k, side, side)`` and bias ``(e c,)`` of one convolution for all edges."""
+    weight, bias = params
+    return weight.flatten(0, 1).to(dtype, memory_format=torch.channels_last), bias.flatten().to(dtype)
+
+
+def _phases(x: Tensor) -> Tensor:
+    """What the two convolutions of a factorized reduction read, ``(m, 2 k)``."""
+    x = _relu_image(x)
+    both = torch.cat([phase[:, :, ::2, ::2] for phase in (x, shifted(x))], 1)
+    return both.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _blocks(params: Sequence[Tensor]) -> Tensor:
+    """Both convolutions of a factorized reduction as block-diagonal matrices, ``(e, 2 k, c)``."""
+    first, second = (w.flatten(2).transpose(1, 2) for w in params)
+    return torch.cat([F.pad(first, (0, second.shape[2])), F.pad(second, (first.shape[2], 0))], 1)
+
+
+def _factorized_backward(
+    x: Tensor, params: Sequence[Tensor], dy: Tensor, need_params: bool
+) -> tuple[Tensor, list[Tensor]]:
+    b, h, w, k = x.shape
+    p = _blocks(params).to(dy.dtype)
+    grads = []
+    if need_params:
+        dp = torch.matmul(_phases(x).to(dy.dtype).t(), dy)
+        half = params[0].shape[1]
+        for part, weight in ((dp[:, :k, :half], params[0]), (dp[:, k:, half:], params[1])):
+            grads.append(part.transpose(1, 2)[..., None, None].to(weight.dtype).contiguous())
+    d = torch.einsum("emc,ekc->mk", dy, p).view(b, -(-h // 2), -(-w // 2), 2 * k)
+    hand = torch.zeros_like(x, dtype=d.dtype)
+    hand[:, ::2, ::2] += d[..., :k]
+    hand[:, 1::2, 1::2] += d[:, : h // 2, : w // 2, k:]
+    return torch.where(x > 0, hand, 0), grads

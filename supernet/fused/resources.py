@@ -1,0 +1,175 @@
+"""What the fused kernels need of a GPU, found out without one: registers, shared memory, spills.
+
+    python -m supernet.fused.resources --channels 16 32 64 --archs 80 90
+
+A forward and backward pass of a mixed graph is recorded on meta tensors; every distinct kernel in it is compiled for
+the architecture, and the assembler's own tool says what it uses.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import triton
+import tyro
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from supernet.fused.graph import graph_backward, graph_forward
+from supernet.fused.launch import Launch, recorded, sum_type
+from supernet.fused.plan import describe, flat_tensors
+from supernet.mixed import MixedGraph
+from supernet.ops import DARTS_PRIMITIVES
+
+WIDTHS = (16, 32, 64, 36, 72, 144)
+"""Of a search's cells, and of a retraining's."""
+
+POINTERS = {
+    torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.float64: "*fp64",
+    torch.int32: "*i32", torch.int64: "*i64", torch.uint8: "*u8",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one compiled kernel uses: registers a thread, bytes of shared memory a program, bytes spilled a thread."""
+
+    kernel: str
+    variant: str
+    registers: int
+    shared: int
+    spilled: int
+
+
+def record(
+    candidates: tuple[str, ...],
+    channels: int,
+    stride: int = 1,
+    batch: int = 64,
+    size: int = 32,
+    dtype: torch.dtype = torch.bfloat16,
+    weights: bool = True,
+    inputs: int = 2,
+    nodes: int = 4,
+) -> list[Launch]:
+    """The launches of a forward and a backward pass of one graph in training, by their arguments; nothing runs."""
+    meta = torch.device("meta")
+    graph = MixedGraph(channels, candidates, inputs, nodes, stride).to(meta)
+    images = [torch.empty(batch, size, size, channels, dtype=dtype, device=meta) for _ in range(inputs)]
+    rows = sum(range(inputs, inputs + nodes))
+    gates = torch.empty(rows, len(candidates), dtype=sum_type(dtype), device=meta)
+    params, buffers = flat_tensors(graph, False)
+    given = images, gates, gates[:, 0], [p.detach() for p in params]
+    with recorded() as launches:
+        saved = graph_forward(*given, buffers, describe(graph), True)
+        graph_backward(torch.empty_like(saved[0]), *given, saved, describe(graph), True, weights)
+    return launches
+
+
+def compiled(launch: Launch, arch: int) -> Any:
+    """The kernel of a launch, compiled for ``sm_<arch>``, as Triton would specialize it."""
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    signature, constants, hints = {}, {}, {}
+    options = dict(launch.constants)
+    for index, name in enumerate(launch.kernel.arg_names):
+        if name in options:
+            signature[name] = "constexpr"
+            constants[index,] = options.pop(name)
+            continue
+        value = launch.arguments[index]
+        signature[name], fixed, hinted = _specialized(value, (index,))
+        constants |= fixed
+        hints |= hinted
+    source = ASTSource(fn=launch.kernel, signature=signature, constexprs=constants, attrs=hints)
+    return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+
+
+def _specialized(value: Any, path: tuple[int, ...]) -> tuple[Any, dict, dict]:
+    """An argument's type in a signature, what is fixed of it, and what is known of its alignment."""
+    aligned = {path: [["tt.divisibility", 16]]}
+    if isinstance(value, Tensor):
+        return POINTERS[value.dtype], {}, aligned
+    if isinstance(value, tuple):
+        parts = [_specialized(item, (*path, index)) for index, item in enumerate(value)]
+        fixed = {key: item for _, part, _ in parts for key, item in part.items()}
+        hints = {key: item for _, _, part in parts for key, item in part.items()}
+        return tuple(kind for kind, _, _ in parts), fixed, hints
+    if isinstance(value, float):
+        return "fp32", {}, {}
+    if value == 1:
+        return "constexpr", {path: 1}, {}
+    return "i32", {}, aligned if value % 16 == 0 else {}
+
+
+def usage(launch: Launch, arch: int) -> Usage:
+    """Compile a launch's kernel and ask the assembler's tool what it uses."""
+    result = compiled(launch, arch)
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(result.asm["cubin"])
+        file.flush()
+        tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+        text = subprocess.run(
+            [tool, "--dump-resource-usage", file.name], capture_output=True, text=True, check=True
+        ).stdout
+    registers, stack, local = (int(re.search(rf"{key}:(\d+)", text)[1]) for key in ("REG", "STACK", "LOCAL"))
+    return Usage(launch.kernel.__name__.strip("_"), variant(launch), registers, result.metadata.shared, stack + local)
+
+
+def variant(launch: Launch) -> str:
+    """What sets a launch apart from others of its kernel."""
+    shown = {key: value for key, value in launch.constants.items() if key not in ("SUM", "PRECISION", "maxnreg")}
+    return " ".join(f"{key}={value}" for key, value in shown.items())
+
+
+def distinct(launches: Iterable[Launch]) -> list[Launch]:
+    """One launch of each kernel and specialization."""
+    found = {}
+    for launch in launches:
+        types = [_specialized(value, (0,))[0] for value in launch.arguments]
+        key = launch.kernel.__name__, variant(launch), str(types)
+        found.setdefault(key, launch)
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to compile for."""
+
+    channels: tuple[int, ...] = WIDTHS
+    """Widths of the mixed operations."""
+    archs: tuple[int, ...] = (80, 90)
+    """Compute capabilities, 80 for an A100, 90 for an H100 or H200."""
+    storage: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """Type of states and planes."""
+
+
+def usages(channels: int, arch: int, storage: torch.dtype = torch.bfloat16) -> list[Usage]:
+    """Of every kernel of the DARTS space's normal and reduction cells of a width."""
+    launches = [launch for stride in (1, 2) for launch in record(DARTS_PRIMITIVES, channels, stride, dtype=storage)]
+    return [usage(launch, arch) for launch in distinct(launches)]
+
+
+def main() -> None:
+    """Print the table."""
+    options = tyro.cli(Options)
+    table = Table("kernel", "constants", "sm", "registers", "shared", "spilled")
+    for arch in options.archs:
+        for channels in options.channels:
+            for row in usages(channels, arch, getattr(torch, options.storage)):
+                numbers = str(arch), str(row.registers), f"{row.shared:,} B", f"{row.spilled} B"
+                table.add_row(row.kernel, row.variant, *numbers)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
