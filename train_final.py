@@ -14,11 +14,13 @@ from pathlib import Path
 from rich.console import Console
 
 from darts.board import write_results
-from darts.cli import names_recipe, parse, run_script, write_config
+from darts.cli import names_recipe, parse, train_script, write_config
 from darts.config import identity
 from darts.datasets import open_data
 from darts.device import choose_device
+from darts.distributed import Ranks
 from darts.loop import train
+from darts.memory import prepare
 from darts.recipes import FINAL_RECIPES, final_for
 from darts.report.page import write_report
 from darts.retrain import RetrainTask
@@ -26,7 +28,7 @@ from darts.runs import newest_search, read_config, run_folder
 from genotypes.kinds import find
 
 
-def main(arguments: Sequence[str], console: Console) -> None:
+def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     """Parse, build, run, write."""
     config = parse("train_final.py", FINAL_RECIPES, arguments, default="digits")
     source = config.genotype or str(newest_search(config.run.runs))
@@ -39,14 +41,18 @@ def main(arguments: Sequence[str], console: Console) -> None:
     genotype = find(source)
     config = replace(config, genotype=source)
     name = re.sub(r"[^\w.-]+", "_", genotype.name or genotype.hash)
-    folder = run_folder(config.run, f"final-{config.recipe}-{name}-seed{config.seed}")
+    folder = run_folder(config.run, f"final-{config.recipe}-{name}-seed{config.seed}", ranks)
     device = choose_device(config.run)
-    task = RetrainTask(config, genotype, open_data(config.data, device, config.seed, config.run.channels_last), device)
+    data = open_data(config.data, device, config.seed, config.run.channels_last, ranks)
+    task = RetrainTask(config, genotype, data, device, ranks)
     console.print(
         f"retrain {source} by {config.recipe} on {device}: {task.epochs} epochs, {task.parameters:,} parameters"
     )
-    write_config(folder, task.kind, config, device)
-    train(task, config.run, folder, {**identity(config), "genotype": genotype.hash}, console)
+    prepare(task, config, device, console)
+    write_config(folder, task.kind, config, device, ranks)
+    train(task, config.run, folder, {**identity(config), "genotype": genotype.hash}, console, ranks)
+    if ranks.rank > 0:
+        return
     figures = task.write(folder)
     write_results(folder)
     write_report(folder)
@@ -57,4 +63,4 @@ def main(arguments: Sequence[str], console: Console) -> None:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    train_script(main)

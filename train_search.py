@@ -2,6 +2,7 @@
 
 python train_search.py                                        on embedded data, about a minute
 python train_search.py darts_v1_cifar10 --data.root DIR       a paper's protocol
+torchrun --nproc-per-node 4 train_search.py darts_v1_cifar10 --data.root DIR    on four GPUs
 python train_search.py --help                                 all recipes and their published numbers
 """
 
@@ -12,11 +13,13 @@ from rich.console import Console
 
 from darts.board import write_results
 from darts.candidates import rank
-from darts.cli import parse, run_script, write_config
+from darts.cli import parse, train_script, write_config
 from darts.config import identity
 from darts.datasets import open_data
 from darts.device import choose_device
+from darts.distributed import Ranks
 from darts.loop import train
+from darts.memory import prepare, prepare_retraining
 from darts.pieces import compose
 from darts.recipes import SEARCH_RECIPES, final_for
 from darts.report.page import write_report
@@ -25,17 +28,21 @@ from darts.search import SearchTask
 from genotypes.kinds import describe
 
 
-def main(arguments: Sequence[str], console: Console) -> None:
+def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     """Parse, build, run, write."""
     config = parse("train_search.py", SEARCH_RECIPES, arguments, default="digits")
     method = compose(config)
-    folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}")
+    folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}", ranks)
     device = choose_device(config.run)
-    data = open_data(config.data, device, config.seed, config.run.channels_last)
-    task = SearchTask(config, data, device, method)
+    data = open_data(config.data, device, config.seed, config.run.channels_last, ranks)
+    task = SearchTask(config, data, device, method, ranks=ranks)
     console.print(f"search {config.recipe} on {device}: {task.epochs} epochs of {task.steps_per_epoch} steps, {folder}")
-    write_config(folder, task.kind, config, device)
-    train(task, config.run, folder, identity(config), console)
+    if prepare(task, config, device, console):
+        prepare_retraining(task, console)
+    write_config(folder, task.kind, config, device, ranks)
+    train(task, config.run, folder, identity(config), console, ranks)
+    if ranks.rank > 0:
+        return
     genotype = task.write(folder, folder.name)
     if "stopped" in task.memory:
         console.print(f"stopped after {task.epochs} epochs: {task.memory['stopped']}", highlight=False)
@@ -57,4 +64,4 @@ def main(arguments: Sequence[str], console: Console) -> None:
 
 
 if __name__ == "__main__":
-    run_script(main)
+    train_script(main)

@@ -7,7 +7,7 @@ handed buffers to spoil.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from darts.gradients import Batch, Division
 from darts.objective import Call, Objective, Outcome, classification
 from darts.relax import Relaxation
 from darts.steps import Params
@@ -42,6 +43,7 @@ class SearchProblem:
         generator: for relaxations that sample.
         autocast: the context in which the supernet is called.
         progress: share of the search that is done, for relaxations with a schedule.
+        division: how batches are divided over ranks and micro-batches.
         edges: how whole edges are weighed, by the logits under ``edges_of(label)``, ``(e,)``.
         penalties: what is added to the loss that the logits descend.
         perturb: what is done to the gates while the weights train.
@@ -63,6 +65,7 @@ class SearchProblem:
     generator: torch.Generator
     autocast: AbstractContextManager
     progress: float = 0.0
+    division: Division = field(default_factory=Division)
     edges: EdgeWeights | None = None
     penalties: tuple[Penalty, ...] = ()
     perturb: Perturb | None = None
@@ -100,32 +103,41 @@ class SearchProblem:
         weights = {t.label: gates.get(edges_of(t.label)) for t in self.tables}
         return {label: gates[label] if w is None else gates[label] * w[:, None] for label, w in weights.items()}
 
-    def lower(self, weights: Params, logits: Params, batch: ImageBatch) -> Tensor:
+    def lower(self, weights: Params, logits: Params, batch: Batch) -> Tensor:
         return self.loss(weights, self.gates(logits), batch)
 
-    def upper(self, weights: Params, logits: Params, batch: ImageBatch) -> Tensor:
+    def upper(self, weights: Params, logits: Params, batch: Batch) -> Tensor:
         gates = self.gates(logits)
         loss = self.loss(weights, gates, batch)
         for penalty in self.penalties:
             loss = loss + penalty(self, logits, gates)
         return loss
 
-    def loss(self, weights: Params, gates: Gates, batch: ImageBatch) -> Tensor:
+    def loss(self, weights: Params, gates: Gates, batch: Batch) -> Tensor:
         """Mean loss of a batch with these weights and gates."""
-        return self.objective(self.functional(weights, gates), batch).loss
+        names = list(weights)
 
-    def loss_in_evaluation(self, gates: Gates, batch: ImageBatch) -> Tensor:
+        def loss(inputs: Sequence[Tensor], part: Batch) -> Tensor:
+            tensors, mixed = dict(zip(names, inputs)), dict(zip(gates, inputs[len(names) :]))
+            return self.objective(self.functional(tensors, mixed), part).loss
+
+        return self.division.loss(loss, [*weights.values(), *gates.values()], batch)
+
+    def loss_in_evaluation(self, gates: Gates, batch: Batch) -> Tensor:
         """The same with the current weights, as constants, and BatchNorm by its running statistics."""
         constants = {name: w.detach() for name, w in self.weights.items()}
 
-        def network(*inputs: Any) -> Any:
-            with self.autocast:
-                return functional_call(self.supernet, constants, (*inputs, gates))
+        def loss(inputs: Sequence[Tensor], part: Batch) -> Tensor:
+            def network(*given: Any) -> Any:
+                with self.autocast:
+                    return functional_call(self.supernet, constants, (*given, dict(zip(gates, inputs))))
+
+            return self.objective(network, part).loss
 
         self.supernet.eval()
-        loss = self.objective(network, batch).loss
+        value = self.division.loss(loss, list(gates.values()), batch)
         self.supernet.train()
-        return loss
+        return value
 
     def predict(self, weights: Params, gates: Gates, images: Tensor) -> Tensor:
         """Class scores, ``(b, classes)``, with BatchNorm by the batch; the running statistics do not move."""
@@ -166,42 +178,42 @@ class SearchProblem:
     def virtual_step(self, weights: Params, grads: Params) -> Params:
         """``w - eta (momentum buffer * momentum + g + weight decay * w)``: SGD's next step (DARTS, equation 6)."""
         group = self.optimizer.param_groups[0]
-        ahead = {}
-        for name, w in weights.items():
-            buffer = self.optimizer.state.get(self.weights[name], {}).get("momentum_buffer")
-            grad = step = grads[name] + group["weight_decay"] * w
-            if buffer is not None:
-                step = step + group["momentum"] * buffer
-            if group["nesterov"]:
-                step = grad + group["momentum"] * step
-            ahead[name] = w - group["lr"] * step
-        return ahead
+        given = list(weights.values())
+        grads = steps = torch._foreach_add([grads[name] for name in weights], given, alpha=group["weight_decay"])
+        buffers = [self.optimizer.state.get(self.weights[name], {}).get("momentum_buffer") for name in weights]
+        if all(buffer is not None for buffer in buffers):
+            steps = torch._foreach_add(steps, buffers, alpha=group["momentum"])
+        if group["nesterov"]:
+            steps = torch._foreach_add(grads, steps, alpha=group["momentum"])
+        return dict(zip(weights, torch._foreach_sub(given, torch._foreach_mul(steps, group["lr"]))))
 
-    def train_weights(self, batch: ImageBatch, clip: float) -> Outcome:
+    def train_weights(self, batch: Batch, clip: float) -> Outcome:
         """One step of the weights on the training loss; the gates are constants.
 
         Args:
             clip: the largest norm of the gradient, over all weights.
 
         Returns:
-            What the batch came to before the step.
+            What this rank's share came to before the step.
         """
         with torch.no_grad():
             gates = self.gates(self.logits)
         if self.perturb is not None:
             gates = self.perturb(self, gates, batch)
-        loss, sums = self.objective(self.call(gates), batch)
-        parameters = list(self.weights.values())
-        for parameter, grad in zip(parameters, torch.autograd.grad(loss, parameters, materialize_grads=True)):
-            parameter.grad = grad
-        nn.utils.clip_grad_norm_(parameters, clip)
+
+        def outcome(part: Batch) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
+            loss, sums = self.objective(self.call(gates), part)
+            return loss, loss, sums
+
+        value, sums = self.division.backward(self.supernet, outcome, batch)
+        nn.utils.clip_grad_norm_(list(self.weights.values()), clip)
         held = {name: (self.weights[name], at, self.weights[name].detach()[at]) for name, at in self.frozen.items()}
         self.optimizer.step()
         self.optimizer.zero_grad()
         with torch.no_grad():
             for weight, at, values in held.values():
                 weight[at] = values
-        return Outcome(loss.detach(), sums)
+        return Outcome(value, sums)
 
     def call(self, gates: Gates) -> Call:
         """The supernet as a function of its inputs, with its own weights and these gates."""

@@ -7,10 +7,11 @@ the other half: the test split decides nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from torch import Tensor
 
@@ -36,6 +37,19 @@ class Part:
     def batches(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of the examples in this order."""
         return self.images.batches(self.indices[order], size, training, first)
+
+    def picks(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        """What these batches are loaded from."""
+        return self.images.picks(self.indices[order], size, training, first)
+
+    def load(self, *pick: Tensor, training: bool) -> tuple[Tensor, Tensor]:
+        """The batch of a pick."""
+        return self.images.load(*pick, training=training)
+
+    @property
+    def generators(self) -> Sequence[torch.Generator]:
+        """Those of the whole split."""
+        return self.images.generators
 
     def state(self) -> dict[str, Tensor]:
         """That of the whole split."""
@@ -75,7 +89,7 @@ def rank(search: SearchTask, folder: Path, console: Console) -> Genotype:
             auxiliary=0.0,
             drop_path=0.0,
             seed=config.seed,
-            run=replace(config.run, resume=True, max_steps=None),
+            run=replace(config.run, resume=True, max_steps=None, max_hours=None),
         )
         task = RetrainTask(settings, genotype, DataSet(data.name, data.shape, *halves), device)
         where = folder / "candidates" / f"epoch{epoch + 1}"

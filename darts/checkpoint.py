@@ -29,7 +29,7 @@ class CheckpointError(UserError):
 def save(path: Path, state: Mapping[str, Any]) -> None:
     """Write tensors and plain values, atomically. Equal states give equal bytes."""
     buffer = io.BytesIO()
-    torch.save(_canonical({"format": FORMAT, "version": VERSION, **state}), buffer)
+    torch.save(canonical({"format": FORMAT, "version": VERSION, **state}), buffer)
     write_atomically(path, buffer.getvalue())
 
 
@@ -76,12 +76,12 @@ def path_of(folder: Path, step: int) -> Path:
     return folder / f"step_{step:09d}.pt"
 
 
-def _canonical(tree: Any) -> Any:
+def canonical(tree: Any) -> Any:
     """The same values in objects of their own, so that what is written depends on nothing but the values."""
     if isinstance(tree, torch.Tensor):
         return tree.detach().cpu().clone(memory_format=torch.contiguous_format)
     if isinstance(tree, Mapping):
-        return {_canonical(key): _canonical(value) for key, value in tree.items()}
+        return {canonical(key): canonical(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        return [_canonical(item) for item in tree]
+        return [canonical(item) for item in tree]
     return sys.intern(str(tree)) if isinstance(tree, str) else tree

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +18,16 @@ from rich.console import Console
 from darts.checkpoint import write_atomically
 from darts.config import Config, check, to_dict
 from darts.device import machine
+from darts.distributed import ALONE, Lost, Ranks, connected, restarted, speaks
 from darts.errors import UserError
 from darts.loop import Interrupted
 from genotypes import GenotypeError
 from supernet.errors import SpaceError
 
 C = TypeVar("C", bound=Config)
+
+SILENCE = 2.0
+"""Seconds that other ranks leave rank 0 to say what is wrong: torchrun ends all as soon as one has ended."""
 
 
 def parse(program: str, recipes: Mapping[str, Callable[[], C]], arguments: Sequence[str], default: str) -> C:
@@ -35,7 +40,7 @@ def parse(program: str, recipes: Mapping[str, Callable[[], C]], arguments: Seque
     described = {name: (" ".join(inspect.getdoc(make).split()), make()) for name, make in recipes.items()}
     config = tyro.extras.overridable_config_cli(described, prog=program, args=arguments)
     check(config)
-    return config
+    return replace(config, run=replace(config.run, resume=True)) if restarted() else config
 
 
 def names_recipe(arguments: Sequence[str]) -> bool:
@@ -43,14 +48,30 @@ def names_recipe(arguments: Sequence[str]) -> bool:
     return bool(arguments) and not arguments[0].startswith("-")
 
 
+def train_script(main: Callable[[Sequence[str], Console, Ranks], None]) -> None:
+    """Run a script that torchrun can start several times over: its processes work together."""
+
+    def together(arguments: Sequence[str], console: Console) -> None:
+        with connected() as ranks:
+            main(arguments, console, ranks)
+
+    run_script(together)
+
+
 def run_script(main: Callable[[Sequence[str], Console], None]) -> None:
     """Run a script: a user's mistake is one line and exit code 2, a signal the code that stands for it."""
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, quiet=not speaks())
     try:
         main(sys.argv[1:], console)
     except (UserError, GenotypeError, SpaceError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        if speaks():
+            sys.stderr.write(f"error: {error}\n")
+        else:
+            time.sleep(SILENCE)
         sys.exit(2)
+    except Lost as lost:
+        sys.stderr.write(f"{lost}\n")
+        sys.exit(1)
     except Interrupted as stopped:
         console.print(str(stopped), highlight=False)
         sys.exit(stopped.code)
@@ -59,13 +80,16 @@ def run_script(main: Callable[[Sequence[str], Console], None]) -> None:
         sys.exit(130)
 
 
-def write_config(folder: Path, kind: str, config: Config, device: torch.device) -> None:
-    """``config.json``: all that made the run, and the machine and versions that ran it."""
+def write_config(folder: Path, kind: str, config: Config, device: torch.device, ranks: Ranks = ALONE) -> None:
+    """``config.json``: all that made the run, and the machine and versions that ran it. Written by rank 0."""
+    if ranks.rank > 0:
+        return
     run = replace(config.run, name=folder.name, resume=False)
     content = {
         "kind": kind,
         "command": ["python", *sys.argv],
         "machine": machine(device),
+        "processes": ranks.count,
         "config": to_dict(replace(config, run=run)),
     }
     write_atomically(folder / "config.json", (json.dumps(content, indent=2) + "\n").encode())

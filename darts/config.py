@@ -184,6 +184,18 @@ class RunConfig:
     """How many of the newest checkpoints stay on disk."""
     max_steps: int | None = None
     """End early, after so many steps."""
+    max_hours: float | None = None
+    """End early, so that a checkpoint, an evaluation and the result are there after so many hours of training."""
+    on_nan: Literal["stop", "rollback"] = "stop"
+    """Where the loss is no number: stop, or go back to the last good checkpoint with half the learning rate and
+    another order of examples, at most three times."""
+    memory: str | None = None
+    """Memory that training may take, as 8GB: batches are computed in so many parts that it suffices. BatchNorm then
+    normalizes each part by itself."""
+    sync_batchnorm: bool = False
+    """Under torchrun, take BatchNorm's statistics over the images of all processes."""
+    graph: Literal["auto", "on", "off"] = "auto"
+    """Capture the step in a CUDA graph and replay it; the numbers are the same."""
 
 
 @dataclass(frozen=True)
@@ -247,6 +259,8 @@ class RetrainConfig:
     """Weight of the auxiliary head's loss; 0 for no such head."""
     drop_path: float = 0.2
     """Probability of dropping a path, reached linearly at the last epoch."""
+    compile: bool = False
+    """Compile the network's training steps (torch.compile), which takes minutes at first."""
     label_smoothing: float = 0.0
     """Share of the target spread over all classes."""
     seed: int = 0
@@ -258,7 +272,7 @@ Config = SearchConfig | RetrainConfig
 
 _POSITIVE = ("epochs", "batch_size", "space.channels", "space.layers", "space.nodes", "space.partial", "weights.lr",
              "weights.clip", "logits.clip", "candidate_epochs", "run.report_every", "run.keep_checkpoints",
-             "run.max_steps", "data.size")  # fmt: skip
+             "run.max_steps", "run.max_hours", "data.size")  # fmt: skip
 _NOT_NEGATIVE = ("weights.lr_min", "weights.momentum", "weights.weight_decay", "weights.warmup", "logits.lr",
                  "logits.weight_decay", "logits.scale", "data.crop_padding", "data.cutout", "data.workers", "auxiliary",
                  "seed", "candidates", "collapse_growth", "eigenvalue_every", "run.checkpoint_minutes")  # fmt: skip
@@ -308,7 +322,7 @@ def identity(config: Config) -> dict[str, Any]:
     content = flat(to_dict(config))
     free = {"recipe", "data.root", "data.download", "data.workers", "space.backend", "table", "candidates"}
     free |= {"candidate_epochs"}
-    kept = {"run.device", "run.precision", "run.channels_last", "run.deterministic"}
+    kept = {"run.device", "run.precision", "run.channels_last", "run.deterministic", "run.sync_batchnorm"}
     return {key: value for key, value in content.items() if key not in free and (key[:4] != "run." or key in kept)}
 
 

@@ -7,7 +7,7 @@ folders that do not fit are read by worker processes (``darts.files``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from darts.augment import Augmentation, augment
+from darts.augment import Augmentation, Draws, draw, moved, normalized
+from darts.distributed import ALONE, Ranks
 from darts.errors import UserError
 from supernet.network import ImageShape
 
@@ -36,10 +37,23 @@ class Images(Protocol):
             size: examples a batch; the last batch may be smaller.
             training: whether to augment.
             first: the number of the batch to begin with.
+
+        One of several ranks gets its share of each batch: of a training batch, one of equal shares; else what
+        no other rank gets, which may be nothing.
         """
+
+    def picks(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        """The same batches as far as the host must prepare them."""
+
+    def load(self, *pick: Tensor, training: bool) -> tuple[Tensor, Tensor]:
+        """The batch of a pick, by the device alone."""
 
     def state(self) -> dict[str, Tensor]:
         """What the next batch depends on, beside its order."""
+
+    @property
+    def generators(self) -> Sequence[torch.Generator]:
+        """What batches are drawn from on the device."""
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Go back to that state."""
@@ -76,6 +90,7 @@ class ResidentImages:
         augmentation: of training batches.
         generator: draws the augmentation; on the images' device.
         channels_last: the memory format of batches.
+        ranks: who computes on a share of each batch.
     """
 
     images: Tensor
@@ -85,22 +100,47 @@ class ResidentImages:
     augmentation: Augmentation
     generator: torch.Generator
     channels_last: bool = True
+    ranks: Ranks = ALONE
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batches(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        policy = self.augmentation if training else None
+        for pick in self.picks(order, size, training, first):
+            yield self.load(*pick, training=training)
+
+    def picks(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        """The indices of each batch, ``(b,)``, on the images' device."""
+        yield from ((indices,) for indices in order.to(self.labels.device).split(size)[first:])
+
+    def load(self, *pick: Tensor, training: bool) -> tuple[Tensor, Tensor]:
+        """This rank's share of the batch of these indices."""
+        (indices,) = pick
+        draws = draw(self.augmentation, len(indices), *self.images.shape[2:], self.generator) if training else Draws()
+        share = part(len(indices), training, self.ranks, indices.device)
+        indices, draws = indices[share], draws.of(share)
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        for indices in order.to(self.labels.device).split(size)[first:]:
-            images = augment(self.images[indices], policy, self.mean, self.std, self.generator)
-            yield images.contiguous(memory_format=layout), self.labels[indices]
+        images = normalized(moved(self.images, indices, draws), draws, self.mean, self.std)
+        return images.contiguous(memory_format=layout), self.labels[indices]
+
+    @property
+    def generators(self) -> Sequence[torch.Generator]:
+        return (self.generator,)
 
     def state(self) -> dict[str, Tensor]:
         return {"augmentation_generator": self.generator.get_state()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         self.generator.set_state(state["augmentation_generator"])
+
+
+def part(size: int, training: bool, ranks: Ranks, device: torch.device | None = None) -> Tensor | slice:
+    """The places of a batch of ``size`` examples that this rank gets."""
+    if ranks.count == 1:
+        return slice(None)
+    if training:
+        return ranks.share(size, device)
+    return torch.arange(size, device=device).tensor_split(ranks.count)[ranks.rank]
 
 
 def resident(
@@ -110,6 +150,7 @@ def resident(
     generator: torch.Generator,
     channels_last: bool = True,
     dtype: torch.dtype = torch.float32,
+    ranks: Ranks = ALONE,
 ) -> DataSet:
     """A data set on the generator's device."""
     device = generator.device
@@ -121,7 +162,7 @@ def resident(
         (arrays.test_images, arrays.test_labels),
     ):
         tensors = torch.from_numpy(images).to(device), torch.from_numpy(labels.astype(np.int64)).to(device)
-        splits.append(ResidentImages(*tensors, *moments, augmentation, generator, channels_last))
+        splits.append(ResidentImages(*tensors, *moments, augmentation, generator, channels_last, ranks))
     _, channels, height, width = arrays.train_images.shape
     classes = 1 + int(max(arrays.train_labels.max(), arrays.test_labels.max()))
     if height != width:
@@ -143,16 +184,27 @@ def statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.where(std > 0, std, 1)
 
 
-def shuffled(indices: Tensor, seed: int, epoch: int) -> Tensor:
-    """The order of an epoch: a permutation that depends on seed and epoch alone."""
-    generator = torch.Generator().manual_seed(np.random.SeedSequence((seed, epoch)).generate_state(1).item())
+def shuffled(indices: Tensor, seed: int, epoch: int, attempt: int = 0) -> Tensor:
+    """The order of an epoch: a permutation that depends on seed and epoch alone; and on how often a run went back."""
+    entropy = (seed, epoch, attempt) if attempt else (seed, epoch)
+    generator = torch.Generator().manual_seed(np.random.SeedSequence(entropy).generate_state(1).item())
     return indices[torch.randperm(len(indices), generator=generator)]
 
 
-def endless(images: Images, indices: Tensor, size: int, seed: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+def endless(
+    images: Images, indices: Tensor, size: int, seed: int, first: int, attempt: int = 0
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Training batches epoch after epoch, each in a new order, from batch number ``first`` on."""
+    for pick in endless_picks(images, indices, size, seed, first, attempt):
+        yield images.load(*pick, training=True)
+
+
+def endless_picks(
+    images: Images, indices: Tensor, size: int, seed: int, first: int, attempt: int = 0
+) -> Iterator[tuple[Tensor, ...]]:
+    """What the endless batches are loaded from."""
     each = -(-len(indices) // size)
     epoch, first = divmod(first, each)
     while True:
-        yield from images.batches(shuffled(indices, seed, epoch), size, True, first)
+        yield from images.picks(shuffled(indices, seed, epoch, attempt), size, True, first)
         epoch, first = epoch + 1, 0

@@ -5,17 +5,21 @@ import torch
 from darts.augment import Augmentation
 from darts.config import DataConfig
 from darts.data import DataSet, resident
+from darts.distributed import ALONE, Ranks
 from darts.errors import UserError
 from darts.readers import READERS, digits
 from darts.text import read_sentences
 
 
-def open_data(config: DataConfig, device: torch.device, seed: int, channels_last: bool = True) -> DataSet:
+def open_data(
+    config: DataConfig, device: torch.device, seed: int, channels_last: bool = True, ranks: Ranks = ALONE
+) -> DataSet:
     """The data set, on the device where it fits.
 
     Args:
         seed: of the augmentation.
         channels_last: the memory format of batches.
+        ranks: who computes on a share of each batch.
 
     Raises:
         UserError: where the root is missing or holds something else.
@@ -28,14 +32,15 @@ def open_data(config: DataConfig, device: torch.device, seed: int, channels_last
     elif not root.exists() and not config.download:
         raise UserError(f"--data.root {root}: no such file or folder")
     elif config.name == "csv":
-        return read_sentences(root, device)
+        return read_sentences(root, device, ranks)
     elif config.name in READERS:
         arrays = READERS[config.name](root, config.download)
     else:
         from darts.files import fits_memory, read_folder, stream_folder  # torchvision takes a second to import
 
         if config.name == "imagenet" or not fits_memory(root, config.size):
-            return stream_folder(config.name, root, config.size, device, config.workers, channels_last)
+            return stream_folder(config.name, root, config.size, device, config.workers, channels_last, ranks)
         arrays = read_folder(root, config.size)
     policy = Augmentation(config.crop_padding, config.flip, config.cutout)
-    return resident(config.name, arrays, policy, torch.Generator(device).manual_seed(seed), channels_last)
+    generator = torch.Generator(device).manual_seed(seed)
+    return resident(config.name, arrays, policy, generator, channels_last, ranks=ranks)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from darts.config import RunConfig
+from darts.distributed import launched, local_count, local_rank
 from darts.errors import UserError
 
 PACKAGES = ("torch", "torchvision", "numpy")
@@ -28,11 +29,20 @@ def choose_device(run: RunConfig) -> torch.device:
     name = run.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if launched() and name.startswith("cuda"):
+        if name != "cuda":
+            raise UserError(f"--device {name}: under torchrun each process takes a GPU of its own; say cuda")
+        if local_count() > torch.cuda.device_count():
+            few = f"{local_count()} processes, {torch.cuda.device_count()} GPUs"
+            raise UserError(f"--device {name}: {few} on this machine; each process needs one, lower --nproc-per-node")
+        name = f"cuda:{local_rank()}"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"--device {name}: not available ({str(error).splitlines()[0][:100]})") from None
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     if device.type == "cpu":
         _keep_freed_memory()
     if device.type == "cuda" and run.deterministic:

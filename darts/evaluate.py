@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from darts.data import Images
+from darts.gradients import Division
 
 Tell = Callable[[int, int], None]
 """Is told how much of an evaluation is done: examples so far, and in all."""
@@ -19,6 +20,7 @@ def accuracy_and_loss(
     indices: Tensor,
     batch_size: int,
     tell: Tell,
+    division: Division | None = None,
 ) -> tuple[float, float]:
     """Share of examples whose highest score is the label's, and mean cross-entropy.
 
@@ -27,18 +29,23 @@ def accuracy_and_loss(
         scores: images ``(b, c, h, w)`` -> class scores ``(b, classes)``.
         split, indices: the examples.
         tell: called after each batch.
+        division: of each batch over ranks, whose shares their data sets give them, and into micro-batches.
     """
     before = network.training
     network.eval()
-    sums: Tensor | float = 0.0
+    division = division or Division()
+    sums = torch.zeros(3, dtype=torch.float64)
     count = 0
     with torch.no_grad():
         for images, labels in split.batches(indices, batch_size, training=False):
-            out = scores(images).float()
-            correct = (out.argmax(1) == labels).sum().double()
-            sums = sums + torch.stack([correct, F.cross_entropy(out, labels, reduction="sum").double()])
-            count += len(labels)
-            tell(count, len(indices))
+            if len(labels):
+                out = division.scores(scores, images).float()
+                labels = labels[: len(out)]
+                correct, examples = (out.argmax(1) == labels).sum(), torch.full((), len(labels), device=out.device)
+                loss = F.cross_entropy(out, labels, reduction="sum")
+                sums = sums.to(out.device) + torch.stack([correct.double(), loss.double(), examples.double()])
+            count += batch_size
+            tell(min(count, len(indices)), len(indices))
     network.train(before)
-    accuracy, loss = (sums / count).tolist()
-    return accuracy, loss
+    correct, loss, examples = division.ranks.total(sums.cpu()).tolist()
+    return correct / examples, loss / examples

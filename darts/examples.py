@@ -44,6 +44,18 @@ class Examples:
         for batch in loader:
             yield moved(batch, self.device)
 
+    def picks(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[tuple[Any]]:
+        """Whole batches: the host prepares them."""
+        yield from ((batch,) for batch in self.batches(order, size, training, first))
+
+    def load(self, *pick: Any, training: bool) -> Any:
+        (batch,) = pick
+        return batch
+
+    @property
+    def generators(self) -> Sequence[torch.Generator]:
+        return ()
+
     def state(self) -> dict[str, Tensor]:
         return {}
 

@@ -8,7 +8,7 @@ and normalize them the way the field trains on ImageNet.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from darts.data import Arrays, DataSet
+from darts.data import Arrays, DataSet, part
+from darts.distributed import ALONE, Ranks
 from darts.errors import UserError
 from darts.readers import HELD_OUT
 from supernet.network import ImageShape
@@ -149,15 +150,25 @@ class ImageFiles:
     workers: int
     channels_last: bool = True
     jitter: bool = True
+    ranks: Ranks = ALONE
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def batches(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        yield from self.picks(order, size, training, first)
+
+    def load(self, *pick: Tensor, training: bool) -> tuple[Tensor, Tensor]:
+        images, labels = pick
+        return images, labels
+
+    def picks(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         key = zlib.crc32(order.numpy().tobytes())
         loader = DataLoader(
             _Decoder(self, training, key),
-            batch_sampler=[indices.tolist() for indices in order.split(size)[first:]],
+            batch_sampler=[
+                indices[part(len(indices), training, self.ranks)].tolist() for indices in order.split(size)[first:]
+            ],
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
             prefetch_factor=4 if self.workers else None,
@@ -166,6 +177,10 @@ class ImageFiles:
         for images, labels in loader:
             moved = images.to(self.device, non_blocking=True, memory_format=layout)
             yield moved, labels.to(self.device, non_blocking=True)
+
+    @property
+    def generators(self) -> Sequence[torch.Generator]:
+        return ()
 
     def state(self) -> dict[str, Tensor]:
         return {}
@@ -196,7 +211,13 @@ class _Decoder(Dataset):
 
 
 def stream_folder(
-    name: str, root: Path, size: int | None, device: torch.device, workers: int, channels_last: bool = True
+    name: str,
+    root: Path,
+    size: int | None,
+    device: torch.device,
+    workers: int,
+    channels_last: bool = True,
+    ranks: Ranks = ALONE,
 ) -> DataSet:
     """A folder that stays on disk. Coloured images are normalized by ImageNet's statistics, grey ones by their own
     order of magnitude: both only centre and scale."""
@@ -204,5 +225,5 @@ def stream_folder(
     side, channels = sizes_and_channels(listing, size)
     shape = ImageShape(channels, side, len(listing.classes))
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,), (0.25,))
-    train = ImageFiles(listing.train, shape, mean, std, device, workers, channels_last)
+    train = ImageFiles(listing.train, shape, mean, std, device, workers, channels_last, ranks=ranks)
     return DataSet(name, shape, train, replace(train, samples=listing.test))

@@ -1,53 +1,70 @@
 """The one training loop: steps, epochs, checkpoints, progress, a clean end at any moment.
 
 A task (``darts.search``, ``darts.retrain``) knows what a step is and what its state is. The loop knows when to report,
-when to save, and where to go on. What a run computes depends on its configuration alone, not on how often it was
-interrupted.
+when to save, when to go back, and where to go on. What a run computes depends on its configuration alone, not on how
+often it was interrupted.
+
+Under torchrun every rank runs the same loop: sums are added up over the ranks where they are read, and what depends on
+clocks or signals is agreed on after each step.
 """
 
 from __future__ import annotations
 
 import math
 import shlex
-import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
+import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from darts.checkpoint import CheckpointError, differing, load, newest_first, path_of, save
 from darts.config import RunConfig
+from darts.distributed import ALONE, Ranks
 from darts.errors import UserError
 from darts.evaluate import Tell
 from darts.log import RunLog
+from darts.progress import Clock, Signals, progress_bar, worth_a_look
 from darts.runs import CHECKPOINTS
+
+MAX_ROLLBACKS = 3
+"""How often a run goes back before it gives up: each time with half the learning rate."""
 
 
 class Task(Protocol):
-    """What is trained."""
+    """What is trained.
+
+    Attributes:
+        evaluation_steps: batches that ``end_epoch`` evaluates.
+        attempt: how often the run went back because its loss was no number. Each time the learning rate of the
+            weights is halved, and examples come in another order.
+    """
 
     kind: str
     epochs: int
     steps_per_epoch: int
+    evaluation_steps: int
+    attempt: int
 
     def begin_epoch(self, epoch: int, step: int) -> None:
         """Get ready to go on at this step of this epoch."""
 
     def step(self) -> Mapping[str, Tensor]:
-        """One step. Sums over the batch, scalars on the device; ``images`` counts the examples."""
+        """One step. Sums over this rank's share of the batch, scalars on the device; ``images`` counts the examples."""
 
     def end_epoch(self, epoch: int, tell: Tell) -> dict[str, Any]:
         """Evaluate. The figures go to the log; those that are numbers, to the curves."""
 
+    def replicas(self) -> Mapping[str, Tensor]:
+        """Tensors that must be the same on every rank."""
+
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on: tensors and plain values."""
+        """All that the next step depends on: tensors and plain values, the same on every rank."""
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go back to that state."""
@@ -62,110 +79,204 @@ class Interrupted(Exception):
 
 
 class Diverged(UserError):
-    """The loss is no number."""
+    """The loss, or a weight, is no number."""
 
 
-def train(task: Task, run: RunConfig, folder: Path, identity: Mapping[str, Any], console: Console) -> None:
-    """Train a task to its end, or to ``run.max_steps``.
+def train(
+    task: Task, run: RunConfig, folder: Path, identity: Mapping[str, Any], console: Console, ranks: Ranks = ALONE
+) -> None:
+    """Train a task to its end, to ``run.max_steps`` or to ``run.max_hours``.
 
     Args:
         task: in its initial state.
         folder: of the run; gets ``checkpoints/``, ``log.jsonl``, ``tensorboard/``.
         identity: what a checkpoint must have been made with to be gone on from.
+        ranks: those that train it together; rank 0 writes and prints.
 
     Raises:
         Interrupted: after SIGINT or SIGTERM; the state is saved.
         Diverged: where the loss is no finite number; the last checkpoint is from before.
         CheckpointError: where checkpoints exist and none can be gone on from.
     """
-    checkpoints = folder / CHECKPOINTS
-    position = _resume(task, checkpoints, identity, console) if run.resume else _Position()
-    total = task.epochs * task.steps_per_epoch
-    last = min(total, run.max_steps or total)
     with ExitStack() as stack:
-        log = RunLog(folder, position.epoch, position.step)
-        stack.callback(log.close)
-        signals = stack.enter_context(_Signals())
-        bar = stack.enter_context(_progress(console))
-        shown = bar.add_task(task.kind, total=last, completed=position.step, figures="")
-        clock = _Clock(log.seconds, position.step)
+        loop = _Loop(task, run, folder, identity, console, ranks, stack)
+        while loop.unfinished:
+            try:
+                loop.epoch()
+            except Diverged as error:
+                loop.roll_back(error)
 
-        def checkpoint(epoch: int, within: int) -> None:
-            position.epoch, position.within = epoch, within
-            state = {"kind": task.kind, "identity": dict(identity), "position": position.state(), "task": task.state()}
-            save(path_of(checkpoints, position.step), state)
-            for old in newest_first(checkpoints)[run.keep_checkpoints :]:
-                old.unlink()
-            clock.saved()
+
+class _Loop:
+    """A run at work. ``position`` is all that it adds to the state of its task."""
+
+    def __init__(
+        self,
+        task: Task,
+        run: RunConfig,
+        folder: Path,
+        identity: Mapping[str, Any],
+        console: Console,
+        ranks: Ranks,
+        stack: ExitStack,
+    ):
+        self.task, self.run, self.folder, self.console, self.ranks = task, run, folder, console, ranks
+        self.identity, self.checkpoints = dict(identity), folder / CHECKPOINTS
+        self.position = _Position()
+        if run.resume:
+            self._go_on()
+        self.total = task.epochs * task.steps_per_epoch
+        self.last = min(self.total, run.max_steps or self.total)
+        self.over = False
+        self.log = RunLog(folder, self.position.epoch, self.position.step) if ranks.rank == 0 else None
+        stack.callback(lambda: self.log and self.log.close())
+        self.clock = Clock(
+            self.log.seconds if self.log else 0.0, self.position.step, run.max_hours and 3600 * run.max_hours
+        )
+        self.signals = stack.enter_context(Signals())
+        self.bar = stack.enter_context(progress_bar(console))
+        self.shown = self.bar.add_task(task.kind, total=self.last, completed=self.position.step, figures="")
+        if run.on_nan == "rollback" and self.position.step == 0:
+            self._checkpoint(0, 0)
+
+    @property
+    def unfinished(self) -> bool:
+        position = self.position
+        return not self.over and position.epoch < self.task.epochs and (position.step < self.last or position.within)
+
+    def epoch(self) -> None:
+        """From where the run stands to the end of the epoch, or of the run."""
+        task, position = self.task, self.position
+        epoch = position.epoch
+        task.begin_epoch(epoch, position.within)
+        for within in range(position.within + 1, task.steps_per_epoch + 1):
+            if position.step >= self.last:
+                break
+            position.add(task.step())
+            self.bar.update(self.shown, completed=position.step)
+            self._after_step(epoch, within)
+        figures = self._finite(position.means(self.ranks)) | self._evaluate(epoch)
+        self._write("epoch", figures, epoch)
+        done = self.clock.report(position.step, self.last)
+        line = f"epoch {epoch + 1:>3}/{task.epochs}  {worth_a_look(figures)}  {done}"
+        self.console.print(line, highlight=False)
+        if "warning" in figures:
+            self.console.print(figures["warning"], style="yellow", highlight=False)
+        if self.last <= position.step < self.total:
+            self.over = True  # cut short: the checkpoint stays in the middle of the epoch, to go on from
+            return
+        position.sums.clear()
+        self._checkpoint(epoch + 1, 0)
+
+    def _after_step(self, epoch: int, within: int) -> None:
+        """Report, save and stop, where it is time to."""
+        position, run = self.position, self.run
+        late = self.clock.late(position.step, self.task.evaluation_steps)
+        aged = self.clock.since_saved > 60 * run.checkpoint_minutes
+        stop, late, aged = self.ranks.agree((self.signals.received, late, aged))
+        if late and position.step < self.last:
+            self.last = position.step
+            self.console.print(f"--max-hours {run.max_hours:g}: ends after step {position.step}; --resume goes on")
+        report = position.step % run.report_every == 0
+        due = position.step == self.last < self.total or aged
+        if report or due or stop:
+            figures = self._finite(position.means(self.ranks))
+            self.bar.update(self.shown, figures=worth_a_look(figures))
+            if report:
+                self._write("step", figures, epoch)
+        if due or stop:
+            self._checkpoint(epoch, within)
+        if stop:
+            raise Interrupted(_stopped(epoch, within), 128 + stop)
+
+    def roll_back(self, error: Diverged) -> None:
+        """Go on from the last good checkpoint with another order and half the learning rate, or give up."""
+        attempt = self.position.attempt + 1
+        if self.run.on_nan != "rollback":
+            raise error
+        if attempt > MAX_ROLLBACKS:
+            raise Diverged(f"{error}; went back {MAX_ROLLBACKS} times in vain")
+        self._go_on()
+        self.position.attempt = self.task.attempt = attempt
+        if self.log:
+            self.log.close()
+            self.log = RunLog(self.folder, self.position.epoch, self.position.step)
+        reason = str(error).partition(";")[0]
+        self.console.print(f"{reason}: back to step {self.position.step}, learning rate x {0.5**attempt:g}")
+        self.bar.update(self.shown, completed=self.position.step)
+
+    def _evaluate(self, epoch: int) -> dict[str, Any]:
+        self.ranks.check_equal(self.task.replicas())
 
         def tell(done: int, examples: int) -> None:
-            bar.update(shown, figures=f"evaluating {100 * done // examples} %")
+            self.bar.update(self.shown, figures=f"evaluating {100 * done // examples} %")
 
-        while position.epoch < task.epochs and (position.step < last or position.within):
-            epoch = position.epoch
-            task.begin_epoch(epoch, position.within)
-            for within in range(position.within + 1, task.steps_per_epoch + 1):
-                if position.step >= last:
-                    break
-                position.add(task.step())
-                bar.update(shown, completed=position.step)
-                report = position.step % run.report_every == 0
-                due = position.step == last < total or clock.since_saved > 60 * run.checkpoint_minutes
-                if report or due or signals.received:
-                    figures = _finite(position.means(), position.step, checkpoints)
-                    bar.update(shown, figures=_short(figures))
-                    if report:
-                        log.write("step", figures, epoch, position.step, clock.seconds)
-                if due or signals.received:
-                    checkpoint(epoch, within)
-                if signals.received:
-                    raise Interrupted(_stopped(epoch, within), 128 + signals.received)
-            figures = _finite(position.means(), position.step, checkpoints) | task.end_epoch(epoch, tell)
-            log.write("epoch", figures, epoch, position.step, clock.seconds)
-            line = f"epoch {epoch + 1:>3}/{task.epochs}  {_short(figures)}  {clock.report(position.step, last)}"
-            console.print(line, highlight=False)
-            if "warning" in figures:
-                console.print(figures["warning"], style="yellow", highlight=False)
-            if last <= position.step < total:
-                break  # cut short: the checkpoint stays in the middle of the epoch, to go on from
-            position.sums.clear()
-            checkpoint(epoch + 1, 0)
+        began = time.monotonic()
+        figures = self.task.end_epoch(epoch, tell)
+        self.clock.evaluated(time.monotonic() - began)
+        return figures
 
+    def _write(self, event: str, figures: Mapping[str, Any], epoch: int) -> None:
+        if self.log:
+            self.log.write(event, figures, epoch, self.position.step, self.clock.seconds)
 
-class _Clock:
-    """The time a run takes, over interruptions."""
+    def _checkpoint(self, epoch: int, within: int) -> None:
+        began = time.monotonic()
+        position = self.position
+        position.epoch, position.within = epoch, within
+        position.keep_sums_on_one(self.ranks)
+        state = self.task.state()
+        if _holds_nan(state):
+            raise Diverged(f"a weight is nan after step {position.step}; {self._advice()}")
+        if self.ranks.rank == 0:
+            content = {"kind": self.task.kind, "identity": self.identity, "position": position.state(), "task": state}
+            save(path_of(self.checkpoints, position.step), content)
+            for old in newest_first(self.checkpoints)[self.run.keep_checkpoints :]:
+                old.unlink()
+        self.clock.saved(time.monotonic() - began)
 
-    def __init__(self, before: float, step: int):
-        self._began = self._saved = time.monotonic()
-        self._before, self._first = before, step
+    def _go_on(self) -> None:
+        """Take up the newest checkpoint that can be."""
+        paths = newest_first(self.checkpoints)
+        found = None
+        for path in paths:
+            try:
+                state = load(path)
+                reason = differing(state, self.task.kind, self.identity)
+                if reason:
+                    raise CheckpointError(f"{path}: another run's checkpoint, {reason}")
+            except CheckpointError as error:
+                self.console.print(f"refused: {error}", style="yellow", highlight=False)
+                continue
+            found = path
+            break
+        if paths and found is None:
+            advice = "start anew under another --name"
+            raise CheckpointError(f"{self.checkpoints}: no checkpoint can be gone on from; {advice}")
+        if found is not None:
+            self.task.load_state(state["task"])
+            self.position.load(state["position"], self.ranks)
+            self.task.attempt = self.position.attempt
+            place = f"epoch {self.position.epoch + 1}, step {self.position.step}"
+            self.console.print(f"going on from {found}: {place}", highlight=False)
+        self.ranks.check_equal({"the checkpoint to go on from": torch.tensor(self.position.step)})
 
-    @property
-    def seconds(self) -> float:
-        return self._before + time.monotonic() - self._began
+    def _finite(self, figures: dict[str, float]) -> dict[str, float]:
+        for name, value in figures.items():
+            if not math.isfinite(value):
+                raise Diverged(f"{name} is {value} at step {self.position.step}; {self._advice()}")
+        return figures
 
-    @property
-    def since_saved(self) -> float:
-        return time.monotonic() - self._saved
-
-    def saved(self) -> None:
-        self._saved = time.monotonic()
-
-    def report(self, step: int, last: int) -> str:
-        """What it took, and what is left at this process's pace."""
-        left = (time.monotonic() - self._began) / max(step - self._first, 1) * (last - step)
-        return f"{_duration(self.seconds)}, {_duration(left)} left"
-
-
-def _duration(seconds: float) -> str:
-    hours, rest = divmod(round(seconds), 3600)
-    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+    def _advice(self) -> str:
+        good = next(iter(newest_first(self.checkpoints)), "none")
+        return f"lower --weights.lr, or go back by itself with --on-nan rollback. Last good checkpoint: {good}"
 
 
 class _Position:
-    """Where a run stands: its epoch, step within it, step in all, running sums of this epoch."""
+    """Where a run stands: epoch, step within it, step in all, running sums of this epoch, how often it went back."""
 
     def __init__(self) -> None:
-        self.epoch = self.within = self.step = 0
+        self.epoch = self.within = self.step = self.attempt = 0
         self.sums: dict[str, Tensor] = {}
 
     def add(self, sums: Mapping[str, Tensor]) -> None:
@@ -174,78 +285,46 @@ class _Position:
             self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
         self.step += 1
 
-    def means(self) -> dict[str, float]:
+    def means(self, ranks: Ranks) -> dict[str, float]:
         """The figures of this epoch so far, for each image."""
-        totals = {name: value.item() for name, value in self.sums.items()}
+        totals = dict(zip(self.sums, self._totals(ranks)))
         images = totals.pop("images")
         return {f"train_{name}": value / images for name, value in totals.items()}
+
+    def keep_sums_on_one(self, ranks: Ranks) -> None:
+        """Leave the sums of all ranks on rank 0, and nothing on the others."""
+        if ranks.count > 1 and self.sums:
+            totals = zip(self.sums, self._totals(ranks))
+            self.sums = {name: torch.tensor(value if ranks.rank == 0 else 0.0).double() for name, value in totals}
+
+    def _totals(self, ranks: Ranks) -> list[float]:
+        return ranks.total(torch.tensor([value.item() for value in self.sums.values()], dtype=torch.float64)).tolist()
 
     def state(self) -> dict[str, Any]:
         return dict(vars(self))
 
-    def load(self, state: Mapping[str, Any]) -> None:
+    def load(self, state: Mapping[str, Any], ranks: Ranks) -> None:
         vars(self).update(state)
+        if ranks.rank > 0:
+            self.sums = {name: torch.zeros_like(value) for name, value in self.sums.items()}
 
 
-def _resume(task: Task, folder: Path, identity: Mapping[str, Any], console: Console) -> _Position:
-    position = _Position()
-    paths = newest_first(folder)
-    for path in paths:
-        try:
-            state = load(path)
-            reason = differing(state, task.kind, identity)
-            if reason:
-                raise CheckpointError(f"{path}: another run's checkpoint, {reason}")
-        except CheckpointError as error:
-            console.print(f"refused: {error}", style="yellow", highlight=False)
-            continue
-        task.load_state(state["task"])
-        position.load(state["position"])
-        console.print(f"going on from {path}: epoch {position.epoch + 1}, step {position.step}", highlight=False)
-        return position
-    if paths:
-        raise CheckpointError(f"{folder}: no checkpoint can be gone on from; start anew under another --name")
-    return position
+def _tensors(tree: Any) -> Iterator[Tensor]:
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, Mapping):
+        for value in tree.values():
+            yield from _tensors(value)
+    elif isinstance(tree, list | tuple):
+        for value in tree:
+            yield from _tensors(value)
 
 
-class _Signals:
-    """Notes SIGINT and SIGTERM, so that the step at work is finished first; a second one ends at once."""
-
-    received = 0
-
-    def __enter__(self) -> _Signals:
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        self.received = number
-        for each, handler in self._before.items():
-            signal.signal(each, handler)
-
-
-def _progress(console: Console) -> Progress:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}")
-    times = TextColumn("elapsed"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
-    return Progress(*columns, *times, console=console, transient=True)
-
-
-def _finite(figures: dict[str, float], step: int, checkpoints: Path) -> dict[str, float]:
-    for name, value in figures.items():
-        if not math.isfinite(value):
-            good = next(iter(newest_first(checkpoints)), "none")
-            raise Diverged(f"{name} is {value} at step {step}; lower --weights.lr. Last good checkpoint: {good}")
-    return figures
-
-
-def _short(figures: Mapping[str, Any]) -> str:
-    """What is worth a look while it runs: the training loss, and accuracies."""
-    shown = [f"train loss {figures['train_loss']:.4f}"]
-    shown += [f"{k.replace('_', ' ')} {100 * v:.2f} %" for k, v in figures.items() if k.endswith("accuracy")]
-    return "  ".join(shown)
+def _holds_nan(state: Mapping[str, Any]) -> bool:
+    """Whether a tensor of the state holds what is no number; a step that overflows shows there before in the loss."""
+    found = [tensor.isnan().any() for tensor in _tensors(state) if tensor.is_floating_point()]
+    devices = {flag.device for flag in found}
+    return any(bool(torch.stack([flag for flag in found if flag.device == device]).any()) for device in devices)
 
 
 def _stopped(epoch: int, within: int) -> str:

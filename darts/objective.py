@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from darts.data import Images
 from darts.evaluate import Tell
+from darts.gradients import Division
 
 Call = Callable[..., Any]
 """A network as a function of its inputs: weights and gates are settled."""
@@ -66,19 +67,27 @@ def evaluate(
     indices: Tensor,
     batch_size: int,
     tell: Tell,
+    division: Division | None = None,
 ) -> dict[str, float]:
-    """Means over a split, of the loss and of all that the objective counts, with the network in evaluation mode."""
+    """Means over a split, of the loss and of all that the objective counts, with the network in evaluation mode.
+
+    A division says which ranks have a share of each batch, and in what parts it is computed.
+    """
+    division = division or Division()
     before = network.training
     network.eval()
     totals: dict[str, Tensor] = {}
     count = 0
     with torch.no_grad():
         for batch in split.batches(indices, batch_size, training=False):
-            loss, sums = objective(call, batch)
-            for name, value in {"loss": loss.double() * sums["images"], **sums}.items():
-                totals[name] = totals[name] + value.double() if name in totals else value.double()
+            if examples(batch):
+                loss, sums = division.outcome(lambda part: objective(call, part), batch)
+                for name, value in {"loss": loss.double() * sums["images"], **sums}.items():
+                    totals[name] = totals[name] + value.double() if name in totals else value.double()
             count = min(count + batch_size, len(indices))
             tell(count, len(indices))
     network.train(before)
-    number = totals.pop("images").item()
-    return {name: total.item() / number for name, total in totals.items()}
+    found = division.ranks.total(torch.tensor([total.item() for total in totals.values()], dtype=torch.float64))
+    means = dict(zip(totals, found.tolist()))
+    number = means.pop("images")
+    return {name: total / number for name, total in means.items()}

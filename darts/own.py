@@ -191,15 +191,17 @@ class TrainingTask:
         self.data, *self.tests = splits
         self.epochs, self.batch_size = epochs, self.data.batch_size or batch_size
         self.steps_per_epoch = -(-len(self.data) // self.batch_size)
+        self.evaluation_steps = sum(-(-len(split) // self._evaluated(split)) for split in self.tests)
+        self.attempt = 0
         decay = dict(weight_decay=weights.weight_decay, nesterov=weights.nesterov)
         self.optimizer = torch.optim.SGD(network.parameters(), weights.lr, weights.momentum, **decay)
         self.figures: dict[str, float] = {}
         self._batches: Iterator[Any] = iter(())
 
     def begin_epoch(self, epoch: int, step: int) -> None:
-        self.optimizer.param_groups[0]["lr"] = self.weights.learning_rate(epoch, self.epochs)
+        self.optimizer.param_groups[0]["lr"] = self.weights.learning_rate(epoch, self.epochs) * 0.5**self.attempt
         self.network.train()
-        order = shuffled(torch.arange(len(self.data)), self.seed, epoch)
+        order = shuffled(torch.arange(len(self.data)), self.seed, epoch, self.attempt)
         self._batches = self.data.batches(order, self.batch_size, True, step)
 
     def step(self) -> Mapping[str, Tensor]:
@@ -212,10 +214,17 @@ class TrainingTask:
 
     def end_epoch(self, epoch: int, tell: Tell) -> dict[str, Any]:
         for split in self.tests:
-            size = split.batch_size or 2 * self.batch_size
-            means = evaluate(self.network, self.network, self.objective, split, torch.arange(len(split)), size, tell)
+            split_by = split, torch.arange(len(split)), self._evaluated(split)
+            means = evaluate(self.network, self.network, self.objective, *split_by, tell)
             self.figures = {f"test_{name}": mean for name, mean in means.items()}
         return self.figures
+
+    def _evaluated(self, split: Examples) -> int:
+        """Examples of a batch that is evaluated."""
+        return split.batch_size or 2 * self.batch_size
+
+    def replicas(self) -> Mapping[str, Tensor]:
+        return {}
 
     def state(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "figures": self.figures}

@@ -10,8 +10,10 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from importlib.abc import MetaPathFinder, SourceLoader
 from importlib.machinery import ModuleSpec
+from io import StringIO
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -42,7 +44,7 @@ class _Source(SourceLoader):
         for old, new in CHANGED:
             text = text.replace(old, new)
         if self.device.type == "cpu":
-            text = text.replace(".cuda()", "")
+            text = text.replace(".cuda()", "").replace("torch.cuda.FloatTensor", "torch.FloatTensor")
         return re.sub(rf"^(\s*)(from|import) ({'|'.join(MODULES)})\b", rf"\1\2 {PACKAGE}.\3", text, flags=re.M).encode()
 
 
@@ -60,7 +62,7 @@ class _Finder(MetaPathFinder):
 
 
 def load_peer(checkout: Path, device: torch.device) -> SimpleNamespace:
-    """Their modules ``model_search``, ``model`` and ``architect``.
+    """Their modules ``model_search``, ``model``, ``architect`` and ``genotypes``.
 
     Raises:
         UserError: where the folder is no checkout of theirs.
@@ -72,7 +74,7 @@ def load_peer(checkout: Path, device: torch.device) -> SimpleNamespace:
     finder = _Finder(folder, device)
     sys.meta_path.insert(0, finder)
     try:
-        names = ("model_search", "model", "architect")
+        names = ("model_search", "model", "architect", "genotypes")
         return SimpleNamespace(**{name: importlib.import_module(f"{PACKAGE}.{name}") for name in names})
     finally:
         sys.meta_path.remove(finder)
@@ -85,7 +87,8 @@ def peer_search_step(checkout: Path, device: torch.device, batch_size: int, unro
     """
     peer = load_peer(checkout, device)
     criterion = nn.CrossEntropyLoss().to(device)
-    model = peer.model_search.Network(16, 10, 8, criterion).to(device)
+    with redirect_stdout(StringIO()):  # it prints its widths
+        model = peer.model_search.Network(16, 10, 8, criterion).to(device)
     sgd = torch.optim.SGD(model.parameters(), 0.025, momentum=0.9, weight_decay=3e-4)
     settings = SimpleNamespace(momentum=0.9, weight_decay=3e-4, arch_learning_rate=3e-4, arch_weight_decay=1e-3)
     architect = peer.architect.Architect(model, settings)
@@ -96,6 +99,30 @@ def peer_search_step(checkout: Path, device: torch.device, batch_size: int, unro
         architect.step(images, labels, images, labels, 0.025, sgd, unrolled=unrolled)
         sgd.zero_grad()
         criterion(model(images), labels).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 5)
+        sgd.step()
+
+    return step
+
+
+def peer_retrain_step(checkout: Path, device: torch.device, batch_size: int) -> Callable[[], None]:
+    """One step of their retraining of DARTS_V2 at paper settings, half-way: 20 cells, 36 channels, an auxiliary head.
+
+    One random batch serves all steps; drawing and augmenting it is not part of them.
+    """
+    peer = load_peer(checkout, device)
+    criterion = nn.CrossEntropyLoss().to(device)
+    with redirect_stdout(StringIO()):
+        model = peer.model.NetworkCIFAR(36, 10, 20, True, peer.genotypes.DARTS_V2).to(device)
+    model.drop_path_prob = 0.1
+    sgd = torch.optim.SGD(model.parameters(), 0.025, momentum=0.9, weight_decay=3e-4)
+    images = torch.randn(batch_size, 3, 32, 32, device=device)
+    labels = torch.randint(0, 10, (batch_size,), device=device)
+
+    def step() -> None:
+        sgd.zero_grad()
+        scores, auxiliary = model(images)
+        (criterion(scores, labels) + 0.4 * criterion(auxiliary, labels)).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5)
         sgd.step()
 

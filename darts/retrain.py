@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple
 from importlib import import_module
 from pathlib import Path
@@ -15,18 +15,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from darts.bilevel import ImageBatch
 from darts.checkpoint import save, write_atomically
 from darts.config import RetrainConfig
 from darts.data import DataSet, shuffled
 from darts.device import autocast
+from darts.distributed import ALONE, Ranks, average_statistics, synchronize_batchnorm
 from darts.errors import UserError
 from darts.evaluate import Tell, accuracy_and_loss
+from darts.gradients import Batch, Division
+from darts.graph import StepGraph, set_learning_rate
 from darts.inherit import inherited
 from genotypes import schema_from
 from genotypes.kinds import Genotype, describe, picture, write
 from supernet.cost import count
-from supernet.network import DropPath, ImageShape, count_parameters
+from supernet.network import ImageShape, count_parameters
 from supernet.ops import draw_noise_from
 from supernet.spaces import SPACES
 from supernet.spaces.space import SearchSpace, SpaceOptions
@@ -41,61 +43,105 @@ class RetrainTask:
 
     kind = "retrain"
 
-    def __init__(self, config: RetrainConfig, genotype: Genotype, data: DataSet, device: torch.device):
-        self.config, self.genotype, self.data = config, genotype, data
+    def __init__(
+        self,
+        config: RetrainConfig,
+        genotype: Genotype,
+        data: DataSet,
+        device: torch.device,
+        ranks: Ranks = ALONE,
+    ):
+        self.config, self.genotype, self.data, self.ranks = config, genotype, data, ranks
+        self.division = Division(ranks, synchronized=config.run.sync_batchnorm, guarded=True)
         self.space = space_of(config, genotype, data.shape)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             begun = inherited(config, genotype, data.shape) if config.inherit else None
             self.network = (begun or self.space.network(genotype, config.auxiliary > 0)).to(device)
+        if config.run.sync_batchnorm:
+            synchronize_batchnorm(self.network, ranks)
         sgd = config.weights
+        decay = dict(weight_decay=sgd.weight_decay, nesterov=sgd.nesterov)
         self.optimizer = torch.optim.SGD(
-            self.network.parameters(), sgd.lr, sgd.momentum, weight_decay=sgd.weight_decay, nesterov=sgd.nesterov
+            self.network.parameters(), sgd.lr, sgd.momentum, **decay, fused=device.type == "cuda"
         )
         self.generator = torch.Generator(device).manual_seed(config.seed)
         draw_noise_from(self.generator, self.network)
         self.autocast = autocast(device, config.run.precision)
         self.epochs = config.epochs
         self.steps_per_epoch = -(-len(data.train) // config.batch_size)
+        self.evaluation_steps = -(-len(data.test) // (2 * config.batch_size))
+        self.attempt = 0
         self.parameters = count_parameters(self.network)
-        self.drop_path: DropPath | None = None
+        self.paths = getattr(self.network, "paths", 0)
+        self.keep = torch.ones((), device=device)
+        self._called = torch.compile(self.network) if config.compile else self.network
         self.tested: dict[str, float] = {}
-        self._batches: Iterator[ImageBatch] = iter(())
+        self._picks: Iterator[tuple[Tensor, ...]] = iter(())
+        drawn = [self.generator, *data.train.generators]
+        self.graph = StepGraph(config.run.graph, device, drawn, tell=self.division.say)
+        if ranks.count > 1:
+            self.graph.refuse("several processes")
 
     def begin_epoch(self, epoch: int, step: int) -> None:
         config = self.config
-        self.optimizer.param_groups[0]["lr"] = config.weights.learning_rate(epoch, config.epochs)
-        probability = config.drop_path * epoch / config.epochs
-        self.drop_path = DropPath(probability, self.generator) if probability else None
+        rate = config.weights.learning_rate(epoch, config.epochs) * 0.5**self.attempt
+        set_learning_rate(self.optimizer, rate)
+        self.keep.fill_(1 - config.drop_path * epoch / config.epochs)
         self.network.train()
-        order = shuffled(torch.arange(len(self.data.train)), config.seed, epoch)
-        self._batches = self.data.train.batches(order, config.batch_size, True, step)
+        order = shuffled(torch.arange(len(self.data.train)), config.seed, epoch, self.attempt)
+        self._picks = self.data.train.picks(order, config.batch_size, True, step)
 
     def step(self) -> Mapping[str, Tensor]:
-        images, labels = next(self._batches)
-        smoothing, weight = self.config.label_smoothing, self.config.auxiliary
-        with self.autocast:
-            out = self.network(images, **({"drop_path": self.drop_path} if self.drop_path else {}))
-        scores, auxiliary = out if weight else (out, None)
-        loss = F.cross_entropy(scores.float(), labels, label_smoothing=smoothing)
-        total = loss
-        if auxiliary is not None:
-            total = loss + weight * F.cross_entropy(auxiliary.float(), labels, label_smoothing=smoothing)
-        self.optimizer.zero_grad()
-        total.backward()
+        return self.graph(self.update, next(self._picks), self.division.way)
+
+    def update(self, *pick: Tensor) -> Mapping[str, Tensor]:
+        """One step on the batch of a pick."""
+        images, labels = self.data.train.load(*pick, training=True)
+        batch = images, labels, *self._drawn_paths(len(labels))
+        loss, sums = self.division.backward(self.network, self._loss, batch)
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.weights.clip)
         self.optimizer.step()
+        return {"loss": loss * sums["images"], **sums}
+
+    def _drawn_paths(self, images: int) -> list[Tensor]:
+        """The factor of each path for each image of this rank's share, ``(b, paths)``: 0, or 1 over the share kept.
+
+        Drawn for the whole batch at once, by every rank. ``DropPath`` draws the same one path at a time.
+        """
+        if not (self.config.drop_path and self.paths):
+            return []
+        size = images * self.ranks.count
+        draws = torch.rand(size, self.paths, generator=self.generator, device=self.keep.device)
+        mine = draws[self.ranks.share(size, draws.device)] if self.ranks.count > 1 else draws
+        return [(mine < self.keep) / self.keep]
+
+    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
+        """What is differentiated; the loss of the main head alone, and what its scores count."""
+        images, labels, *paths = batch
+        smoothing, weight = self.config.label_smoothing, self.config.auxiliary
+        with self.autocast:
+            out = self._called(images, **({"drop_path": _dropping(*paths)} if paths else {}))
+        scores, auxiliary = out if weight else (out, None)
+        loss = total = F.cross_entropy(scores.float(), labels, label_smoothing=smoothing)
+        if auxiliary is not None:
+            total = loss + weight * F.cross_entropy(auxiliary.float(), labels, label_smoothing=smoothing)
         count = torch.tensor(len(labels))
-        return {"loss": loss.detach() * count, "accuracy": (scores.argmax(1) == labels).sum(), "images": count}
+        return total, loss, {"accuracy": (scores.argmax(1) == labels).sum(), "images": count}
 
     def end_epoch(self, epoch: int, tell: Tell) -> dict[str, Any]:
         split = self.data.test, torch.arange(len(self.data.test)), 2 * self.config.batch_size
+        average_statistics(self.network, self.ranks)
         with self.autocast:
-            accuracy, loss = accuracy_and_loss(self.network, self.network, *split, tell)
+            accuracy, loss = accuracy_and_loss(self.network, self.network, *split, tell, self.division)
         self.tested = {"test_loss": loss, "test_accuracy": accuracy}
         return self.tested
 
+    def replicas(self) -> Mapping[str, Tensor]:
+        return {"the last weights": list(self.network.parameters())[-1]}
+
     def state(self) -> dict[str, Any]:
+        average_statistics(self.network, self.ranks)
         return {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -105,6 +151,7 @@ class RetrainTask:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
+        self.graph.forget()
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["drop_path_generator"])
@@ -144,6 +191,12 @@ class RetrainTask:
         ):
             write_atomically(folder / file, content.encode())
         return figures
+
+
+def _dropping(factors: Tensor) -> Callable[[Tensor], Tensor]:
+    """What multiplies one path after the other by its column of ``(b, paths)``."""
+    columns = iter(factors.unbind(1))
+    return lambda x: x * next(columns).to(x.dtype)[:, None, None, None]
 
 
 def space_of(config: RetrainConfig, genotype: Genotype, shape: Any) -> SearchSpace:

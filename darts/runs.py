@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from darts.config import RunConfig
+from darts.distributed import ALONE, Ranks
 from darts.errors import UserError
 
 CHECKPOINTS = "checkpoints"
 
 
-def run_folder(run: RunConfig, default: str) -> Path:
-    """Where this command runs.
+def run_folder(run: RunConfig, default: str, ranks: Ranks = ALONE) -> Path:
+    """Where this command runs, as rank 0 decides.
 
     A new run gets a new folder: the default name, with a number where that is taken; a name that the user gave must
     be free. With ``resume``, the newest run of that name.
@@ -22,6 +23,10 @@ def run_folder(run: RunConfig, default: str) -> Path:
     Raises:
         UserError: where the given name is taken, or is a path.
     """
+    return Path(ranks.first(lambda: str(_choose(run, default))))
+
+
+def _choose(run: RunConfig, default: str) -> Path:
     name = run.name or default
     if Path(name).name != name or name in (".", ".."):
         raise UserError(f"--name {name}: a folder's name, without a path; --runs says where")

@@ -17,15 +17,20 @@ from darts.bilevel import ImageBatch
 from darts.checkpoint import write_atomically
 from darts.collapse import signs
 from darts.config import SearchConfig
-from darts.data import DataSet, endless, shuffled
+from darts.data import DataSet, endless, endless_picks, shuffled
+from darts.distributed import ALONE, Ranks, average_statistics, synchronize_batchnorm
+from darts.errors import UserError
 from darts.evaluate import Tell
+from darts.gradients import Division
+from darts.graph import StepGraph, set_learning_rate
 from darts.heatmap import gates_svg, listed
 from darts.method import Method, spans
 from darts.methods.robust_darts import eigenvalue_of
 from darts.objective import Outcome, evaluate
 from darts.pieces import compose
+from darts.relax import Softmax
 from darts.stages import Built, Setting, build, dropped, follow
-from darts.steps import Batch
+from darts.steps import Batch, unrolled_exact
 from darts.table import benchmark_for
 from genotypes import schema_from
 from genotypes.kinds import Genotype, describe, picture, read, write
@@ -60,16 +65,25 @@ class SearchTask:
         device: torch.device,
         method: Method | None = None,
         setting: Setting | None = None,
+        ranks: Ranks = ALONE,
     ):
-        self.config, self.data = config, data
+        self.config, self.data, self.ranks = config, data, ranks
         self.setting = setting or Setting(data.shape)
         self.table = benchmark_for(config.table, config.space.name, data.name) if config.table else None
         self.method = method or compose(config)
+        once = self.method.step is not unrolled_exact
+        if ranks.count > 1 and not once:
+            raise UserError("--method.step unrolled_exact differentiates twice: it runs in one process only")
+        if ranks.count > 1 and config.candidates:
+            raise UserError("--candidates retrains in one process only: leave it or torchrun out")
+        self.division = Division(ranks, synchronized=config.run.sync_batchnorm, guarded=once)
         examples = torch.arange(len(data.train))
         self.train_half, rest = examples.tensor_split([int(config.train_share * len(examples))])
         self.valid_half = rest if len(rest) else self.train_half
         self.epochs = config.epochs
         self.steps_per_epoch = -(-len(self.train_half) // config.batch_size)
+        self.evaluation_steps = -(-len(self.valid_half) // (2 * config.batch_size))
+        self.attempt = 0
         self.spans = spans(self.method.stages, config.epochs)
         self.memory: dict[str, Any] = {"drawn": 0}
         self._go_on(0, build(config, self.method, self.setting, device))
@@ -77,8 +91,8 @@ class SearchTask:
         self.evaluated: dict[str, float] = {}
         self.genotypes: list[str] = []
         self.accuracies: list[float] = []
-        self._train: Iterator[ImageBatch] = iter(())
-        self._valid: Iterator[ImageBatch] = iter(())
+        self._train: Iterator[tuple[Any, ...]] = iter(())
+        self._valid: Iterator[tuple[Any, ...]] = iter(())
         self._step = 0
         self._warm = False
 
@@ -87,6 +101,17 @@ class SearchTask:
         self.stage = stage
         self.space, self.problem, self.logits_optimizer = built
         self.problem.draw = self._draw
+        self.problem.division = self.division
+        self.graph = self._new_graph()
+        if self.config.run.sync_batchnorm:
+            synchronize_batchnorm(self.problem.supernet, self.ranks)
+
+    def _new_graph(self) -> StepGraph:
+        drawn = [self.problem.generator, *self.data.train.generators]
+        graph = StepGraph(self.config.run.graph, self.problem.generator.device, drawn, tell=self.division.say)
+        if self.ranks.count > 1:
+            graph.refuse("several processes")
+        return graph
 
     def begin_epoch(self, epoch: int, step: int) -> None:
         config, method = self.config, self.method
@@ -96,36 +121,56 @@ class SearchTask:
         problem, stage, span = self.problem, method.stages[self.stage], self.spans[self.stage]
         since = epoch - span.start
         when = (since, len(span)) if stage.restart else (epoch, config.epochs)
-        problem.optimizer.param_groups[0]["lr"] = stage.lr * config.weights.learning_rate(*when)
+        rate = stage.lr * config.weights.learning_rate(*when) * 0.5**self.attempt
+        set_learning_rate(problem.optimizer, rate)
         problem.progress = epoch / config.epochs
         problem.drop_path = dropped(config.drop_path * problem.progress, stage, since, len(span), problem.generator)
         problem.supernet.train()
         self._warm = since < round(stage.warmup * len(span))
         self._step = epoch * self.steps_per_epoch + step
         size, seed = config.batch_size, config.seed + VALID_STREAM
-        self._train = self.data.train.batches(shuffled(self.train_half, config.seed, epoch), size, True, step)
-        self._valid = endless(self.data.train, self.valid_half, size, seed, self._step)
+        order = shuffled(self.train_half, config.seed, epoch, self.attempt)
+        self._train = self.data.train.picks(order, size, True, step)
+        self._valid = endless_picks(self.data.train, self.valid_half, size, seed, self._step, self.attempt)
+        if any(self.method.hooks(name) for name in ("before_weights", "decide", "after_epoch")):
+            self.graph.forget()
 
     def step(self) -> Mapping[str, Tensor]:
-        train, valid = next(self._train), next(self._valid)
-        if self.config.order == "logits_first":
-            self._move_logits(train, valid)
-            loss, sums = self._move_weights(train, valid)
-        else:
-            loss, sums = self._move_weights(train, valid)
-            self._move_logits(train, valid)
+        moves = not self._warm and self._step % self.method.every == 0
+        picks = next(self._train), next(self._valid)
         self._step += 1
+
+        def update(*tensors: Any) -> Mapping[str, Tensor]:
+            halves = tensors[: len(picks[0])], tensors[len(picks[0]) :]
+            return self.update(*(self.data.train.load(*half, training=True) for half in halves), moves)
+
+        return self.graph(update, (*picks[0], *picks[1]), (self.stage, moves, self.division.way, self._schedule()))
+
+    def _schedule(self) -> tuple[float, ...]:
+        """What Python takes from the epoch in a step: nothing, where gates follow from logits alone."""
+        problem, method = self.problem, self.method
+        dropped = problem.drop_path and (float(problem.drop_path.probability), problem.drop_path.skips)
+        fixed = isinstance(problem.relax, Softmax) and not (method.skip or method.perturb or method.penalties)
+        return *(dropped or ()), problem.optimizer.param_groups[0]["weight_decay"], 0.0 if fixed else problem.progress
+
+    def update(self, train: Batch, valid: Batch, moves: bool) -> Mapping[str, Tensor]:
+        """One step on a batch of each half; the logits move only where they are to."""
+        first = self.config.order == "logits_first"
+        if moves and first:
+            self._move_logits(train, valid)
+        loss, sums = self._move_weights(train, valid)
+        if moves and not first:
+            self._move_logits(train, valid)
         return {"loss": loss * sums["images"], **sums}
 
     def _move_logits(self, train: Batch, valid: Batch) -> None:
         problem = self.problem
-        if not self._warm and self._step % self.method.every == 0:
-            grads = self.method.step(problem, train, valid)
-            for label, logit in problem.logits.items():
-                logit.grad = grads[label]
-            if self.config.logits.clip:
-                nn.utils.clip_grad_norm_(problem.logits.values(), self.config.logits.clip)
-            self.logits_optimizer.step()
+        grads = self.method.step(problem, train, valid)
+        for label, logit in problem.logits.items():
+            logit.grad = grads[label]
+        if self.config.logits.clip:
+            nn.utils.clip_grad_norm_(problem.logits.values(), self.config.logits.clip)
+        self.logits_optimizer.step()
 
     def _move_weights(self, train: Batch, valid: Batch) -> Outcome:
         for act in self.method.hooks("before_weights"):
@@ -139,6 +184,7 @@ class SearchTask:
         return next(endless(self.data.train, self.train_half, self.config.batch_size, seed, self.memory["drawn"] - 1))
 
     def end_epoch(self, epoch: int, tell: Tell) -> dict[str, Any]:
+        average_statistics(self.problem.supernet, self.ranks)
         for act in self.method.hooks("decide"):
             act(self, epoch)
         scores = self.problem.scores()
@@ -184,7 +230,8 @@ class SearchTask:
         """Loss and accuracy of the supernet on the half that trains the logits, without augmentation."""
         problem = self.problem
         network = problem.supernet, problem.call(problem.strengths()), problem.objective
-        means = evaluate(*network, self.data.train, self.valid_half, 2 * self.config.batch_size, tell)
+        split = self.data.train, self.valid_half, 2 * self.config.batch_size
+        means = evaluate(*network, *split, tell, self.division)
         self.evaluated = {f"valid_{name}": mean for name, mean in means.items()}
         return self.evaluated
 
@@ -193,8 +240,12 @@ class SearchTask:
         scores = self.problem.scores()
         return self.space.derive({t.label: self.method.discretize(scores[t.label], t) for t in self.space.tables})
 
+    def replicas(self) -> Mapping[str, Tensor]:
+        return {f"logits of {label}": logit for label, logit in self.problem.logits.items()}
+
     def state(self) -> dict[str, Any]:
         problem = self.problem
+        average_statistics(problem.supernet, self.ranks)
         return {
             "supernet": problem.supernet.state_dict(),
             "logits": problem.logits,
@@ -219,6 +270,7 @@ class SearchTask:
             allowed = {label: tuple(map(tuple, rows)) for label, rows in state["allowed"].items() if rows}
             device = self.problem.generator.device
             self._go_on(state["stage"], build(self.config, self.method, self.setting, device, state["stage"], allowed))
+        self.graph.forget()
         problem, device = self.problem, self.problem.generator.device
         problem.supernet.load_state_dict(state["supernet"])
         for label, logit in problem.logits.items():

@@ -155,9 +155,10 @@ def _check_graphs(method: Method, supernet: nn.Module) -> None:
 
 
 def _sgd(supernet: nn.Module, config: SearchConfig) -> torch.optim.SGD:
-    sgd = config.weights
+    sgd, parameters = config.weights, list(supernet.parameters())
+    fused = parameters[0].is_cuda  # takes its learning rate from the GPU
     decay = dict(weight_decay=sgd.weight_decay, nesterov=sgd.nesterov)
-    return torch.optim.SGD(supernet.parameters(), sgd.lr, sgd.momentum, **decay)
+    return torch.optim.SGD(parameters, sgd.lr, sgd.momentum, **decay, fused=fused)
 
 
 def space_of(

@@ -60,11 +60,11 @@ def unrolled(problem: Bilevel, train: Batch, valid: Batch, radius: float = RADIU
     ahead = {name: w.requires_grad_() for name, w in ahead.items()}
     both = gradient(problem.upper(ahead, problem.logits, valid), {**_keyed("w", ahead), **_keyed("a", problem.logits)})
     direct = {name: both["a", name] for name in logits}
-    v = {name: both["w", name] for name in weights}
-    eps = radius / torch.cat([g.flatten() for g in v.values()]).norm()
-    sides = []
+    v = [both["w", name] for name in weights]
+    eps = radius / torch.stack(torch._foreach_norm(v)).norm()
+    still, sides = list(frozen(weights).values()), []
     for step in (eps, -eps):
-        moved = {name: w.detach() + step * v[name] for name, w in weights.items()}
+        moved = dict(zip(weights, torch._foreach_add(still, torch._foreach_mul(v, step))))
         with same_draws(problem):
             sides.append(gradient(problem.lower(moved, problem.logits, train), problem.logits))
     plus, minus = sides

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from darts.data import DataSet
+from darts.data import DataSet, part
+from darts.distributed import ALONE, Ranks
 from darts.errors import UserError
 from darts.readers import HELD_OUT
 from supernet.spaces.textnet import TextShape
@@ -27,17 +28,31 @@ MAX_WORDS, MAX_LENGTH = 20_000, 256
 
 @dataclass(frozen=True)
 class Sentences:
-    """A split held on one device: words ``(n, t)``, labels ``(n,)``, both int64."""
+    """A split held on one device: words ``(n, t)``, labels ``(n,)``, both int64; ``ranks`` share each batch."""
 
     words: Tensor
     labels: Tensor
+    ranks: Ranks = ALONE
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batches(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        for indices in order.to(self.labels.device).split(size)[first:]:
-            yield self.words[indices], self.labels[indices]
+        for pick in self.picks(order, size, training, first):
+            yield self.load(*pick, training=training)
+
+    def picks(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[tuple[Tensor, ...]]:
+        yield from ((indices,) for indices in order.to(self.labels.device).split(size)[first:])
+
+    def load(self, *pick: Tensor, training: bool) -> tuple[Tensor, Tensor]:
+        """This rank's share of the sentences of these indices."""
+        (indices,) = pick
+        indices = indices[part(len(indices), training, self.ranks, indices.device)]
+        return self.words[indices], self.labels[indices]
+
+    @property
+    def generators(self) -> Sequence[torch.Generator]:
+        return ()
 
     def state(self) -> dict[str, Tensor]:
         return {}
@@ -46,7 +61,7 @@ class Sentences:
         pass
 
 
-def read_sentences(path: Path, device: torch.device) -> DataSet:
+def read_sentences(path: Path, device: torch.device, ranks: Ranks = ALONE) -> DataSet:
     """A CSV file of sentences and labels, with a fifth of it, in a fixed random order, held out for testing.
 
     Which of the two columns holds labels is found out: the one of fewer different values. A first line that names the
@@ -84,7 +99,8 @@ def read_sentences(path: Path, device: torch.device) -> DataSet:
         found = [numbers.get(word, UNKNOWN) for word in sentences[index][:length]]
         words[row, : len(found)] = torch.tensor(found)
     answers = torch.tensor([classes.index(labels[index]) for index in order])
-    splits = [Sentences(words[part].to(device), answers[part].to(device)) for part in (slice(kept), slice(kept, None))]
+    halves = slice(kept), slice(kept, None)
+    splits = [Sentences(words[half].to(device), answers[half].to(device), ranks) for half in halves]
     return DataSet("csv", TextShape(len(numbers) + UNKNOWN + 1, length, len(classes)), *splits)
 
 

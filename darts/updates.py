@@ -36,7 +36,9 @@ Update = Callable[[Mapping[str, Tensor], tuple[ChoiceTable, ...], Adaptive], Log
 
 def adam(logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], settings: Adaptive) -> LogitsOptimizer:
     """Adam with an L2 penalty (DARTS, appendix A.1.1)."""
-    return torch.optim.Adam(logits.values(), settings.lr, settings.betas, weight_decay=settings.weight_decay)
+    gpu = next(iter(logits.values())).is_cuda  # counts its steps there, so that a CUDA graph can hold it
+    decay = settings.weight_decay
+    return torch.optim.Adam(logits.values(), settings.lr, settings.betas, weight_decay=decay, fused=gpu, capturable=gpu)
 
 
 def direct(logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], settings: Adaptive) -> LogitsOptimizer:

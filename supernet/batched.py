@@ -28,7 +28,7 @@ from torch.func import functional_call
 
 from supernet.depthwise import depthwise_conv
 from supernet.in_use import Running, Used, used_edges
-from supernet.ops import BatchNorm, DilConv, FactorizedReduce, SepConv, Zero, shifted
+from supernet.ops import BatchNorm, DilConv, FactorizedReduce, SepConv, Zero, over_ranks, shifted
 from supernet.stacked import unstack
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _normed_relu(linear: _Linear) -> Tensor:
     """``relu(BatchNorm(d p))`` as an image ``(b, e c, h, w)``."""
     used, d, p, norm = linear
     if norm.training:
-        d, mean = _Centred.apply(d)
+        d, mean = _Centred.apply(d, norm.average)
         return _NormedReLU.apply(d, p, mean, Running(used, norm))
     scale, shift = _affine(norm, used)
     y = torch.matmul(_rows(d, len(p)), (p * scale).to(d.dtype)) + shift.to(d.dtype)
@@ -144,7 +144,7 @@ def _gated_sum(candidates: Sequence[_Linear], edges: int) -> Sequence[Tensor]:
     if all(norm is None or norm.training for _, _, _, norm in candidates):
         inputs, buffers = [], []
         for used, d, _, norm in candidates:
-            d, mean = _Centred.apply(d) if norm else (d, None)
+            d, mean = _Centred.apply(d, norm.average) if norm else (d, None)
             inputs.append(d)
             buffers.append((mean, Running(used, norm)) if norm else None)
         used, _, ps, _ = zip(*candidates)
@@ -196,8 +196,8 @@ class _Centred(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x):
-        mean = x.mean((0, 2, 3))
+    def forward(ctx, x, average):
+        mean = over_ranks(x.mean((0, 2, 3)), average)
         x.sub_(mean[:, None, None])
         ctx.mark_dirty(x)
         ctx.mark_non_differentiable(mean)
@@ -205,7 +205,7 @@ class _Centred(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad, _):
-        return grad
+        return grad, None
 
 
 class _NormedReLU(torch.autograd.Function):
@@ -220,6 +220,7 @@ class _NormedReLU(torch.autograd.Function):
         torch.clamp_min(y.transpose(0, 1), 0, out=h)  # the change of layout costs no pass of its own
         h = _image(h.transpose(0, 1), d)
         ctx.save_for_backward(d, p, cp, rho, h)
+        ctx.average = running.norm.average
         return h
 
     @staticmethod
@@ -228,7 +229,8 @@ class _NormedReLU(torch.autograd.Function):
         d, p, cp, rho, h = ctx.saved_tensors
         need_d, need_p, *_ = ctx.needs_input_grad
         grad = _rows(torch.ops.aten.threshold_backward(grad, h, 0), len(p))
-        grad_d, grad_p, _ = _linear_backward(grad, grad.mean(1, keepdim=True), d, p, cp, rho, rho, need_d, need_p)
+        grad_mean = over_ranks(grad.mean(1, keepdim=True), ctx.average)
+        grad_d, grad_p, _ = _linear_backward(grad, grad_mean, d, p, cp, rho, rho, ctx.average, need_d, need_p)
         return grad_d, grad_p, None, None
 
 
@@ -263,6 +265,7 @@ class _GatedSum(torch.autograd.Function):
             keep = 1
         ctx.save_for_backward(*saved)
         ctx.at = at
+        ctx.average = next((buffer[-1].norm.average for buffer in buffers if buffer), None)
         return tuple(_image(rows[None], ds[0]) for rows in total.unbind(0))
 
     @staticmethod
@@ -270,10 +273,10 @@ class _GatedSum(torch.autograd.Function):
     def backward(ctx, *grads):
         saved, at = ctx.saved_tensors, ctx.at
         whole = torch.cat([_rows(g, 1) for g in grads])
-        whole_mean = whole.mean(1, keepdim=True)
+        whole_mean = over_ranks(whole.mean(1, keepdim=True), ctx.average)
         need_d, need_p, _ = _thirds(ctx.needs_input_grad[3:])
         grad_ds, grad_ps, grad_gates = [], [], []
-        for o, which in enumerate(at):
+        for o, (which, *needs) in enumerate(zip(at, need_d, need_p)):
             gate, d, p, cp, rho = saved[5 * o : 5 * o + 5]
             grad, grad_mean = (whole, whole_mean) if which is None else (whole[which], whole_mean[which])
             if p is None:
@@ -284,7 +287,7 @@ class _GatedSum(torch.autograd.Function):
                 grad_ps.append(None)
             else:
                 scale = rho * gate[:, None, None]
-                terms = _linear_backward(grad, grad_mean, d, p, cp, rho, scale, need_d[o], need_p[o])
+                terms = _linear_backward(grad, grad_mean, d, p, cp, rho, scale, ctx.average, *needs)
                 for terms_of, term in zip((grad_ds, grad_ps, grad_gates), terms):
                     terms_of.append(term)
         return None, None, None, *grad_ds, *grad_ps, *grad_gates
@@ -302,7 +305,8 @@ def _moments(d: Tensor, p: Tensor, mean: Tensor, running: Running) -> tuple[Tens
     """
     pixels = d.shape[1]
     exact = d.to(p.dtype)
-    covariance = torch.bmm(exact.transpose(1, 2), exact).div_(pixels)
+    covariance = over_ranks(torch.bmm(exact.transpose(1, 2), exact).div_(pixels), running.norm.average)
+    pixels *= running.norm.average.ranks if running.norm.average else 1
     cp = torch.matmul(covariance, p)
     variance = (cp * p).sum(1, keepdim=True)
     mean = torch.matmul(mean.to(p.dtype).view(len(d), 1, -1), p)
@@ -310,7 +314,7 @@ def _moments(d: Tensor, p: Tensor, mean: Tensor, running: Running) -> tuple[Tens
     return cp, (variance + BatchNorm.eps).rsqrt()
 
 
-def _linear_backward(grad, grad_mean, d, p, cp, rho, scale, need_d, need_p):
+def _linear_backward(grad, grad_mean, d, p, cp, rho, scale, average, need_d, need_p):
     """Gradients of ``scale / rho * z``, ``z = BatchNorm(d p)``, with respect to ``d``, ``p`` and the gate in ``scale``.
 
     BatchNorm's backward is ``dy = scale (g - mean(g) - z mean(g z))``. As ``z`` is linear in ``d``, ``dd = dy p'`` is
@@ -321,10 +325,11 @@ def _linear_backward(grad, grad_mean, d, p, cp, rho, scale, need_d, need_p):
         grad: ``(e, m, c)``; grad_mean: its mean over pixels, ``(e, 1, c)``.
         d: the image ``(b, e k, h, w)`` or ``(b, k, h, w)``, centred; ``p``, ``cp``: ``(e, k, c)``.
         rho, scale: ``(e, 1, c)``.
+        average: of BatchNorm; the gradients of ``p`` and the gate are then shares whose mean over ranks is the whole.
     """
     edges, pixels, _ = grad.shape
     rows = _rows(d, d.shape[1] // p.shape[1])
-    x = torch.bmm(rows.transpose(1, 2).expand(edges, -1, -1), grad).to(p.dtype).div_(pixels)
+    x = over_ranks(torch.bmm(rows.transpose(1, 2).expand(edges, -1, -1), grad).to(p.dtype).div_(pixels), average)
     gz = rho * (x * p).sum(1, keepdim=True)
     grad_d = grad_p = None
     if need_d:

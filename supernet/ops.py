@@ -6,20 +6,38 @@ BatchNorm learns a scale and shift: not while searching, where the gate is the s
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+class Average(Protocol):
+    """The mean of a tensor over ``ranks`` processes that hold equally many images; autograd follows it."""
+
+    ranks: int
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+
+def over_ranks(mean: Tensor, average: Average | None) -> Tensor:
+    """A mean over this process's images as the mean over those of all, where BatchNorm's statistics are taken so."""
+    return mean if average is None else average(mean)
+
+
 class BatchNorm(nn.Module):
     """Batch normalization of ``(b, c, h, w)`` over everything but ``c`` (Ioffe and Szegedy 2015).
 
     As ``nn.BatchNorm2d``, without its count of batches: one tensor less to keep for each of a supernet's hundreds.
+
+    Attributes:
+        average: where set, training takes the statistics over the images of all processes.
     """
 
     eps = 1e-5
     momentum = 0.1
+    average: Average | None = None
 
     def __init__(self, channels: int, affine: bool = True):
         super().__init__()
@@ -29,8 +47,24 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.training and self.average is not None:
+            return self._synchronized(x, self.average)
         stats = self.running_mean, self.running_var
         return F.batch_norm(x, *stats, self.weight, self.bias, self.training, self.momentum, self.eps)
+
+    def _synchronized(self, x: Tensor, average: Average) -> Tensor:
+        exact = x.to(self.running_mean.dtype)
+        mean = average(exact.mean((0, 2, 3)))
+        centred = exact - mean[:, None, None]
+        variance = average(centred.square().mean((0, 2, 3)))
+        pixels = average.ranks * x.numel() // x.shape[1]
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (pixels / max(pixels - 1, 1)), self.momentum)
+        y = centred * (variance + self.eps).rsqrt()[:, None, None]
+        if self.weight is not None:
+            y = y * self.weight[:, None, None] + self.bias[:, None, None]
+        return y.to(x.dtype)
 
 
 class ReLUConvBN(nn.Module):

@@ -128,4 +128,7 @@ def test_a_diverging_run_stops_with_its_last_checkpoint(tmp_path):
     arguments += ["--weights.lr", 1e30, "--weights.lr-min", 1e30, "--weights.clip", 1e30, "--name", "run"]
     code, _, err = scripts.run("train_search.py", *arguments, cwd=tmp_path)
     assert code == 2
-    assert "lower --weights.lr. Last good checkpoint: none" in err and err.count("\n") == 1
+    assert (
+        "lower --weights.lr, or go back by itself with --on-nan rollback. Last good checkpoint: none" in err
+        and err.count("\n") == 1
+    )

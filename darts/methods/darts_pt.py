@@ -19,6 +19,7 @@ from darts.discretize import NEVER_KEPT, top_edges
 from darts.method import Method, Stage
 from darts.methods.fair_darts import zeros
 from darts.methods.sgas import due
+from darts.objective import examples
 from supernet.choice import ChoiceTable, Gates
 
 if TYPE_CHECKING:
@@ -85,12 +86,13 @@ def accuracy_by_batches(search: SearchTask, gates: Gates) -> float:
     """
     problem, size = search.problem, 2 * search.config.batch_size
     weights = {name: w.detach() for name, w in problem.weights.items()}
-    right = 0
+    right = torch.zeros((), dtype=torch.int64)
     with torch.no_grad():
         for batch in search.data.train.batches(search.valid_half, size, training=False):
-            loss, sums = problem.objective(problem.functional(weights, gates), batch)
-            right = right + sums.get("accuracy", -loss * sums["images"])
-    return right.item() / len(search.valid_half)
+            if examples(batch):
+                loss, sums = problem.objective(problem.functional(weights, gates), batch)
+                right = right.to(loss.device) + sums.get("accuracy", -loss * sums["images"])
+    return search.ranks.total(right.cpu()).item() / len(search.valid_half)
 
 
 def _decided(search: SearchTask, table: ChoiceTable) -> Tensor:

@@ -179,6 +179,11 @@ class Network(nn.Module):
                 self.auxiliary_head = AuxiliaryHead(c1, side, shape.classes, stem)
         self.classifier = nn.Linear(c1, shape.classes)
 
+    @property
+    def paths(self) -> int:
+        """How often a derived network calls ``drop_path`` on a batch."""
+        return sum(not isinstance(op, nn.Identity) for cell in self.cells for op in cell.inside.ops)
+
     def forward(self, x: Tensor, gates: Gates | None = None, drop_path: DropPath | None = None) -> Tensor | Logits:
         """Class scores, ``(b, classes)``; while training with an auxiliary head, both heads' scores.
 

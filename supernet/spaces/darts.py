@@ -19,6 +19,9 @@ from supernet.spaces.space import Row, SpaceOptions
 
 NORMAL, REDUCE = "normal", "reduce"
 
+LARGEST = "sep_conv_5x5"
+"""The candidate that takes most memory."""
+
 
 @dataclass(frozen=True)
 class DARTSSpace:
@@ -115,6 +118,13 @@ class DARTSSpace:
                 nodes[node].append(Edge(op, source))
             cells.append(Cell(tuple(map(tuple, nodes)), tuple(range(CELL_INPUTS, CELL_INPUTS + self.nodes))))
         return CellGenotype(*cells)
+
+    @property
+    def largest(self) -> CellGenotype:
+        """The genotype whose network takes most memory to train."""
+        edges = tuple(Edge(LARGEST, source) for source in range(CELL_INPUTS))
+        cell = Cell((edges,) * self.nodes, tuple(range(CELL_INPUTS, CELL_INPUTS + self.nodes)))
+        return CellGenotype(cell, cell)
 
     @property
     def titles(self) -> dict[str, list[str]]:

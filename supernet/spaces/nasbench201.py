@@ -109,6 +109,12 @@ class StagedNetwork(nn.Module):
         self.norm = BatchNorm(widths[-1])
         self.classifier = nn.Linear(widths[-1], shape.classes)
 
+    @property
+    def paths(self) -> int:
+        """How often a derived network calls ``drop_path`` on a batch."""
+        ops = [op for stage in self.stages for cell in stage for op in cell.ops]
+        return sum(not isinstance(op, nn.Identity | Zero) for op in ops)
+
     def forward(self, x: Tensor, gates: Gates | None = None, drop_path: DropPath | None = None) -> Tensor:
         """Class scores ``(b, classes)`` of images ``(b, c, h, w)``."""
         x = self.stem(x)

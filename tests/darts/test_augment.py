@@ -4,11 +4,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from darts.augment import Augmentation, augment, cutout, random_crop_flip
+from darts.augment import Augmentation, Draws, draw, moved, normalized
 
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def random_crop_flip(images, padding, flip, generator):
+    draws = draw(Augmentation(padding, flip), len(images), *images.shape[2:], generator)
+    return moved(images, torch.arange(len(images)), draws)
+
+
+def augment(images, policy, mean, std, generator):
+    draws = draw(policy, len(images), *images.shape[2:], generator) if policy else Draws()
+    return normalized(moved(images, torch.arange(len(images)), draws), draws, mean, std)
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -33,7 +43,8 @@ def test_crop_and_flip_one_image_at_a_time(size, flip):
 @pytest.mark.parametrize("side", [1, 2, 4, 16])
 def test_cutout_one_image_at_a_time(size, side):
     images = torch.randn(32, 3, *size)
-    batch = cutout(images, side, generator())
+    draws = draw(Augmentation(cutout=side), 32, *size, generator())
+    batch = normalized(images, draws, torch.zeros(3), torch.ones(3))
     drawn = generator()
     h, w = size
     rows, columns = (torch.randint(0, length, (32, 1), generator=drawn) for length in (h, w))
@@ -64,3 +75,13 @@ def test_padding_is_black_before_and_cutout_is_the_mean_after_normalization():
     mean, std = torch.tensor([100.0]), torch.tensor([50.0])
     batch = augment(images, Augmentation(crop_padding=4, cutout=2), mean, std, generator())
     assert set(batch.unique().tolist()) == {-2.0, 0.0, 2.0}
+
+
+def test_a_share_of_a_batch_is_augmented_as_in_the_whole():
+    images = torch.randint(0, 256, (40, 3, 8, 8), dtype=torch.uint8)
+    indices, share = torch.randperm(40, generator=generator())[:12], torch.tensor([4, 5, 6, 0])
+    draws = draw(Augmentation(2, True, 4), 12, 8, 8, generator())
+    mean, std = torch.full((3,), 100.0), torch.full((3,), 50.0)
+    whole = normalized(moved(images, indices, draws), draws, mean, std)
+    part = normalized(moved(images, indices[share], draws.of(share)), draws.of(share), mean, std)
+    assert torch.equal(part, whole[share])

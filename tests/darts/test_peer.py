@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from darts.errors import UserError
-from darts.peer import MODULES, load_peer, peer_search_step
+from darts.peer import MODULES, load_peer, peer_retrain_step, peer_search_step
 
 CPU = torch.device("cpu")
 
@@ -42,3 +42,8 @@ def test_another_folder_is_refused(tmp_path):
 @pytest.mark.parametrize("unrolled", [False, True])
 def test_the_authors_step_runs(unrolled):
     peer_search_step(Path(os.environ["PEER"]), CPU, 2, unrolled)()
+
+
+@pytest.mark.skipif("PEER" not in os.environ, reason="PEER names no checkout of quark0/darts")
+def test_the_authors_retraining_runs():
+    peer_retrain_step(Path(os.environ["PEER"]), CPU, 2)()
