@@ -86,7 +86,7 @@ def darts_convnet_digits() -> SearchConfig:
 
 def darts_convnet_mnist() -> SearchConfig:
     """First-order DARTS in a model with choices, MNIST: block, kernel, width, connections, activation and normalization
-    of a small convolutional network."""
+    of a small convolutional network. No number is published."""
     return SearchConfig(
         recipe="darts_convnet_mnist",
         data=DataConfig("mnist", crop_padding=2),
@@ -98,7 +98,8 @@ def darts_convnet_mnist() -> SearchConfig:
 
 
 def darts_textnet_csv() -> SearchConfig:
-    """First-order DARTS in a classifier of sentences after the Evolved Transformer, on a CSV file of two columns."""
+    """First-order DARTS in a classifier of sentences after the Evolved Transformer, on a CSV file of two columns.
+    No number is published."""
     return SearchConfig(
         recipe="darts_textnet_csv",
         data=DataConfig("csv"),

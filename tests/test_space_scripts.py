@@ -9,6 +9,7 @@ from rich.console import Console
 
 import train_final
 import train_search
+from darts.distributed import ALONE
 from darts.errors import UserError
 from darts.table import DATA
 from genotypes import GenotypeError
@@ -106,6 +107,6 @@ def test_search_retrain_and_inherit(name, tmp_path):
 def test_mistakes(script, arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises((UserError, SpaceError, GenotypeError)) as error:
-        script.main([str(argument) for argument in arguments], Console(quiet=True))
+        script.main([str(argument) for argument in arguments], Console(quiet=True), ALONE)
     assert message in str(error.value) and "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
