@@ -219,8 +219,8 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def _images(batch: Batch) -> int:
-    """Into how many parts a batch can be divided: one, where it is no tuple of tensors of one length."""
-    parts = batch if isinstance(batch, tuple | list) else ()
+    """Into how many parts a batch can be divided: one, where it is no tuple or list of tensors of one length."""
+    parts = batch if type(batch) in (tuple, list) else ()
     lengths = {len(part) if isinstance(part, Tensor) and part.ndim else None for part in parts}
     return lengths.pop() or 1 if len(lengths) == 1 else 1
 

@@ -111,6 +111,8 @@ class SearchTask:
         graph = StepGraph(self.config.run.graph, self.problem.generator.device, drawn, tell=self.division.say)
         if self.ranks.count > 1:
             graph.refuse("several processes")
+        if self.setting.make:
+            graph.refuse("a network and a loss of the user's own may change from step to step")
         return graph
 
     def begin_epoch(self, epoch: int, step: int) -> None:

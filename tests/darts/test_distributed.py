@@ -205,3 +205,24 @@ def test_other_errors_are_not_taken_for_out_of_memory():
 
     with pytest.raises(RuntimeError, match="something else"):
         Division().backward(torch.nn.Linear(1, 1), loss, (torch.zeros(2, 1), torch.zeros(2)))
+
+
+def test_batches_of_any_form_are_divided_only_where_they_can_be():
+    network = torch.nn.Linear(3, 1).double()
+    inputs, answers = torch.randn(6, 3).double(), torch.randn(6, 1).double()
+
+    def loss(part):
+        x, y = (part["x"], part["y"]) if isinstance(part, dict) else part
+        value = (network(x) - y).square().mean()
+        return value, {"images": torch.tensor(len(x)), "largest": x.abs().amax(1).sum()}
+
+    results = []
+    for batch, parts in (((inputs, answers), 1), ([inputs, answers], 4), ({"x": inputs, "y": answers}, 4)):
+        with torch.no_grad():
+            value, sums = Division(parts=parts).outcome(loss, batch)
+        gradients = Division(parts=parts).backward(network, lambda part: (loss(part)[0], *loss(part)), batch)
+        assert torch.equal(gradients[0], value) and sums["images"] == 6
+        results.append([value, sums["largest"], network.weight.grad])
+    for other in results[1:]:
+        for ours, theirs in zip(other, results[0]):
+            torch.testing.assert_close(ours.detach(), theirs.detach(), rtol=1e-12, atol=1e-14)
