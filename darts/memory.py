@@ -142,9 +142,9 @@ def needs(task: Rehearsed, device: torch.device) -> tuple[Need, Need]:
     saved, base = canonical(task.state()), _process_bytes()
     for images in SAMPLES:
         with _peak(device, base) as step, _sample(task.division, images):
-            task.begin_epoch(0, 0)
-            task.step()
-            task.step()
+            for _ in range(2):
+                task.begin_epoch(0, 0)  # an epoch may have one step only
+                task.step()
         with _peak(device, base) as evaluation, _sample(task.division, images):
             _evaluate_a_batch(task)
         task.load_state(saved)

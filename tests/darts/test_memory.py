@@ -7,6 +7,7 @@ import torch
 from rich.console import Console
 
 import genotypes
+from darts.candidates import Part
 from darts.checkpoint import canonical
 from darts.config import DataConfig, SearchSpaceConfig, SpaceConfig
 from darts.datasets import open_data
@@ -71,6 +72,13 @@ def test_a_rehearsal_leaves_no_trace(kind):
     for name, value in ours.items():
         same = torch.equal(value, theirs[name]) if isinstance(value, torch.Tensor) else value == theirs[name]
         assert same, name
+
+
+def test_an_epoch_of_one_step_is_rehearsed():
+    task = task_of("retrain")
+    task.data = replace(task.data, train=Part(task.data.train, torch.arange(20)))
+    step, evaluation = needs(task, CPU)
+    assert step.image > evaluation.image > 0
 
 
 def test_the_estimate_is_what_a_whole_batch_takes():
