@@ -19,7 +19,8 @@ from supernet.fused.launch import ceil_div, launch, sum_type, tile_of
 
 TERM_COLUMNS = ("form", "place", "state", "plane", "gate", "node")
 """A table of terms is ``(r, 6)``, int32. Of each: 0 for a plane that is normalized, 1 for a state as it is, 2 for a
-plane as it is; the place of its statistics and coefficients; the state it is: a node's number, or -1 - i for the i-th input;
+plane as it is; the place of its statistics and coefficients; the state it is: a node's number, or -1 - i for the
+i-th input;
 its plane, -1 for a state; the place of its gate in the flattened gates; the node it enters."""
 
 
@@ -169,7 +170,7 @@ def combine_sums(
     node: int,
     gates: Tensor,
 ) -> Tensor:
-    """Each tile's sums of ``g`` and ``g z`` for the terms of a node, ``(r, tiles, 2, c)``; ``grads`` is ``(node, m, c)``.
+    """Sums of ``g`` and ``g z`` of each tile for a node's terms, ``(r, tiles, 2, c)``; ``grads`` is ``(node, m, c)``.
 
     Of a term whose gate is 0 nothing is written.
     """
