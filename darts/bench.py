@@ -20,6 +20,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,8 @@ class BenchConfig:
     """Steps of a stretch without a pause, as an epoch is; 391 on a GPU where not given, none on a CPU."""
     order: tuple[str, ...] = ("first_order", "unrolled")
     """Hypergradients to measure."""
-    backends: tuple[str, ...] = tuple(BACKENDS)
-    """Who computes the mixed operations."""
+    backends: tuple[str, ...] | None = None
+    """Who computes the mixed operations; all where not given, fused on a GPU only."""
     peer: Path | None = None
     """A checkout of quark0/darts."""
     json: Path | None = None
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str], console: Console) -> None:
     device = choose_device(RunConfig(device=config.device))
     contenders = list(_contenders(config, device))
     _measure(contenders, config, device, console)
-    rates = _copy_rate(device), _product_rate(device)
+    rates = copy_rate(device), product_rate(device)
     rows = [_row(contender, contenders, config, rates) for contender in contenders]
     rows += _epochs(contenders, config, device)
     console.print(_table(rows))
@@ -133,7 +134,7 @@ def _contenders(config: BenchConfig, device: torch.device) -> list[Contender]:
         if config.peer is not None:
             step = peer_search_step(config.peer, device, size, order == "unrolled")
             found.append(Contender(order, AUTHORS, 2 * size, step))
-        for backend in config.backends:
+        for backend in config.backends or backends_on(device):
             for graph in _graphs(device):
                 task = _search(config, device, backend, order, graph)
                 found.append(Contender(order, backend + _marked(graph), 2 * size, _stepping(task)))
@@ -285,14 +286,19 @@ def _floor(what: str, config: BenchConfig, rates: tuple[float, float]) -> float:
     return PASSES[what] * max(moved / rates[0], FLOPS_AN_IMAGE * config.batch_size / rates[1])
 
 
-def _copy_rate(device: torch.device) -> float:
+def backends_on(device: torch.device) -> tuple[str, ...]:
+    """The backends that a device can run."""
+    return (*BACKENDS, "fused") if device.type == "cuda" and find_spec("triton") else tuple(BACKENDS)
+
+
+def copy_rate(device: torch.device) -> float:
     """Bytes read and written a second."""
     source = torch.zeros(2**28 if device.type == "cuda" else 2**25, device=device)
     target = torch.empty_like(source)
     return 2 * source.nbytes / min(_seconds_of(lambda: target.copy_(source), device) for _ in range(5))
 
 
-def _product_rate(device: torch.device) -> float:
+def product_rate(device: torch.device) -> float:
     """Floating point operations a second, of 32-bit matrices."""
     side = 8192 if device.type == "cuda" else 1024
     matrix = torch.ones(side, side, device=device)

@@ -1,0 +1,136 @@
+"""What a launch moves and computes, from its own arguments: bytes to and from memory, floating point operations.
+
+What several programs read at about the same time, or one program again while it is in the cache, counts once. Tables,
+weights and statistics, which are small, are left out. One multiplication and one addition are two operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from supernet.fused.launch import Launch
+
+
+@dataclass(frozen=True)
+class Work:
+    """Bytes moved and operations done."""
+
+    bytes: float
+    operations: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.bytes + other.bytes, self.operations + other.operations)
+
+    def seconds(self, bytes_a_second: float, operations_a_second: float) -> float:
+        """The least time for it on a machine of these rates."""
+        return max(self.bytes / bytes_a_second, self.operations / operations_a_second)
+
+
+def work_of(launch: Launch) -> Work:
+    """The work of a launch.
+
+    Raises:
+        KeyError: for a kernel that ``WORK`` does not know.
+    """
+    names = [name for name in launch.kernel.arg_names if name not in launch.constants]
+    return WORK[launch.kernel.__name__](dict(zip(names, launch.arguments)) | launch.constants)
+
+
+def _plane(a: dict[str, Any], like: str) -> float:
+    """Bytes of one plane."""
+    return a["PIXELS"] * a["C"] * a[like].element_size()
+
+
+def _edges(a: dict[str, Any]) -> list[tuple[int, int]]:
+    """(edges, taps) of each kind."""
+    return [(len(weight), side * side) for weight, side in zip(a["depthwise"], a["SIDES"])]
+
+
+def _state(a: dict[str, Any], rows: int) -> float:
+    """Bytes read of what is convolved: a state by all rows together, or a plane by each."""
+    x: Tensor = a["x"]
+    return rows * _plane(a, "x") if a["NORMED"] else x.nbytes
+
+
+def _forward(a: dict[str, Any]) -> Work:
+    rows, c = sum(e for e, _ in _edges(a)), a["C"]
+    operations = sum(e * 2 * (taps + c) for e, taps in _edges(a)) * a["PIXELS"] * c
+    return Work(_state(a, rows) + rows * _plane(a, "planes"), operations)
+
+
+def _pointwise_backward(a: dict[str, Any]) -> Work:
+    rows = len(a["table"])
+    return Work(3 * rows * _plane(a, "planes"), rows * 2 * a["C"] ** 2 * a["PIXELS"])
+
+
+def _pointwise_weight(a: dict[str, Any]) -> Work:
+    forward = _forward(a)
+    rows = len(a["table"])
+    return Work(_state(a, rows) + 2 * rows * _plane(a, "planes") + 2 * a["partial"].nbytes, forward.operations)
+
+
+def _depthwise_weight(a: dict[str, Any]) -> Work:
+    rows = len(a["table"])
+    taps = sum(side * side for side in a["SIDES"]) / len(a["SIDES"])
+    moved = _state(a, rows) + rows * _plane(a, "d") + 2 * a["partial"].nbytes
+    return Work(moved, 2 * rows * taps * a["PIXELS"] * a["C"])
+
+
+def _input_gradient(a: dict[str, Any]) -> Work:
+    rows, size = len(a["table"]), a["d"].element_size()
+    read = rows * a["OUTPUTS"] * a["C"] * size
+    operations = sum(e * 2 * taps for e, taps in _edges(a)) * a["OUTPUTS"] * a["C"]
+    return Work(read + 3 * _plane(a, "out"), operations)
+
+
+def _half_gradient(a: dict[str, Any]) -> Work:
+    operations = sum(e * 2 * taps for e, taps in _edges(a)) * a["PIXELS"] * a["C"]
+    return Work(3 * len(a["table"]) * _plane(a, "d"), operations)
+
+
+def _pools(a: dict[str, Any]) -> Work:
+    return Work(a["x"].nbytes + 2 * _plane(a, "pools") + _plane(a, "where"), 10 * a["PIXELS"] * a["C"])
+
+
+def _pools_backward(a: dict[str, Any]) -> Work:
+    outputs = a["OUTPUTS"] * a["C"]
+    return Work(outputs * (2 * a["grads"].element_size() + 1) + 2 * _plane(a, "out"), 18 * a["PIXELS"] * a["C"])
+
+
+def _combine(a: dict[str, Any]) -> Work:
+    terms = a["LAST"] - a["FIRST"]
+    return Work((terms + 1) * _plane(a, "planes"), 4 * terms * a["PIXELS"] * a["C"])
+
+
+def _shared_gradient(a: dict[str, Any]) -> Work:
+    terms = a["POOLS"] + a["STATES"]
+    moved = 2 * a["POOLS"] + a["STATES"] + 2 * (a["POOLS"] > 0) + 2 * (a["STATES"] > 0)
+    return Work(moved * _plane(a, "planes"), 5 * terms * a["PIXELS"] * a["C"])
+
+
+def _parts(a: dict[str, Any]) -> Work:
+    partial: Tensor = a["partial"]
+    return Work(partial.nbytes, 2 * partial.numel())
+
+
+WORK: dict[str, Callable[[dict[str, Any]], Work]] = {
+    "_forward_kernel": _forward,
+    "_pointwise_backward_kernel": _pointwise_backward,
+    "_pointwise_weight_kernel": _pointwise_weight,
+    "_depthwise_weight_kernel": _depthwise_weight,
+    "_input_gradient_kernel": _input_gradient,
+    "_half_gradient_kernel": _half_gradient,
+    "_pools_kernel": _pools,
+    "_pools_backward_kernel": _pools_backward,
+    "_combine_kernel": _combine,
+    "_sums_kernel": _combine,
+    "_shared_gradient_kernel": _shared_gradient,
+    "_statistics_kernel": _parts,
+    "_coefficients_kernel": _parts,
+    "_running_kernel": lambda a: Work(0.0),
+}
+"""Kernel -> its work, from its arguments by name."""
