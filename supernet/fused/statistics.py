@@ -81,7 +81,7 @@ def _coefficients_kernel(
     row = tl.program_id(0)
     place, gate_at = tl.load(table + row * 6 + PLACE), tl.load(table + row * 6 + 4)
     w = tl.load(gates + gate_at).to(SUM)
-    normed = True
+    normed = tl.full((), True, tl.int1)
     if GATED:
         normed = tl.load(table + row * 6) == 0
     first = partial + row * TILES * 2 * C

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from supernet.fused.graph import graph_forward
@@ -53,15 +53,15 @@ def run(graph, states, gates, backend, *extras):
     return [*nodes, *grads, *buffers, *evaluated, *grad]
 
 
-def assert_equal(graph, states, gates, *extras, tolerance=1e-9):
+def assert_equal(graph, states, gates, *extras, tolerance=1e-9, floor=1e-2):
     pairs = zip(*(run(graph, states, gates, backend, *extras) for backend in ("reference", "fused")), strict=True)
     for a, b in pairs:
-        scale = max(a.abs().max().item(), 1e-2)
+        scale = max(a.abs().max().item(), floor)
         assert not (a - b).abs().max().item() > tolerance * scale, (a.shape, (a - b).abs().max().item() / scale)
         assert b.isfinite().all()
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6, deadline=None, phases=[Phase.generate])  # the interpreter is too slow to shrink
 @given(
     channels=st.integers(2, 7).map(lambda half: 2 * half) | st.just(20),
     candidates=st.lists(st.sampled_from(DARTS_PRIMITIVES), min_size=1, max_size=8, unique=True),
@@ -75,7 +75,7 @@ def assert_equal(graph, states, gates, *extras, tolerance=1e-9):
 def test_any_graph(**drawn):
     if drawn["batch"] * drawn["size"][0] * drawn["size"][1] < 8:
         drawn["batch"] = 8  # BatchNorm of one pixel a channel is no number in PyTorch
-    assert_equal(*graph_and_inputs(**drawn))
+    assert_equal(*graph_and_inputs(**drawn), floor=1)
 
 
 def test_any_subset():

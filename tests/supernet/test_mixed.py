@@ -31,9 +31,10 @@ def run(graph, states, gates, backend, layout=torch.contiguous_format):
     return [*nodes, *grads, *buffers, *evaluated, gate_grad]
 
 
-def assert_equal(first, second, tolerance=TOLERANCE):
+def assert_equal(first, second, tolerance=TOLERANCE, floor=1e-2):
+    """``floor``: below it errors are absolute: BatchNorm of a constant blows rounding up by 1 / sqrt(eps) = 316."""
     for a, b in zip(first, second, strict=True):
-        scale = max(b.abs().max().item(), 1e-2)  # BatchNorm of a constant blows rounding errors up by 1 / sqrt(eps)
+        scale = max(b.abs().max().item(), floor)
         assert (a - b).abs().max().item() <= tolerance * scale, (a.shape, (a - b).abs().max().item() / scale)
 
 
@@ -80,7 +81,8 @@ def test_any_graph(channels, candidates, inputs, nodes, stride, batch, size, lay
         return  # BatchNorm needs two values
     sizes = partial * channels, tuple(candidates), inputs, nodes, stride, batch, size
     graph, states, gates = graph_and_inputs(*sizes, zeros=zeros, forbidden=forbidden, partial=partial)
-    assert_equal(run(graph, states, gates, "batched", layout), run(graph, states, gates, "reference"))
+    # A node of zero gates is such a constant, and up to three nodes follow each other.
+    assert_equal(run(graph, states, gates, "batched", layout), run(graph, states, gates, "reference"), floor=10)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
