@@ -159,12 +159,5 @@ def convs_forward(
         h, w, ho, wo, pixels, tile.count,
         C=channels, STRIDE=stride, NORMED=statistics is not None, SIDES=kinds.sides, DILATIONS=kinds.dilations,
         M=tile.m, K=tile.k, N=tile.n, SUM=tile.sums(planes.dtype), PRECISION=PRECISION,
-        maxnreg=_registers(tile, statistics is not None),
     )  # fmt: skip
     return partial, tile
-
-
-def _registers(tile: Tile, normed: bool) -> int | None:
-    if tile.n == 128:
-        return 168
-    return 96 if tile.n < 128 and not normed else None

@@ -311,14 +311,13 @@ def input_gradient(x: Tensor, d: Tensor, out: Tensor, table: Tensor, kinds: Kind
     """Add to ``out``, ``(b, h, w, c)``, what the rows' depthwise outputs hand back to the state ``x``."""
     b, h, w, channels = x.shape
     ho, wo = ceil_div(h, stride), ceil_div(w, stride)
-    uneven = channels % 8 > 0
-    tile = tile_of(b * h * w, channels, 1024 if uneven else 2048)
+    tile = tile_of(b * h * w, channels, 1024 if channels % 8 else 2048)
     launch(
         _input_gradient_kernel, (tile.count, ceil_div(channels, tile.k)),
         x, d, table, gates, out, kinds.depthwise,
         h, w, ho, wo, b * h * w, b * ho * wo, len(table),
         C=channels, STRIDE=stride, SIDES=kinds.sides, DILATIONS=kinds.dilations,
-        M=tile.m, K=tile.k, SUM=tile.sums(out.dtype), maxnreg=112 if uneven or tile.n > 64 else None,
+        M=tile.m, K=tile.k, SUM=tile.sums(out.dtype),
     )  # fmt: skip
 
 
@@ -347,6 +346,5 @@ def half_gradient(
         d, planes, table, gates, *statistics, grads, partial, kinds.depthwise,
         h, w, pixels, tile.count, first,
         C=channels, SIDES=kinds.sides, DILATIONS=kinds.dilations, M=tile.m, K=tile.k, SUM=tile.sums(d.dtype),
-        maxnreg=None if channels % 8 else 96,
     )  # fmt: skip
     return partial

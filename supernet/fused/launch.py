@@ -21,8 +21,10 @@ from torch import Tensor
 PRECISION = "ieee"
 """Of products of float32 tiles: exact rounding rather than the tensor cores' shortened factors."""
 
-"""Bounds on a thread's registers, ``maxnreg``, stand where the assembler, left alone, spills a few bytes to fit one
-more program on a multiprocessor. ``python -m supernet.fused.resources`` shows what they leave."""
+BOUNDS = (None, 96, 112, 128, 168, 208, 255)
+"""On a thread's registers, from the assembler's own choice up. Left alone it may spill a few bytes to fit one more
+program on a multiprocessor; which bound spills nothing differs between its versions. The first that does is used, and
+``python -m supernet.fused.resources`` shows it."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,49 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any
     if launches is not None:
         launches.append(Launch(kernel, grid, arguments, constants))
     else:
-        kernel[grid](*arguments, **constants)
+        kernel[grid](*arguments, **constants, **options_of(kernel, _types(arguments), tuple(constants.items())))
+
+
+@lru_cache(maxsize=4096)
+def options_of(kernel: Any, types: tuple[Any, ...], constants: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    """How to compile a kernel for arguments of these types: the first of ``BOUNDS`` that spills nothing, on the GPU."""
+    if not isinstance(kernel, triton.runtime.JITFunction):
+        return {}  # interpreted
+    for bound in BOUNDS:
+        options = compile_options(bound)
+        compiled = kernel.warmup(*map(_pointers, types), grid=(1,), **dict(constants), **options)
+        compiled._init_handles()  # loads it; only then are its spills known
+        if compiled.n_spills == 0:
+            return options
+    return compile_options(BOUNDS[-1])
+
+
+def compile_options(bound: int | None) -> dict[str, Any]:
+    """Triton's options for a bound on registers. Products and sums may be contracted, whatever Triton's default is."""
+    return {"enable_fp_fusion": True} | ({} if bound is None else {"maxnreg": bound})
+
+
+@dataclass(frozen=True)
+class _Pointer:
+    """What stands for a tensor where a kernel is compiled and not run."""
+
+    dtype: torch.dtype
+
+    def data_ptr(self) -> int:
+        return 0
+
+
+def _types(value: Any) -> Any:
+    """Arguments, with tensors' types in place of tensors."""
+    if isinstance(value, tuple):
+        return tuple(map(_types, value))
+    return value.dtype if isinstance(value, Tensor) else value
+
+
+def _pointers(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_pointers, value))
+    return _Pointer(value) if isinstance(value, torch.dtype) else value
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -136,7 +136,19 @@ def describe(graph: MixedGraph, auxiliary: bool = False) -> str | None:
         ops = [(column, edges, *_kind(op), *_counts(op)) for column, edges, op in found]
         sources.append([source.stride, source.rows, source.targets, ops])
     columns = len(graph.candidates) + auxiliary
-    return json.dumps([graph.inputs, graph.nodes, columns, graph.partial, sources])
+    return _json([graph.inputs, graph.nodes, columns, graph.partial, sources])
+
+
+def _json(value: Any) -> str:
+    """JSON of nested lists of numbers, truths and plain words, by means that ``torch.compile`` follows."""
+    match value:
+        case list() | tuple():
+            return "[" + ",".join([_json(item) for item in value]) + "]"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return '"' + value + '"'
+    return str(value)
 
 
 def _kind(op: nn.Module) -> tuple[str, int, int, bool] | None:

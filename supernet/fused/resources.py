@@ -24,7 +24,7 @@ from rich.table import Table
 from torch import Tensor
 
 from supernet.fused.graph import graph_backward, graph_forward
-from supernet.fused.launch import Launch, recorded, sum_type
+from supernet.fused.launch import BOUNDS, Launch, compile_options, recorded, sum_type
 from supernet.fused.plan import describe, flat_tensors
 from supernet.mixed import MixedGraph
 from supernet.ops import DARTS_PRIMITIVES
@@ -74,24 +74,23 @@ def record(
     return launches
 
 
-def compiled(launch: Launch, arch: int) -> Any:
-    """The kernel of a launch, compiled for ``sm_<arch>``, as Triton would specialize it."""
+def compiled(launch: Launch, arch: int, bound: int | None) -> Any:
+    """The kernel of a launch, compiled for ``sm_<arch>`` and so many registers, as Triton would specialize it."""
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
     signature, constants, hints = {}, {}, {}
-    options = dict(launch.constants)
     for index, name in enumerate(launch.kernel.arg_names):
-        if name in options:
+        if name in launch.constants:
             signature[name] = "constexpr"
-            constants[index,] = options.pop(name)
+            constants[index,] = launch.constants[name]
             continue
         value = launch.arguments[index]
         signature[name], fixed, hinted = _specialized(value, (index,))
         constants |= fixed
         hints |= hinted
     source = ASTSource(fn=launch.kernel, signature=signature, constexprs=constants, attrs=hints)
-    return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+    return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=compile_options(bound))
 
 
 def _specialized(value: Any, path: tuple[int, ...]) -> tuple[Any, dict, dict]:
@@ -112,8 +111,15 @@ def _specialized(value: Any, path: tuple[int, ...]) -> tuple[Any, dict, dict]:
 
 
 def usage(launch: Launch, arch: int) -> Usage:
-    """Compile a launch's kernel and ask the assembler's tool what it uses."""
-    result = compiled(launch, arch)
+    """Compile a launch's kernel as it is compiled where it runs, and ask the assembler's tool what it uses."""
+    for bound in BOUNDS:
+        found = _usage(launch, compiled(launch, arch, bound))
+        if not found.spilled:
+            break
+    return found
+
+
+def _usage(launch: Launch, result: Any) -> Usage:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(result.asm["cubin"])
         file.flush()
@@ -127,7 +133,7 @@ def usage(launch: Launch, arch: int) -> Usage:
 
 def variant(launch: Launch) -> str:
     """What sets a launch apart from others of its kernel."""
-    shown = {key: value for key, value in launch.constants.items() if key not in ("SUM", "PRECISION", "maxnreg")}
+    shown = {key: value for key, value in launch.constants.items() if key not in ("SUM", "PRECISION")}
     return " ".join(f"{key}={value}" for key, value in shown.items())
 
 

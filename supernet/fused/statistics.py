@@ -81,9 +81,10 @@ def _coefficients_kernel(
     row = tl.program_id(0)
     place, gate_at = tl.load(table + row * 6 + PLACE), tl.load(table + row * 6 + 4)
     w = tl.load(gates + gate_at).to(SUM)
-    normed = tl.full((), True, tl.int1)
+    width = tl.where(place >= 0, C, 0)  # of what is written; masks of tiles and single truths do not mix everywhere
+    known = width
     if GATED:
-        normed = tl.load(table + row * 6) == 0
+        known = tl.where(tl.load(table + row * 6) == 0, width, 0)
     first = partial + row * TILES * 2 * C
     whole = tl.zeros((K,), SUM)
     for k0 in range(0, C, K):
@@ -98,9 +99,9 @@ def _coefficients_kernel(
             g += tl.sum(tl.load(at, mask=mask, other=0.0), 0)
             gz += tl.sum(tl.load(at + C, mask=mask, other=0.0), 0)
         whole += gz
-        written = inside & (place >= 0)
-        scale = tl.load(rstd + place * C + k, mask=written & normed, other=1.0).to(SUM)
-        average = tl.load(mean + place * C + k, mask=written & normed, other=0.0).to(SUM)
+        written, normed = k < width, k < known
+        scale = tl.load(rstd + place * C + k, mask=normed, other=1.0).to(SUM)
+        average = tl.load(mean + place * C + k, mask=normed, other=0.0).to(SUM)
         scale = tl.where(w != 0, scale, 0.0)
         average = tl.where(w != 0, average, 0.0)
         gated = scale
@@ -203,7 +204,6 @@ def finalize_coefficients(
         _coefficients_kernel, (rows,),
         partial, table, gates, mean, rstd, a, b, s, gates if gate_grads is None else gate_grads, place, pixels, tiles,
         C=channels, GATED=gate_grads is not None, TRAINING=training, T=32, K=k, SUM=triton_type(partial.dtype),
-        maxnreg=96,
     )  # fmt: skip
 
 

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from supernet.fused.graph import graph_forward
 from supernet.fused.plan import describe, flat_tensors
 from supernet.mixed import MixedGraph, add_auxiliary_skips
+from supernet.network import ImageShape
 from supernet.ops import DARTS_PRIMITIVES
+from supernet.spaces.darts import DARTSSpace
 from supernet.spaces.nasbench201 import NASBENCH201_OPS, searched
+from tests.supernet.twenty_steps import twenty_steps
 
 KNOWN = ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7",
          "dil_conv_3x3", "dil_conv_5x5", "nor_conv_1x1", "nor_conv_3x3")  # fmt: skip
@@ -147,3 +150,24 @@ def test_fake_tensors():
         fake = [mode.from_tensor(a) if isinstance(a, torch.Tensor) else a for a in fake]
         shapes = torch.ops.supernet.mixed_graph(*fake)
     assert [(t.shape, t.dtype, t.stride()) for t in real] == [(t.shape, t.dtype, t.stride()) for t in shapes]
+
+
+def test_twenty_steps():
+    space = DARTSSpace(ImageShape(3, 4, 10), channels=2, layers=2, nodes=1, candidates=CHEAP, stem="cifar")
+    (curve, chosen), (other, columns) = twenty_steps(space, ("reference", "fused"), 4, dtype=torch.float64)
+    torch.testing.assert_close(other, curve, rtol=1e-8, atol=0)
+    assert columns.equal(chosen) and curve.std() > 0.1
+
+
+def test_seen_through_by_the_compiler():
+    """One graph, forward and backward, with no break at the fused operator."""
+    graph, states, gates = graph_and_inputs(4, CHEAP, nodes=1)
+    graph.backend = "fused"
+    gates.requires_grad_()
+    compiled = torch.compile(lambda *given: graph(*given)[-1].square().sum(), backend="aot_eager", fullgraph=True)
+    values, grads = [], []
+    for call in (compiled, lambda *given: graph(*given)[-1].square().sum()):
+        values.append(call(states, gates))
+        grads.append(torch.autograd.grad(values[-1], gates)[0])
+    torch.testing.assert_close(values[0], values[1])
+    torch.testing.assert_close(grads[0], grads[1])

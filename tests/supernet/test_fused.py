@@ -14,7 +14,8 @@ pytest.importorskip("triton")
 
 
 @pytest.mark.parametrize("case", ["any_graph", "any_subset", "gates_of_zero", "partial_channels", "auxiliary_skips",
-                                  "nasbench201", "layouts", "storage", "fake_tensors"])  # fmt: skip
+                                  "nasbench201", "layouts", "storage", "fake_tensors", "twenty_steps",
+                                  "seen_through_by_the_compiler"])  # fmt: skip
 def test_interpreted(case):
     file = Path(__file__).with_name("interpreted.py")
     environment = {**os.environ, "TRITON_INTERPRET": "1"}

@@ -9,6 +9,7 @@ from supernet.mixed import MixedGraph
 from supernet.network import ImageShape
 from supernet.ops import DARTS_PRIMITIVES
 from supernet.spaces.darts import DARTSSpace
+from tests.supernet.twenty_steps import twenty_steps
 
 pytestmark = pytest.mark.gpu
 
@@ -56,28 +57,9 @@ def test_equals_the_reference(device, storage, channels, batch, size, stride):
 
 
 def test_twenty_steps(device):
-    """Twenty steps of weights and logits of a whole supernet: the loss curves agree, and what would be derived."""
-    curves, chosen = [], []
-    for backend in ("reference", "batched", "fused"):
-        torch.manual_seed(3)
-        space = DARTSSpace(ImageShape(3, 16, 10), channels=16, layers=4, nodes=2)
-        network = space.supernet(backend).to(device)
-        logits = {
-            t.label: (1e-3 * torch.randn(t.rows, len(t.candidates))).to(device).requires_grad_() for t in space.tables
-        }
-        optimizer = torch.optim.SGD([*network.parameters(), *logits.values()], 0.025, momentum=0.9)
-        generator = torch.Generator().manual_seed(1)
-        losses = []
-        for _ in range(20):
-            x = torch.randn(16, 3, 16, 16, generator=generator).to(device)
-            y = torch.randint(10, (16,), generator=generator).to(device)
-            loss = torch.nn.functional.cross_entropy(network(x, {k: v.softmax(1) for k, v in logits.items()}), y)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach())
-        curves.append(torch.stack(losses).cpu())
-        chosen.append(torch.cat([logit.detach().argmax(1).cpu() for logit in logits.values()]))
-    for curve, columns in zip(curves[1:], chosen[1:]):
-        torch.testing.assert_close(curve, curves[0], rtol=1e-2, atol=0)
-        assert columns.equal(chosen[0])
+    """The loss curves agree, and what would be derived."""
+    space = DARTSSpace(ImageShape(3, 16, 10), channels=16, layers=4, nodes=2)
+    (curve, chosen), *others = twenty_steps(space, ("reference", "batched", "fused"), 16, device)
+    for other, columns in others:
+        torch.testing.assert_close(other, curve, rtol=1e-2, atol=0)
+        assert columns.equal(chosen)

@@ -13,3 +13,28 @@ def test_nothing_spills(channels, arch):
     assert len({usage.kernel for usage in found}) >= 13
     assert not [usage for usage in found if usage.spilled]
     assert max(usage.shared for usage in found) <= 99 * 1024, "of shared memory on the smaller GPUs of these kinds"
+
+
+def test_first_bound_that_spills_nothing(monkeypatch):
+    """As it is chosen where kernels run, here with a kernel that needs 120 registers."""
+    from types import SimpleNamespace
+
+    import torch
+
+    from supernet.fused import launch
+
+    class Kernel:
+        def __init__(self):
+            self.tried = []
+
+        def warmup(self, pointer, nested, number, *, grid, C, enable_fp_fusion, maxnreg=64):
+            assert (pointer.dtype, nested[0].dtype, number, C) == (torch.float32, torch.float16, 7, 16)
+            self.tried.append(maxnreg)
+            return SimpleNamespace(n_spills=max(0, 120 - maxnreg), _init_handles=lambda: None)
+
+    monkeypatch.setattr(launch.triton.runtime, "JITFunction", Kernel)
+    kernel = Kernel()
+    for _ in range(2):
+        types = launch._types((torch.zeros(3), (torch.zeros(2, dtype=torch.float16),), 7))
+        assert launch.options_of(kernel, types, (("C", 16),)) == {"enable_fp_fusion": True, "maxnreg": 128}
+    assert kernel.tried == [64, 96, 112, 128]

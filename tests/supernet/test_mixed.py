@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 import supernet.batched
 from supernet.mixed import MixedGraph, add_auxiliary_skips
-from supernet.network import DropPath
+from supernet.network import DropPath, ImageShape
 from supernet.ops import DARTS_PRIMITIVES, OPS, DilConv
+from supernet.spaces.darts import DARTSSpace
+from tests.supernet.twenty_steps import twenty_steps
 
 TOLERANCE = 1e-10
 
@@ -83,6 +85,26 @@ def test_any_graph(channels, candidates, inputs, nodes, stride, batch, size, lay
     graph, states, gates = graph_and_inputs(*sizes, zeros=zeros, forbidden=forbidden, partial=partial)
     # A node of zero gates is such a constant, and up to three nodes follow each other.
     assert_equal(run(graph, states, gates, "batched", layout), run(graph, states, gates, "reference"), floor=10)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_reference_against_numeric_differentiation(stride):
+    graph, states, gates = graph_and_inputs(2, nodes=1, stride=stride, size=(4, 3))
+    graph.backend = "reference"
+    names = [name for name, _ in graph.named_parameters()]
+
+    def nodes(gates, first, second, *weights):
+        return torch.func.functional_call(graph, dict(zip(names, weights)), ([first, second], gates))[2]
+
+    given = [x.clone().requires_grad_() for x in (gates, *states, *graph.parameters())]
+    assert torch.autograd.gradcheck(nodes, given, atol=1e-6, fast_mode=True)
+
+
+def test_twenty_steps():
+    space = DARTSSpace(ImageShape(3, 8, 10), channels=4, layers=3, nodes=2)
+    (curve, chosen), (other, columns) = twenty_steps(space, ("reference", "batched"), 4, dtype=torch.float64)
+    torch.testing.assert_close(other, curve, rtol=1e-8, atol=0)
+    assert columns.equal(chosen) and curve.std() > 0.1
 
 
 @pytest.mark.parametrize("stride", [1, 2])
