@@ -6,7 +6,7 @@ says what a whole forward and backward pass of any size would launch: what there
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -21,10 +21,9 @@ from torch import Tensor
 PRECISION = "ieee"
 """Of products of float32 tiles: exact rounding rather than the tensor cores' shortened factors."""
 
-BOUNDS = (None, 96, 112, 128, 168, 208, 255)
-"""On a thread's registers, from the assembler's own choice up. Left alone it may spill a few bytes to fit one more
-program on a multiprocessor; which bound spills nothing differs between its versions. The first that does is used, and
-``python -m supernet.fused.resources`` shows it."""
+BOUNDS = (96, 112, 128, 168, 208, 255)
+"""On a thread's registers, where the assembler, left alone, spills a few bytes to fit one more program on a
+multiprocessor. Which bound spills nothing differs between its versions, so it is found out."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +61,32 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any
 
 @lru_cache(maxsize=4096)
 def options_of(kernel: Any, types: tuple[Any, ...], constants: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    """How to compile a kernel for arguments of these types: the first of ``BOUNDS`` that spills nothing, on the GPU."""
+    """How to compile a kernel for arguments of these types: with no more registers than spill nothing."""
     if not isinstance(kernel, triton.runtime.JITFunction):
         return {}  # interpreted
+
+    def used(bound: int | None) -> tuple[int, int]:
+        options = dict(constants) | compile_options(bound)
+        compiled = kernel.warmup(*map(_pointers, types), grid=(1,), **options)
+        compiled._init_handles()  # loads it; only then are these known
+        return compiled.n_regs, compiled.n_spills
+
+    return compile_options(without_spills(used))
+
+
+def without_spills(used: Callable[[int | None], tuple[int, int]]) -> int | None:
+    """The first of ``BOUNDS`` under which a kernel spills nothing.
+
+    ``used``: bound -> registers and spills of the kernel compiled under it.
+    """
+    registers, spills = used(None)
+    found = None
     for bound in BOUNDS:
-        options = compile_options(bound)
-        compiled = kernel.warmup(*map(_pointers, types), grid=(1,), **dict(constants), **options)
-        compiled._init_handles()  # loads it; only then are its spills known
-        if compiled.n_spills == 0:
-            return options
-    return compile_options(BOUNDS[-1])
+        if not spills:
+            break
+        if bound > registers:
+            found, (_, spills) = bound, used(bound)
+    return found
 
 
 def compile_options(bound: int | None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from rich.table import Table
 from torch import Tensor
 
 from supernet.fused.graph import graph_backward, graph_forward
-from supernet.fused.launch import BOUNDS, Launch, compile_options, recorded, sum_type
+from supernet.fused.launch import Launch, compile_options, recorded, sum_type, without_spills
 from supernet.fused.plan import describe, flat_tensors
 from supernet.mixed import MixedGraph
 from supernet.ops import DARTS_PRIMITIVES
@@ -112,11 +112,13 @@ def _specialized(value: Any, path: tuple[int, ...]) -> tuple[Any, dict, dict]:
 
 def usage(launch: Launch, arch: int) -> Usage:
     """Compile a launch's kernel as it is compiled where it runs, and ask the assembler's tool what it uses."""
-    for bound in BOUNDS:
-        found = _usage(launch, compiled(launch, arch, bound))
-        if not found.spilled:
-            break
-    return found
+    found = {}
+
+    def used(bound: int | None) -> tuple[int, int]:
+        found[bound] = _usage(launch, compiled(launch, arch, bound))
+        return found[bound].registers, found[bound].spilled
+
+    return found[without_spills(used)]
 
 
 def _usage(launch: Launch, result: Any) -> Usage:

@@ -156,7 +156,7 @@ def test_twenty_steps():
     space = DARTSSpace(ImageShape(3, 4, 10), channels=2, layers=2, nodes=1, candidates=CHEAP, stem="cifar")
     (curve, chosen), (other, columns) = twenty_steps(space, ("reference", "fused"), 4, dtype=torch.float64)
     torch.testing.assert_close(other, curve, rtol=1e-8, atol=0)
-    assert columns.equal(chosen) and curve.std() > 0.1
+    assert columns.equal(chosen) and curve.std() > 0.02
 
 
 def test_seen_through_by_the_compiler():

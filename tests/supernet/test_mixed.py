@@ -101,10 +101,10 @@ def test_reference_against_numeric_differentiation(stride):
 
 
 def test_twenty_steps():
-    space = DARTSSpace(ImageShape(3, 8, 10), channels=4, layers=3, nodes=2)
+    space = DARTSSpace(ImageShape(3, 8, 10), channels=4, layers=2, nodes=1)
     (curve, chosen), (other, columns) = twenty_steps(space, ("reference", "batched"), 4, dtype=torch.float64)
     torch.testing.assert_close(other, curve, rtol=1e-8, atol=0)
-    assert columns.equal(chosen) and curve.std() > 0.1
+    assert columns.equal(chosen) and curve.std() > 0.02
 
 
 @pytest.mark.parametrize("stride", [1, 2])
