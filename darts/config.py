@@ -294,6 +294,8 @@ def check(config: Config) -> None:
             value = _get(config, name)
             if value is not None and not (math.isfinite(value) and holds(value)):
                 raise UserError(f"{option(name)} is {value}; it must be {allowed}")
+    if isinstance(config, RetrainConfig) and config.batch_size < 2:
+        raise UserError(f"--batch-size is {config.batch_size}; BatchNorm needs 2 or more images")
     if isinstance(config, SearchConfig):
         if not 0 <= config.collapse_skips <= 1:
             raise UserError(f"--collapse-skips is {config.collapse_skips}; it must be in [0, 1]")

@@ -20,6 +20,9 @@ from darts.distributed import ALONE, Ranks
 from darts.errors import UserError
 from supernet.network import ImageShape
 
+HELD_OUT = 0.2
+"""Share of the examples kept for testing where a data set has no test split of its own."""
+
 
 class Images(Protocol):
     """A split of a data set. ``mean`` and ``std`` are those of each channel that batches were normalized by."""
@@ -77,6 +80,19 @@ class Arrays:
     train_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray
+
+
+def hold_out(images: np.ndarray, labels: np.ndarray) -> Arrays:
+    """Examples in a fixed random order, the last fifth as the test split.
+
+    Raises:
+        UserError: where that is none.
+    """
+    order = np.random.default_rng(0).permutation(len(labels))
+    kept = len(labels) - int(HELD_OUT * len(labels))
+    if kept == len(labels):
+        raise UserError(f"{kept} images are too few to hold some out for testing")
+    return Arrays(images[order[:kept]], labels[order[:kept]], images[order[kept:]], labels[order[kept:]])
 
 
 @dataclass(frozen=True)
@@ -166,7 +182,7 @@ def resident(
     _, channels, height, width = arrays.train_images.shape
     classes = 1 + int(max(arrays.train_labels.max(), arrays.test_labels.max()))
     if height != width:
-        raise UserError(f"data set {name}: images are {height}x{width}; square ones are needed, set --data.size")
+        raise UserError(f"data set {name}: images are {height}x{width}; square ones are needed")
     return DataSet(name, ImageShape(channels, height, classes), *splits)
 
 

@@ -20,16 +20,18 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from darts.data import Arrays, DataSet, part
+from darts.data import HELD_OUT, Arrays, DataSet, part
 from darts.distributed import ALONE, Ranks
 from darts.errors import UserError
-from darts.readers import HELD_OUT
 from supernet.network import ImageShape
 
 RESIDENT_BYTES = 2 * 2**30
 """Decoded sets up to this size are kept in memory."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+GREY = {"1", "L", "I", "I;16", "I;16B", "I;16L"}
+"""Pillow's modes of images that have one channel of whole numbers, of up to 16 bits."""
+
 TEST_SPLITS = ("test", "val", "valid", "validation")
 
 
@@ -70,10 +72,13 @@ def list_folder(root: Path) -> Listing:
 
 def _image_folder(root: Path) -> ImageFolder:
     try:
-        return ImageFolder(str(root))
+        found = ImageFolder(str(root))
     except FileNotFoundError as error:
         reason = str(error).splitlines()[0][:160]
         raise UserError(f"--data.root {root}: one sub-folder of images for each class is needed ({reason})") from None
+    if len(found.classes) < 2:
+        raise UserError(f"--data.root {root}: one class only, {found.classes[0]!r}; two sub-folders or more are needed")
+    return found
 
 
 def sizes_and_channels(listing: Listing, size: int | None) -> tuple[int, int]:
@@ -88,7 +93,7 @@ def sizes_and_channels(listing: Listing, size: int | None) -> tuple[int, int]:
         with _open(path) as image:
             modes.add(image.mode)
             shapes.add(image.size)
-    channels = 1 if modes <= {"L", "1"} else 3
+    channels = 1 if modes <= GREY else 3
     if size is None:
         shorter = sorted(min(shape) for shape in shapes)
         size = shorter[len(shorter) // 2]
@@ -120,15 +125,20 @@ def read_folder(root: Path, size: int | None) -> Arrays:
 def _open(path: str) -> Image.Image:
     try:
         return Image.open(path)
-    except (UnidentifiedImageError, OSError) as error:
-        raise UserError(f"{path}: not a readable image ({str(error)[:80]})") from None
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: not a readable image ({str(error)[:80]}); replace it or take it away") from None
 
 
 def _decoded(image: Image.Image, path: str, channels: int) -> Image.Image:
+    """The image with 8 bits a channel; of more bits, the highest 8."""
+    if image.mode == "F":
+        raise UserError(f"{path}: an image of fractions; write the images as arrays and take darts_npz")
     try:
+        if image.mode in GREY - {"1", "L"}:
+            image = Image.fromarray((np.asarray(image).clip(0, 2**16 - 1) >> 8).astype(np.uint8))
         return image.convert("L" if channels == 1 else "RGB")
-    except OSError as error:
-        raise UserError(f"{path}: a damaged image ({str(error)[:80]})") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{path}: a damaged image ({str(error)[:80]}); replace it or take it away") from None
 
 
 def _values(image: Image.Image, channels: int) -> np.ndarray:
@@ -174,7 +184,7 @@ class ImageFiles:
             prefetch_factor=4 if self.workers else None,
         )
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        for images, labels in loader:
+        for images, labels in _mended(loader):
             moved = images.to(self.device, non_blocking=True, memory_format=layout)
             yield moved, labels.to(self.device, non_blocking=True)
 
@@ -187,6 +197,14 @@ class ImageFiles:
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         pass
+
+
+def _mended(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
+    """A loader's batches; what a worker process has to complain of is one line, without its traceback."""
+    try:
+        yield from loader
+    except UserError as error:
+        raise UserError(str(error).strip().rpartition(f"{UserError.__name__}: ")[2]) from None
 
 
 class _Decoder(Dataset):

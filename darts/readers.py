@@ -11,11 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from darts.data import Arrays
+from darts.data import HELD_OUT, Arrays
 from darts.errors import UserError
-
-HELD_OUT = 0.2
-"""Share of the examples kept for testing where a data set has no test split of its own."""
+from darts.npz import npz
 
 
 def digits() -> Arrays:
@@ -85,60 +83,6 @@ def _torchvision(name: str, root: Path, download: bool) -> Arrays:
             images = images.transpose(0, 3, 1, 2)
         arrays += [np.ascontiguousarray(images), np.asarray(labels)]
     return Arrays(*arrays)
-
-
-NPZ_KEYS = (
-    ("x_train", "y_train", "x_test", "y_test"),
-    ("train_images", "train_labels", "test_images", "test_labels"),
-    ("images", "labels"),
-    ("x", "y"),
-    ("X", "y"),
-)
-
-
-def npz(path: Path, download: bool = False) -> Arrays:
-    """Arrays from a ``.npz`` file: images of any layout and type, labels of any kind.
-
-    Keys are those of ``NPZ_KEYS``; without a test split, a fifth of the examples is held out.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {key: file[key] for key in file.files}
-    except Exception as error:
-        raise UserError(f"--data.root {path}: not a readable .npz file of plain arrays ({str(error)[:80]})") from None
-    keys = next((keys for keys in NPZ_KEYS if set(keys) <= set(content)), None)
-    if keys is None:
-        wanted = " or ".join("/".join(keys) for keys in NPZ_KEYS)
-        raise UserError(f"--data.root {path}: holds {', '.join(sorted(content)) or 'nothing'}; wanted are {wanted}")
-    images, labels = [content[key] for key in keys[::2]], [content[key].reshape(-1) for key in keys[1::2]]
-    for key, x, y in zip(keys[::2], images, labels):
-        if x.ndim not in (3, 4) or len(x) != len(y) or len(x) == 0 or x.dtype.kind not in "uif":
-            raise UserError(
-                f"--data.root {path}: {key} has shape {x.shape}, type {x.dtype}, {len(y)} labels; not images"
-            )
-    _, numbers = np.unique(np.concatenate(labels), return_inverse=True)
-    labels = np.split(numbers.reshape(-1), np.cumsum([len(y) for y in labels])[:-1])
-    images = [_channels_first(x) for x in images]
-    if len(images) == 1:
-        return hold_out(images[0], labels[0])
-    order = np.random.default_rng(0).permutation(len(labels[0]))
-    return Arrays(images[0][order], labels[0][order], images[1], labels[1])
-
-
-def _channels_first(images: np.ndarray) -> np.ndarray:
-    """``(n, h, w)`` or ``(n, h, w, c)`` as ``(n, c, h, w)``; 8-bit values stay, others become float32."""
-    if images.ndim == 3:
-        images = images[:, None]
-    elif images.shape[-1] in (1, 3, 4) and images.shape[1] not in (1, 3, 4):
-        images = images.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(images, np.uint8 if images.dtype == np.uint8 else np.float32)
-
-
-def hold_out(images: np.ndarray, labels: np.ndarray) -> Arrays:
-    """Examples in a fixed random order, the last fifth as the test split."""
-    order = np.random.default_rng(0).permutation(len(labels))
-    kept = len(labels) - int(HELD_OUT * len(labels))
-    return Arrays(images[order[:kept]], labels[order[:kept]], images[order[kept:]], labels[order[kept:]])
 
 
 READERS: dict[str, Callable[[Path, bool], Arrays]] = {

@@ -69,7 +69,9 @@ class RetrainTask:
         draw_noise_from(self.generator, self.network)
         self.autocast = autocast(device, config.run.precision)
         self.epochs = config.epochs
-        self.steps_per_epoch = -(-len(data.train) // config.batch_size)
+        # One image by itself is no batch to BatchNorm: where it would be the last, the epoch goes without it.
+        self.examples = len(data.train) - (len(data.train) % config.batch_size == 1)
+        self.steps_per_epoch = -(-self.examples // config.batch_size)
         self.evaluation_steps = -(-len(data.test) // (2 * config.batch_size))
         self.attempt = 0
         self.parameters = count_parameters(self.network)
@@ -89,7 +91,7 @@ class RetrainTask:
         set_learning_rate(self.optimizer, rate)
         self.keep.fill_(1 - config.drop_path * epoch / config.epochs)
         self.network.train()
-        order = shuffled(torch.arange(len(self.data.train)), config.seed, epoch, self.attempt)
+        order = shuffled(torch.arange(len(self.data.train)), config.seed, epoch, self.attempt)[: self.examples]
         self._picks = self.data.train.picks(order, config.batch_size, True, step)
 
     def step(self) -> Mapping[str, Tensor]:

@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from darts.data import DataSet, part
+from darts.data import HELD_OUT, DataSet, part
 from darts.distributed import ALONE, Ranks
 from darts.errors import UserError
-from darts.readers import HELD_OUT
 from supernet.spaces.textnet import TextShape
 
 PADDING, UNKNOWN = 0, 1

@@ -1,5 +1,6 @@
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -123,19 +124,57 @@ def test_npz(tmp_path, keys, shape, dtype):
     torch.testing.assert_close(batch.std((0, 2, 3), correction=0), torch.ones(channels), atol=1e-3, rtol=0)
 
 
+IMAGES, LABELS = np.zeros((10, 8, 8), np.uint8), np.arange(10) % 2
+
+
 @pytest.mark.parametrize(
-    "content",
+    ("content", "message"),
     [
-        {"a": np.zeros(3)},
-        {"images": np.zeros((4, 8, 8)), "labels": np.zeros(3)},
-        {"images": np.zeros((4, 8)), "labels": np.zeros(4)},
-        {"images": np.array([{}, {}]), "labels": np.zeros(2)},
+        ({"a": np.zeros(3)}, "holds a; wanted are"),
+        ({"images": IMAGES, "labels": LABELS[1:]}, r"labels has shape \(9,\).*each of the 10 images"),
+        ({"images": IMAGES, "labels": np.eye(2)[LABELS]}, r"labels.argmax\(1\)"),
+        ({"images": IMAGES, "labels": LABELS + 0.5}, "fractions or NaN"),
+        ({"images": IMAGES, "labels": np.zeros(10)}, "one label only"),
+        ({"images": IMAGES[:, 0], "labels": LABELS}, "images have shape"),
+        ({"images": IMAGES[:, 1:], "labels": LABELS}, "crop or pad"),
+        ({"images": IMAGES[:, :0, :0], "labels": LABELS}, "empty"),
+        ({"images": IMAGES.astype(complex), "labels": LABELS}, "real numbers"),
+        ({"images": np.full(IMAGES.shape, np.nan), "labels": LABELS}, "no finite numbers"),
+        ({"images": np.full(IMAGES.shape, 1e300), "labels": LABELS}, "no finite numbers"),
+        ({"images": IMAGES[:4], "labels": LABELS[:4]}, "too few"),
+        ({"images": np.array([{}, {}]), "labels": np.zeros(2)}, "plain arrays"),
+        (
+            {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES[:, 1:, 1:], "y_test": LABELS},
+            "1x8x8, of x_test 1x7x7",
+        ),
+        ({"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES / 255, "y_test": LABELS}, "scale both alike"),
+        (
+            {"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES, "y_test": LABELS + 1},
+            "label 2, which y_train never",
+        ),
+        ({"x_train": IMAGES, "y_train": LABELS, "x_test": IMAGES, "y_test": LABELS.astype("U1")}, "the other text"),
     ],
 )
-def test_faulty_npz_is_named(tmp_path, content):
+def test_faulty_npz_is_named(tmp_path, content, message):
     np.savez(tmp_path / "set.npz", **content)
-    with pytest.raises(UserError, match="set.npz"):
+    with pytest.raises(UserError, match=f"set.npz.*{message}"):
         read("npz", tmp_path / "set.npz")
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "shape"),
+    [
+        (IMAGES > 3, LABELS, (1, 8, 8)),
+        (np.zeros((10, 4, 4, 3), np.float16), LABELS * 1000 - 7, (3, 4, 4)),
+        (np.zeros((10, 8, 8, 5), ">i4"), LABELS[:, None], (5, 8, 8)),
+        (np.asfortranarray(np.zeros((10, 2, 8, 8), np.uint16)), np.array(["cat", "dog"])[LABELS], (2, 8, 8)),
+    ],
+)
+def test_unusual_npz(tmp_path, images, labels, shape):
+    np.savez(tmp_path / "set.npz", images=images, labels=labels)
+    arrays = read("npz", tmp_path / "set.npz")
+    assert arrays.train_images.shape == (8, *shape) and arrays.test_images.shape == (2, *shape)
+    assert {*arrays.train_labels, *arrays.test_labels} == {0, 1}
 
 
 def test_a_pickle_is_not_read(tmp_path):
@@ -189,6 +228,45 @@ def test_faulty_folders_are_named(tmp_path):
     (tmp_path / "test" / "cow" / "0.png").write_bytes((tmp_path / "train" / "cat" / "1.png").read_bytes())
     with pytest.raises(UserError, match="'cow'"):
         list_folder(tmp_path)
+
+
+def test_one_class_is_none(tmp_path):
+    write_folder(tmp_path)
+    for split in ("train", "test"):
+        shutil.rmtree(tmp_path / split / "dog")
+    with pytest.raises(UserError, match="one class only, 'cat'"):
+        list_folder(tmp_path)
+
+
+def test_grey_images_of_16_bits_keep_their_shades(tmp_path):
+    write_folder(tmp_path)
+    shades = np.arange(144, dtype=np.uint16).reshape(12, 12) * 400
+    for path in tmp_path.glob("*/*/*.png"):
+        Image.fromarray(shades).save(path)
+    data = opened(tmp_path, "folder")
+    assert data.shape.channels == 1 and np.array_equal(data.train.images[0, 0], shades >> 8)
+    for path in tmp_path.glob("*/*/*.png"):
+        Image.fromarray(shades.astype(np.float32)).save(path, format="tiff")
+    with pytest.raises(UserError, match=r"\.png: an image of fractions"):
+        opened(tmp_path, "folder")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_image_is_named_by_workers_too(tmp_path, workers):
+    write_folder(tmp_path, size=(40, 36))
+    victim = tmp_path / "train" / "dog" / "2.png"
+    victim.write_bytes(victim.read_bytes()[:-2000])
+    data = stream_folder("imagenet", tmp_path, 32, CPU, workers)
+    with pytest.raises(UserError, match="2.png: a damaged image") as error:
+        list(data.train.batches(torch.arange(12), 5, True))
+    assert "\n" not in str(error.value)
+
+
+def test_an_image_too_large_is_named(tmp_path, monkeypatch):
+    write_folder(tmp_path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60)
+    with pytest.raises(UserError, match=r"\.png: not a readable image"):
+        opened(tmp_path, "folder")
 
 
 @pytest.mark.parametrize("workers", [0, 2])
