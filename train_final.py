@@ -9,6 +9,7 @@ python train_final.py --help                                               all r
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -49,8 +50,8 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
         f"retrain {source} by {config.recipe} on {device}: {task.epochs} epochs, {task.parameters:,} parameters"
     )
     prepare(task, config, device, console)
-    write_config(folder, task.kind, config, device, ranks)
-    train(task, config.run, folder, {**identity(config), "genotype": genotype.hash}, console, ranks)
+    begun = partial(write_config, folder, task.kind, config, device, ranks)
+    train(task, config.run, folder, {**identity(config), "genotype": genotype.hash}, console, ranks, begun)
     if ranks.rank > 0:
         return
     figures = task.write(folder)

@@ -8,6 +8,7 @@ python train_search.py --help                                 all recipes and th
 
 import shlex
 from collections.abc import Sequence
+from functools import partial
 
 from rich.console import Console
 
@@ -39,8 +40,8 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     console.print(f"search {config.recipe} on {device}: {task.epochs} epochs of {task.steps_per_epoch} steps, {folder}")
     if prepare(task, config, device, console):
         prepare_retraining(task, console)
-    write_config(folder, task.kind, config, device, ranks)
-    train(task, config.run, folder, identity(config), console, ranks)
+    begun = partial(write_config, folder, task.kind, config, device, ranks)
+    train(task, config.run, folder, identity(config), console, ranks, begun)
     if ranks.rank > 0:
         return
     genotype = task.write(folder, folder.name)

@@ -7,6 +7,7 @@ is read back is tensors and plain values only (``weights_only=True``), after its
 from __future__ import annotations
 
 import io
+import pickle
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -43,6 +44,8 @@ def load(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         state = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise CheckpointError(f"{path}: not a checkpoint of this project, but objects, which are not read") from None
     except Exception as error:
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: torn or no checkpoint ({reason})") from None
@@ -60,10 +63,17 @@ def differing(state: Mapping[str, Any], kind: str, identity: Mapping[str, Any]) 
     if state.get("kind") != kind:
         return f"it is of a {state.get('kind')}, not of a {kind}"
     theirs = state.get("identity", {})
+    if not isinstance(theirs, Mapping):
+        return "it does not say what it was made with"
     for key in {**theirs, **identity}:
-        if theirs.get(key) != identity.get(key):
-            return f"it was made with {key} {theirs.get(key)}, not {identity.get(key)}"
+        other, own = theirs.get(key), identity.get(key)
+        if isinstance(other, torch.Tensor) or other != own:
+            return f"it was made with {key} {_shown(other)}, not {_shown(own)}"
     return None
+
+
+def _shown(value: Any) -> str:
+    return " ".join(str(value).split())[:80]
 
 
 def newest_first(folder: Path) -> list[Path]:

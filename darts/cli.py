@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
 import sys
@@ -28,6 +29,22 @@ C = TypeVar("C", bound=Config)
 
 SILENCE = 2.0
 """Seconds that other ranks leave rank 0 to say what is wrong: torchrun ends all as soon as one has ended."""
+
+
+ROOM = "make room; a run goes on with --resume"
+PLACE = "choose a folder that can be written, by --runs"
+MENDABLE = {
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
+    errno.EFBIG: ROOM,
+    errno.EACCES: PLACE,
+    errno.EPERM: PLACE,
+    errno.EROFS: PLACE,
+    errno.ENOTDIR: PLACE,
+    errno.EEXIST: PLACE,
+    errno.ENAMETOOLONG: "choose a shorter --name",
+}
+"""What a user can do about an error of the operating system."""
 
 
 def parse(program: str, recipes: Mapping[str, Callable[[], C]], arguments: Sequence[str], default: str) -> C:
@@ -69,6 +86,12 @@ def run_script(main: Callable[[Sequence[str], Console], None]) -> None:
         else:
             time.sleep(SILENCE)
         sys.exit(2)
+    except OSError as error:
+        if error.errno not in MENDABLE:
+            raise
+        if speaks():
+            sys.stderr.write(f"error: {_told(error)}\n")
+        sys.exit(2)
     except Lost as lost:
         sys.stderr.write(f"{lost}\n")
         sys.exit(1)
@@ -78,6 +101,12 @@ def run_script(main: Callable[[Sequence[str], Console], None]) -> None:
     except KeyboardInterrupt:
         console.print("stopped before the first step")
         sys.exit(130)
+
+
+def _told(error: OSError) -> str:
+    """What a disk or a folder refuses, and what to do."""
+    place = f"{error.filename}: " if error.filename else "a file of the run: "
+    return f"{place}{error.strerror}; {MENDABLE[error.errno]}"
 
 
 def write_config(folder: Path, kind: str, config: Config, device: torch.device, ranks: Ranks = ALONE) -> None:

@@ -14,7 +14,7 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -83,7 +83,13 @@ class Diverged(UserError):
 
 
 def train(
-    task: Task, run: RunConfig, folder: Path, identity: Mapping[str, Any], console: Console, ranks: Ranks = ALONE
+    task: Task,
+    run: RunConfig,
+    folder: Path,
+    identity: Mapping[str, Any],
+    console: Console,
+    ranks: Ranks = ALONE,
+    begun: Callable[[], None] = lambda: None,
 ) -> None:
     """Train a task to its end, to ``run.max_steps`` or to ``run.max_hours``.
 
@@ -92,6 +98,7 @@ def train(
         folder: of the run; gets ``checkpoints/``, ``log.jsonl``, ``tensorboard/``.
         identity: what a checkpoint must have been made with to be gone on from.
         ranks: those that train it together; rank 0 writes and prints.
+        begun: called when it is certain that the run can begin or go on, before anything of it is written.
 
     Raises:
         Interrupted: after SIGINT or SIGTERM; the state is saved.
@@ -99,7 +106,7 @@ def train(
         CheckpointError: where checkpoints exist and none can be gone on from.
     """
     with ExitStack() as stack:
-        loop = _Loop(task, run, folder, identity, console, ranks, stack)
+        loop = _Loop(task, run, folder, identity, console, ranks, begun, stack)
         while loop.unfinished:
             try:
                 loop.epoch()
@@ -118,6 +125,7 @@ class _Loop:
         identity: Mapping[str, Any],
         console: Console,
         ranks: Ranks,
+        begun: Callable[[], None],
         stack: ExitStack,
     ):
         self.task, self.run, self.folder, self.console, self.ranks = task, run, folder, console, ranks
@@ -125,6 +133,7 @@ class _Loop:
         self.position = _Position()
         if run.resume:
             self._go_on()
+        begun()
         self.total = task.epochs * task.steps_per_epoch
         self.last = min(self.total, run.max_steps or self.total)
         self.over = False
@@ -237,29 +246,36 @@ class _Loop:
 
     def _go_on(self) -> None:
         """Take up the newest checkpoint that can be."""
-        paths = newest_first(self.checkpoints)
-        found = None
-        for path in paths:
+        refused = []
+        for path in newest_first(self.checkpoints):
             try:
-                state = load(path)
-                reason = differing(state, self.task.kind, self.identity)
-                if reason:
-                    raise CheckpointError(f"{path}: another run's checkpoint, {reason}")
+                self._take_up(path)
             except CheckpointError as error:
                 self.console.print(f"refused: {error}", style="yellow", highlight=False)
+                refused.append(error)
                 continue
-            found = path
-            break
-        if paths and found is None:
-            advice = "start anew under another --name"
-            raise CheckpointError(f"{self.checkpoints}: no checkpoint can be gone on from; {advice}")
-        if found is not None:
-            self.task.load_state(state["task"])
-            self.position.load(state["position"], self.ranks)
-            self.task.attempt = self.position.attempt
             place = f"epoch {self.position.epoch + 1}, step {self.position.step}"
-            self.console.print(f"going on from {found}: {place}", highlight=False)
+            self.console.print(f"going on from {path}: {place}", highlight=False)
+            break
+        else:
+            if refused:
+                advice = "give the run's own options, or start anew under another --name"
+                raise CheckpointError(f"{refused[0]}; no checkpoint can be gone on from: {advice}")
         self.ranks.check_equal({"the checkpoint to go on from": torch.tensor(self.position.step)})
+
+    def _take_up(self, path: Path) -> None:
+        """Go to where a checkpoint was written, or raise ``CheckpointError``."""
+        state = load(path)
+        reason = differing(state, self.task.kind, self.identity)
+        if reason:
+            raise CheckpointError(f"{path}: another run's checkpoint, {reason}")
+        try:
+            self.position.load(state["position"], self.ranks)
+            self.task.load_state(state["task"])
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(f"{type(error).__name__} {error}".split())[:160]
+            raise CheckpointError(f"{path}: written by other code, its state does not fit ({reason})") from None
+        self.task.attempt = self.position.attempt
 
     def _finite(self, figures: dict[str, float]) -> dict[str, float]:
         for name, value in figures.items():
@@ -304,7 +320,10 @@ class _Position:
         return dict(vars(self))
 
     def load(self, state: Mapping[str, Any], ranks: Ranks) -> None:
-        vars(self).update(state)
+        counts = {name: state[name] for name in ("epoch", "within", "step", "attempt")}
+        if any(type(count) is not int or count < 0 for count in counts.values()):
+            raise ValueError(f"no position is {counts}")
+        vars(self).update(counts, sums={name: value.double() for name, value in state["sums"].items()})
         if ranks.rank > 0:
             self.sums = {name: torch.zeros_like(value) for name, value in self.sums.items()}
 

@@ -28,8 +28,8 @@ def run_folder(run: RunConfig, default: str, ranks: Ranks = ALONE) -> Path:
 
 def _choose(run: RunConfig, default: str) -> Path:
     name = run.name or default
-    if Path(name).name != name or name in (".", ".."):
-        raise UserError(f"--name {name}: a folder's name, without a path; --runs says where")
+    if Path(name).name != name or name in (".", "..") or not name.isprintable():
+        raise UserError(f"--name {name!r}: a folder's name is needed, without a path; --runs says where")
     taken = sorted(run.runs.glob(f"{name}*")) if run.name is None else [run.runs / name]
     numbers = {_number(path.name, name): path for path in taken if path.is_dir()}
     numbers.pop(None, None)

@@ -1,5 +1,6 @@
 """Writing files whole."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ def write_atomically(path: Path, content: bytes, replace: bool = True) -> None:
     """Write a file, so that at every moment either the old or the new content stands there, whole.
 
     Raises:
+        OSError: naming ``path``, which is as it was.
         FileExistsError: where ``replace`` is off and something stands there already, however it came there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -19,8 +21,13 @@ def write_atomically(path: Path, content: bytes, replace: bool = True) -> None:
             os.fsync(file.fileno())
         if replace or not _link(temporary, path):
             os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = str(path)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # as on a disk that has become read-only
+            temporary.unlink(missing_ok=True)
     if os.name == "posix":
         folder = os.open(path.parent, os.O_RDONLY)
         os.fsync(folder)

@@ -66,8 +66,10 @@ def test_torn_and_foreign_checkpoints_give_way_to_the_one_before(tmp_path):
     assert code == 0, err
     assert out.count("refused") == 2 and torn.name in out and foreign.name in out
     assert {name: (folder / name).read_bytes() for name in files} == expected
+    described = (folder / "config.json").read_bytes()
     code, _, err = scripts.run(script, *arguments, "--resume", "--seed", 7, cwd=tmp_path)
-    assert code == 2 and "no checkpoint can be gone on from" in err
+    assert code == 2 and "made with seed 2, not 7" in err and "no checkpoint can be gone on from" in err
+    assert (folder / "config.json").read_bytes() == described
     assert {name: (folder / name).read_bytes() for name in files} == expected
 
 

@@ -93,7 +93,7 @@ def test_a_taken_name_is_not_written_to(tmp_path):
         ("train_search.py", ["--weights.lr", "nan"], "--weights.lr is nan; it must be more than 0"),
         ("train_search.py", ["--space.layers", 2], "--space.layers is 2"),
         ("train_search.py", ["--device", "cuda:7"], "--device cuda:7: not available"),
-        ("train_search.py", ["--name", "a/b"], "--name a/b: a folder's name"),
+        ("train_search.py", ["--name", "a/b"], "--name 'a/b': a folder's name"),
         ("train_final.py", [], "no finished search under runs"),
         ("train_final.py", ["--genotype", "DARTS_V3"], "found 'DARTS_V3', allowed 'DARTS_V2' (nearest)"),
         ("train_final.py", ["--genotype", "absent.json"], "absent.json: file: found no such file"),

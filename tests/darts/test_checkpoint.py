@@ -68,8 +68,8 @@ def test_code_in_a_file_is_not_run(tmp_path):
 
     torch.save({"x": Trap()}, tmp_path / "x.pt")
     (tmp_path / "y.pt").write_bytes(pickle.dumps(Trap()))
-    for name in ("x.pt", "y.pt"):
-        with pytest.raises(CheckpointError):
+    for name, message in (("x.pt", "objects, which are not read"), ("y.pt", "torn or no checkpoint")):
+        with pytest.raises(CheckpointError, match=message):
             load(tmp_path / name)
     assert not (tmp_path / "sprung").exists()
 
@@ -80,6 +80,9 @@ def test_another_runs_checkpoint_is_told_apart():
     assert "retrain" in differing(state, "retrain", {})
     assert differing(state, "search", {"seed": 2, "epochs": 5}) == "it was made with seed 1, not 2"
     assert "new" in differing(state, "search", {"seed": 1, "epochs": 5, "new": 3})
+    for odd in (None, 3, {"seed": torch.zeros(2, 2), "epochs": 5}):
+        reason = differing({"kind": "search", "identity": odd}, "search", {"seed": 1, "epochs": 5})
+        assert reason.isprintable() and ("seed" in reason or "does not say" in reason)
 
 
 def test_newest_first(tmp_path):
@@ -103,4 +106,4 @@ def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="no space"):
         write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]

@@ -1,11 +1,13 @@
 """The loop with a task of two numbers: losses that are no numbers, going back, an end in time."""
 
+import io
 import math
 
 import pytest
 import torch
 from rich.console import Console
 
+from darts.checkpoint import CheckpointError, load, save
 from darts.config import RunConfig
 from darts.log import read_log
 from darts.loop import MAX_ROLLBACKS, Diverged, train
@@ -48,9 +50,9 @@ class Task:
         self.weight = state["weight"]
 
 
-def run(task, folder, **options):
+def run(task, folder, console=None, **options):
     defaults = {"report_every": 3, "checkpoint_minutes": 1e9}
-    train(task, RunConfig(**(defaults | options)), folder, {}, Console(quiet=True))
+    train(task, RunConfig(**(defaults | options)), folder, {}, console or Console(quiet=True))
 
 
 @pytest.mark.parametrize("fails", [1, 14, 15, 40])
@@ -94,6 +96,30 @@ def test_how_often_a_run_went_back_survives_a_resume(tmp_path):
     task = Task(14)
     run(task, tmp_path, on_nan="rollback", resume=True)
     assert task.attempt == 1 and task.weight == 40
+
+
+def test_a_state_of_other_code_is_refused_and_the_one_before_taken(tmp_path):
+    run(Task(), tmp_path, max_steps=25)
+    newest = tmp_path / "checkpoints" / "step_000000025.pt"
+    sound = load(newest)
+    for wrong in (
+        {"task": {}},
+        {"task": None},
+        {"position": {}},
+        {"position": {**sound["position"], "step": "x"}},
+        {"position": {**sound["position"], "sums": 3}},
+    ):
+        save(newest, {**sound, **wrong})
+        told = io.StringIO()
+        task = Task()
+        run(task, tmp_path, Console(file=told, soft_wrap=True), resume=True, max_steps=20)
+        assert f"refused: {newest}: written by other code" in told.getvalue() and task.weight == 20
+    for path in newest.parent.iterdir():
+        save(path, {**sound, "task": {}})
+    begun = []
+    with pytest.raises(CheckpointError, match="written by other code.*no checkpoint can be gone on from"):
+        train(Task(), RunConfig(resume=True), tmp_path, {}, Console(quiet=True), begun=lambda: begun.append(1))
+    assert not begun
 
 
 def test_a_run_ends_in_time_and_goes_on(tmp_path, monkeypatch):

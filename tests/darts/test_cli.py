@@ -1,0 +1,36 @@
+"""What the frame around a script says of a disk or a folder that refuses."""
+
+import errno
+import os
+
+import pytest
+
+from darts.checkpoint import write_atomically
+from darts.cli import run_script
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [(errno.ENOSPC, "make room"), (errno.EROFS, "by --runs"), (errno.ENAMETOOLONG, "a shorter --name")],
+)
+def test_what_a_disk_refuses_is_one_line(number, message, tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    def main(arguments, console):
+        monkeypatch.setattr(os, "fsync", refuse)
+        write_atomically(tmp_path / "metrics.json", b"x")
+
+    with pytest.raises(SystemExit) as stop:
+        run_script(main)
+    told = capsys.readouterr().err
+    assert stop.value.code == 2 and told.startswith(f"error: {tmp_path / 'metrics.json'}: {os.strerror(number)}; ")
+    assert message in told and told.count("\n") == 1 and not os.listdir(tmp_path)
+
+
+def test_other_errors_of_the_system_are_no_users(tmp_path):
+    def main(arguments, console):
+        raise OSError(errno.ECHILD, "no child")
+
+    with pytest.raises(OSError, match="no child"):
+        run_script(main)
