@@ -147,10 +147,11 @@ def run_convert(command: Convert, console: Console) -> int:
     genotype = reading.genotype
     # The schema is named as it is seen from the folder that is written to.
     folder = command.output.parent if command.output else Path()
+    extra = {**reading.extra, **schema_from(folder)}
     if isinstance(genotype, CellGenotype):
-        text = write(genotype, command.to, {**reading.extra, **schema_from(folder)})
+        text = write(genotype, command.to, extra)
     elif command.to in ("json", "text"):
-        text = write_kind(genotype, reading.extra) if command.to == "json" else f"{describe(genotype)}\n"
+        text = write_kind(genotype, extra) if command.to == "json" else f"{describe(genotype)}\n"
     else:
         raise GenotypeError([Fault("--to", command.to, "json or text; it is no cell of the DARTS family")], "convert")
     if command.output is None:

@@ -35,6 +35,9 @@ from genotypes.places import read_json, within
 from genotypes.reading import LABELS, MAX_NODES, PLACEHOLDER, Reading, finish, is_int, read_states
 
 FORMAT = "cell-genotype"
+FORMATS = (FORMAT, "nasbench201-genotype", "recurrent-genotype", "choices-genotype")
+"""Of genotypes of every kind; those beside cells are read by ``genotypes.kinds``."""
+
 VERSION = 1
 FIELDS = ("$schema", "format", "version", "name", *LABELS)
 SCHEMA = Path(__file__).parent / "genotype.schema.json"
@@ -117,7 +120,8 @@ def read_document(text: str, source: str = "genotype") -> Reading:
         raise GenotypeError(located.faults or [fault], source)
     faults: list[Fault] = []
     if document.get("format") != FORMAT:
-        faults.append(_wrong(document, "format", repr(FORMAT)))
+        given = document.get("format")
+        faults.append(_wrong(document, "format", nearest(given, FORMATS) if isinstance(given, str) else repr(FORMAT)))
     if document.get("version") != VERSION or isinstance(document.get("version"), bool):
         faults.append(_wrong(document, "version", str(VERSION)))
     for key in ("name", "$schema"):

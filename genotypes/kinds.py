@@ -69,9 +69,8 @@ def write(genotype: Genotype, extra: Mapping[str, Any] | None = None) -> str:
     if isinstance(genotype, CellGenotype):
         return to_json(genotype, extra)
     name, kind = next((name, kind) for name, kind in KINDS.items() if isinstance(genotype, kind.type))
-    # The published schema describes cells alone.
-    kept = {key: value for key, value in (extra or {}).items() if key != "$schema"}
-    content = {"format": name, "version": VERSION, "name": genotype.name, **kept, **kind.fields(genotype)}
+    head = {"$schema": formats.SCHEMA.name, "format": name, "version": VERSION, "name": genotype.name}
+    content = {**head, **(extra or {}), **kind.fields(genotype)}
     lines = [f"  {json.dumps(key)}: {_value(value)}" for key, value in content.items() if value is not None]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
@@ -164,11 +163,12 @@ def _from_document(document: Mapping[str, Any], source: str) -> Genotype:
     version = document.get("version")
     if type(version) is not int or version != VERSION:
         raise GenotypeError([Fault("version", shown(version), str(VERSION))], source)
-    name = document.get("name")
-    if name is not None and not is_printable(name):
-        raise GenotypeError([Fault("name", shown(name), "a printable string of at most 200 characters")], source)
+    for key in ("name", "$schema"):
+        value = document.get(key)
+        if value is not None and not is_printable(value):
+            raise GenotypeError([Fault(key, shown(value), "a printable string of at most 200 characters")], source)
     try:
-        return KINDS[document["format"]].read(document, source).named(name)
+        return KINDS[document["format"]].read(document, source).named(document.get("name"))
     except GenotypeError as error:
         raise error.within(source) from None
 
@@ -184,7 +184,8 @@ def _read_recurrent(document: Mapping[str, Any], source: str) -> RecurrentGenoty
     nodes, concat = document.get("nodes"), document.get("concat")
     faults = []
     for index, edge in enumerate(nodes if isinstance(nodes, list) else [None]):
-        if not isinstance(edge, dict) or not isinstance(edge.get("op"), str) or type(edge.get("from")) is not int:
+        whole = isinstance(edge, dict) and set(edge) == {"op", "from"}
+        if not whole or not isinstance(edge["op"], str) or type(edge["from"]) is not int:
             faults.append(Fault(f"nodes[{index}]", shown(edge), 'an edge {"op": name, "from": state}'))
     if not isinstance(concat, list) or any(type(state) is not int for state in concat):
         faults.append(Fault("concat", shown(concat), "a list of states"))

@@ -180,7 +180,7 @@ def test_architectures_of_nasbench201(run, tmp_path):
     cut = "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|nor_conv_3x3~2|"
     assert run("check", cut)[2] == f"warning: {cut}: no path from the input to the output\n"
     path.write_text(path.read_text().replace("nor_conv_1x1", "nor_conv_1x2"))
-    assert run("check", path)[2].startswith(f"error: {path}: line 4, block 3, entry 1: found 'nor_conv_1x2'")
+    assert run("check", path)[2].startswith(f"error: {path}: line 5, block 3, entry 1: found 'nor_conv_1x2'")
 
 
 def test_recurrent_cells_and_choices(run, tmp_path):
