@@ -18,6 +18,7 @@ from darts.board import write_results
 from darts.cli import names_recipe, parse, train_script, write_config
 from darts.config import identity
 from darts.datasets import open_data
+from darts.described import searched
 from darts.device import choose_device
 from darts.distributed import Ranks
 from darts.loop import train
@@ -25,7 +26,7 @@ from darts.memory import prepare
 from darts.recipes import FINAL_RECIPES, final_for
 from darts.report.page import write_report
 from darts.retrain import RetrainTask
-from darts.runs import newest_search, read_config, run_folder
+from darts.runs import newest_search, run_folder
 from genotypes.kinds import find
 
 
@@ -33,12 +34,11 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     """Parse, build, run, write."""
     config = parse("train_final.py", FINAL_RECIPES, arguments, default="digits")
     source = config.genotype or str(newest_search(config.run.runs))
-    searched = read_config(Path(source) if Path(source).is_dir() else Path(source).parent).get("config", {})
-    if not names_recipe(arguments) and searched.get("data"):
-        recipe = final_for(searched["space"].get("name"), searched["data"]["name"])
+    search = searched(Path(source) if Path(source).is_dir() else Path(source).parent)
+    if search and not names_recipe(arguments):
+        recipe = final_for(search.space.name, search.data.name)
         config = parse("train_final.py", FINAL_RECIPES, arguments, default=recipe)
-        root = config.data.root or searched["data"]["root"]
-        config = replace(config, data=replace(config.data, root=root and Path(root)))
+        config = replace(config, data=replace(config.data, root=config.data.root or search.data.root))
     genotype = find(source)
     config = replace(config, genotype=source)
     name = re.sub(r"[^\w.-]+", "_", genotype.name or genotype.hash)

@@ -8,10 +8,11 @@ from typing import Any
 from torch import nn
 
 from darts.checkpoint import load, newest_first
-from darts.config import RetrainConfig
+from darts.config import RetrainConfig, check
+from darts.described import searched
 from darts.errors import UserError
 from darts.pieces import named
-from darts.runs import CHECKPOINTS, read_config
+from darts.runs import CHECKPOINTS
 from genotypes.kinds import Genotype
 from supernet.spaces import SPACES
 from supernet.spaces.space import SpaceOptions
@@ -28,30 +29,32 @@ def inherited(config: RetrainConfig, genotype: Genotype, shape: Any) -> nn.Modul
         SpaceError: where its supernet has no weights for the genotype.
     """
     run = Path(config.inherit)
-    described = read_config(run)
+    search = searched(run)
     paths = newest_first(run / CHECKPOINTS)
-    if described.get("kind") != "search" or not paths:
+    if search is None or not paths:
         raise UserError(f"--inherit {run}: no run of a search with its checkpoints")
-    searched = described["config"]
-    size, ours = searched["space"], config.space
-    if (ours.channels, ours.layers) != (size["channels"], size["layers"]):
-        wanted = f"--space.channels {size['channels']} --space.layers {size['layers']}"
+    check(search)
+    if (search.space.name or "darts") not in SPACES:
+        raise UserError(f"{run / 'config.json'}: config.space.name must be one of {', '.join(SPACES)}")
+    size, ours = search.space, config.space
+    if (ours.channels, ours.layers) != (size.channels, size.layers):
+        wanted = f"--space.channels {size.channels} --space.layers {size.layers}"
         raise UserError(f"--inherit {run}: weights fit the size of the search alone, {wanted}")
     state = load(paths[0])["task"]
-    method = named(searched["method"]["name"])
+    method = named(search.method.name)
     stage = method.stages[state["stage"]]
     options = SpaceOptions(
         shape,
-        size["channels"],
-        round(size["layers"] * stage.depth),
-        size["nodes"],
-        size["stem"],
-        size["candidates"],
+        size.channels,
+        round(size.layers * stage.depth),
+        size.nodes,
+        size.stem,
+        size.candidates,
         method.without,
-        size["partial"] or stage.partial,
+        size.partial or stage.partial,
         {label: tuple(map(tuple, rows)) for label, rows in state["allowed"].items() if rows},
     )
-    space = SPACES[size["name"] or "darts"].make(options)
+    space = SPACES[size.name or "darts"].make(options)
     supernet = space.supernet()
     try:
         supernet.load_state_dict(state["supernet"])

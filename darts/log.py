@@ -65,7 +65,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     for line in (folder / "log.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             lines.append(json.loads(line))
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
     return lines
 

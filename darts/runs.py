@@ -59,8 +59,14 @@ def newest_search(runs: Path) -> Path:
 
 def read_config(folder: Path) -> dict[str, Any]:
     """What ``config.json`` of a run's folder holds; empty where there is none that can be read."""
+    return read_object(folder / "config.json")
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object that a file holds; empty where there is none that can be read, or text that is no Unicode."""
     try:
-        content = json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(content, ensure_ascii=False).encode()
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -48,10 +48,10 @@ def main(arguments: Sequence[str], console: Console) -> None:
         console.width = max(console.width, LEAST_WIDTH)
         for shown in comparison_tables(records):
             console.print(shown)
-        write_atomically(output, comparison_page(records).encode())
+        write_atomically(output, comparison_page(records).encode(errors="replace"))
     elif config.output is not None:
         output = config.output
-        write_atomically(output, run_page(records[0]).encode())
+        write_atomically(output, run_page(records[0]).encode(errors="replace"))
     else:
         output = write_report(config.runs[0])
     console.print(f"in {output}", highlight=False)

@@ -95,7 +95,7 @@ def _curve(name: str, points: Points, index: int, place) -> str:
 def _axis(low: float, high: float) -> tuple[float, float, list[float]]:
     """Bounds of an axis, and round values on it."""
     if high - low < 1e-9 * max(1.0, abs(high)):
-        low, high = low - 0.5, high + 0.5
+        low, high = low - max(0.5, 1e-3 * abs(low)), high + max(0.5, 1e-3 * abs(high))
     rough = (high - low) / 4
     unit = 10.0 ** math.floor(math.log10(rough))
     step = unit * next(factor for factor in (1, 2, 5, 10) if factor * unit >= rough)
@@ -126,7 +126,8 @@ def heat_maps(lines: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         figures = []
         for title, newest in table["rows"].items():
             names = table["candidates"] if len(table["candidates"]) == len(newest) else ["weight"] * len(newest)
-            history = [_gates_of(line["gates"].get(label), title, table["candidates"]) for line in lines]
+            found = [_gates_of(line["gates"].get(label), title, table["candidates"]) for line in lines]
+            history = [(row + [0.0] * len(newest))[: len(newest)] for row in found]
             figures.append(_heat_map(title, names, np.array(history).T / largest, newest))
         maps[label] = "".join(figures)
     return maps

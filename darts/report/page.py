@@ -45,7 +45,7 @@ def write_report(folder: Path) -> Path:
     record = read_record(folder)
     searched = origin(record)
     for run in (record, *([searched] if searched else [])):
-        write_atomically(run.folder / FILE, run_page(run).encode())
+        write_atomically(run.folder / FILE, run_page(run).encode(errors="replace"))
     return folder / FILE
 
 
@@ -139,7 +139,7 @@ def costs(records: Sequence[Record]) -> str:
     """What each run took."""
     keys = [key for key in COST if any(key in run.figures for run in records)]
     rows = [[run.name, *(figure(run, key) for key in keys)] for run in records]
-    machines = {run.machine.get("device") for run in records} - {None}
+    machines = {_told(run.machine.get("device")) for run in records} - {""}
     where = f'<p class="soft">On {escape(", ".join(sorted(machines)))}.</p>' if machines else ""
     return "<h2>Cost</h2>" + table(["run", *map(title, keys)], rows, numbers=True) + where if keys else ""
 
@@ -151,10 +151,23 @@ def figure(record: Record, key: str) -> str:
 
 def _reproduction(records: Sequence[Record]) -> str:
     """The commands that give these runs again, in their order, and what ran them."""
-    commands = "\n".join(shlex.join(run.command) for run in records if run.command)
+    commands = "\n".join(_again(run) for run in records if run.command)
     made = [{"seed": run.config.get("seed"), **run.machine} for run in records]
     rows = [[key, *(_told(one.get(key)) for one in made)] for key in dict.fromkeys(k for one in made for k in one)]
     return f"<h2>Reproduce</h2><pre>{escape(commands)}</pre>" + table(["", *(run.name for run in records)], rows)
+
+
+def _again(run: Record) -> str:
+    """The command that gives a run again, beside the run: with the genotype that it found by itself, and no name."""
+    words = list(run.command)
+    for index in reversed(range(len(words))):
+        option, given, _ = words[index].partition("=")
+        if option in ("--name", "--resume"):
+            del words[index : index + (2 if option == "--name" and not given else 1)]
+    genotype = run.config.get("genotype")
+    if genotype and not any(word.partition("=")[0] == "--genotype" for word in words):
+        words += ["--genotype", str(genotype)]
+    return shlex.join(words)
 
 
 def configuration(record: Record) -> str:

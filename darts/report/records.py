@@ -13,7 +13,7 @@ from typing import Any
 from darts.config import flat
 from darts.errors import UserError
 from darts.log import read_log
-from darts.runs import read_config
+from darts.runs import read_config, read_object
 from genotypes import GenotypeError
 from genotypes.kinds import Genotype, find, read
 
@@ -74,7 +74,7 @@ class Record:
         rates = [
             (b["step"] - a["step"]) / (b["seconds"] - a["seconds"]) for a, b in lines if b["seconds"] > a["seconds"]
         ]
-        if not rates or not batch:
+        if not rates or not _number(batch):
             return None
         return statistics.median(rates) * batch * (2 if self.kind == "search" else 1)
 
@@ -112,19 +112,19 @@ def read_record(folder: Path) -> Record:
     content = read_config(folder)
     if content.get("kind") not in ("search", "retrain") or not isinstance(content.get("config"), dict):
         raise UserError(f"{folder}: no config.json of a run; give a folder that train_search.py or train_final.py made")
-    lines = read_log(folder) if (folder / "log.jsonl").is_file() else []
-    lines = [line for line in lines if isinstance(line, dict) and {"event", "epoch", "step", "seconds"} <= line.keys()]
+    lines = _lines(folder)
     epochs, steps = ([line for line in lines if line["event"] == event] for event in ("epoch", "step"))
     config = flat(content["config"])
+    command, machine = content.get("command"), content.get("machine")
     return Record(
         folder=folder,
         kind=content["kind"],
         config=config,
-        command=tuple(map(str, content.get("command", ()))),
-        machine=content.get("machine", {}),
+        command=tuple(map(str, command)) if isinstance(command, list) else (),
+        machine=machine if isinstance(machine, dict) else {},
         epochs=tuple(epochs),
         steps=tuple(steps),
-        metrics=_metrics(folder),
+        metrics=read_object(folder / "metrics.json"),
         genotype=_genotype(folder, epochs, config),
     )
 
@@ -153,12 +153,34 @@ def retrainings(record: Record) -> list[Record]:
     return [read_record(folder) for folder in found if read_config(folder).get("kind") == "retrain"]
 
 
-def _metrics(folder: Path) -> dict[str, Any]:
-    try:
-        content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+def _lines(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a log that are lines of a log, without what cannot be shown of them."""
+    sound = []
+    for line in read_log(folder) if (folder / "log.jsonl").is_file() else []:
+        if not isinstance(line, dict) or not isinstance(line.get("event"), str) or not _number(line.get("seconds")):
+            continue
+        if type(line.get("epoch")) is not int or type(line.get("step")) is not int:
+            continue
+        holds = {"usage": _numbers, "gates": _gates}
+        sound.append({key: value for key, value in line.items() if key not in holds or holds[key](value)})
+    return sound
+
+
+def _gates(value: Any) -> bool:
+    """Whether a value is what ``heatmap.listed`` makes of gates."""
+    tables = value.values() if isinstance(value, dict) else [None]
+    return all(
+        isinstance(table, dict)
+        and isinstance(table.get("rows"), dict)
+        and isinstance(table.get("candidates"), list)
+        and all(isinstance(name, str) for name in table["candidates"])
+        and all(isinstance(row, list) and row and all(map(_number, row)) for row in table["rows"].values())
+        for table in tables
+    )
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_number, value.values()))
 
 
 def _genotype(folder: Path, epochs: list[dict[str, Any]], config: Mapping[str, Any]) -> Genotype | None:
@@ -173,4 +195,4 @@ def _genotype(folder: Path, epochs: list[dict[str, Any]], config: Mapping[str, A
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
