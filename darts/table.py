@@ -91,12 +91,11 @@ class Benchmark:
 
     def row(self, genotype: NASBench201Genotype) -> dict[str, str]:
         """All that the table says of one architecture, as text."""
-        values = self._lines[str(genotype)].split(",")
-        return dict(zip(self.columns, values))
+        return dict(zip(self.columns, self._line(genotype).split(",")))
 
     def value(self, genotype: NASBench201Genotype, column: str) -> float:
         """One figure of one architecture."""
-        return self._number(self._lines[str(genotype)], self._place(column))
+        return self._number(self._line(genotype), self._place(column))
 
     def ranked(self, column: str) -> list[float]:
         """All values of a column, the largest first."""
@@ -118,6 +117,11 @@ class Benchmark:
         rank = 1 + bisect_left(ranked, -accuracy, key=lambda value: -value)
         return Standing(self.value(genotype, valid) / 100, accuracy / 100, rank, (ranked[0] - accuracy) / 100)
 
+    def _line(self, genotype: NASBench201Genotype) -> str:
+        if str(genotype) not in self._lines:
+            raise UserError(f"--table {self.path}: no line of {genotype}")
+        return self._lines[str(genotype)]
+
     def _place(self, column: str) -> int:
         if column not in self.columns:
             raise UserError(f"--table {self.path}: no column {column}")
@@ -130,7 +134,8 @@ class Benchmark:
         except (ValueError, IndexError):
             number = math.nan
         if not math.isfinite(number):
-            raise UserError(f"--table {self.path}: no number in column {self.columns[place]} of {values[1][:90]}")
+            architecture = values[self.columns.index("arch_str")]
+            raise UserError(f"--table {self.path}: no number in column {self.columns[place]} of {architecture[:90]}")
         return number
 
 
