@@ -1,15 +1,16 @@
 """Augmentation of whole batches on the device that holds the data set.
 
 DARTS trains with zero-padded random crops and horizontal flips, then normalization, then Cutout (Liu et al. 2019,
-appendix A; DeVries and Taylor 2017). What is random is drawn for a whole batch at once, as a few small tensors; then
-one gather reads the raw pixels of all its images, cropped and mirrored, straight from the data set.
+appendix A; DeVries and Taylor 2017). What is random is drawn for a whole batch at once, a few numbers for each image;
+then the raw pixels of all its images are read, cropped and mirrored, straight from the data set.
 
 Axes: ``n`` image of the data set, ``b`` image of the batch, ``c`` channel, ``h w`` space.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 import torch
 from einops import rearrange
@@ -33,47 +34,61 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Draws:
-    """What was drawn for a batch.
+    """What was drawn for a batch, numbers for each image, ``(b,)``; ``None`` where images stay as they are.
 
     Attributes:
-        rows, columns: where each row and column of pixels comes from, ``(b, h)`` and ``(b, w)``; outside the image
-            lies the padding. ``None`` where images stay as they are.
-        hidden_rows, hidden_columns: whether Cutout's square extends over it, ``(b, h)`` and ``(b, w)``, or ``None``.
+        top, left: where the crop begins, int64; outside the image lies the padding.
+        mirrored: whether the crop is mirrored, bool.
+        row, column: the middle of Cutout's square, int64.
+        side: of that square, in pixels.
     """
 
-    rows: Tensor | None = None
-    columns: Tensor | None = None
-    hidden_rows: Tensor | None = None
-    hidden_columns: Tensor | None = None
+    top: Tensor | None = None
+    left: Tensor | None = None
+    mirrored: Tensor | None = None
+    row: Tensor | None = None
+    column: Tensor | None = None
+    side: int = 0
 
     def of(self, share: Tensor | slice) -> Draws:
         """Those of some images of the batch."""
-        return Draws(*(None if drawn is None else drawn[share] for drawn in vars(self).values()))
+        drawn = {name: value[share] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **drawn)
 
 
 def draw(policy: Augmentation, batch: int, height: int, width: int, generator: torch.Generator) -> Draws:
     """Draw the augmentation of a batch, on the generator's device."""
-    device = generator.device
-    rows = columns = hidden_rows = hidden_columns = None
+    source = dict(generator=generator, device=generator.device)
+    top = left = mirrored = row = column = None
     if policy.crop_padding or policy.flip:
         padding = policy.crop_padding
-        top, left = torch.randint(-padding, padding + 1, (2, batch, 1), generator=generator, device=device)
-        rows = top + torch.arange(height, device=device)
-        columns = left + torch.arange(width, device=device)
+        top, left = torch.randint(-padding, padding + 1, (2, batch), **source).unbind(0)
         if policy.flip:
-            mirrored = torch.rand(batch, 1, generator=generator, device=device) < 0.5
-            columns = torch.where(mirrored, columns.flip(1), columns)
+            mirrored = torch.rand(batch, **source) < 0.5
     if policy.cutout:
-        hidden_rows = _square(policy.cutout, batch, height, generator)
-        hidden_columns = _square(policy.cutout, batch, width, generator)
-    return Draws(rows, columns, hidden_rows, hidden_columns)
+        row, column = (torch.randint(0, length, (batch,), **source) for length in (height, width))
+    return Draws(top, left, mirrored, row, column, policy.cutout)
 
 
-def _square(side: int, batch: int, length: int, generator: torch.Generator) -> Tensor:
-    """One dimension of a square around a uniformly drawn pixel, ``(b, length)``; what sticks out is cut off."""
-    centre = torch.randint(0, length, (batch, 1), generator=generator, device=generator.device)
-    pixel = torch.arange(length, device=generator.device)
-    return (pixel >= centre - side // 2) & (pixel < centre + side // 2)
+def batch_of(
+    images: Tensor, indices: Tensor, draws: Draws, mean: Tensor, std: Tensor, channels_last: bool = True
+) -> Tensor:
+    """The images of a batch as a network reads them, ``(b, c, h, w)`` of ``mean``'s type.
+
+    On a GPU one kernel, where Triton is there; elsewhere ``moved`` and ``normalized``, which define it.
+
+    Args:
+        images: the data set, ``(n, c, h, w)``, raw.
+        indices: of the batch, ``(b,)``.
+        mean, std: of each channel, in the raw images' unit, ``(c,)``.
+        channels_last: the memory format of the result.
+    """
+    if images.is_cuda and find_spec("triton") is not None:
+        from darts.batch_kernel import read_batch
+
+        return read_batch(images, indices, draws, mean, std, channels_last)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return normalized(moved(images, indices, draws), draws, mean, std).contiguous(memory_format=layout)
 
 
 def moved(images: Tensor, indices: Tensor, draws: Draws) -> Tensor:
@@ -83,10 +98,13 @@ def moved(images: Tensor, indices: Tensor, draws: Draws) -> Tensor:
         images: the data set, ``(n, c, h, w)``.
         indices: of the batch, ``(b,)``.
     """
-    rows, columns = draws.rows, draws.columns
-    if rows is None:
+    if draws.top is None:
         return images[indices]
     h, w = images.shape[2:]
+    rows = draws.top[:, None] + torch.arange(h, device=images.device)
+    columns = draws.left[:, None] + torch.arange(w, device=images.device)
+    if draws.mirrored is not None:
+        columns = torch.where(draws.mirrored[:, None], columns.flip(1), columns)
     pixels = images.permute(0, 2, 3, 1)[
         indices[:, None, None], rows.clamp(0, h - 1)[:, :, None], columns.clamp(0, w - 1)[:, None, :]
     ]
@@ -102,7 +120,14 @@ def normalized(images: Tensor, draws: Draws, mean: Tensor, std: Tensor) -> Tenso
         mean, std: of each channel, in the raw images' unit, ``(c,)``.
     """
     images = (images.to(mean.dtype) - mean[:, None, None]) / std[:, None, None]
-    if draws.hidden_rows is not None:
-        hidden = draws.hidden_rows[:, :, None] & draws.hidden_columns[:, None, :]
-        images = images.masked_fill_(hidden[:, None], 0)
+    if draws.row is not None:
+        h, w = images.shape[2:]
+        rows, columns = _square(draws.row, h, draws.side), _square(draws.column, w, draws.side)
+        images = images.masked_fill_((rows[:, :, None] & columns[:, None, :])[:, None], 0)
     return images
+
+
+def _square(centre: Tensor, length: int, side: int) -> Tensor:
+    """One dimension of squares around pixels, ``(b, length)``; what sticks out is cut off."""
+    pixel = torch.arange(length, device=centre.device)
+    return (pixel >= centre[:, None] - side // 2) & (pixel < centre[:, None] + side // 2)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from darts.augment import Augmentation, Draws, draw, moved, normalized
+from darts.augment import Augmentation, Draws, batch_of, draw
 from darts.distributed import ALONE, Ranks
 from darts.errors import UserError
 from supernet.network import ImageShape
@@ -135,9 +135,8 @@ class ResidentImages:
         draws = draw(self.augmentation, len(indices), *self.images.shape[2:], self.generator) if training else Draws()
         share = part(len(indices), training, self.ranks, indices.device)
         indices, draws = indices[share], draws.of(share)
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        images = normalized(moved(self.images, indices, draws), draws, self.mean, self.std)
-        return images.contiguous(memory_format=layout), self.labels[indices]
+        images = batch_of(self.images, indices, draws, self.mean, self.std, self.channels_last)
+        return images, self.labels[indices]
 
     @property
     def generators(self) -> Sequence[torch.Generator]:
