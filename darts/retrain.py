@@ -58,6 +58,9 @@ class RetrainTask:
             torch.manual_seed(config.seed)
             begun = inherited(config, genotype, data.shape) if config.inherit else None
             self.network = (begun or self.space.network(genotype, config.auxiliary > 0)).to(device)
+        if config.drop_path and not hasattr(self.network, "paths"):
+            said = f"--drop-path {config.drop_path:g}"
+            raise UserError(f"{said}: the network of this genotype has no paths to drop; use --drop-path 0")
         if config.run.sync_batchnorm:
             synchronize_batchnorm(self.network, ranks)
         sgd = config.weights

@@ -81,7 +81,7 @@ def build(config: SearchConfig, method: Method, setting: Setting, device: torch.
         logits = {t.label: initial(t, torch.randn(t.rows, len(t.candidates))) for t in space.tables}
         if method.edges is not None:
             logits |= {edges_of(t.label): initial(t, torch.randn(t.rows)) for t in space.tables}
-        _check_graphs(method, supernet)
+        _check_graphs(method, supernet, config.drop_path)
         if method.skip is not None:
             add_auxiliary_skips(supernet)
     supernet.to(device)
@@ -143,15 +143,19 @@ def narrowed(tables: tuple[ChoiceTable, ...], scores: Mapping[str, Tensor], keep
     return allowed
 
 
-def _check_graphs(method: Method, supernet: nn.Module) -> None:
+def _check_graphs(method: Method, supernet: nn.Module, drop_path: float) -> None:
     parts = {
         "auxiliary skips": method.skip is not None,
         "dropout of skips": any(stage.skip_dropout for stage in method.stages),
         "stopping of operations": any(getattr(companion, "needs_operations", False) for companion in method.companions),
     }
     needed = [part for part, used in parts.items() if used]
-    if needed and not any(isinstance(module, MixedGraph) for module in supernet.modules()):
+    if any(isinstance(module, MixedGraph) for module in supernet.modules()):
+        return
+    if needed:
         raise UserError(f"the method's {needed[0]} need operations between states; this space has none")
+    if drop_path:
+        raise UserError(f"--drop-path {drop_path:g}: this space has no edges that could be dropped; use --drop-path 0")
 
 
 def _sgd(supernet: nn.Module, config: SearchConfig) -> torch.optim.SGD:

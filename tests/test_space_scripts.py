@@ -72,7 +72,7 @@ def test_nasbench201_with_its_table(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["nasbench201", "convnet", "textnet"])
-def test_search_retrain_and_inherit(name, tmp_path):
+def test_search_retrain_and_inherit(name, tmp_path, monkeypatch):
     data = ["--data.root", "set.csv"] if name == "textnet" else []
     write_sentences(tmp_path / "set.csv")
     recipe = f"darts_{name}_{'csv' if name == 'textnet' else 'digits'}"
@@ -86,6 +86,10 @@ def test_search_retrain_and_inherit(name, tmp_path):
     ):
         code, out, err = scripts.run("train_final.py", *TINY, *extra, cwd=tmp_path)
         assert code == 0 and "test accuracy" in out, err
+    if name != "nasbench201":
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(UserError, match="--drop-path 0.3: the network of this genotype has no paths to drop; use"):
+            train_final.main(["--genotype", "runs/run", "--drop-path", "0.3"], Console(quiet=True), ALONE)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +103,7 @@ def test_search_retrain_and_inherit(name, tmp_path):
             "partial channels are not for a model",
         ),
         (train_search, ["darts_nasbench201_digits", "--space.nodes", 5], "NAS-Bench-201's cell has 4 states"),
+        (train_search, ["darts_convnet_digits", "--drop-path", 0.2], "--drop-path 0.2: this space has no edges that"),
         (train_final, ["--genotype", "|none~0|"], "1 blocks, allowed 3 blocks"),
         (train_final, ["nasbench201_digits", "--genotype", "DARTS_V1"], "needs an architecture string"),
         (train_final, ["--genotype", "DARTS_V1", "--inherit", "absent"], "--inherit absent: no run of a search"),
