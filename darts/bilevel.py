@@ -55,6 +55,7 @@ class SearchProblem:
         example: images ``(b, c, h, w)`` of any content, to find out sizes with.
         costs: what ``darts.penalties`` has counted.
         objective: the loss of a batch, and what else is counted.
+        redraws: whether passes that must draw the same random numbers have drawn any.
     """
 
     supernet: nn.Module
@@ -77,6 +78,7 @@ class SearchProblem:
     example: Tensor | None = None
     costs: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     objective: Objective = classification
+    redraws: bool = False
     weights: dict[str, Tensor] = field(init=False)
     _spoiled: dict[str, Tensor] = field(init=False, repr=False)
 

@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from darts.distributed import ALONE, Ranks
 from darts.errors import UserError
+from darts.graph import capturing
 
 T = TypeVar("T")
 
@@ -40,6 +41,7 @@ class Division:
         guarded: whether an out-of-memory error may come, so that nothing is left for autograd to compute later.
         sample: compute the first so many images alone, to rehearse.
         tell: is told when the number of parts changes.
+        release: frees memory that is not needed for the next step, before a batch is computed once more.
     """
 
     ranks: Ranks = ALONE
@@ -48,6 +50,7 @@ class Division:
     guarded: bool = False
     sample: int | None = None
     tell: Callable[[str], None] = lambda message: None
+    release: Callable[[], None] = lambda: None
 
     def say(self, message: str) -> None:
         """Tell who listens now."""
@@ -138,7 +141,7 @@ class Division:
             try:
                 return attempt()
             except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
+                if not out_of_memory(error) or capturing():  # a captured step would hold what was tried in vain
                     raise
                 reason = str(error).splitlines()[0][:100]
             # Outside the except clause: the error's frames hold the tensors that are to be freed.
@@ -179,6 +182,7 @@ class Division:
         if self.synchronized and self.ranks.count > 1:
             raise UserError(f"out of memory ({reason}); with --sync-batchnorm set --memory or lower --batch-size")
         self.parts = min(2 * self.parts, size)
+        self.release()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self.tell(f"out of memory: from now on micro-batches of {-(-size // self.parts)} images")
@@ -215,7 +219,8 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error)
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "ALLOC_FAILED" in text)
+    said = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(words in text for words in said)
 
 
 def _images(batch: Batch) -> int:

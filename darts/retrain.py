@@ -53,6 +53,7 @@ class RetrainTask:
     ):
         self.config, self.genotype, self.data, self.ranks = config, genotype, data, ranks
         self.division = Division(ranks, synchronized=config.run.sync_batchnorm, guarded=True)
+        self.division.release = lambda: self.graph.forget()
         self.space = space_of(config, genotype, data.shape)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)

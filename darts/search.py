@@ -22,7 +22,7 @@ from darts.distributed import ALONE, Ranks, average_statistics, synchronize_batc
 from darts.errors import UserError
 from darts.evaluate import Tell
 from darts.gradients import Division
-from darts.graph import StepGraph, set_learning_rate
+from darts.graph import StepGraph, capturing, set_learning_rate
 from darts.heatmap import gates_svg, listed
 from darts.method import Method, spans
 from darts.methods.robust_darts import eigenvalue_of
@@ -77,6 +77,7 @@ class SearchTask:
         if ranks.count > 1 and config.candidates:
             raise UserError("--candidates retrains in one process only: leave it or torchrun out")
         self.division = Division(ranks, synchronized=config.run.sync_batchnorm, guarded=once)
+        self.division.release = lambda: self.graph.forget()
         examples = torch.arange(len(data.train))
         self.train_half, rest = examples.tensor_split([int(config.train_share * len(examples))])
         self.valid_half = rest if len(rest) else self.train_half
@@ -113,6 +114,8 @@ class SearchTask:
             graph.refuse("several processes")
         if self.setting.make:
             graph.refuse("a network and a loss of the user's own may change from step to step")
+        if self.method.hooks("before_weights"):
+            graph.refuse("the method keeps count of its steps on the host")
         return graph
 
     def begin_epoch(self, epoch: int, step: int) -> None:
@@ -134,7 +137,7 @@ class SearchTask:
         order = shuffled(self.train_half, config.seed, epoch, self.attempt)
         self._train = self.data.train.picks(order, size, True, step)
         self._valid = endless_picks(self.data.train, self.valid_half, size, seed, self._step, self.attempt)
-        if any(self.method.hooks(name) for name in ("before_weights", "decide", "after_epoch")):
+        if any(self.method.hooks(name) for name in ("decide", "after_epoch")):
             self.graph.forget()
 
     def step(self) -> Mapping[str, Tensor]:
@@ -181,6 +184,8 @@ class SearchTask:
 
     def _draw(self) -> ImageBatch:
         """A further batch of the half that trains the weights."""
+        if capturing():
+            raise RuntimeError("a batch that the method draws for itself is picked on the host")
         self.memory["drawn"] += 1
         seed = self.config.seed + DRAW_STREAM
         return next(endless(self.data.train, self.train_half, self.config.batch_size, seed, self.memory["drawn"] - 1))

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from darts.graph import capturing
+
 Params = Mapping[str, Tensor]
 Batch = Any
 
@@ -92,11 +94,21 @@ STEPS: dict[str, Hypergradient] = {
 
 @contextmanager
 def same_draws(problem: Bilevel) -> Iterator[None]:
-    """Blocks in a row draw the same random numbers: what a difference is taken of must sample the same gates."""
+    """Blocks in a row draw the same random numbers: what a difference is taken of must sample the same gates.
+
+    Raises:
+        RuntimeError: while a step is captured as a CUDA graph, which cannot go back, if blocks before drew anything.
+    """
     generator = getattr(problem, "generator", None)
-    state = generator.get_state() if generator else None
+    if generator is None or capturing():
+        if getattr(problem, "redraws", False):
+            raise RuntimeError("two passes draw the same random numbers")
+        yield
+        return
+    state = generator.get_state()
     yield
-    if generator:
+    if not torch.equal(generator.get_state(), state):
+        problem.redraws = True
         generator.set_state(state)
 
 

@@ -38,7 +38,10 @@ def adam(logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], settings
     """Adam with an L2 penalty (DARTS, appendix A.1.1)."""
     gpu = next(iter(logits.values())).is_cuda  # counts its steps there, so that a CUDA graph can hold it
     decay = settings.weight_decay
-    return torch.optim.Adam(logits.values(), settings.lr, settings.betas, weight_decay=decay, fused=gpu, capturable=gpu)
+    options = dict(weight_decay=decay, fused=gpu, capturable=gpu)
+    optimizer = torch.optim.Adam(logits.values(), settings.lr, settings.betas, **options)
+    optimizer._warned_capturable_if_run_uncaptured = True  # its first steps are not captured, and meant to be so
+    return optimizer
 
 
 def direct(logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], settings: Adaptive) -> LogitsOptimizer:

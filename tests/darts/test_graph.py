@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,16 +12,22 @@ from torch.utils._pytree import tree_leaves
 
 import genotypes
 from darts.augment import Augmentation
+from darts.checkpoint import canonical, load, save
 from darts.config import MethodConfig, RunConfig, SearchSpaceConfig, SpaceConfig
 from darts.data import Arrays, resident
 from darts.errors import UserError
-from darts.graph import StepGraph, set_learning_rate
+from darts.gradients import Division
+from darts.graph import KEPT, WARM_UP, StepGraph, capturing, set_learning_rate
+from darts.methods.gdas import HardGumbel
 from darts.recipes import FINAL_RECIPES, search_digits
+from darts.relax import Softmax
 from darts.retrain import RetrainTask
 from darts.search import SearchTask
+from darts.steps import unrolled
+from tests import tiny
 from tests.darts.test_memory import flat
 
-CPU = torch.device("cpu")
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
 def data_on(device):
@@ -35,10 +42,9 @@ def task_on(device, kind, run=RunConfig(), **options):  # noqa: B008
         config = replace(FINAL_RECIPES["darts_cifar10"](), space=SpaceConfig(4, 1), batch_size=8, epochs=4, run=run)
         config = replace(config, **options)
         return RetrainTask(config, genotypes.load("DARTS_V2"), data_on(device), device)
-    space, method = SearchSpaceConfig(channels=4, layers=3, nodes=2), MethodConfig(step=kind)
-    return SearchTask(
-        replace(search_digits(), space=space, method=method, batch_size=8, run=run), data_on(device), device
-    )
+    space = SearchSpaceConfig(channels=4, layers=3, nodes=2)
+    config = replace(search_digits(), space=space, method=MethodConfig(step=kind), batch_size=8, run=run)
+    return SearchTask(replace(config, **options), data_on(device), device)
 
 
 def moved_to_meta(task):
@@ -171,35 +177,231 @@ def test_the_rate_on_a_cpu_is_a_number():
     assert sgd.param_groups[0]["lr"] == 0.25
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("kind", ["first_order", "unrolled", "retrain"])
-def test_a_replayed_step_is_the_step(kind):
-    device, states = torch.device("cuda"), []
-    for mode in ("off", "on"):
-        task = task_on(device, kind, RunConfig(graph=mode))
-        for epoch in range(3):
-            task.begin_epoch(epoch, 0)
-            for _ in range(task.steps_per_epoch):
-                task.step()
-        assert bool(task.graph._graphs) == (mode == "on")
-        states.append(flat(task.state()))
-    for name, value in states[0].items():
-        if isinstance(value, torch.Tensor):
-            assert torch.equal(value.cpu(), states[1][name].cpu()), name
+class Replayable:
+    """A graph that only says what was done to it; the test's steps say when they run."""
+
+    def __init__(self, log):
+        self.log, self.fails = log, None
+
+    def register_generator_state(self, generator):
+        self.log.append("registered")
+
+    def pool(self):
+        return "pool"
+
+    def replay(self):
+        self.log.append("replayed")
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_step_that_cannot_be_captured_says_why_and_runs():
+@pytest.fixture
+def pretended(monkeypatch):
+    """StepGraph's own course on a machine without a GPU: what it asks of PyTorch, in order."""
+    log = []
+
+    class Capture:
+        def __init__(self, graph, pool, stream, capture_error_mode):
+            log.append(f"captured in {pool}")
+
+        def __enter__(self):
+            monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+
+        def __exit__(self, kind, error, trace):
+            monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+            if error:
+                raise RuntimeError("operation failed due to a previous error during capture")
+
+    class Stream:
+        def __init__(self, device):
+            log.append("stream")
+
+        def wait_stream(self, other):
+            pass
+
+    made = {"CUDAGraph": lambda: Replayable(log), "graph": Capture, "Stream": Stream, "stream": lambda s: nullcontext()}
+    made |= {"current_stream": Stream.__new__, "current_device": lambda: 0, "is_available": lambda: True}
+    made |= {"synchronize": lambda device: None, "empty_cache": lambda: log.append("emptied")}
+    made |= {"default_generators": (torch.default_generator,), "is_current_stream_capturing": lambda: False}
+    for name, value in made.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream.__new__(Stream))
+    monkeypatch.setattr("darts.graph._begin_anew", lambda generator, state: log.append("anew"))
+    return log
+
+
+def test_a_step_warms_up_is_captured_once_and_replayed(pretended):
+    graph, generator = StepGraph("auto", CUDA, [torch.Generator()]), torch.zeros(1)
+    for _ in range(WARM_UP + 4):
+        pretended.append("called")
+        graph(lambda x: {"y": pretended.append("computed") or x}, (generator,), "key")
+    expected = ["called", "stream", "computed", *["called", "computed"] * (WARM_UP - 1)]
+    expected += ["called", "registered", "captured in None", "computed", "replayed"]
+    assert pretended == [*expected, *["called", "replayed"] * 3]
+
+
+def test_few_graphs_are_kept_and_share_their_memory(pretended):
+    graph = StepGraph("auto", CUDA)
+    for key in range(KEPT + 2):
+        for _ in range(WARM_UP + 1):
+            graph(lambda x: {"y": x}, (torch.zeros(1),), key)
+    assert [name for (name, _) in graph._graphs] == list(range(2, KEPT + 2))
+    pools = [entry for entry in pretended if entry.startswith("captured")]
+    assert pools == ["captured in None", *["captured in pool"] * (KEPT + 1)] and pretended.count("stream") == 1
+
+
+@pytest.mark.parametrize("mode", ["auto", "on"])
+def test_a_failed_capture_leaves_no_trace(pretended, mode):
     said = []
-    graph = StepGraph("auto", torch.device("cuda"), tell=said.append)
+    graph = StepGraph(mode, CUDA, [torch.Generator()], tell=said.append)
+
+    def step(x):
+        if capturing():
+            raise RuntimeError("a value is needed\nand more")
+        return {"y": x + 1}
+
+    for _ in range(WARM_UP):
+        graph(step, (torch.zeros(1),), None)
+    if mode == "on":
+        with pytest.raises(UserError, match=r"cannot be captured \(a value is needed\); use --graph auto"):
+            graph(step, (torch.zeros(1),), None)
+    else:
+        assert graph(step, (torch.zeros(1),), None)["y"] == 1 and not graph.capturing
+        assert said == ["without CUDA graph: a value is needed"]
+    assert pretended[-3:] == ["emptied", "anew", "anew"] and not graph._graphs
+
+
+def test_memory_that_runs_out_drops_the_graphs_and_a_capture_is_not_halved(pretended, monkeypatch):
+    network, dropped = torch.nn.Linear(2, 1), []
+    division = Division(release=lambda: dropped.append(True))
+
+    def loss(part):
+        if len(part[0]) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        value = network(part[0]).mean()
+        return value, value, {}
+
+    division.backward(network, loss, (torch.zeros(4, 2), torch.zeros(4)))
+    assert division.parts == 2 and dropped == [True]
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    with pytest.raises(torch.OutOfMemoryError):
+        division.backward(network, loss, (torch.zeros(8, 2), torch.zeros(8)))
+    assert division.parts == 2
+
+
+@pytest.mark.parametrize(("relax", "redraws"), [(Softmax(), False), (HardGumbel(), True)])
+def test_passes_that_draw_alike_cannot_be_captured_and_others_can(relax, redraws, monkeypatch):
+    problem, *batches = tiny.problem(relax=relax)
+    unrolled(problem, *batches)
+    assert problem.redraws == redraws
+    monkeypatch.setattr("darts.steps.capturing", lambda: True)
+    with pytest.raises(RuntimeError, match="draw the same random numbers") if redraws else nullcontext():
+        unrolled(problem, *batches)
+
+
+def test_a_method_that_counts_on_the_host_is_not_captured():
+    space = SearchSpaceConfig(channels=2, layers=3, nodes=1)
+    config = replace(search_digits(), space=space, method=MethodConfig("oles"))
+    task = SearchTask(config, data_on(CPU), CPU)
+    task.config = replace(config, run=RunConfig(graph="on"))
+    with pytest.raises(UserError, match="keeps count of its steps on the host"):
+        task.problem.generator = SimpleNamespace(device=CUDA)
+        task._new_graph()
+
+
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def trained(task, epochs, first=0):
+    """All that a task is after some epochs."""
+    for epoch in range(first, epochs):
+        task.begin_epoch(epoch, 0)
+        for _ in range(task.steps_per_epoch):
+            task.step()
+    return flat(canonical(task.state()))
+
+
+def assert_same(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value, theirs[name]), name
+
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize("kind", ["first_order", "unrolled", "retrain"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_replayed_step_is_the_step(kind, precision):
+    states = []
+    for mode in ("off", "on"):
+        task = task_on(CUDA, kind, RunConfig(graph=mode, precision=precision))
+        states.append(trained(task, 3))
+        assert bool(task.graph._graphs) == (mode == "on")
+    assert_same(*states)
+
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize("kind", ["first_order", "retrain"])
+def test_a_run_goes_on_from_a_replayed_step(kind, tmp_path):
+    run = RunConfig(graph="on")
+    first = task_on(CUDA, kind, run)
+    trained(first, 2)
+    save(tmp_path / "state.pt", {"task": first.state()})
+    again = task_on(CUDA, kind, run)
+    trained(again, 1)  # has graphs of its own, of other tensors
+    again.load_state(load(tmp_path / "state.pt")["task"])
+    assert not again.graph._graphs
+    assert_same(trained(first, 4, 2), trained(again, 4, 2))
+    assert first.graph._graphs and again.graph._graphs
+
+
+@pytest.mark.gpu
+@gpu
+def test_each_replay_draws_anew_and_as_without():
+    seen = []
+    for mode in ("off", "on"):
+        own = torch.Generator(CUDA).manual_seed(3)
+        torch.manual_seed(4)
+        graph = StepGraph(mode, CUDA, [own])
+
+        def step(x, own=own):
+            dropped = torch.nn.functional.dropout(torch.ones(64, device=CUDA))
+            return {"own": x + torch.rand(64, generator=own, device=CUDA), "dropped": dropped}
+
+        seen.append([graph(step, (torch.zeros(64, device=CUDA),), None) for _ in range(WARM_UP + 4)])
+    for name in ("own", "dropped"):
+        rows = [torch.stack([outputs[name] for outputs in each]) for each in seen]
+        assert torch.equal(*rows) and len(rows[1].unique(dim=0)) == WARM_UP + 4
+
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize("method", [MethodConfig("oles"), MethodConfig("gdas", step="unrolled")])
+def test_a_method_that_cannot_be_captured_takes_the_same_steps(method):
+    states = []
+    for mode in ("off", "auto"):
+        task = task_on(CUDA, "first_order", RunConfig(graph=mode), method=method)
+        states.append(trained(task, 2))
+    assert task.graph.refused
+    assert_same(*states)
+
+
+@pytest.mark.gpu
+@gpu
+def test_a_step_that_cannot_be_captured_says_why_and_runs():
+    said, own = [], torch.Generator(CUDA).manual_seed(0)
+    graph = StepGraph("auto", CUDA, [own], tell=said.append)
 
     def waiting(x):
-        return {"y": x * x.sum().item()}
+        drawn = torch.rand(2, generator=own, device=CUDA) + torch.rand(2, device=CUDA)
+        return {"y": x * x.sum().item(), "drawn": drawn}
 
+    drawn = []
     for _ in range(6):
-        assert graph(waiting, (torch.ones(2, device="cuda"),), None)["y"].sum() == 4
+        outputs = graph(waiting, (torch.ones(2, device="cuda"),), None)
+        assert outputs["y"].sum() == 4
+        drawn.append(outputs["drawn"])
+    assert len(torch.stack(drawn).unique(dim=0)) == 6
     assert len(said) == 1 and said[0].startswith("without CUDA graph:")
     with pytest.raises(UserError, match="--graph on: this step cannot be captured"):
         strict = StepGraph("on", torch.device("cuda"))

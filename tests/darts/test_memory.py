@@ -120,7 +120,12 @@ def test_running_out_of_gpu_memory_halves_the_micro_batch():
     torch.cuda.set_per_process_memory_fraction(step.of(128) / there, device)
     try:
         task.begin_epoch(0, 0)
-        task.step()
+        for _ in range(task.steps_per_epoch):
+            task.step()
+        task.begin_epoch(1, 0)
+        for _ in range(task.steps_per_epoch):
+            task.step()
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, device)
     assert task.division.parts >= 2
+    assert all(parts == task.division.parts for ((_, _, (parts, _), _), _) in task.graph._graphs)
