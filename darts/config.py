@@ -261,6 +261,8 @@ class RetrainConfig:
     """Probability of dropping a path, reached linearly at the last epoch."""
     compile: bool = False
     """Compile the network's training steps (torch.compile), which takes minutes at first."""
+    fused: bool = False
+    """Compute separable convolutions by fused kernels, on a GPU; the same numbers, but for rounding."""
     label_smoothing: float = 0.0
     """Share of the target spread over all classes."""
     seed: int = 0

@@ -93,13 +93,17 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def check_fused(device: torch.device) -> None:
-    """Refuse the fused backend where its kernels cannot run.
+def check_fused(device: torch.device, option: str = "--space.backend fused") -> None:
+    """Refuse the fused kernels where they cannot run.
+
+    Args:
+        option: that asks for them.
 
     Raises:
         UserError: without Triton, or on another device than a GPU.
     """
     if find_spec("triton") is None:
-        raise UserError("--space.backend fused needs the package triton, which comes with PyTorch's CUDA builds")
+        raise UserError(f"{option} needs the package triton, which comes with PyTorch's CUDA builds")
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
-        raise UserError(f"--space.backend fused needs a GPU, the device is {device}; batched gives the same numbers")
+        instead = "batched gives the same numbers" if "backend" in option else "leave it out, the numbers are the same"
+        raise UserError(f"{option} needs a GPU, the device is {device}; {instead}")

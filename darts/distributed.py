@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from darts.errors import UserError
 from supernet.mixed import MixedGraph
-from supernet.ops import BatchNorm
+from supernet.ops import BatchNorm, Separable
 
 SYNCHRONIZED = ("reference", "batched")
 """Backends whose BatchNorm can take its statistics over all ranks."""
@@ -56,7 +56,7 @@ class Ranks:
         if self.count == 1:
             return list(tensors)
         means = list(tensors)
-        for dtype in {tensor.dtype for tensor in tensors}:
+        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):  # in the same order on every rank
             places = [place for place, tensor in enumerate(tensors) if tensor.dtype == dtype]
             flat = torch.cat([tensors[place].detach().reshape(-1) for place in places])
             dist.all_reduce(flat)
@@ -219,6 +219,8 @@ def synchronize_batchnorm(network: nn.Module, ranks: Ranks) -> None:
         if isinstance(module, MixedGraph) and module.backend not in SYNCHRONIZED:
             allowed = " or ".join(SYNCHRONIZED)
             raise UserError(f"--sync-batchnorm: backend {module.backend} cannot; use --space.backend {allowed}")
+        if isinstance(module, Separable) and module.fused:
+            raise UserError("--sync-batchnorm: fused kernels cannot; leave --fused out")
         if isinstance(module, BatchNorm):
             module.average = RankAverage(ranks.count)
 

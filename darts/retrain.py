@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from darts.checkpoint import save, write_atomically
 from darts.config import RetrainConfig
 from darts.data import DataSet, shuffled
-from darts.device import autocast
+from darts.device import autocast, check_fused
 from darts.distributed import ALONE, Ranks, average_statistics, synchronize_batchnorm
 from darts.errors import UserError
 from darts.evaluate import Tell, accuracy_and_loss
@@ -29,7 +29,7 @@ from genotypes import schema_from
 from genotypes.kinds import Genotype, describe, picture, write
 from supernet.cost import count
 from supernet.network import ImageShape, count_parameters
-from supernet.ops import draw_noise_from
+from supernet.ops import draw_noise_from, fuse
 from supernet.spaces import SPACES
 from supernet.spaces.space import SearchSpace, SpaceOptions
 
@@ -62,6 +62,9 @@ class RetrainTask:
         if config.drop_path and not hasattr(self.network, "paths"):
             said = f"--drop-path {config.drop_path:g}"
             raise UserError(f"{said}: the network of this genotype has no paths to drop; use --drop-path 0")
+        if config.fused:
+            check_fused(device, "--fused")
+            fuse(self.network)
         if config.run.sync_batchnorm:
             synchronize_batchnorm(self.network, ranks)
         sgd = config.weights

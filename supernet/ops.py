@@ -104,7 +104,32 @@ def shifted(x: Tensor) -> Tensor:
     return x[:, :, 1:, 1:]
 
 
-class SepConv(nn.Module):
+class Separable(nn.Module):
+    """ReLU, depthwise and pointwise convolution, BatchNorm; once, or twice.
+
+    Attributes:
+        fused: whether kernels of this project compute it (``fuse``), rather than the library's.
+    """
+
+    fused = False
+    op: nn.Sequential
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.fused or x.is_meta:
+            return self.op(x)
+        from supernet.fused.separable import separable  # needs Triton
+
+        return separable(x, list(self.op))
+
+
+def fuse(network: nn.Module) -> None:
+    """Let the separable convolutions of a derived network be computed by fused kernels, on a GPU."""
+    for module in network.modules():
+        if isinstance(module, Separable):
+            module.fused = True
+
+
+class SepConv(Separable):
     """Depthwise-separable convolution, applied twice; the stride belongs to the first."""
 
     def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True):
@@ -112,19 +137,13 @@ class SepConv(nn.Module):
         halves = (_separable(channels, kernel, s, 1, affine) for s in (stride, 1))
         self.op = nn.Sequential(*(layer for half in halves for layer in half))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.op(x)
 
-
-class DilConv(nn.Module):
+class DilConv(Separable):
     """Depthwise-separable convolution with dilation 2, applied once."""
 
     def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True):
         super().__init__()
         self.op = nn.Sequential(*_separable(channels, kernel, stride, 2, affine))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.op(x)
 
 
 def _separable(channels: int, kernel: int, stride: int, dilation: int, affine: bool) -> tuple[nn.Module, ...]:

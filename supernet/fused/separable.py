@@ -1,0 +1,184 @@
+"""Separable convolutions of derived networks: ReLU, depthwise, pointwise and BatchNorm as one operator.
+
+A derived network has one operation on an edge, so a half of a separable convolution is a launch of one plane: the
+kernels of ``supernet.fused.convs`` and ``gradients`` with a gate of 1, behind them a BatchNorm that learns a scale and
+a shift. Its statistics come out of the convolution; its backward is formed where the plane's gradient is read. Kept
+for the backward pass are the input, the plane and its statistics, neither ReLU's nor the depthwise output.
+
+Registered with ``torch.library``, as the mixed graph is. Differentiable once.
+
+Axes: ``b`` batch, ``h w`` space, ``k`` input and ``c`` output channel, ``m`` pixel of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from supernet.fused.combine import combine_sums
+from supernet.fused.convs import Kinds, convs_forward
+from supernet.fused.gradients import convs_backward, input_gradient
+from supernet.fused.launch import ceil_div, on_device, sum_type
+from supernet.fused.statistics import finalize_statistics
+from supernet.ops import BatchNorm
+
+ROW = ((0, 0, -1, 0, 0, 0),)
+"""The only row of a launch (``supernet.fused.convs.COLUMNS``): kind, slot, plane, gate and gradient are the first."""
+
+TERM = ((0, 0, 0, 0, 0, 0),)
+"""The only term (``supernet.fused.combine.TERM_COLUMNS``): plane 0, normalized."""
+
+
+def separable(x: Tensor, halves: Sequence[nn.Module]) -> Tensor:
+    """What ReLU, depthwise and pointwise convolution and BatchNorm come to, once or several times over.
+
+    Args:
+        x: ``(b, k, h, w)``.
+        halves: four modules each, as ``supernet.ops`` puts them together; running statistics move in training.
+    """
+    device = x.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    with torch.autocast(device, enabled=False):
+        image = x.to(dtype, memory_format=torch.channels_last).permute(0, 2, 3, 1).contiguous()
+        for first in range(0, len(halves), 4):
+            _, depthwise, pointwise, norm = halves[first : first + 4]
+            image = _half(image, depthwise, pointwise.weight, norm)
+        return image.permute(0, 3, 1, 2)
+
+
+def _half(image: Tensor, depthwise: nn.Conv2d, pointwise: Tensor, norm: BatchNorm) -> Tensor:
+    geometry = depthwise.stride[0], depthwise.dilation[0]
+    running = norm.running_mean, norm.running_var
+    weights = depthwise.weight, pointwise, norm.weight, norm.bias
+    out, _, mean, _, variance = separable_half(image, *weights, *running, *geometry, norm.training)
+    if norm.training:
+        with torch.no_grad():
+            for kept, new in zip(running, (mean, variance)):
+                kept.lerp_(new[0].to(kept.dtype), norm.momentum)
+    return out
+
+
+def _kinds(depthwise: Tensor, pointwise: Tensor, dilation: int) -> Kinds:
+    return Kinds((depthwise.shape[2],), (dilation,), (depthwise[None],), (pointwise[None],))
+
+
+def _gate(x: Tensor) -> Tensor:
+    return on_device((1.0,), x.device, sum_type(x.dtype))
+
+
+def half_forward(
+    x: Tensor,
+    depthwise: Tensor,
+    pointwise: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    stride: int,
+    dilation: int,
+    training: bool,
+) -> list[Tensor]:
+    """One half.
+
+    Args:
+        x: ``(b, h, w, k)``, contiguous.
+        depthwise: ``(k, 1, side, side)``; pointwise: ``(c, k, 1, 1)``, ``c = k``.
+        scale, shift, running_mean, running_var: of BatchNorm, ``(c,)``.
+        training: whether BatchNorm takes the batch's statistics.
+
+    Returns:
+        The result, ``(b, h, w, c)``; the plane before BatchNorm, ``(1, m, c)``; mean, 1 / std and unbiased variance,
+        ``(1, c)``, the last of no meaning in evaluation.
+    """
+    out, plane, mean, rstd, variance = _empty(x, stride)
+    table, gate = on_device(ROW, x.device), _gate(x)
+    kinds, pixels = _kinds(depthwise, pointwise, dilation), plane.shape[1]
+    partial, tile = convs_forward(x, plane, table, kinds, gate, x.shape[:3], stride)
+    if training:
+        finalize_statistics(partial, tile, pixels, table, mean, rstd, variance, gate)
+        biased = variance[0] * (max(pixels - 1, 1) / pixels)
+    else:
+        mean[0], biased = running_mean, running_var.to(mean.dtype)
+        rstd[0] = (biased + BatchNorm.eps).rsqrt()
+    image = plane.view(out.shape).permute(0, 3, 1, 2)
+    moments = mean[0], biased, scale.to(mean.dtype), shift.to(mean.dtype)
+    out.copy_(F.batch_norm(image, *moments, False, 0.0, BatchNorm.eps).permute(0, 2, 3, 1))
+    return [out, plane, mean, rstd, variance]
+
+
+separable_half = torch.library.custom_op("supernet::separable_half", half_forward, mutates_args=())
+
+
+@separable_half.register_fake
+def _(x, depthwise, pointwise, scale, shift, running_mean, running_var, stride, dilation, training):
+    return list(_empty(x, stride))
+
+
+def _empty(x: Tensor, stride: int) -> tuple[Tensor, ...]:
+    """Result, plane, mean, 1 / std, variance, not filled in."""
+    b, h, w, c = x.shape
+    out = x.new_empty(b, ceil_div(h, stride), ceil_div(w, stride), c)
+    plane = x.new_empty(1, out.numel() // c, c)
+    return out, plane, *(x.new_empty(1, c, dtype=sum_type(x.dtype)) for _ in range(3))
+
+
+def half_backward(
+    grad: Tensor,
+    x: Tensor,
+    depthwise: Tensor,
+    pointwise: Tensor,
+    scale: Tensor,
+    plane: Tensor,
+    mean: Tensor,
+    rstd: Tensor,
+    stride: int,
+    dilation: int,
+    training: bool,
+) -> list[Tensor]:
+    """Gradients of a half with respect to ``x``, ``depthwise``, ``pointwise``, ``scale`` and ``shift``.
+
+    Args:
+        grad: of the result, ``(b, h, w, c)``, contiguous.
+        Others as in ``half_forward``, and as it returned them.
+    """
+    _, pixels, channels = plane.shape
+    table, gate, terms = on_device(ROW, x.device), _gate(x), on_device(TERM, x.device)
+    kinds, grads = _kinds(depthwise, pointwise, dilation), grad.view(1, pixels, channels)
+    partial = combine_sums(grads, [], grads, plane, (mean, rstd), terms, range(1), 0, gate)
+    whole, product = partial[0].sum(0)  # of g and of g z, with z the normalized plane
+    a = scale.to(rstd.dtype) * rstd[0]
+    slope = constant = torch.zeros_like(a)
+    if training:
+        slope = -a * rstd[0] * product / pixels
+        constant = -a * whole / pixels - slope * mean[0]
+    coefficients = torch.stack([a, slope, constant])[:, None].contiguous()
+    given = table, kinds, gate
+    d, (to_depthwise,), (to_pointwise,) = convs_backward(x, plane, grads, coefficients, *given, x.shape[:3], stride)
+    back = torch.zeros_like(x)
+    input_gradient(x, d, back, *given, stride)
+    to_norm = (total.to(scale.dtype, copy=True) for total in (product, whole))
+    return [back, to_depthwise[0], to_pointwise[0], *to_norm]
+
+
+separable_half_backward = torch.library.custom_op("supernet::separable_half_backward", half_backward, mutates_args=())
+
+
+@separable_half_backward.register_fake
+def _(grad, x, depthwise, pointwise, scale, plane, mean, rstd, stride, dilation, training):
+    return [torch.empty_like(given) for given in (x, depthwise, pointwise, scale, scale)]
+
+
+def _setup(ctx, inputs, output):
+    x, depthwise, pointwise, scale, _, _, _, *ctx.options = inputs
+    _, plane, mean, rstd, _ = output
+    ctx.save_for_backward(x, depthwise, pointwise, scale, plane, mean, rstd)
+
+
+def _backward(ctx, grads):
+    return *separable_half_backward(grads[0].contiguous(), *ctx.saved_tensors, *ctx.options), *[None] * 5
+
+
+separable_half.register_autograd(_backward, setup_context=_setup)

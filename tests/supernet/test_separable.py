@@ -1,0 +1,82 @@
+"""Fused separable convolutions of derived networks: by Triton's interpreter the library's, compiled without spills."""
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from darts.device import check_fused
+from darts.errors import UserError
+from supernet.ops import derived, fuse
+
+pytest.importorskip("triton")
+
+
+def test_interpreted():
+    """The interpreter is chosen before Triton is imported, so a process of its own."""
+    file = Path(__file__).with_name("separable.py")
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(file)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def launches_of(channels, side, dilation, stride, storage=torch.bfloat16):
+    """The launches of a half, forward and backward, on tensors without values."""
+    from supernet.fused.launch import recorded
+    from supernet.fused.separable import half_backward, half_forward
+
+    with torch.device("meta"):
+        x = torch.empty(96, 32, 32, channels, dtype=storage)
+        depthwise, pointwise = torch.empty(channels, 1, side, side), torch.empty(channels, channels, 1, 1)
+        norm = [torch.empty(channels) for _ in range(4)]
+    with recorded() as launches:
+        out, plane, mean, rstd, _ = half_forward(x, depthwise, pointwise, *norm, stride, dilation, True)
+        half_backward(out, x, depthwise, pointwise, norm[0], plane, mean, rstd, stride, dilation, True)
+    return launches
+
+
+@pytest.mark.parametrize(("channels", "side", "dilation", "stride"), [(36, 3, 1, 1), (144, 5, 2, 2)])
+def test_compiled_nothing_spills(channels, side, dilation, stride):
+    resources = pytest.importorskip("supernet.fused.resources")
+    found = [resources.usage(launch, 90) for launch in launches_of(channels, side, dilation, stride)]
+    assert len(found) == 7 and not [usage for usage in found if usage.spilled]
+    assert max(usage.shared for usage in found) <= 99 * 1024
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says that there is no GPU")
+def test_without_a_gpu_it_is_refused(monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(UserError, match="--fused needs a GPU, the device is cpu; leave it out"):
+        check_fused(torch.device("cpu"), "--fused")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(
+    ("storage", "tolerance"), [(torch.float32, 1e-4), (torch.float16, 0.02), (torch.bfloat16, 0.08)]
+)
+@pytest.mark.parametrize("name", ["sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5"])
+@pytest.mark.parametrize(("channels", "size", "stride"), [(36, (32, 32), 1), (72, (33, 31), 2), (144, (8, 8), 1)])
+def test_on_a_gpu(storage, tolerance, name, channels, size, stride):
+    """Errors relative to the RMS of the reference in float64; the same bits twice."""
+    torch.manual_seed(0)
+    exact = derived(name, channels, stride).double().cuda()
+    low = copy.deepcopy(exact).float()
+    fuse(low)
+    x = torch.randn(5, channels, *size, dtype=torch.float64, device="cuda")
+
+    def run(op, x):
+        x = x.clone().requires_grad_()
+        y = op(x)
+        loss = (y.float() * torch.cos(torch.arange(y.numel(), device="cuda")).view(y.shape)).sum()
+        return [y, *torch.autograd.grad(loss, [x, *op.parameters()])]
+
+    first, again = run(low, x.to(storage)), run(low, x.to(storage))
+    for a, b, c in zip(run(exact, x), first, again, strict=True):
+        assert b.isfinite().all() and b.equal(c)
+        assert (a - b.double()).square().mean().sqrt() <= tolerance * a.square().mean().sqrt() + 1e-6, a.shape
