@@ -5,7 +5,8 @@ checkout is given.
 
 All that is compared runs in turn, A B C A B C, in one process on one machine; the median of each is printed, and its
 ratio to the peer. Paper settings: 8 cells, 16 channels, images of 32x32; retraining DARTS_V2 with 20 cells, 36
-channels. On a GPU each step of ours runs with and without a CUDA graph; warming up and capturing are not counted.
+channels. On a GPU each step of ours runs with and without a CUDA graph, and retraining by the library's kernels, by
+fused ones and compiled; warming up, capturing and compiling are not counted.
 
 The floor of a search step is what its forward and backward passes (two of first order, five of second) must at least
 move and compute with every fusion that BatchNorm leaves possible: 36 times the first cells' states for each of 14 edges
@@ -22,7 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -57,6 +58,8 @@ FLOPS_AN_IMAGE = 52e9 / 64
 
 AUTHORS = "authors"
 
+Retraining = Literal["library", "fused", "compiled"]
+
 
 @dataclass(frozen=True)
 class BenchConfig:
@@ -76,6 +79,8 @@ class BenchConfig:
     """Hypergradients to measure."""
     backends: tuple[str, ...] | None = None
     """Who computes the mixed operations; all where not given, fused on a GPU only."""
+    retrainings: tuple[Retraining, ...] | None = None
+    """Who computes our retraining; on a GPU all where not given, elsewhere library."""
     peer: Path | None = None
     """A checkout of quark0/darts."""
     json: Path | None = None
@@ -142,8 +147,11 @@ def _contenders(config: BenchConfig, device: torch.device) -> list[Contender]:
                     found.append(Contender("evaluation", backend, 2 * size, _evaluating(task)))
     if again and config.peer is not None:
         found.append(Contender("retrain", AUTHORS, again, peer_retrain_step(config.peer, device, again)))
-    for graph in _graphs(device) if again else ():
-        found.append(Contender("retrain", "ours" + _marked(graph), again, _stepping(_retrain(config, device, graph))))
+    ways = config.retrainings or (get_args(Retraining) if device.type == "cuda" else ("library",))
+    for way in ways if again else ():
+        for graph in _graphs(device):
+            task = _retrain(config, device, graph, way)
+            found.append(Contender("retrain", way + _marked(graph), again, _stepping(task)))
     return found
 
 
@@ -177,10 +185,10 @@ def _search(config: BenchConfig, device: torch.device, backend: str, order: str,
     return SearchTask(recipe, _data(config, device, config.batch_size), device)
 
 
-def _retrain(config: BenchConfig, device: torch.device, graph: str) -> RetrainTask:
+def _retrain(config: BenchConfig, device: torch.device, graph: str, way: Retraining) -> RetrainTask:
     recipe, size = FINAL_RECIPES["darts_cifar10"](), config.retrain_batch_size
     run = replace(recipe.run, precision=config.precision, graph=graph)
-    recipe = replace(recipe, batch_size=size, run=run)
+    recipe = replace(recipe, batch_size=size, run=run, fused=way == "fused", compile=way == "compiled")
     return RetrainTask(recipe, genotypes.load("DARTS_V2"), _data(config, device, size), device)
 
 
@@ -216,7 +224,8 @@ def _evaluating(task: SearchTask) -> Callable[[], object]:
 def _measure(contenders: list[Contender], config: BenchConfig, device: torch.device, console: Console) -> None:
     """Seconds of each contender's measured steps, taken in turn; the memory of a step before."""
     warmup = max(config.warmup, WARM_UP + 1 if device.type == "cuda" else 1)
-    for count in track(range(warmup + config.rounds), "rounds", console=console, transient=True):
+    rounds, began = warmup + config.rounds, time.monotonic()
+    for count in track(range(rounds), "rounds", console=console, transient=True):
         for contender in contenders:
             if count == min(1, warmup - 1):
                 contender.bytes = _bytes_of(contender.step, device)
@@ -224,6 +233,7 @@ def _measure(contenders: list[Contender], config: BenchConfig, device: torch.dev
             seconds = _seconds_of(contender.step, device)
             if count >= warmup:
                 contender.seconds.append(seconds)
+        console.print(f"round {count + 1} of {rounds} after {time.monotonic() - began:.0f} s", highlight=False)
 
 
 def _seconds_of(step: Callable[[], object], device: torch.device) -> float:

@@ -4,8 +4,10 @@ import json
 from importlib.metadata import version
 
 import pytest
+import torch
 from rich.console import Console
 
+from darts import bench
 from darts.bench import BenchConfig, Contender, _floor, _row, main
 
 
@@ -18,6 +20,21 @@ def test_measured_and_written(tmp_path):
     assert step["ms"] > evaluation["ms"] > 0 and step["bytes"] > 2 * evaluation["bytes"] > 0
     assert 0 < step["floor_share"] < 1
     assert content["machine"]["torch"] == version("torch") and content["settings"]["batch_size"] == 2
+
+
+def test_all_of_a_gpus_contenders(monkeypatch):
+    for name in ("_search", "_stepping", "_evaluating"):
+        monkeypatch.setattr(bench, name, lambda *given: None)
+    monkeypatch.setattr(bench, "find_spec", lambda name: None)
+    monkeypatch.setattr(bench, "_retrain", lambda *given: ways.append(given[-2:]))
+    for given, count in ((None, 3), (("fused",), 1)):
+        ways = []
+        found = bench._contenders(BenchConfig(retrainings=given), torch.device("cuda"))
+        searched = [contender.code for contender in found if contender.what == "unrolled"]
+        assert searched == ["reference", "reference, graph", "batched", "batched, graph"]
+        assert [contender.what for contender in found].count("evaluation") == 2
+        assert len(ways) == 2 * count and ("on", "fused") in ways
+        assert "fused, graph" in [contender.code for contender in found if contender.what == "retrain"]
 
 
 def test_ratios():

@@ -80,7 +80,7 @@ def test_a_derived_network():
 def test_retraining_takes_the_same_steps():
     data, losses = open_data(DataConfig("digits", crop_padding=1), torch.device("cpu"), seed=0), []
     for fused in (False, True):
-        config = replace(FINAL_RECIPES["digits"](), space=SpaceConfig(4, 3), batch_size=8, fused=fused)
+        config = replace(FINAL_RECIPES["digits"](), space=SpaceConfig(2, 3), batch_size=2, fused=fused)
         data.train.generator.manual_seed(0)
         task = RetrainTask(config, genotypes.load("DARTS_V2"), data, torch.device("cpu"))
         task.begin_epoch(1, 0)
