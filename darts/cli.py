@@ -69,8 +69,14 @@ def train_script(main: Callable[[Sequence[str], Console, Ranks], None]) -> None:
     """Run a script that torchrun can start several times over: its processes work together."""
 
     def together(arguments: Sequence[str], console: Console) -> None:
+        stopped = None
         with connected() as ranks:
-            main(arguments, console, ranks)
+            try:
+                main(arguments, console, ranks)
+            except Interrupted as error:  # all have agreed to stop, so they part in order
+                stopped = error
+        if stopped is not None:
+            raise stopped
 
     run_script(together)
 

@@ -219,7 +219,7 @@ def synchronize_batchnorm(network: nn.Module, ranks: Ranks) -> None:
         if isinstance(module, MixedGraph) and module.backend not in SYNCHRONIZED:
             allowed = " or ".join(SYNCHRONIZED)
             raise UserError(f"--sync-batchnorm: backend {module.backend} cannot; use --space.backend {allowed}")
-        if isinstance(module, Separable) and module.fused:
+        if isinstance(module, Separable) and module.kernels is not None:
             raise UserError("--sync-batchnorm: fused kernels cannot; leave --fused out")
         if isinstance(module, BatchNorm):
             module.average = RankAverage(ranks.count)

@@ -29,7 +29,7 @@ from genotypes import schema_from
 from genotypes.kinds import Genotype, describe, picture, write
 from supernet.cost import count
 from supernet.network import ImageShape, count_parameters
-from supernet.ops import draw_noise_from, fuse
+from supernet.ops import draw_noise_from
 from supernet.spaces import SPACES
 from supernet.spaces.space import SearchSpace, SpaceOptions
 
@@ -64,6 +64,8 @@ class RetrainTask:
             raise UserError(f"{said}: the network of this genotype has no paths to drop; use --drop-path 0")
         if config.fused:
             check_fused(device, "--fused")
+            from supernet.fused.separable import fuse
+
             fuse(self.network)
         if config.run.sync_batchnorm:
             synchronize_batchnorm(self.network, ranks)

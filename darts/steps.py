@@ -96,13 +96,10 @@ STEPS: dict[str, Hypergradient] = {
 def same_draws(problem: Bilevel) -> Iterator[None]:
     """Blocks in a row draw the same random numbers: what a difference is taken of must sample the same gates.
 
-    Raises:
-        RuntimeError: while a step is captured as a CUDA graph, which cannot go back, if blocks before drew anything.
+    While a step is captured as a CUDA graph, blocks that drew nothing before leave the generator alone.
     """
     generator = getattr(problem, "generator", None)
-    if generator is None or capturing():
-        if getattr(problem, "redraws", False):
-            raise RuntimeError("two passes draw the same random numbers")
+    if generator is None or (capturing() and not problem.redraws):
         yield
         return
     state = generator.get_state()

@@ -5,7 +5,7 @@ BatchNorm after them, ``C`` channels in and out. A factory takes ``(channels, st
 BatchNorm learns a scale and shift: not while searching, where the gate is the scale, but in derived networks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -108,25 +108,14 @@ class Separable(nn.Module):
     """ReLU, depthwise and pointwise convolution, BatchNorm; once, or twice.
 
     Attributes:
-        fused: whether kernels of this project compute it (``fuse``), rather than the library's.
+        kernels: what computes it from the input and the modules of ``op``, where the library's kernels do not.
     """
 
-    fused = False
+    kernels: Callable[[Tensor, Sequence[nn.Module]], Tensor] | None = None
     op: nn.Sequential
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.fused or x.is_meta:
-            return self.op(x)
-        from supernet.fused.separable import separable  # needs Triton
-
-        return separable(x, list(self.op))
-
-
-def fuse(network: nn.Module) -> None:
-    """Let the separable convolutions of a derived network be computed by fused kernels, on a GPU."""
-    for module in network.modules():
-        if isinstance(module, Separable):
-            module.fused = True
+        return self.op(x) if self.kernels is None or x.is_meta else self.kernels(x, list(self.op))
 
 
 class SepConv(Separable):

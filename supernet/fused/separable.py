@@ -23,13 +23,20 @@ from supernet.fused.convs import Kinds, convs_forward
 from supernet.fused.gradients import convs_backward, input_gradient
 from supernet.fused.launch import ceil_div, on_device, sum_type
 from supernet.fused.statistics import finalize_statistics
-from supernet.ops import BatchNorm
+from supernet.ops import BatchNorm, Separable
 
 ROW = ((0, 0, -1, 0, 0, 0),)
 """The only row of a launch (``supernet.fused.convs.COLUMNS``): kind, slot, plane, gate and gradient are the first."""
 
 TERM = ((0, 0, 0, 0, 0, 0),)
 """The only term (``supernet.fused.combine.TERM_COLUMNS``): plane 0, normalized."""
+
+
+def fuse(network: nn.Module) -> None:
+    """Let the separable convolutions of a derived network be computed by these kernels, on a GPU."""
+    for module in network.modules():
+        if isinstance(module, Separable):
+            module.kernels = separable
 
 
 def separable(x: Tensor, halves: Sequence[nn.Module]) -> Tensor:

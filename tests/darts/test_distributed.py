@@ -2,6 +2,7 @@
 
 import os
 import socket
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +12,13 @@ import torch.multiprocessing as multiprocessing
 
 import genotypes
 from darts.augment import Augmentation
+from darts.cli import train_script
 from darts.config import MethodConfig, RunConfig, SearchSpaceConfig, SpaceConfig
 from darts.data import Arrays, resident
 from darts.distributed import Ranks, connected
 from darts.errors import UserError
 from darts.gradients import Division
+from darts.loop import Interrupted
 from darts.recipes import FINAL_RECIPES, search_digits
 from darts.retrain import RetrainTask
 from darts.search import SearchTask
@@ -131,6 +134,31 @@ def test_ranks_agree(two_ranks):
         largest, decided, total, mistake = made["parts"]
         assert (largest, decided, total.item(), mistake) == ([1, 5], "decided", 3.0, "a mistake")
         assert "logits differs between ranks" in made["unequal"]
+
+
+def test_ranks_that_agreed_to_stop_part_in_order(monkeypatch, capsys):
+    left = []
+
+    @contextmanager
+    def group():
+        yield Ranks(0, 2)
+        left.append("in order")
+
+    def main(arguments, console, ranks):
+        raise Interrupted("stopped; all is saved", 143)
+
+    monkeypatch.setattr("darts.cli.connected", group)
+    with pytest.raises(SystemExit) as ended:
+        train_script(main)
+    assert left == ["in order"] and ended.value.code == 143 and "all is saved" in capsys.readouterr().out
+
+
+def test_averages_go_type_by_type_in_the_order_of_the_tensors(monkeypatch):
+    sent = []
+    monkeypatch.setattr("darts.distributed.dist.all_reduce", lambda flat: sent.append(flat.dtype))
+    order = [torch.float64, torch.bfloat16, torch.float32, torch.float16]
+    Ranks(0, 2).average([torch.zeros(2, dtype=dtype) for dtype in order * 2])
+    assert sent == order
 
 
 @pytest.mark.parametrize(("size", "count"), [(8, 2), (7, 3), (2, 3), (1, 4)])

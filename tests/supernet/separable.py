@@ -14,8 +14,9 @@ from darts.datasets import open_data
 from darts.recipes import FINAL_RECIPES
 from darts.retrain import RetrainTask
 from supernet.cost import count
+from supernet.fused.separable import fuse
 from supernet.network import ImageShape
-from supernet.ops import derived, fuse
+from supernet.ops import derived
 from supernet.spaces.darts import DARTSSpace
 
 SEPARABLE = ("sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5")

@@ -11,7 +11,7 @@ import torch
 
 from darts.device import check_fused
 from darts.errors import UserError
-from supernet.ops import derived, fuse
+from supernet.ops import derived
 
 pytest.importorskip("triton")
 
@@ -64,6 +64,8 @@ def test_without_a_gpu_it_is_refused(monkeypatch):
 @pytest.mark.parametrize(("channels", "size", "stride"), [(36, (32, 32), 1), (72, (33, 31), 2), (144, (8, 8), 1)])
 def test_on_a_gpu(storage, tolerance, name, channels, size, stride):
     """Errors relative to the RMS of the reference in float64; the same bits twice."""
+    from supernet.fused.separable import fuse
+
     torch.manual_seed(0)
     exact = derived(name, channels, stride).double().cuda()
     low = copy.deepcopy(exact).float()
