@@ -50,6 +50,7 @@ class SearchProblem:
         skip: the gate of auxiliary skips, by progress.
         decided: table label -> ``(e, o)``, gates that are settled; NaN where the relaxation still decides.
         frozen: weight -> ``(e,)``, slices that do not train any more.
+        drifting: whether momentum and weight decay go on moving them.
         drop_path: dropped edges and skips, while training.
         draw: a further batch of the lower problem, for steps that train weights of their own.
         example: images ``(b, c, h, w)`` of any content, to find out sizes with.
@@ -73,6 +74,7 @@ class SearchProblem:
     skip: Schedule | None = None
     decided: dict[str, Tensor] = field(default_factory=dict)
     frozen: dict[str, Tensor] = field(default_factory=dict)
+    drifting: bool = False
     drop_path: DropPath | None = None
     draw: Callable[[], ImageBatch] | None = None
     example: Tensor | None = None
@@ -208,13 +210,16 @@ class SearchProblem:
             return loss, loss, sums
 
         value, sums = self.division.backward(self.supernet, outcome, batch)
+        frozen = {self.weights[name]: _slices(at, self.weights[name]) for name, at in self.frozen.items()}
+        for weight, at in frozen.items():
+            weight.grad.masked_fill_(at, 0.0)
         nn.utils.clip_grad_norm_(list(self.weights.values()), clip)
-        held = {name: (self.weights[name], at, self.weights[name].detach()[at]) for name, at in self.frozen.items()}
+        held = {} if self.drifting else {weight: weight.detach().clone() for weight in frozen}
         self.optimizer.step()
         self.optimizer.zero_grad()
         with torch.no_grad():
-            for weight, at, values in held.values():
-                weight[at] = values
+            for weight, before in held.items():
+                weight.copy_(torch.where(frozen[weight], before, weight))
         return Outcome(value, sums)
 
     def call(self, gates: Gates) -> Call:
@@ -225,3 +230,8 @@ class SearchProblem:
                 return self.supernet(*inputs, gates, **self._dropped)
 
         return network
+
+
+def _slices(at: Tensor, weight: Tensor) -> Tensor:
+    """Which slices of a stacked weight ``(e, ...)`` are meant, to be broadcast over it."""
+    return at.view(-1, *[1] * (weight.dim() - 1))

@@ -41,6 +41,8 @@ class DataConfig:
     """Mirror half of the training images."""
     cutout: int = 0
     """Side of the square cut out of a training image, in pixels; 0 for none."""
+    jitter: bool = True
+    """Vary brightness, contrast and colours of training images that are read from disk (ImageNet)."""
     workers: int = 4
     """Processes that decode images which do not fit into memory."""
 
@@ -53,8 +55,9 @@ class SpaceConfig:
     """Width of the first layers; of a recurrent network, of its hidden state."""
     layers: int = 8
     """Depth, in the space's unit: cells in all, or in each stage, or blocks."""
-    stem: Literal["auto", "cifar", "imagenet"] = "auto"
-    """How an image enters: auto takes imagenet's, which divides its size by 8, from 96 pixels on."""
+    stem: Literal["auto", "cifar", "imagenet", "imagenet_wide"] = "auto"
+    """How an image enters: auto takes imagenet's, which divides its size by 8, from 96 pixels on; imagenet_wide is
+    three times as wide, as in PC-DARTS's and DrNAS's supernets."""
     name: str | None = None
     """The search space; darts, or what the genotype is of, where not given."""
 
@@ -91,19 +94,23 @@ class MethodConfig:
     """The logits' gradient: first_order, unrolled (DARTS's second order), unrolled_exact, single_level (SNAS),
     mixed_level (MiLeNAS), neumann (iDARTS), monte_carlo (ZARTS)."""
     update: str | None = None
-    """What moves the logits: adam, exponentiated (GAEA), direct (ZARTS)."""
+    """What moves the logits: adam, descent (SNAS on one GPU), exponentiated (GAEA), direct (ZARTS)."""
     discretize: str | None = None
     """Which candidates are kept: top_edges, top_edges_of_all (SNAS), limited_skips (P-DARTS), threshold (Fair DARTS),
     perturbation (DARTS-PT), greedy (SGAS)."""
     edges: str | None = None
     """How whole edges are weighed: none, per_node (PC-DARTS), simplex (GAEA)."""
     penalties: tuple[str, ...] | None = None
-    """What is added to the logits' loss: none, zero_one (Fair DARTS), beta_decay, towards_uniform (DrNAS), resource
-    (SNAS)."""
+    """What is added to the logits' loss: none, zero_one (Fair DARTS), beta_decay, towards_uniform (DrNAS), entropic
+    (GAEA), resource (SNAS)."""
     perturb: str | None = None
     """What is done to the gates while weights train: none, random (SDARTS-RS), adversarial (SDARTS-ADV)."""
     skip: str | None = None
     """Auxiliary skip connections: none, falling (DARTS-)."""
+    stages: tuple[str, ...] | None = None
+    """Parts of the search, in turn: stage:share=0.5,warmup=0.4,partial=4,keep=3 and so on (``darts.method.Stage``)."""
+    every: int | None = None
+    """The logits move in one of so many steps; the method's own number where not given."""
     companions: tuple[str, ...] | None = None
     """What acts beside both optimizations: none, operation_stopping (OLES), eigenvalue_stop (RobustDARTS)."""
 
@@ -233,6 +240,8 @@ class SearchConfig:
     train_share: float = 0.5
     """Share of the training set that trains the weights; the rest trains the logits. 1 for searches of a single level,
     which are then evaluated on what they train on."""
+    valid_share: float | None = None
+    """Share that trains the logits, where it is not the rest; both are then shares of each class."""
     seed: int = 2
     """Of everything drawn: initial values, order of examples, augmentation."""
     run: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
@@ -272,9 +281,9 @@ class RetrainConfig:
 
 Config = SearchConfig | RetrainConfig
 
-_POSITIVE = ("epochs", "batch_size", "space.channels", "space.layers", "space.nodes", "space.partial", "weights.lr",
-             "weights.clip", "logits.clip", "candidate_epochs", "run.report_every", "run.keep_checkpoints",
-             "run.max_steps", "run.max_hours", "data.size")  # fmt: skip
+_POSITIVE = ("epochs", "batch_size", "space.channels", "space.layers", "space.nodes", "space.partial", "method.every",
+             "weights.lr", "weights.clip", "logits.clip", "candidate_epochs", "run.report_every",
+             "run.keep_checkpoints", "run.max_steps", "run.max_hours", "data.size")  # fmt: skip
 _NOT_NEGATIVE = ("weights.lr_min", "weights.momentum", "weights.weight_decay", "weights.warmup", "logits.lr",
                  "logits.weight_decay", "logits.scale", "data.crop_padding", "data.cutout", "data.workers", "auxiliary",
                  "seed", "candidates", "collapse_growth", "eigenvalue_every", "run.checkpoint_minutes")  # fmt: skip
@@ -303,6 +312,10 @@ def check(config: Config) -> None:
             raise UserError(f"--collapse-skips is {config.collapse_skips}; it must be in [0, 1]")
         if not 0 < config.train_share <= 1:
             raise UserError(f"--train-share is {config.train_share}; it must be more than 0 and at most 1")
+        share = config.valid_share
+        if share is not None and not (share > 0 and config.train_share + share < 1 + 1e-9):
+            both = f"at most 1 together with --train-share, which is {config.train_share}"
+            raise UserError(f"--valid-share is {share}; it must be more than 0, and {both}")
 
 
 def option(name: str) -> str:

@@ -25,10 +25,12 @@ HELD_OUT = 0.2
 
 
 class Images(Protocol):
-    """A split of a data set. ``mean`` and ``std`` are those of each channel that batches were normalized by."""
+    """A split of a data set. ``mean`` and ``std`` are those of each channel that batches were normalized by, ``labels``
+    those of all examples in order."""
 
     mean: Tensor | tuple[float, ...]
     std: Tensor | tuple[float, ...]
+    labels: Tensor | list[int]
 
     def __len__(self) -> int: ...
 
@@ -197,6 +199,32 @@ def statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
     return mean, np.where(std > 0, std, 1)
+
+
+def halves(images: Images, train: float, valid: float | None = None) -> tuple[Tensor, Tensor]:
+    """The examples that train the weights and those that train the logits, by their places in the split.
+
+    Args:
+        images: a split.
+        train: share of the split that trains the weights: its beginning, as in DARTS.
+        valid: share that trains the logits; the rest where not given. Where given, both are shares of each class.
+
+    Returns:
+        Both; where nothing is left for the logits, the same twice.
+    """
+    if valid is None:
+        first, rest = torch.arange(len(images)).tensor_split([int(train * len(images))])
+        return first, rest if len(rest) else first
+    labels = torch.as_tensor(images.labels, device="cpu")
+    parts: tuple[list[Tensor], list[Tensor]] = [], []
+    for label in labels.unique():
+        places = (labels == label).nonzero().flatten()
+        end = max(1, round(train * len(places)))
+        ends = end, max(end + 1, round((train + valid) * len(places)))
+        for part, found in zip(parts, places.tensor_split(ends)):
+            part.append(found)
+    first, second = (torch.cat(part).sort().values for part in parts)
+    return first, second if len(second) else first
 
 
 def shuffled(indices: Tensor, seed: int, epoch: int, attempt: int = 0) -> Tensor:

@@ -39,7 +39,8 @@ def open_data(
         from darts.files import fits_memory, read_folder, stream_folder  # torchvision takes a second to import
 
         if config.name == "imagenet" or not fits_memory(root, config.size):
-            return stream_folder(config.name, root, config.size, device, config.workers, channels_last, ranks)
+            how = config.size, device, config.workers, channels_last, ranks, config.jitter
+            return stream_folder(config.name, root, *how)
         arrays = read_folder(root, config.size)
     policy = Augmentation(config.crop_padding, config.flip, config.cutout)
     generator = torch.Generator(device).manual_seed(seed)

@@ -165,6 +165,11 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.samples)
 
+    @property
+    def labels(self) -> list[int]:
+        """Of all images."""
+        return [label for _, label in self.samples]
+
     def batches(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         yield from self.picks(order, size, training, first)
 
@@ -236,6 +241,7 @@ def stream_folder(
     workers: int,
     channels_last: bool = True,
     ranks: Ranks = ALONE,
+    jitter: bool = True,
 ) -> DataSet:
     """A folder that stays on disk. Coloured images are normalized by ImageNet's statistics, grey ones by their own
     order of magnitude: both only centre and scale."""
@@ -243,5 +249,5 @@ def stream_folder(
     side, channels = sizes_and_channels(listing, size)
     shape = ImageShape(channels, side, len(listing.classes))
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,), (0.25,))
-    train = ImageFiles(listing.train, shape, mean, std, device, workers, channels_last, ranks=ranks)
+    train = ImageFiles(listing.train, shape, mean, std, device, workers, channels_last, jitter, ranks)
     return DataSet(name, shape, train, replace(train, samples=listing.test))

@@ -134,7 +134,8 @@ class _Loop:
         if run.resume:
             self._go_on()
         begun()
-        self.total = task.epochs * task.steps_per_epoch
+        left = task.epochs - self.position.epoch
+        self.total = self.position.step - self.position.within + left * task.steps_per_epoch
         self.last = min(self.total, run.max_steps or self.total)
         self.over = False
         self.log = RunLog(folder, self.position.epoch, self.position.step) if ranks.rank == 0 else None

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 from torch import Tensor
 
 from darts.discretize import Discretize, top_edges
+from darts.limits import require
 from darts.relax import RELAXATIONS, Relaxation
 from darts.steps import Batch, Hypergradient, Params, first_order
 from darts.updates import Update, adam
@@ -87,6 +88,10 @@ class Stage:
     restart: bool = False
     lr: float = 1.0
     skip_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self, above_0=("share", "depth", "lr"), share=("warmup",), from_1=("partial", "keep"))
+        require(self, below_1=("skip_dropout",))
 
 
 @dataclass(frozen=True)

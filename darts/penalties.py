@@ -6,6 +6,7 @@ Penalties that belong to one method stand in its file under ``darts.methods``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ class Resource:
 
     weight: float = 0.1
     multiply_adds: bool = False
+    needs_operations: ClassVar[bool] = True
 
     def __call__(self, problem: SearchProblem, logits: Params, gates: Gates) -> Tensor:
         costs = candidate_costs(problem, self.multiply_adds)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,13 @@ from darts.methods import (
     PERTURBATIONS,
     RELAXATIONS,
     SKIPS,
+    STAGES,
     STEPS,
     UPDATES,
 )
 from darts.methods.drnas import DirichletGates, TowardsUniform
 from darts.methods.fair_darts import Sigmoid, ZeroOne
-from darts.methods.gaea import ExponentiatedGradient, Simplex, weights_of_edges
+from darts.methods.gaea import Entropic, ExponentiatedGradient, Simplex, weights_of_edges
 from darts.methods.snas import single_level
 from darts.methods.zarts import MonteCarlo
 from darts.steps import unrolled_exact
@@ -45,8 +47,12 @@ PIECES: dict[str, Mapping[str, Any]] = {
     "perturb": PERTURBATIONS,
     "skip": SKIPS,
     "companions": COMPANIONS,
+    "stages": STAGES,
 }
 """Field of a method -> its pieces by name."""
+
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", type(None): "a whole number"}
+"""Type of an option -> what its value must be."""
 
 NOTHING = "none"
 """Takes the place of a piece that a method can do without."""
@@ -71,6 +77,8 @@ def compose(config: SearchConfig) -> Method:
             given[field] = tuple(piece(option, table, text) for text in texts)
         else:
             given[field] = piece(option, table, texts)
+    if config.method.every is not None:
+        given["every"] = config.method.every
     method = dataclasses.replace(method, **given)
     for reason in _conflicts(config, method):
         raise UserError(reason)
@@ -116,9 +124,12 @@ def piece(option: str, table: Mapping[str, Any], text: str) -> Any:
         try:
             values[key] = _parsed(value, fields[key])
         except ValueError:
-            kind = type(fields[key]).__name__
-            raise UserError(f"{option} {text}: {key} is {value!r}; it must be a {kind}") from None
-    return dataclasses.replace(found, **values) if values else found
+            kind = KINDS[type(fields[key])]
+            raise UserError(f"{option} {text}: {key} is {value!r}; it must be {kind}") from None
+    try:
+        return dataclasses.replace(found, **values) if values else found
+    except ValueError as error:
+        raise UserError(f"{option} {text}: {error}") from None
 
 
 def _parsed(value: str, default: Any) -> Any:
@@ -126,7 +137,12 @@ def _parsed(value: str, default: Any) -> Any:
         if value.lower() not in ("true", "false"):
             raise ValueError
         return value.lower() == "true"
-    return type(default)(value)
+    if default is None:
+        return int(value)
+    number = type(default)(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
 
 
 def _conflicts(config: SearchConfig, method: Method) -> Iterator[str]:
@@ -135,6 +151,8 @@ def _conflicts(config: SearchConfig, method: Method) -> Iterator[str]:
     if method.step is unrolled_exact and space.backend not in ("auto", "reference"):
         yield "--method.step unrolled_exact differentiates twice; use --space.backend reference"
     simplex = isinstance(method.relax, Simplex)
+    if simplex and isinstance(method.step, MonteCarlo):
+        yield "monte_carlo moves what it likes; simplex gates would leave the simplex: take another --method.step"
     if simplex is not isinstance(method.update, ExponentiatedGradient):
         yield (
             "simplex gates stay on the simplex by the exponentiated gradient alone, and it moves no others: "
@@ -151,6 +169,7 @@ def _conflicts(config: SearchConfig, method: Method) -> Iterator[str]:
     for penalty, relax, why in (
         (ZeroOne, Sigmoid, "drives independent gates to 0 or 1; gates that sum to 1 cannot all go there"),
         (TowardsUniform, DirichletGates, "is a divergence of Dirichlet distributions"),
+        (Entropic, Simplex, "is a divergence of gates that are themselves the parameters"),
     ):
         if any(isinstance(each, penalty) for each in method.penalties) and not isinstance(method.relax, relax):
             name = next(key for key, value in PENALTIES.items() if isinstance(value, penalty))

@@ -17,7 +17,7 @@ from darts.bilevel import ImageBatch
 from darts.checkpoint import write_atomically
 from darts.collapse import signs
 from darts.config import SearchConfig
-from darts.data import DataSet, endless, endless_picks, shuffled
+from darts.data import DataSet, endless, endless_picks, halves, shuffled
 from darts.distributed import ALONE, Ranks, average_statistics, synchronize_batchnorm
 from darts.errors import UserError
 from darts.evaluate import Tell
@@ -53,6 +53,7 @@ class SearchTask:
     Attributes:
         table: of a benchmark that knows the true accuracy of every genotype, where the configuration names one.
         stage: the number of the stage at work.
+        batch_size: images a step, of each half; the configuration's, unless the method lets it grow.
         memory: what the method's companions remember: tensors and plain values.
     """
 
@@ -78,11 +79,8 @@ class SearchTask:
             raise UserError("--candidates retrains in one process only: leave it or torchrun out")
         self.division = Division(ranks, synchronized=config.run.sync_batchnorm, guarded=once)
         self.division.release = lambda: self.graph.forget()
-        examples = torch.arange(len(data.train))
-        self.train_half, rest = examples.tensor_split([int(config.train_share * len(examples))])
-        self.valid_half = rest if len(rest) else self.train_half
-        self.epochs = config.epochs
-        self.steps_per_epoch = -(-len(self.train_half) // config.batch_size)
+        self.train_half, self.valid_half = halves(data.train, config.train_share, config.valid_share)
+        self.epochs, self.batch_size = config.epochs, config.batch_size
         self.evaluation_steps = -(-len(self.valid_half) // (2 * config.batch_size))
         self.attempt = 0
         self.spans = spans(self.method.stages, config.epochs)
@@ -96,6 +94,10 @@ class SearchTask:
         self._valid: Iterator[tuple[Any, ...]] = iter(())
         self._step = 0
         self._warm = False
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.train_half) // self.batch_size)
 
     def _go_on(self, stage: int, built: Built) -> None:
         """Search with the network of a stage from here on."""
@@ -133,7 +135,7 @@ class SearchTask:
         problem.supernet.train()
         self._warm = since < round(stage.warmup * len(span))
         self._step = epoch * self.steps_per_epoch + step
-        size, seed = config.batch_size, config.seed + VALID_STREAM
+        size, seed = self.batch_size, config.seed + VALID_STREAM
         order = shuffled(self.train_half, config.seed, epoch, self.attempt)
         self._train = self.data.train.picks(order, size, True, step)
         self._valid = endless_picks(self.data.train, self.valid_half, size, seed, self._step, self.attempt)
@@ -188,7 +190,7 @@ class SearchTask:
             raise RuntimeError("a batch that the method draws for itself is picked on the host")
         self.memory["drawn"] += 1
         seed = self.config.seed + DRAW_STREAM
-        return next(endless(self.data.train, self.train_half, self.config.batch_size, seed, self.memory["drawn"] - 1))
+        return next(endless(self.data.train, self.train_half, self.batch_size, seed, self.memory["drawn"] - 1))
 
     def end_epoch(self, epoch: int, tell: Tell) -> dict[str, Any]:
         average_statistics(self.problem.supernet, self.ranks)
@@ -270,6 +272,7 @@ class SearchTask:
             "genotypes": self.genotypes,
             "accuracies": self.accuracies,
             "epochs": self.epochs,
+            "batch_size": self.batch_size,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -290,7 +293,7 @@ class SearchTask:
         problem.frozen = {name: at.to(device) for name, at in state["frozen"].items()}
         self.memory = state["memory"]
         self.history = {label: list(strengths) for label, strengths in state["history"].items()}
-        self.evaluated, self.epochs = state["evaluated"], state["epochs"]
+        self.evaluated, self.epochs, self.batch_size = state["evaluated"], state["epochs"], state["batch_size"]
         self.genotypes, self.accuracies = list(state["genotypes"]), list(state["accuracies"])
 
     def write(self, folder: Path, name: str) -> Genotype:

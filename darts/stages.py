@@ -81,9 +81,9 @@ def build(config: SearchConfig, method: Method, setting: Setting, device: torch.
         logits = {t.label: initial(t, torch.randn(t.rows, len(t.candidates))) for t in space.tables}
         if method.edges is not None:
             logits |= {edges_of(t.label): initial(t, torch.randn(t.rows)) for t in space.tables}
-        _check_graphs(method, supernet, config.drop_path)
+        _check_graphs(config, method, supernet)
         if method.skip is not None:
-            add_auxiliary_skips(supernet)
+            add_auxiliary_skips(supernet, getattr(method.skip, "convolution", False))
     supernet.to(device)
     logits = {label: logit.to(device).requires_grad_() for label, logit in logits.items()}
     problem = SearchProblem(
@@ -143,19 +143,22 @@ def narrowed(tables: tuple[ChoiceTable, ...], scores: Mapping[str, Tensor], keep
     return allowed
 
 
-def _check_graphs(method: Method, supernet: nn.Module, drop_path: float) -> None:
-    parts = {
-        "auxiliary skips": method.skip is not None,
-        "dropout of skips": any(stage.skip_dropout for stage in method.stages),
-        "stopping of operations": any(getattr(companion, "needs_operations", False) for companion in method.companions),
+def _check_graphs(config: SearchConfig, method: Method, supernet: nn.Module) -> None:
+    """Refuse what needs operations between states, where there are none."""
+    acting = {"companions": method.companions, "penalties": method.penalties}
+    needing = {name: any(getattr(each, "needs_operations", False) for each in parts) for name, parts in acting.items()}
+    needs = {
+        "auxiliary skips need: set --method.skip none": method.skip is not None,
+        "the dropout of skips needs: set --method.stages": any(stage.skip_dropout for stage in method.stages),
+        "the stopping of operations needs: set --method.companions none": needing["companions"],
+        "the costs of candidates need: set --method.penalties none": needing["penalties"],
+        "weights of edges need: set --method.edges none": method.edges is not None,
+        "bare gates need: set --method.relax gumbel": getattr(method.relax, "bare", False),
+        "dropped edges need: set --drop-path 0": config.drop_path > 0,
     }
-    needed = [part for part, used in parts.items() if used]
-    if any(isinstance(module, MixedGraph) for module in supernet.modules()):
-        return
-    if needed:
-        raise UserError(f"the method's {needed[0]} need operations between states; this space has none")
-    if drop_path:
-        raise UserError(f"--drop-path {drop_path:g}: this space has no edges that could be dropped; use --drop-path 0")
+    needed = [told for told, used in needs.items() if used]
+    if needed and not any(isinstance(module, MixedGraph) for module in supernet.modules()):
+        raise UserError(f"this space has no operations between states, which {needed[0]}")
 
 
 def _sgd(supernet: nn.Module, config: SearchConfig) -> torch.optim.SGD:

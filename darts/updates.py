@@ -49,4 +49,9 @@ def direct(logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], settin
     return torch.optim.SGD(logits.values(), lr=1.0)
 
 
-UPDATES: dict[str, Update] = {"adam": adam, "direct": direct}
+def descent(logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], settings: Adaptive) -> LogitsOptimizer:
+    """SGD with the learning rate of the settings, without momentum and L2 penalty, as SNAS's code on one GPU."""
+    return torch.optim.SGD(logits.values(), lr=settings.lr)
+
+
+UPDATES: dict[str, Update] = {"adam": adam, "direct": direct, "descent": descent}

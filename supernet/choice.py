@@ -32,6 +32,7 @@ class ChoiceTable:
         dropped: candidates that take part in the relaxation but are not derived (DARTS, section 2.4).
         picks: how many candidates are derived on a row.
         judged: whether a collapse shows in it: too many skip connections.
+        required: whether every row must be decided, so that a discretization may leave none out.
     """
 
     label: str
@@ -42,6 +43,7 @@ class ChoiceTable:
     dropped: tuple[str, ...] = ("none",)
     picks: int = 1
     judged: bool = True
+    required: bool = False
     _masks: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property

@@ -54,7 +54,7 @@ class MixedSource(nn.Module):
         edges: candidate -> the local edges that have it, in the order of its stacked tensors; all, but for candidates
             that are not allowed everywhere. A candidate that no edge has is not there.
         columns: candidate -> its column in the gates.
-        skips: auxiliary skips of stride 2, stacked over the edges (``add_auxiliary_skips``).
+        skips: auxiliary skips that have weights, stacked over the edges (``add_auxiliary_skips``).
     """
 
     def __init__(
@@ -86,8 +86,8 @@ class MixedSource(nn.Module):
         return self._indices[name, device]
 
     def auxiliary(self, x: Tensor) -> Sequence[Tensor]:
-        """What each edge's auxiliary skip delivers: ``x`` itself, or its factorized reduction at stride 2."""
-        if self.stride == 1:
+        """What each edge's auxiliary skip delivers: ``x`` itself, or a convolution of it, reduced at stride 2."""
+        if self.skips is None:
             return [x] * len(self.rows)
         return [torch.func.functional_call(self.skips, copy, (x,)) for copy in unstack(self.skips, len(self.rows))]
 
@@ -161,7 +161,8 @@ class MixedGraph(nn.Module):
         mixed: list[Tensor | None] = [None] * self.nodes
         passed: list[Tensor | None] = [None] * self.nodes
         gates = gates if edges is None else gates * edges[:, None]
-        if self.backend == "fused" and drop_path is None and bias is None:
+        convolved = skip is not None and any(source.stride == 1 and source.skips for source in self.sources)
+        if self.backend == "fused" and drop_path is None and bias is None and not convolved:
             from supernet.fused.graph import fused
             from supernet.fused.plan import describe
 
@@ -209,16 +210,24 @@ class MixedGraph(nn.Module):
         return rearrange(torch.cat([mixed, passed.to(mixed.dtype)], 1), "b (k c) h w -> b (c k) h w", k=self.partial)
 
 
-def add_auxiliary_skips(network: nn.Module) -> None:
+def add_auxiliary_skips(network: nn.Module, convolution: bool = False) -> None:
     """Give every edge of stride 2 in a network's mixed graphs a factorized reduction of its own (DARTS-, section 3.2).
 
-    At stride 1 an auxiliary skip is the identity and needs none. New values are drawn from PyTorch's generator, after
-    all that was drawn before: the network's other weights are those it has without.
+    At stride 1 an auxiliary skip is the identity and needs none; or, with ``convolution``, a 1x1 convolution that
+    begins as it. New values are drawn from PyTorch's generator, after all that was drawn before: the network's other
+    weights are those it has without.
     """
     for source in network.modules():
-        if isinstance(source, MixedSource) and source.stride > 1:
-            width = source.channels
-            source.skips = stack([FactorizedReduce(width, width, False) for _ in source.rows])
+        if isinstance(source, MixedSource) and (source.stride > 1 or convolution):
+            make = FactorizedReduce if source.stride > 1 else _identity
+            source.skips = stack([make(source.channels, source.channels, False) for _ in source.rows])
+
+
+def _identity(c_in: int, c_out: int, affine: bool) -> nn.Conv2d:
+    """A 1x1 convolution that returns its input."""
+    conv = nn.Conv2d(c_in, c_out, 1, bias=False)
+    nn.init.dirac_(conv.weight)
+    return conv
 
 
 def _plus(total: Tensor | None, y: Tensor) -> Tensor:

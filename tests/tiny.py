@@ -4,6 +4,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import torch
+from torch import nn
 
 from darts.augment import Augmentation
 from darts.bilevel import SearchProblem
@@ -12,9 +13,12 @@ from darts.config import MethodConfig, SearchConfig, SearchSpaceConfig
 from darts.data import Arrays, resident
 from darts.relax import Softmax
 from darts.search import SearchTask
+from darts.stages import Setting
 from supernet.choice import ChoiceTable
+from supernet.modules import InputChoice, LayerChoice
 from supernet.network import ImageShape
 from supernet.spaces.darts import DARTSSpace
+from supernet.spaces.modules import ModuleSpace, refuse
 
 CPU = torch.device("cpu")
 TABLE = ChoiceTable("t", ("none", "a", "b", "c"), (2, 3))
@@ -34,32 +38,69 @@ def data(count=32):
 def config(method="darts", channels=4, nodes=1, epochs=3, **options):
     space = SearchSpaceConfig(channels=channels, layers=3, nodes=nodes)
     pieces = {key: options.pop(key) for key in list(options) if key in MethodConfig.__dataclass_fields__}
-    return SearchConfig(space=space, method=MethodConfig(method, **pieces), epochs=epochs, batch_size=8, **options)
+    method = method if isinstance(method, MethodConfig) else MethodConfig(method, **pieces)
+    return SearchConfig(space=space, method=method, epochs=epochs, batch_size=8, **options)
 
 
-def search(settings):
-    return SearchTask(settings, data(), CPU)
+def search(settings, count=32, make=None):
+    images = data(count)
+    return SearchTask(settings, images, CPU, setting=Setting(images.shape, make))
 
 
-def run(task, epoch=0, step=0, stop=None):
-    """Go on from an epoch and step, to the end or until before ``stop``, a pair of both."""
+def few_candidates(options):
+    """The DARTS space with four candidates, one of each kind."""
+    names = options.kept(("none", "max_pool_3x3", "skip_connect", "dil_conv_3x3"))
+    size = options.channels, options.layers, options.nodes
+    return DARTSSpace(options.shape, *size, names, partial=options.partial, allowed=options.allowed)
+
+
+class Model(nn.Module):
+    """A network of a user's: three choices, one inside another, one of two inputs of three."""
+
+    def __init__(self):
+        super().__init__()
+        inner = LayerChoice({"relu": nn.ReLU(), "tanh": nn.Tanh()}, "activation")
+        blocks = {"plain": nn.Linear(64, 8), "deep": nn.Sequential(nn.Linear(64, 8), inner, nn.Linear(8, 8))}
+        self.block = LayerChoice(blocks, "block")
+        self.stem, self.join = nn.Linear(64, 8), InputChoice(["stem", "block", "both"], "join", keep=2)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        stem, block = self.stem(x.flatten(1)), self.block(x.flatten(1))
+        return self.head(self.join(stem, block, stem * block))
+
+
+def modules(options):
+    refuse(options)
+    return ModuleSpace(Model(), options.allowed)
+
+
+def run(task, epoch=0, step=0, stop=None, saving=()):
+    """Go on from an epoch and step, to the end or until before ``stop``, a pair of both.
+
+    ``saving`` are such pairs, each with a file that the state before that step is saved to in passing; a step of
+    ``None`` stands for the epoch's end.
+    """
+    files = dict(saving)
     while epoch < task.epochs:
         task.begin_epoch(epoch, step)
         for within in range(step, task.steps_per_epoch):
             if (epoch, within) == stop:
                 return task
+            if (epoch, within) in files:
+                save(files[epoch, within], {"task": task.state()})
             task.step()
         task.end_epoch(epoch, lambda done, examples: None)
+        if (epoch, None) in files:
+            save(files[epoch, None], {"task": task.state()})
         epoch, step = epoch + 1, 0
     return task
 
 
-def interrupted(settings, stop, path):
-    """The same search, saved before a step, and gone on with by another task."""
-    save(path, {"task": run(search(settings), stop=stop).state()})
-    task = search(settings)
+def gone_on(task, path, epoch, step=0):
+    """A new task at the state of a file, and on from there to its end."""
     task.load_state(load(path)["task"])
-    return run(task, *stop)
+    return run(task, epoch, step)
 
 
 def problem(space=SPACE, backend="reference", **options):

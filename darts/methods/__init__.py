@@ -6,7 +6,7 @@ A row of a table is a row of the tests: each method searches every tiny space to
 from darts import discretize as discretizations
 from darts import relax, steps, updates
 from darts.discretize import Discretize
-from darts.method import Companion, EdgeWeights, Method, Penalty, Perturb, Schedule
+from darts.method import Companion, EdgeWeights, Method, Penalty, Perturb, Schedule, Stage
 from darts.methods import (
     beta_darts,
     darts,
@@ -94,12 +94,15 @@ PENALTIES: dict[str, Penalty] = {
     "zero_one": fair_darts.ZeroOne(),
     "beta_decay": beta_darts.BetaDecay(),
     "towards_uniform": drnas.TowardsUniform(),
+    "entropic": gaea.Entropic(),
     "resource": Resource(),
 }
 
 PERTURBATIONS: dict[str, Perturb] = {"random": sdarts.RandomSmoothing(), "adversarial": sdarts.Adversarial()}
 
 SKIPS: dict[str, Schedule] = {"falling": darts_minus.Falling()}
+
+STAGES: dict[str, Stage] = {"stage": Stage()}
 
 COMPANIONS: dict[str, Companion] = {
     "operation_stopping": oles.OperationStopping(),

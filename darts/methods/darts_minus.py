@@ -13,10 +13,15 @@ from darts.method import Method
 
 @dataclass(frozen=True)
 class Falling:
-    """From ``first`` to 0, linearly or, with ``cosine``, along half a cosine."""
+    """From ``first`` to 0, linearly or, with ``cosine``, along half a cosine.
+
+    With ``convolution``, an option of the authors' code, the skip of stride 1 is a 1x1 convolution that begins as the
+    identity.
+    """
 
     first: float = 1.0
     cosine: bool = False
+    convolution: bool = False
 
     def __call__(self, progress: float) -> float:
         return self.first * ((1 + math.cos(math.pi * progress)) / 2 if self.cosine else 1 - progress)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from darts.discretize import NEVER_KEPT, top_edges
+from darts.limits import require
 from darts.method import Method, Stage
 from darts.methods.fair_darts import zeros
 from darts.methods.sgas import due
@@ -35,6 +36,9 @@ class Perturbation:
 
     first: float = 50 / 131
     last: float = 130 / 131
+
+    def __post_init__(self) -> None:
+        require(self, share=("first", "last"))
 
     def __call__(self, strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
         return top_edges(strength, table)

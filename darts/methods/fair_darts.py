@@ -5,7 +5,7 @@ them to 0 or 1 (equation 6: ``- mean (sigmoid(a) - 1/2)^2``, weight 10). What is
 node, and only those above a threshold; a node may be left without input.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -46,14 +46,19 @@ class Threshold:
     """The two strongest edges into each node, of which only those of at least ``least`` are kept.
 
     A cell must deliver something: where no kept edge is reached from the cell's inputs, the strongest edge into the
-    first node is kept as well.
+    first node is kept as well; where every decision is needed, as in a model with choices, the threshold is none. With
+    ``every_edge``, the other form of the authors' code, all edges are judged, and up to two candidates of each kept.
     """
 
     least: float = 0.85
+    every_edge: bool = False
 
     def __call__(self, strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
+        if table.required:
+            return top_edges(strength, table)
         column = {name: index for index, name in enumerate(table.candidates)}
-        best = top_edges(strength, table)
+        judged = replace(table, keep=None, picks=min(2, len(column))) if self.every_edge else table
+        best = top_edges(strength, judged)
         kept = tuple((row, op) for row, op in best if strength[row, column[op]] >= self.least)
         inputs = table.groups[0]
         if any(row - span.start < inputs for span in table.spans for row, _ in kept if row in span):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from darts.limits import require
 from darts.method import Method
 from darts.relax import masked
 from supernet.choice import ChoiceTable
@@ -26,6 +27,9 @@ class HardGumbel:
     first: float = 10.0
     last: float = 0.1
     bare: bool = False
+
+    def __post_init__(self) -> None:
+        require(self, above_0=("first", "last"))
 
     def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
         soft = perturbed(logits, table, generator).div(temperature(self.first, self.last, progress)).softmax(-1)

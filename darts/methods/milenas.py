@@ -14,15 +14,20 @@ from darts.steps import Batch, Bilevel, frozen, gradient
 
 @dataclass(frozen=True)
 class MixedLevel:
-    """The sum of both gradients; ``weight`` is the validation loss's."""
+    """The sum of both gradients; ``weight`` is the validation loss's.
+
+    The authors' code has the factor at the training loss: ``training``. It also clips the logits' gradients where it
+    means the weights', which then move unclipped: ``--weights.clip 1e9``.
+    """
 
     weight: float = 1.0
+    training: float = 1.0
 
     def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
         weights = frozen(problem.weights)
         lower = gradient(problem.lower(weights, problem.logits, train), problem.logits)
         upper = gradient(problem.upper(weights, problem.logits, valid), problem.logits)
-        return {name: lower[name] + self.weight * upper[name] for name in lower}
+        return {name: self.training * lower[name] + self.weight * upper[name] for name in lower}
 
 
 METHOD = Method(step=MixedLevel())

@@ -8,14 +8,17 @@ best validation accuracy.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
+from darts.limits import require
 from darts.method import Method
-from darts.steps import Batch, frozen, gradient, same_draws
+from darts.objective import evaluate
+from darts.steps import Batch, Params, frozen, gradient, same_draws
 from supernet.mixed import MixedSource
 
 if TYPE_CHECKING:
@@ -24,15 +27,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OperationStopping:
-    """Freezes candidates; with ``by_channel``, as the authors' code does, the cosine is a mean over output channels."""
+    """Freezes candidates.
+
+    Four forms of the authors' code. With ``by_channel`` the cosine is taken along the output channels of each of a
+    candidate's convolutions, and is a mean over all else. With ``left_over`` the training gradient is that of the step
+    before, clipped, and the validation gradient is added to it. With ``drifting`` momentum and weight decay go on
+    moving frozen weights. With ``one_batch`` the best epoch is that of the best first validation batch. Its mean is the
+    sum of 21 readings over 20: ``window=21,threshold=0.38095``.
+    """
 
     threshold: float = 0.4
     window: int = 20
     by_channel: bool = False
+    left_over: bool = False
+    drifting: bool = False
+    one_batch: bool = False
     needs_operations: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require(self, from_1=("window",))
 
     def before_weights(self, search: SearchTask, train: Batch, valid: Batch) -> None:
         problem = search.problem
+        problem.drifting = self.drifting
         groups = _candidates(problem.supernet)
         weights = {name: w.detach().requires_grad_() for name, w in problem.weights.items()}
         wanted = {name: weights[name] for names in groups.values() for name in names}
@@ -40,7 +57,25 @@ class OperationStopping:
         for batch in (train, valid):
             with same_draws(problem):
                 gates = {label: gate.detach() for label, gate in problem.gates(frozen(problem.logits)).items()}
-                grads.append(gradient(problem.loss(weights, gates, batch), wanted))
+                grads.append(gradient(problem.loss(weights, gates, batch), weights if self.left_over else wanted))
+        if self.left_over:
+            grads = self._left_over(search, *grads)
+        if grads:
+            self._compare(search, groups, grads)
+
+    def _left_over(self, search: SearchTask, train: Params, valid: Params) -> list[Params]:
+        """What the authors' code finds of both gradients; nothing in the first step."""
+        before = search.memory.get("left_over")
+        length = torch.stack(torch._foreach_norm(list(train.values()))).norm()
+        share = (search.config.weights.clip / (length + 1e-6)).clamp_max(1.0)
+        search.memory["left_over"] = {name: g * share for name, g in train.items()}
+        if before is None:
+            return []
+        before = {name: g.to(valid[name].device) for name, g in before.items()}
+        return [before, {name: before[name] + g for name, g in valid.items()}]
+
+    def _compare(self, search: SearchTask, groups: Mapping[str, list[str]], grads: list[Params]) -> None:
+        problem = search.problem
         cosines = {key: self._cosine([[g[name] for name in names] for g in grads]) for key, names in groups.items()}
         memory = search.memory.setdefault("agreement", {"steps": 0, "sums": {}})
         sums = memory["sums"]
@@ -56,6 +91,9 @@ class OperationStopping:
 
     def after_epoch(self, search: SearchTask, epoch: int) -> None:
         accuracies = search.accuracies
+        if self.one_batch:
+            accuracies = search.memory.setdefault("first_batches", [])
+            accuracies.append(_of_the_first_batch(search))
         search.memory["chosen"] = max(range(len(accuracies)), key=accuracies.__getitem__)
 
     def _cosine(self, sides: list[list[Tensor]]) -> Tensor:
@@ -63,9 +101,18 @@ class OperationStopping:
         first, second = (torch.cat([g.flatten(1) for g in side], 1) for side in sides)
         cosine = torch.cosine_similarity(first, second, 1)
         if self.by_channel:
-            each = [torch.cosine_similarity(a.flatten(2), b.flatten(2), 2).mean(1) for a, b in zip(*sides)]
+            each = [torch.cosine_similarity(a, b, 1).flatten(1).mean(1) for a, b in zip(*sides)]
             cosine = torch.stack(each).mean(0)
         return torch.where(first.any(1) & second.any(1), cosine, torch.ones_like(cosine))
+
+
+def _of_the_first_batch(search: SearchTask) -> float:
+    """Accuracy, or the loss with its sign turned, on the first batch of the validation half."""
+    problem, size = search.problem, search.config.batch_size
+    network = problem.supernet, problem.call(problem.strengths()), problem.objective
+    split = search.data.train, search.valid_half[:size], size
+    means = evaluate(*network, *split, lambda done, examples: None, search.division)
+    return means.get("accuracy", -means["loss"])
 
 
 def _candidates(supernet: torch.nn.Module) -> dict[str, list[str]]:

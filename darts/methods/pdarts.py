@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from darts.discretize import top_edges
+from darts.limits import require
 from darts.method import Method, Stage
 from supernet.choice import ChoiceTable
 from supernet.mixed import SKIP
@@ -24,6 +25,9 @@ class LimitedSkips:
     """
 
     most: int = 2
+
+    def __post_init__(self) -> None:
+        require(self, from_0=("most",))
 
     def __call__(self, strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
         strength = strength.detach().clone()

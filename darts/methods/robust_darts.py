@@ -17,6 +17,7 @@ import torch
 
 from darts.curvature import largest_eigenvalue
 from darts.data import endless
+from darts.limits import require
 from darts.method import Method
 from darts.steps import unrolled
 
@@ -43,6 +44,10 @@ class EigenvalueStop:
     adapt: bool = False
     factor: float = 10.0
     most: float = 0.03
+
+    def __post_init__(self) -> None:
+        require(self, from_1=("every",), from_2=("window",), share=("first",))
+        require(self, above_0=("ratio", "factor", "most"))
 
     def after_epoch(self, search: SearchTask, epoch: int) -> dict[str, float]:
         if epoch % self.every and epoch + 1 < search.epochs:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from darts.bilevel import SearchProblem
+from darts.limits import require
 from darts.method import Method
 from darts.steps import Batch, gradient
 from supernet.choice import Gates
@@ -25,6 +26,9 @@ class RandomSmoothing:
 
     first: float = 0.03
     last: float = 0.3
+
+    def __post_init__(self) -> None:
+        require(self, from_0=("first", "last"))
 
     def __call__(self, problem: SearchProblem, gates: Gates, batch: Batch) -> Gates:
         radius = self.first + (self.last - self.first) * problem.progress
@@ -43,6 +47,9 @@ class Adversarial:
     last: float = 0.3
     steps: int = 7
     revert: bool = False
+
+    def __post_init__(self) -> None:
+        require(self, from_0=("first", "last"), from_1=("steps",))
 
     def __call__(self, problem: SearchProblem, gates: Gates, batch: Batch) -> Gates:
         radius = self.first + (self.last - self.first) * problem.progress

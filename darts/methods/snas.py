@@ -3,7 +3,8 @@
 Gates are samples of the concrete distribution, ``softmax((log a + gumbel) / t)`` (equation 3); the temperature falls
 from 1 to 0.03. The logits here are the paper's ``log a``. Weights and logits descend the same loss on the same data
 (section 2.2), plus, where asked for, the expected cost of what is sampled (``darts.penalties``). Edges are ranked with
-``none`` among their candidates, so that a kept edge may deliver nothing.
+``none`` among their candidates, so that a kept edge may deliver nothing. On one GPU the authors' code moves the logits
+by plain SGD, the update ``descent``; on several by Adam, which is taken here.
 """
 
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from darts.discretize import top_edges
+from darts.limits import require
 from darts.method import Method
 from darts.methods.gdas import perturbed, temperature
 from darts.relax import masked
@@ -25,6 +27,9 @@ class Concrete:
 
     first: float = 1.0
     last: float = 0.03
+
+    def __post_init__(self) -> None:
+        require(self, above_0=("first", "last"))
 
     def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
         return perturbed(logits, table, generator).div(temperature(self.first, self.last, progress)).softmax(-1)
@@ -40,15 +45,17 @@ def single_level(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tens
 
 @dataclass(frozen=True)
 class TopEdgesOfAll:
-    """As DARTS's rule, but ``none`` takes part."""
+    """As DARTS's rule, but ``none`` takes part. With ``every_edge`` no edge has to give way: all are derived."""
+
+    every_edge: bool = False
 
     def __call__(self, strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
-        return top_edges(strength, replace(table, dropped=()))
+        return top_edges(strength, replace(table, dropped=(), keep=None if self.every_edge else table.keep))
 
 
 def near_one(table: ChoiceTable, draw: Tensor) -> Tensor:
-    """Normal with mean 1 and variance 0.01, as the authors' code begins."""
-    return 1 + 0.1 * draw
+    """Normal with mean 1 and standard deviation 0.01, as the authors' code begins."""
+    return 1 + 0.01 * draw
 
 
 METHOD = Method(relax=Concrete(), step=single_level, discretize=TopEdgesOfAll(), initial=near_one)

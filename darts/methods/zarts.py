@@ -2,8 +2,8 @@
 
 The logits do not follow a gradient. Moves are drawn around the descent direction; each is rated by the validation loss
 that a copy of the weights reaches with it after some training steps, and the logits take the mean of all moves,
-weighted by ``exp(- L / temperature)`` over the density of drawing them (algorithm 2, equation 8). A move is drawn from
-``(1 - mix) N(- g, s^2) + mix N(0, s^2)``, coordinate by coordinate; ``s`` falls along half a cosine.
+weighted by ``exp(- L / temperature)`` over the density of drawing them (algorithm 2, equation 8). A move of all logits
+together is drawn from ``(1 - mix) N(- g, s^2) + mix N(0, s^2)``; ``s`` falls along half a cosine.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from darts.bilevel import SearchProblem
 from darts.discretize import NEVER_KEPT
+from darts.limits import require
 from darts.method import Method, Stage
 from darts.steps import Batch, Params, first_order, frozen, gradient
 from darts.updates import direct
@@ -26,8 +27,10 @@ from darts.updates import direct
 class MonteCarlo:
     """The move, with its sign turned, so that ``direct`` takes it.
 
-    ``samples`` moves, each rated after ``inner`` steps. With ``blend``, as in the authors' code, a move is the weighted
-    sum of a draw of either distribution, instead of a draw of one of them.
+    ``samples`` moves, each rated after ``inner`` steps. Three forms of the authors' code: with ``blend`` a move is the
+    weighted sum of a draw of either distribution, instead of a draw of one of them; ``floor``, there 1e-4, is added to
+    the density, whose Gaussians lack their constant; with ``slip`` the exponent of the one around 0 is multiplied by
+    the variance instead of divided by it.
     """
 
     samples: int = 4
@@ -36,6 +39,12 @@ class MonteCarlo:
     mix: float = 1e-3
     temperature: float = 0.01
     blend: bool = False
+    floor: float = 0.0
+    slip: bool = False
+
+    def __post_init__(self) -> None:
+        counts = dict(from_1=("samples",), from_0=("inner", "floor"))
+        require(self, **counts, above_0=("deviation", "temperature"), below_1=("mix",))
 
     def __call__(self, problem: SearchProblem, train: Batch, valid: Batch) -> dict[str, Tensor]:
         descent = {name: -g for name, g in first_order(problem, train, valid).items()}
@@ -44,21 +53,29 @@ class MonteCarlo:
         batches = [problem.draw() for _ in range(self.inner)]
         moves = [self._drawn(problem, descent, deviation) for _ in range(self.samples)]
         losses = torch.stack([self._rated(problem, move, batches, valid) for move in moves])
-        result = {}
-        for name, mean in descent.items():
-            delta = torch.stack([move[name] for move in moves])
-            shares = weights_of(losses, delta, mean, deviation, self.mix, self.temperature)
-            result[name] = -(shares * delta).sum(0)
-        return result
+        delta = torch.stack([_flat(move) for move in moves])
+        density = self.log_density(delta, _flat(descent), deviation)
+        shares = (-losses / self.temperature - density).softmax(0)
+        return {name: -torch.tensordot(shares, torch.stack([m[name] for m in moves]), 1) for name in descent}
+
+    def log_density(self, delta: Tensor, mean: Tensor, deviation: float) -> Tensor:
+        """Logarithm of the density of moves ``(n, d)`` but for a constant, ``(n,)``; ``mean`` is ``(d,)``."""
+        near, far = (delta - mean).square().sum(1), delta.square().sum(1)
+        far = far * deviation**4 if self.slip else far
+        terms = [math.log1p(-self.mix) - near / (2 * deviation**2)]
+        terms += [math.log(self.mix) - far / (2 * deviation**2)] if self.mix else []
+        terms += [torch.full_like(near, math.log(self.floor))] if self.floor else []
+        return torch.logsumexp(torch.stack(terms), 0)
 
     def _drawn(self, problem: SearchProblem, mean: Params, deviation: float) -> dict[str, Tensor]:
         move = {}
+        first = next(iter(mean.values()))
+        coin = torch.empty((), dtype=first.dtype, device=first.device).uniform_(generator=problem.generator)
         for name, m in mean.items():
             near, far = (torch.empty_like(m).normal_(0, deviation, generator=problem.generator) for _ in range(2))
             if self.blend:
                 move[name] = (1 - self.mix) * (m + near) + self.mix * far
             else:
-                coin = torch.empty_like(m).uniform_(generator=problem.generator)
                 move[name] = torch.where(coin < self.mix, far, m + near)
         return move
 
@@ -76,16 +93,8 @@ class MonteCarlo:
             return problem.upper(weights, logits, valid).detach()
 
 
-def weights_of(losses: Tensor, delta: Tensor, mean: Tensor, deviation: float, mix: float, temperature: float) -> Tensor:
-    """The importance of each move in each coordinate, ``(n, ...)``; sums to 1 over moves.
-
-    Args:
-        losses: ``(n,)``; delta: the moves, ``(n, ...)``; mean: ``(...)``.
-    """
-    scale = -0.5 / deviation**2
-    near, far = scale * (delta - mean).square(), scale * delta.square()
-    density = torch.logsumexp(torch.stack([near + math.log1p(-mix), far + math.log(mix)]), 0)
-    return (-losses.view(-1, *[1] * mean.dim()) / temperature - density).softmax(0)
+def _flat(parts: Params) -> Tensor:
+    return torch.cat([part.flatten() for part in parts.values()])
 
 
 METHOD = Method(

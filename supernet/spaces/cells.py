@@ -18,7 +18,7 @@ from supernet.mixed import Make, MixedGraph
 from supernet.network import DropPath, ImageShape, Logits
 from supernet.ops import BatchNorm, FactorizedReduce, ReLUConvBN
 
-Stem = Literal["cifar", "imagenet"]
+Stem = Literal["cifar", "imagenet", "imagenet_wide"]
 
 
 class MixedCell(nn.Module):
@@ -121,7 +121,7 @@ class AuxiliaryHead(nn.Module):
 
     def __init__(self, channels: int, side: int, classes: int, stem: Stem):
         super().__init__()
-        assumed, stride = {"cifar": (8, 3), "imagenet": (7, 2)}[stem]
+        assumed, stride = (8, 3) if stem == "cifar" else (7, 2)
         self.pool = nn.AvgPool2d(5, stride) if side == assumed else nn.AdaptiveAvgPool2d(2)
         self.conv0 = nn.Conv2d(channels, 128, 1, bias=False)
         self.norm0 = BatchNorm(128)
@@ -141,7 +141,8 @@ class Network(nn.Module):
         shape: of the images and the answer.
         channels: width of the first cells; doubled at each of the two reductions.
         layers: number of cells; those at ``layers // 3`` and ``2 * layers // 3`` reduce.
-        stem: ``cifar`` keeps the image's size, ``imagenet`` divides it by 8.
+        stem: ``cifar`` keeps the image's size, ``imagenet`` divides it by 8; ``imagenet_wide`` as well, three times as
+            wide.
         inside: builds the inside of a cell from its width and whether it reduces.
         affine: whether the cells' BatchNorm learns a scale and shift.
         auxiliary: whether to build the auxiliary head.
@@ -163,8 +164,8 @@ class Network(nn.Module):
             c0 = c1 = 3 * channels
             side, reduced = shape.size, False
         else:
-            self.stem = ImageNetStem(shape.channels, channels)
-            c0 = c1 = channels
+            c0 = c1 = 3 * channels if stem == "imagenet_wide" else channels
+            self.stem = ImageNetStem(shape.channels, c0)
             side, reduced = -(-shape.size // 8), True
         self.auxiliary_after = 2 * layers // 3
         self.cells = nn.ModuleList()

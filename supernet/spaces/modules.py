@@ -47,7 +47,7 @@ class ModuleSpace:
     def tables(self) -> tuple[ChoiceTable, ...]:
         """One table of one row for each label."""
         return tuple(
-            ChoiceTable(label, choice.names, (1,), self.allowed.get(label), None, (), choice.keep)
+            ChoiceTable(label, choice.names, (1,), self.allowed.get(label), None, (), choice.keep, required=True)
             for label, choice in self._labelled.items()
         )
 

@@ -231,6 +231,19 @@ def test_auxiliary_skips_are_added(stride):
     assert sum(sizes) == (0 if stride == 1 else 4 * 2 * 2 * 4)
 
 
+def test_auxiliary_skips_can_be_convolutions_that_begin_as_the_identity():
+    graph = MixedGraph(4, DARTS_PRIMITIVES, 2, 1, 1).double()
+    states, gates = [torch.randn(2, 4, 6, 6).double() for _ in range(2)], torch.rand(2, len(DARTS_PRIMITIVES)).double()
+    skip = torch.rand(2).double()
+    plain = graph(states, gates, skip=skip)[-1]
+    add_auxiliary_skips(graph, convolution=True)
+    graph.double()
+    torch.testing.assert_close(graph(states, gates, skip=skip)[-1], plain)
+    assert [source.skips.weight.shape for source in graph.sources] == [(1, 4, 4, 1, 1)] * 2
+    torch.nn.init.zeros_(graph.sources[0].skips.weight)
+    torch.testing.assert_close(graph(states, gates, skip=skip)[-1], plain - skip[0] * states[0])
+
+
 def test_dropped_skips_and_edges():
     graph, (x, _), _ = graph_and_inputs(3, ("skip_connect", "none"), nodes=1)
     gates = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).double()

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from darts.config import WeightsConfig
 from darts.curvature import largest_eigenvalue
 from darts.method import Stage, spans
 from darts.methods import METHODS, darts_pt, robust_darts
@@ -40,9 +41,24 @@ def test_threshold_keeps_a_way_from_the_inputs():
     assert Threshold()(strength, TABLE) == ((1, "b"), (4, "a"))
 
 
+def test_threshold_over_every_edge_keeps_up_to_two_of_each():
+    strength = torch.full((5, 4), 0.1)
+    strength[0, [1, 2]], strength[2, 1], strength[3, 3], strength[4, [1, 2, 3]] = 0.9, 0.86, 0.88, 0.95
+    kept = ((0, "a"), (0, "b"), (2, "a"), (3, "c"), (4, "a"), (4, "b"))
+    assert Threshold(every_edge=True)(strength, TABLE) == kept
+
+
+def test_threshold_leaves_out_no_decision_that_is_needed():
+    table = ChoiceTable("t", ("a", "b", "c"), (1,), None, None, (), 2, required=True)
+    for every_edge in (False, True):
+        assert Threshold(every_edge=every_edge)(torch.tensor([[0.1, 0.3, 0.2]]), table) == ((0, "b"), (0, "c"))
+
+
 def test_none_takes_part_in_the_choice_of_snas():
     strength = torch.tensor([[0.9, 0.1, 0, 0], [0.1, 0.2, 0.7, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, 0.6, 0.4, 0]])
     assert TopEdgesOfAll()(strength, TABLE) == ((0, "none"), (1, "b"), (2, "c"), (3, "none"))
+    every = ((0, "none"), (1, "b"), (2, "c"), (3, "none"), (4, "a"))
+    assert TopEdgesOfAll(every_edge=True)(strength, TABLE) == every
 
 
 def test_skips_are_limited_weakest_first():
@@ -159,7 +175,7 @@ def test_settled_edges_close_their_node():
 
 
 def test_greedy_ends_as_the_derived_network():
-    task = tiny.run(tiny.search(tiny.config("sgas", nodes=2)))
+    task = tiny.run(tiny.search(tiny.config("sgas", nodes=2), make=tiny.few_candidates))
     for table in task.space.tables:
         gates = task.problem.strengths()[table.label]
         assert not task.problem.decided[table.label].isnan().any()
@@ -175,6 +191,20 @@ def test_greedy_takes_the_certain_edge_first():
     Greedy(first=0.0).decide(task, 0)
     decided = task.problem.decided["normal"]
     assert decided[1].argmax() == 4 and decided[0].isnan().all()
+
+
+def test_batches_grow_after_each_epoch_of_decisions(tmp_path):
+    """Both tables settle an edge in the first epoch, both another in the third; then the run goes on as it stands."""
+    settings = tiny.config("sgas", discretize="greedy:first=0,last=0.7,growth=4", channels=2, epochs=4)
+    files = [((3, 1), tmp_path / "state.pt")]
+    whole = tiny.run(task := tiny.search(settings, count=48, make=tiny.few_candidates), saving=files)
+    assert task.batch_size == 16 and task.steps_per_epoch == 2
+    again = tiny.search(settings, count=48, make=tiny.few_candidates)
+    assert again.steps_per_epoch == 3
+    again = tiny.gone_on(again, files[0][1], 3, 1)
+    assert again.batch_size == 16 and all(
+        torch.equal(a, b) for a, b in zip(whole.problem.logits.values(), again.problem.logits.values())
+    )
 
 
 def test_perturbation_keeps_what_is_missed_most(monkeypatch):
@@ -240,6 +270,42 @@ def test_agreement_is_the_cosine_of_all_weights_of_a_candidate():
         assert cosine[edge].item() == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b), rel=1e-5)
 
 
+def test_agreement_along_output_channels():
+    """As the authors' code: the cosine runs over output channels, the mean over all else, then over convolutions."""
+    first, second = ([torch.randn(2, 3, 1, 3, 3), torch.randn(2, 3, 3, 1, 1)] for _ in range(2))
+    expected = [torch.stack([F.cosine_similarity(a[e], b[e], 0).mean() for e in (0, 1)]) for a, b in zip(first, second)]
+    found = OperationStopping(by_channel=True)._cosine([first, second])
+    torch.testing.assert_close(found, torch.stack(expected).mean(0))
+
+
+def test_what_is_left_over_is_the_clipped_gradient_of_the_step_before():
+    task = tiny.search(tiny.config("oles", weights=WeightsConfig(clip=1.0)))
+    stopping, generator = OperationStopping(left_over=True), torch.Generator().manual_seed(0)
+    train, valid, later = ({"a": torch.randn(3, generator=generator), "b": 5 * torch.ones(2)} for _ in range(3))
+    assert stopping._left_over(task, train, valid) == []
+    before, both = stopping._left_over(task, later, valid)
+    length = torch.cat([train["a"], train["b"]]).norm()
+    for name in train:
+        torch.testing.assert_close(before[name], train[name] / length, rtol=1e-5, atol=0)
+        torch.testing.assert_close(both[name], before[name] + valid[name])
+
+
+def test_forms_of_the_authors_code_of_oles(tmp_path):
+    """Frozen weights go on moving, the first batch chooses the epoch, and all of it is resumed."""
+    forms = "operation_stopping:window=1,threshold=1.1,by_channel=true,left_over=true,drifting=true,one_batch=true"
+    settings = tiny.config("oles", channels=2, epochs=2, companions=(forms,))
+    files = [((1, 1), tmp_path / "state.pt")]
+    whole = tiny.run(tiny.search(settings, make=tiny.few_candidates), saving=files)
+    again = tiny.gone_on(tiny.search(settings, make=tiny.few_candidates), files[0][1], 1, 1)
+    assert len(whole.memory["first_batches"]) == 2 and whole.memory["chosen"] == again.memory["chosen"]
+    frozen = [name for name, at in whole.problem.frozen.items() if at.all()]
+    before = {name: whole.problem.weights[name].detach().clone() for name in frozen}
+    assert all(torch.equal(again.problem.weights[name], w) for name, w in before.items())
+    whole.begin_epoch(1, 0)
+    whole.step()
+    assert all(not torch.equal(whole.problem.weights[name], w) for name, w in before.items())
+
+
 def test_a_candidate_without_gradient_does_not_disagree():
     gradient, nothing = [torch.randn(2, 3, 3, 1, 1)], [torch.zeros(2, 3, 3, 1, 1)]
     for by_channel in (False, True):
@@ -248,7 +314,7 @@ def test_a_candidate_without_gradient_does_not_disagree():
 
 
 def test_oles_takes_the_epoch_of_the_best_accuracy():
-    task = tiny.run(tiny.search(tiny.config("oles")))
+    task = tiny.run(tiny.search(tiny.config("oles", channels=2), make=tiny.few_candidates))
     assert task.memory["chosen"] == int(np.argmax(task.accuracies))
 
 

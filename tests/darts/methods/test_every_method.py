@@ -6,23 +6,49 @@ from dataclasses import replace
 import pytest
 import torch
 
-from darts.checkpoint import load as load_state
-from darts.checkpoint import save
-from darts.config import MethodConfig, RetrainConfig, SpaceConfig
+from darts.config import MethodConfig, RetrainConfig, SpaceConfig, WeightsConfig
 from darts.errors import UserError
+from darts.examples import examples_of
 from darts.methods import METHODS
+from darts.objective import classification
+from darts.own import TrainingTask
 from darts.pieces import PIECES, compose
 from darts.retrain import RetrainTask
-from genotypes import load
+from genotypes.kinds import read
 from supernet.choice import edges_of
 from supernet.errors import SpaceError
 from tests import tiny
 
-CHANNELS = {"drnas_progressive": 12}
+CHANNELS = {"drnas_progressive": 12, "pc_darts": 4, "gaea_pc_darts": 4}
+CHEAPER = {
+    "zarts": dict(step="monte_carlo:samples=2,inner=1", every=1),
+    "idarts": dict(every=1),
+    "sdarts_adv": dict(perturb="adversarial:steps=2"),
+    "oles": dict(companions=("operation_stopping:window=2",)),
+}
+"""The same methods by smaller numbers; where the logits move seldom, they move in every step here."""
+
+SPACES = {"darts": tiny.few_candidates, "nasbench201": None, "modules": tiny.modules}
+
+REFUSED = {
+    "pc_darts": "partial channels",
+    "gaea_pc_darts": "partial channels",
+    "drnas_progressive": "partial channels",
+    "pdarts": "dropout of skips",
+    "pdarts_cifar100": "dropout of skips",
+    "darts_minus": "auxiliary skips",
+    "oles": "stopping of operations",
+}
+"""Methods that need operations between states, which a network of a user's does not have."""
 
 
-def settings(name):
-    return tiny.config(name, channels=CHANNELS.get(name, 4), epochs=max(2, len(METHODS[name].stages)))
+def settings(name, space="darts"):
+    epochs = max(2, len(METHODS[name].stages))
+    made = tiny.config(name, channels=CHANNELS.get(name, 2), epochs=epochs, **CHEAPER.get(name, {}))
+    if space == "darts":
+        return made
+    size = replace(made.space, nodes=None, layers=1, name="nasbench201" if space == "nasbench201" else None)
+    return replace(made, space=size)
 
 
 def leaves(tree):
@@ -38,34 +64,41 @@ def assert_same(first, second):
         assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b, (a, b)
 
 
+@pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("name", METHODS)
-def test_search_resume_retrain(name, tmp_path):
-    whole = tiny.run(tiny.search(settings(name)))
-    again = tiny.interrupted(settings(name), (len(whole.genotypes) - 1, 1), tmp_path / "state.pt")
-    assert_same(whole.state(), again.state())
+def test_search_resume_retrain(name, space, tmp_path):
+    """Searches to the end; goes on bit for bit in the middle of the last epoch, and as the loop saves at an epoch's
+    end, before another network takes over; what is found is read, built and trained."""
+
+    def task():
+        return tiny.search(settings(name, space), make=SPACES[space])
+
+    if space == "modules" and name in REFUSED:
+        with pytest.raises((UserError, SpaceError), match=REFUSED[name]):
+            task()
+        return
+    last = settings(name, space).epochs - 1
+    places = [(last, 1), (last - 1, None)] if len(METHODS[name].stages) > 1 else [(last, 1)]
+    files = {place: tmp_path / f"{index}.pt" for index, place in enumerate(places)}
+    whole = tiny.run(task(), saving=files.items())
+    for (_, step), path in files.items():
+        assert_same(whole.state(), tiny.gone_on(task(), path, last, step or 0).state())
     genotype = whole.write(tmp_path / "run", "found")
-    assert load(tmp_path / "run") == genotype
-    small = RetrainConfig(space=SpaceConfig(2, 3), epochs=1, batch_size=16, auxiliary=0.0)
-    retraining = RetrainTask(small, genotype, tiny.data(), tiny.CPU)
-    retraining.begin_epoch(0, 0)
-    assert torch.isfinite(retraining.step()["loss"])
+    assert read((tmp_path / "run" / "genotype.json").read_text()) == genotype
+    assert torch.isfinite(one_step_from_scratch(whole, genotype, space))
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if len(METHODS[name].stages) > 1])
-def test_resume_between_stages(name, tmp_path):
-    """As the loop saves: at an epoch's end, before the next begins and another network takes over."""
-    last = len(METHODS[name].stages) - 1
-    whole = tiny.run(tiny.search(settings(name)))
-    cut = tiny.search(settings(name))
-    for epoch in range(last):
-        cut.begin_epoch(epoch, 0)
-        for _ in range(cut.steps_per_epoch):
-            cut.step()
-        cut.end_epoch(epoch, lambda done, examples: None)
-    save(tmp_path / "state.pt", {"task": cut.state()})
-    again = tiny.search(settings(name))
-    again.load_state(load_state(tmp_path / "state.pt")["task"])
-    assert_same(whole.state(), tiny.run(again, last).state())
+def one_step_from_scratch(task, genotype, space):
+    """The loss of a genotype's own network in its first step of training."""
+    if space == "modules":
+        images = examples_of(next(tiny.data().train.batches(torch.arange(32), 32, False)), tiny.CPU)
+        training = TrainingTask(task.space.network(genotype), [images], classification, WeightsConfig(), 1, 16, 0)
+    else:
+        size = SpaceConfig(2, 3) if space == "darts" else SpaceConfig(2, 1, name=space)
+        small = RetrainConfig(space=size, epochs=1, batch_size=16, auxiliary=0.0)
+        training = RetrainTask(small, genotype, tiny.data(), tiny.CPU)
+    training.begin_epoch(0, 0)
+    return training.step()["loss"]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -80,28 +113,23 @@ def test_logits_learn(name):
     assert all(moved) if name != "darts_pt_fixed" else not any(moved)
 
 
-PAIRS = [
-    dict(relax="dirichlet", step="unrolled", discretize="perturbation"),
-    dict(relax="gumbel:first=5,last=0.5", step="mixed_level:weight=2", perturb="random", edges="per_node"),
-    dict(relax="sigmoid", penalties=("zero_one:absolute=true", "resource"), skip="falling", discretize="threshold"),
-    dict(relax="concrete", step="neumann:terms=1", discretize="greedy:criterion=2", companions=("operation_stopping",)),
-    dict(relax="simplex", update="exponentiated:lr=0.5", edges="simplex"),
+CROSSED = [
     dict(name="drnas_progressive", channels=12, discretize="greedy:first=0.0"),
-    dict(name="gaea", step="unrolled", penalties=("resource:multiply_adds=true",), discretize="limited_skips"),
     dict(name="pdarts", relax="dirichlet", perturb="adversarial:steps=2", penalties=("towards_uniform", "beta_decay")),
+    dict(relax="gumbel:first=5,last=0.5", stages=("stage:warmup=0.5,partial=2", "stage:restart=true,lr=0.5,keep=3")),
 ]
 
 
-@pytest.mark.parametrize("pieces", PAIRS, ids=lambda pieces: "-".join(map(str, pieces.values()))[:60])
-def test_pieces_cross(pieces):
+@pytest.mark.parametrize("pieces", CROSSED, ids=lambda pieces: "-".join(map(str, pieces.values()))[:60])
+def test_pieces_cross_over_stages(pieces):
     pieces = dict(pieces)
-    task = tiny.run(tiny.search(tiny.config(pieces.pop("name", "darts"), **pieces)))
-    assert len(task.genotypes) == 3
+    task = tiny.run(tiny.search(tiny.config(pieces.pop("name", "darts"), **pieces), make=tiny.few_candidates))
+    assert len(task.genotypes) == 3 and task.stage == len(task.method.stages) - 1
 
 
 @pytest.mark.parametrize("name", ["gaea", "gaea_pc_darts"])
 def test_gaea_searches_on_the_simplex(name):
-    task = tiny.search(tiny.config(name, nodes=2))
+    task = tiny.search(tiny.config(name, nodes=2, epochs=1), make=tiny.few_candidates)
     for _ in range(2):
         for table in task.space.tables:
             torch.testing.assert_close(task.problem.logits[table.label].sum(1), torch.ones(5))
@@ -116,13 +144,22 @@ def test_gaea_searches_on_the_simplex(name):
         (dict(method="dartz"), "--method.name is 'dartz'; it must be one of darts, pc_darts"),
         (dict(relax="gumble"), "--method.relax is 'gumble'; it must be one of softmax, gumbel"),
         (dict(relax="gumbel:low=1"), "--method.relax gumbel:low=1: gumbel has no option 'low'; it has first, last"),
-        (dict(relax="gumbel:last=cold"), "--method.relax gumbel:last=cold: last is 'cold'; it must be a float"),
+        (dict(relax="gumbel:last=cold"), "--method.relax gumbel:last=cold: last is 'cold'; it must be a number"),
         (dict(penalties=("zero_one",)), "the penalty zero_one drives independent gates"),
         (dict(penalties=("towards_uniform",)), "set --method.relax dirichlet, or --method.penalties none"),
         (dict(relax="simplex"), "set --method.relax simplex and --method.update exponentiated together"),
         (dict(method="gaea", edges="per_node"), "set --method.edges simplex"),
         (dict(step="monte_carlo"), "monte_carlo returns a move"),
         (dict(relax="sigmoid", perturb="random"), "sigmoid gates are not on it"),
+        (dict(method="zarts", relax="simplex", update="exponentiated"), "take another --method.step"),
+        (dict(penalties=("entropic",)), "set --method.relax simplex, or --method.penalties none"),
+        (dict(step="monte_carlo:samples=0"), "--method.step monte_carlo:samples=0: samples is 0; it must be 1 or more"),
+        (dict(relax="gumbel:last=0"), "last is 0.0; it must be more than 0"),
+        (dict(relax="gumbel:last=inf"), "last is 'inf'; it must be a number"),
+        (dict(discretize="greedy:criterion=3"), "criterion is 3; it must be 1 or 2"),
+        (dict(stages=("stage:keep=some",)), "keep is 'some'; it must be a whole number"),
+        (dict(stages=("stage:warmup=2",)), "--method.stages stage:warmup=2: warmup is 2.0; it must be in [0, 1]"),
+        (dict(perturb="adversarial:revert=yes"), "revert is 'yes'; it must be true or false"),
         (dict(method="pc_darts", channels=6), "--space.channels 6 cannot be split into 4 equal parts"),
         (dict(method="pdarts", epochs=2), "--epochs 2 is too short: the method has 3 stages"),
         (dict(method="pdarts", discretize="greedy"), "are lost when a stage begins anew"),
@@ -138,7 +175,7 @@ def test_what_cannot_go_together_is_refused_with_the_reason(pieces, reason):
 
 
 def test_a_single_level_needs_no_other_half():
-    task = tiny.search(tiny.config("snas", train_share=1.0))
+    task = tiny.search(tiny.config("snas", train_share=1.0, epochs=1), make=tiny.few_candidates)
     assert len(task.train_half) == len(task.valid_half) == 32
     tiny.run(task)
 
@@ -149,11 +186,25 @@ def test_help_names_every_method_and_piece():
         assert all(name in text for name in table)
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_searches_a_reduced_space(name):
+    """One of the four for each method, by its place among them; each edge keeps to its own candidates."""
+    candidates = ("s1", "s2", "s3", "s4")[list(METHODS).index(name) % 4]
+    made = settings(name)
+    made = replace(made, space=replace(made.space, nodes=4, candidates=candidates), batch_size=16)
+    task = tiny.run(tiny.search(replace(made, epochs=len(METHODS[name].stages))))
+    assert len(task.genotypes) == len(METHODS[name].stages)
+    for table in task.space.tables:
+        for row, op in task.method.discretize(task.problem.scores()[table.label], table):
+            assert table.permits(row, op)
+    assert torch.isfinite(one_step_from_scratch(task, task.genotype(), "darts"))
+
+
 @pytest.mark.parametrize("candidates", ["s1", "s2", "s3", "s4"])
 def test_reduced_spaces_are_searched_and_resumed(candidates, tmp_path):
     whole = tiny.config(nodes=4, epochs=1)
     whole = replace(whole, space=replace(whole.space, candidates=candidates))
-    first = tiny.run(tiny.search(whole))
-    assert_same(first.state(), tiny.interrupted(whole, (0, 1), tmp_path / "state.pt").state())
+    first = tiny.run(tiny.search(whole), saving=[((0, 1), tmp_path / "state.pt")])
+    assert_same(first.state(), tiny.gone_on(tiny.search(whole), tmp_path / "state.pt", 0, 1).state())
     with pytest.raises(SpaceError, match="s1 is made for cells of 4 nodes; --space.nodes is 1"):
         tiny.search(replace(whole, space=replace(whole.space, candidates="s1", nodes=1)))

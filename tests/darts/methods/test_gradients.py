@@ -8,12 +8,12 @@ import torch
 from darts.methods.beta_darts import BetaDecay
 from darts.methods.drnas import TowardsUniform, concentration
 from darts.methods.fair_darts import Sigmoid, ZeroOne
-from darts.methods.gaea import ExponentiatedGradient, uniform
+from darts.methods.gaea import Entropic, ExponentiatedGradient, Simplex, uniform
 from darts.methods.idarts import Neumann
 from darts.methods.milenas import MixedLevel
 from darts.methods.sdarts import Adversarial, RandomSmoothing, moved
 from darts.methods.snas import single_level
-from darts.methods.zarts import MonteCarlo, weights_of
+from darts.methods.zarts import MonteCarlo
 from darts.penalties import Resource, candidate_costs
 from darts.steps import first_order
 from supernet.choice import edges_of
@@ -33,6 +33,7 @@ def test_milenas_is_the_sum_of_both_gradients():
     upper = numeric(lambda t: problem.upper(problem.weights, {"t": t}, 0.7), problem.logits["t"])
     for weight in (0.0, 1.0, 3.0):
         torch.testing.assert_close(MixedLevel(weight)(problem, 1.3, 0.7)["t"], lower + weight * upper)
+        torch.testing.assert_close(MixedLevel(1.0, training=weight)(problem, 1.3, 0.7)["t"], weight * lower + upper)
     assert torch.cosine_similarity(MixedLevel(1e9)(problem, 1.3, 0.7)["t"], upper, 0) == pytest.approx(1)
 
 
@@ -41,25 +42,28 @@ def test_a_single_level_is_first_order_on_the_training_batch():
     assert torch.equal(flat(single_level(problem, train, valid)), flat(first_order(problem, None, train)))
 
 
-def series(problem, train, valid, terms):
-    """The truncated series by automatic differentiation, with the whole Hessian."""
+def series(problem, train, valid, terms, diagonal=False):
+    """The truncated series by automatic differentiation, with the whole Hessian or what stands in for it."""
     w, a, eta = problem.weights["w"], problem.logits["t"], problem.learning_rate
 
     def slope(w, a):
         return torch.autograd.grad(problem.lower({"w": w}, {"t": a}, train), w, create_graph=True)[0]
 
     hessian = torch.autograd.functional.jacobian(lambda w: slope(w, a), w)
+    if diagonal:
+        hessian = torch.diag(torch.autograd.grad(slope(w, a).norm(), w)[0])
     mixed = torch.autograd.functional.jacobian(lambda a: slope(w, a), a)
     direct, v = torch.autograd.grad(problem.upper({"w": w}, {"t": a}, valid), (a, w))
     powers = [torch.linalg.matrix_power(torch.eye(3).double() - eta * hessian, k) for k in range(terms)]
     return direct - eta * mixed.T @ sum((power @ v for power in powers), torch.zeros(3).double())
 
 
+@pytest.mark.parametrize("diagonal", [False, True])
 @pytest.mark.parametrize("terms", [0, 1, 2, 5])
-def test_idarts_is_the_truncated_neumann_series(terms):
+def test_idarts_is_the_truncated_neumann_series(terms, diagonal):
     problem = Smooth()
-    grad = Neumann(terms, radius=1e-4)(problem, 1.3, 0.7)["t"]
-    torch.testing.assert_close(grad, series(problem, 1.3, 0.7, terms), rtol=1e-6, atol=1e-8)
+    grad = Neumann(terms, radius=1e-4, diagonal=diagonal)(problem, 1.3, 0.7)["t"]
+    torch.testing.assert_close(grad, series(problem, 1.3, 0.7, terms, diagonal), rtol=1e-6, atol=1e-8)
 
 
 def test_idarts_without_terms_is_first_order():
@@ -68,36 +72,58 @@ def test_idarts_without_terms_is_first_order():
     assert (flat(Neumann(3)(problem, train, valid)) - flat(first_order(problem, train, valid))).norm() > 0
 
 
-def penalized(penalty, logits, progress=0.5, **options):
+@pytest.fixture(scope="module")
+def problem():
+    return tiny.problem()[0]
+
+
+def penalized(problem, penalty, logits, progress=0.5, relax=None, table=TABLE):
     """A penalty as a function of the logits of one table."""
-    problem, *_ = tiny.problem(**options)
-    problem.tables, problem.progress = (TABLE,), progress
-    return penalty(problem, {"t": logits}, {"t": problem.relax.strength(logits, TABLE)})
+    problem = replace(problem, tables=(table,), progress=progress, relax=relax or tiny.Softmax())
+    return penalty(problem, {"t": logits}, {"t": problem.relax.strength(logits, table)})
 
 
-@pytest.mark.parametrize("penalty", [BetaDecay(7.0), TowardsUniform(0.3), ZeroOne(5.0), ZeroOne(5.0, absolute=True)])
-def test_penalties_have_the_numeric_gradient(penalty):
-    x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).double().requires_grad_()
+PENALTIES = [BetaDecay(7.0), TowardsUniform(0.3), Entropic(0.3), ZeroOne(5.0), ZeroOne(5.0, absolute=True)]
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_penalties_have_the_numeric_gradient(penalty, problem):
+    x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0)).double()
+    x = (x.softmax(1) if isinstance(penalty, Entropic) else x).requires_grad_()
     relax = Sigmoid() if isinstance(penalty, ZeroOne) else tiny.Softmax()
-    (grad,) = torch.autograd.grad(penalized(penalty, x, relax=relax), x)
-    torch.testing.assert_close(grad, numeric(lambda y: penalized(penalty, y, relax=relax), x), rtol=1e-6, atol=1e-7)
+    (grad,) = torch.autograd.grad(penalized(problem, penalty, x, relax=relax), x)
+    by_numbers = numeric(lambda y: penalized(problem, penalty, y, relax=relax), x)
+    torch.testing.assert_close(grad, by_numbers, rtol=1e-6, atol=1e-7)
 
 
-def test_beta_decay_pulls_by_the_gates_and_grows_from_0():
+def test_the_entropic_penalty_is_the_divergence_from_uniform_gates(problem):
+    allowed = replace(TABLE, allowed=(("a", "b"), *[TABLE.candidates] * 4))
+    p = uniform(allowed, torch.zeros(5, 4)).double()
+    assert penalized(problem, Entropic(), p, relax=Simplex(), table=allowed).item() == pytest.approx(0, abs=1e-12)
+    p[1] = torch.tensor([0.7, 0.1, 0.1, 0.1])
+    p.requires_grad_()
+    value = penalized(problem, Entropic(2.0), p, relax=Simplex(), table=allowed)
+    divergence = (p[1] * (4 * p[1]).log()).sum()
+    assert value.item() == pytest.approx(2 * divergence.item())
+    (grad,) = torch.autograd.grad(value, p)
+    assert torch.isfinite(grad).all() and not grad[0, [0, 3]].any()
+
+
+def test_beta_decay_pulls_by_the_gates_and_grows_from_0(problem):
     x = torch.randn(5, 4).double().requires_grad_()
-    (grad,) = torch.autograd.grad(penalized(BetaDecay(50.0), x, progress=0.2), x)
+    (grad,) = torch.autograd.grad(penalized(problem, BetaDecay(50.0), x, progress=0.2), x)
     torch.testing.assert_close(grad, 50 * 0.2 * x.softmax(1) / 5)
-    assert penalized(BetaDecay(), x, progress=0.0) == 0
+    assert penalized(problem, BetaDecay(), x, progress=0.0) == 0
 
 
-def test_zero_one_is_least_at_undecided_gates():
-    value = penalized(ZeroOne(10.0), torch.zeros(5, 4).double(), relax=Sigmoid())
-    assert value == 0 > penalized(ZeroOne(10.0), torch.full((5, 4), 3.0).double(), relax=Sigmoid())
+def test_zero_one_is_least_at_undecided_gates(problem):
+    value = penalized(problem, ZeroOne(10.0), torch.zeros(5, 4).double(), relax=Sigmoid())
+    assert value == 0 > penalized(problem, ZeroOne(10.0), torch.full((5, 4), 3.0).double(), relax=Sigmoid())
 
 
-def test_the_uniform_distribution_is_its_own_anchor():
+def test_the_uniform_distribution_is_its_own_anchor(problem):
     x = torch.zeros(5, 4).double()
-    assert torch.equal(concentration(x), torch.ones_like(x)) and penalized(TowardsUniform(), x) == 0
+    assert torch.equal(concentration(x), torch.ones_like(x)) and penalized(problem, TowardsUniform(), x) == 0
 
 
 def test_costs_are_the_candidates_weights_and_multiply_adds():
@@ -215,15 +241,16 @@ def test_exponentiated_gradient_is_its_formula_and_stays_on_the_simplex():
     torch.testing.assert_close(p[p > 1e-3], (-0.5 * total).softmax(1)[p > 1e-3], rtol=1e-2, atol=1e-4)
 
 
-def test_importance_is_the_boltzmann_weight_over_the_density():
-    delta = torch.tensor([[0.0], [0.1], [0.3]]).double()
-    losses = torch.tensor([1.0, 0.9, 1.2]).double()
-    mean, deviation, mix, temperature = torch.tensor([0.1]).double(), 0.2, 0.25, 0.5
-    normal = torch.distributions.Normal
-    density = 0.75 * normal(0.1, deviation).log_prob(delta).exp() + 0.25 * normal(0.0, deviation).log_prob(delta).exp()
-    expected = (-losses / temperature).exp()[:, None] / density
-    shares = weights_of(losses, delta, mean, deviation, mix, temperature)
-    torch.testing.assert_close(shares, expected / expected.sum(0))
+def test_the_density_of_a_move_is_that_of_both_distributions_over_all_logits():
+    generator = torch.Generator().manual_seed(0)
+    delta, mean = torch.randn(3, 5, generator=generator).double(), torch.randn(5, generator=generator).double()
+    normal, s = torch.distributions.Normal, 0.7
+    near, far = (normal(m, s).log_prob(delta).sum(1).exp() for m in (mean, torch.zeros(5).double()))
+    found = MonteCarlo(mix=0.25).log_density(delta, mean, s).exp()
+    torch.testing.assert_close(found / found.sum(), (density := 0.75 * near + 0.25 * far) / density.sum())
+    near, far = (-(delta - mean).square().sum(1) / 2 / s**2).exp(), (-delta.square().sum(1) / 2 * s**2).exp()
+    found = MonteCarlo(mix=0.25, floor=0.1, slip=True).log_density(delta, mean, s).exp()
+    torch.testing.assert_close(found, 0.75 * near + 0.25 * far + 0.1)
 
 
 def test_monte_carlo_moves_towards_the_lower_loss():

@@ -8,7 +8,7 @@ from torch.autograd import gradcheck
 from darts.methods import RELAXATIONS
 from darts.methods.drnas import DirichletGates, concentration
 from darts.methods.fair_darts import Sigmoid
-from darts.methods.gaea import uniform
+from darts.methods.gaea import Simplex, uniform
 from darts.methods.gdas import HardGumbel, temperature
 from darts.methods.pc_darts import per_node
 from darts.methods.snas import Concrete
@@ -53,6 +53,16 @@ def test_gdas_samples_one_hot_with_the_softmax_as_probability():
     drawn = torch.stack([relax.gates(x, TABLE, 0.3, generator).detach() for _ in range(4000)])
     assert set(drawn.unique().tolist()) == {0.0, 1.0} and (drawn.sum(2) == 1).all()
     assert (drawn.mean(0) - x.softmax(1)).abs().max() < 0.03
+
+
+def test_gates_on_the_simplex_can_be_the_probabilities_of_gdas():
+    p = logits().detach().softmax(1).requires_grad_()
+    sampled, hard = (gates_of(relax, x) for relax, x in ((Simplex(sampled=True), p), (HardGumbel(), p.log())))
+    assert torch.equal(sampled, hard) and torch.equal(sampled, sampled.round())
+    left_out = uniform(ALLOWED, torch.zeros(2, 4)).double().requires_grad_()
+    gates = gates_of(Simplex(sampled=True), left_out, ALLOWED)
+    (grad,) = torch.autograd.grad((gates * torch.arange(8.0).view(2, 4)).sum(), left_out)
+    assert torch.isfinite(grad).all() and not gates[~ALLOWED.mask].any() and not grad[~ALLOWED.mask].any()
 
 
 @pytest.mark.parametrize("last", [1e-3, 1.0])

@@ -1,0 +1,120 @@
+"""Pieces cross: each combination takes a step and ends an epoch, or is refused in a line before anything is trained."""
+
+import itertools
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+
+from darts.config import MethodConfig
+from darts.errors import UserError
+from darts.pieces import PIECES, compose
+from tests import tiny
+
+LISTS = ("penalties", "companions")
+FIELDS = {
+    field: (*table, *(("none",) if field in ("edges", "perturb", "skip", *LISTS) else ()))
+    for field, table in PIECES.items()
+    if field != "stages"
+}
+BOUND = ("relax", "step", "update", "edges", "penalties", "perturb")
+"""Fields whose pieces can exclude each other; those of the others go with all."""
+
+CHEAPER = {
+    "monte_carlo": "monte_carlo:samples=2,inner=1",
+    "neumann": "neumann:terms=2",
+    "adversarial": "adversarial:steps=1",
+    "operation_stopping": "operation_stopping:window=1",
+}
+
+NOT_SIMPLEX = ("softmax", "gumbel", "concrete", "sigmoid", "dirichlet")
+NEVER = {
+    "relax simplex": {
+        "update": ("adam", "direct", "descent"),
+        "step": ("monte_carlo",),
+        "edges": ("per_node",),
+        "penalties": ("zero_one", "towards_uniform"),
+    },
+    "relax sigmoid": {"perturb": ("random", "adversarial")},
+    "update exponentiated": {
+        "relax": NOT_SIMPLEX,
+        "step": ("monte_carlo",),
+        "edges": ("per_node",),
+        "penalties": ("zero_one", "towards_uniform"),
+    },
+    "step monte_carlo": {
+        "update": ("adam", "descent"),
+        "edges": ("simplex",),
+        "penalties": ("entropic",),
+    },
+    "update direct": {
+        "step": ("first_order", "unrolled", "unrolled_exact", "single_level", "mixed_level", "neumann"),
+        "edges": ("simplex",),
+        "penalties": ("entropic",),
+    },
+    "edges simplex": {
+        "relax": NOT_SIMPLEX,
+        "update": ("adam", "descent"),
+        "penalties": ("zero_one", "towards_uniform"),
+    },
+    "edges per_node": {"penalties": ("entropic",)},
+    "penalties entropic": {"relax": NOT_SIMPLEX, "update": ("adam", "descent")},
+    "penalties zero_one": {
+        "relax": ("softmax", "gumbel", "concrete", "dirichlet"),
+        "perturb": ("random", "adversarial"),
+    },
+    "penalties towards_uniform": {"relax": ("softmax", "gumbel", "concrete", "sigmoid")},
+}
+"""Pairs of pieces that no combination has. All others work together in some."""
+
+
+def configuration(pieces):
+    given = {field: CHEAPER.get(name, name) for field, name in pieces.items()}
+    given = {field: (text,) if field in LISTS else text for field, text in given.items()}
+    config = tiny.config(channels=2, epochs=1, method=MethodConfig("darts", **given))
+    backend = "reference" if pieces["step"] == "unrolled_exact" else "auto"
+    return replace(config, space=replace(config.space, backend=backend))
+
+
+@pytest.fixture(scope="module")
+def composed():
+    """Every combination of the bound fields that is not refused, and pieces of the other fields, drawn."""
+    rng, found = random.Random(0), []
+    for names in itertools.product(*(FIELDS[field] for field in BOUND)):
+        others = {field: rng.choice(FIELDS[field]) for field in FIELDS if field not in BOUND}
+        pieces = {**dict(zip(BOUND, names)), **others}
+        try:
+            compose(configuration(pieces))
+        except UserError as refused:
+            assert "\n" not in str(refused) and "--method." in str(refused), refused
+        else:
+            found.append(pieces)
+    return found
+
+
+def pairs_of(pieces):
+    return {frozenset(pair) for pair in itertools.combinations((f"{f} {name}" for f, name in pieces.items()), 2)}
+
+
+def test_only_what_cannot_go_together_is_refused(composed):
+    every = set()
+    for one, other in itertools.combinations(FIELDS, 2):
+        every |= {frozenset((f"{one} {a}", f"{other} {b}")) for a in FIELDS[one] for b in FIELDS[other]}
+    never = {frozenset((a, f"{f} {b}")) for a, others in NEVER.items() for f, names in others.items() for b in names}
+    assert every - set().union(*map(pairs_of, composed)) == never
+
+
+def test_whatever_is_not_refused_searches(composed):
+    """Few combinations that have all pairs of pieces: each takes a step, is evaluated, and derives a genotype."""
+    left, pairs = set().union(*map(pairs_of, composed)), [pairs_of(pieces) for pieces in composed]
+    while left:
+        best = max(range(len(composed)), key=lambda index: len(pairs[index] & left))
+        left -= pairs[best]
+        task = tiny.search(configuration(composed[best]), count=8, make=tiny.few_candidates)
+        try:
+            tiny.run(task)
+        except Exception as error:
+            raise AssertionError(f"{composed[best]} fails") from error
+        assert len(task.genotypes) == 1, composed[best]
+        assert all(torch.isfinite(logit).all() for logit in task.problem.logits.values()), composed[best]
