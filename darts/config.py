@@ -111,6 +111,8 @@ class MethodConfig:
     """Parts of the search, in turn: stage:share=0.5,warmup=0.4,partial=4,keep=3 and so on (``darts.method.Stage``)."""
     every: int | None = None
     """The logits move in one of so many steps; the method's own number where not given."""
+    without: tuple[str, ...] | None = None
+    """Candidates of the space that are left out, as the candidate none; the method's own where not given."""
     companions: tuple[str, ...] | None = None
     """What acts beside both optimizations: none, operation_stopping (OLES), eigenvalue_stop (RobustDARTS)."""
 
@@ -129,6 +131,8 @@ class WeightsConfig:
     """Factor of an epoch in the exponential schedule."""
     warmup: int = 0
     """Epochs in which the learning rate rises linearly."""
+    horizon: int | None = None
+    """Epochs that the schedule is made for, where it is cut short; those of the run where not given."""
     momentum: float = 0.9
     """Momentum."""
     nesterov: bool = False
@@ -140,6 +144,7 @@ class WeightsConfig:
 
     def learning_rate(self, epoch: int, epochs: int) -> float:
         """At the given epoch, counted from 0."""
+        epochs = self.horizon or epochs
         if self.schedule == "cosine":
             rate = self.lr_min + (self.lr - self.lr_min) * (1 + math.cos(math.pi * epoch / epochs)) / 2
         elif self.schedule == "exponential":
@@ -282,7 +287,7 @@ class RetrainConfig:
 Config = SearchConfig | RetrainConfig
 
 _POSITIVE = ("epochs", "batch_size", "space.channels", "space.layers", "space.nodes", "space.partial", "method.every",
-             "weights.lr", "weights.clip", "logits.clip", "candidate_epochs", "run.report_every",
+             "weights.lr", "weights.horizon", "weights.clip", "logits.clip", "candidate_epochs", "run.report_every",
              "run.keep_checkpoints", "run.max_steps", "run.max_hours", "data.size")  # fmt: skip
 _NOT_NEGATIVE = ("weights.lr_min", "weights.momentum", "weights.weight_decay", "weights.warmup", "logits.lr",
                  "logits.weight_decay", "logits.scale", "data.crop_padding", "data.cutout", "data.workers", "auxiliary",

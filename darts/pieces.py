@@ -36,6 +36,7 @@ from darts.methods.snas import single_level
 from darts.methods.zarts import MonteCarlo
 from darts.steps import unrolled_exact
 from darts.updates import direct
+from supernet.ops import OPS
 
 PIECES: dict[str, Mapping[str, Any]] = {
     "relax": RELAXATIONS,
@@ -50,6 +51,9 @@ PIECES: dict[str, Mapping[str, Any]] = {
     "stages": STAGES,
 }
 """Field of a method -> its pieces by name."""
+
+VALUES = ("every", "without")
+"""Fields of a method that are no pieces."""
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", type(None): "a whole number"}
 """Type of an option -> what its value must be."""
@@ -77,8 +81,10 @@ def compose(config: SearchConfig) -> Method:
             given[field] = tuple(piece(option, table, text) for text in texts)
         else:
             given[field] = piece(option, table, texts)
-    if config.method.every is not None:
-        given["every"] = config.method.every
+    given |= {field: value for field in VALUES if (value := getattr(config.method, field)) is not None}
+    unknown = [name for name in given.get("without", ()) if name not in OPS]
+    if unknown:
+        raise UserError(f"--method.without is {unknown[0]!r}; it must be one of {', '.join(OPS)}")
     method = dataclasses.replace(method, **given)
     for reason in _conflicts(config, method):
         raise UserError(reason)

@@ -42,7 +42,10 @@ class LimitedSkips:
 
 
 def stages(*skip_dropout: float) -> tuple[Stage, ...]:
-    """Three equal stages; ``skip_dropout`` is the initial rate of each, as in the code's README."""
+    """Three equal stages; ``skip_dropout`` is the initial rate of each.
+
+    Those of ``METHOD`` are the code's README's; those of ``CIFAR100`` could not be verified.
+    """
     first, second, third = skip_dropout
     common = dict(share=1 / 3, warmup=0.4, restart=True)
     return (

@@ -4,8 +4,7 @@ The largest eigenvalue of the Hessian of the validation loss with respect to the
 its local average has grown by a factor since four readings ago, DARTS-ES stops and takes the genotype of that earlier
 epoch; DARTS-ADA goes back to it and goes on with ten times the weight decay. R-DARTS searches several times, with more
 weight decay or more drop path (``--weights.weight-decay``, ``--drop-path``), and keeps the search of the lowest
-validation error. Spaces S1 to S4 of the paper are
-``--space.candidates``.
+validation error. Spaces S1 to S4 of the paper are ``--space.candidates``.
 """
 
 from __future__ import annotations

@@ -51,8 +51,15 @@ class SpaceOptions:
             raise SpaceError(f"--space.candidates {self.candidates} is a part of the DARTS space alone")
 
     def kept(self, candidates: tuple[str, ...]) -> tuple[str, ...]:
-        """A space's candidates, without those that are left out."""
-        return tuple(name for name in candidates if name not in self.without)
+        """A space's candidates, without those that are left out.
+
+        Raises:
+            SpaceError: where none is left.
+        """
+        left = tuple(name for name in candidates if name not in self.without)
+        if not left:
+            raise SpaceError(f"--method.without {' '.join(self.without)} leaves out every candidate of the space")
+        return left
 
 
 class SearchSpace(Protocol):
