@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from darts.method import EdgeWeights, Penalty, Perturb, Schedule
     from supernet.network import DropPath
 
+OPEN = -1.0
+"""No gate that is settled: those are 0 or 1."""
+
 ImageBatch = tuple[Tensor, Tensor]
 """Images ``(b, c, h, w)`` and labels ``(b,)``."""
 
@@ -48,7 +51,7 @@ class SearchProblem:
         penalties: what is added to the loss that the logits descend.
         perturb: what is done to the gates while the weights train.
         skip: the gate of auxiliary skips, by progress.
-        decided: table label -> ``(e, o)``, gates that are settled; NaN where the relaxation still decides.
+        decided: table label -> ``(e, o)``, gates that are settled; ``OPEN`` where the relaxation still decides.
         frozen: weight -> ``(e,)``, slices that do not train any more.
         drifting: whether momentum and weight decay go on moving them.
         drop_path: dropped edges and skips, while training.
@@ -170,7 +173,7 @@ class SearchProblem:
             label = table.label
             decided = self.decided.get(label)
             if decided is not None:
-                gates[label] = torch.where(decided.isnan(), gates[label], decided)
+                gates[label] = torch.where(decided == OPEN, gates[label], decided)
             if getattr(self.relax, "bare", False):
                 gates[bias_of(label)] = (gates[label] * (gates[label] == 0)).sum(1)
             if self.edges is not None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from darts.bilevel import OPEN
 from darts.discretize import NEVER_KEPT, top_edges
 from darts.limits import require
 from darts.method import Method, Stage
@@ -103,7 +104,7 @@ def _decided(search: SearchTask, table: ChoiceTable) -> Tensor:
     """The table's decided gates, to be written to."""
     decided = search.problem.decided
     if table.label not in decided:
-        decided[table.label] = torch.full_like(search.problem.strengths()[table.label], torch.nan)
+        decided[table.label] = torch.full_like(search.problem.strengths()[table.label], OPEN)
     return decided[table.label]
 
 

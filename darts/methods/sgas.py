@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from darts.bilevel import OPEN
 from darts.discretize import top_edges
 from darts.limits import require
 from darts.method import Method
@@ -63,7 +64,7 @@ class Greedy:
                 choice = columns[shares[row].argmax().item()]
                 decided = problem.decided.get(table.label)
                 if decided is None:
-                    decided = torch.full_like(strengths[table.label], torch.nan)
+                    decided = torch.full_like(strengths[table.label], OPEN)
                 problem.decided[table.label] = settled(decided, table, row, choice, state["rows"])
             state["readings"] = [*state["readings"], shares][-self.window :]
         if sum(len(state["rows"]) for state in memory.values()) > before:

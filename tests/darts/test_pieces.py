@@ -47,6 +47,11 @@ def test_learning_rates_are_those_of_pytorchs_schedulers():
             scheduler.step()
 
 
+def test_a_schedule_made_for_more_epochs_is_cut_short():
+    whole, cut = WeightsConfig(), WeightsConfig(horizon=50)
+    assert [cut.learning_rate(epoch, 25) for epoch in range(25)] == [whole.learning_rate(e, 50) for e in range(25)]
+
+
 def test_warmup_rises_linearly():
     config = WeightsConfig(lr=1.0, schedule="linear", warmup=5)
     assert [config.learning_rate(e, 10) for e in (0, 4, 5)] == pytest.approx([0.2, 0.6, 0.5])

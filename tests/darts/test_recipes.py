@@ -5,7 +5,9 @@ import re
 import pytest
 
 from darts.config import check
+from darts.method import spans
 from darts.methods import METHODS
+from darts.methods.sgas import due
 from darts.pieces import compose
 from darts.recipes import FINAL_RECIPES, SEARCH_RECIPES, final_for
 
@@ -34,3 +36,13 @@ def test_the_papers_sizes():
     drnas = SEARCH_RECIPES["drnas_cifar10"]()
     assert [drnas.space.channels // stage.partial for stage in compose(drnas).stages] == [6, 9]
     assert SEARCH_RECIPES["darts_pt_cifar10"]().epochs == 131
+    imagenet = SEARCH_RECIPES["drnas_imagenet"]()
+    assert [imagenet.space.channels // stage.partial for stage in compose(imagenet).stages] == [8, 16]
+    pc_darts = SEARCH_RECIPES["pc_darts_imagenet"]()
+    assert [stage.warmup * pc_darts.epochs for stage in compose(pc_darts).stages] == [35]
+    benchmark = SEARCH_RECIPES["darts_pt_nasbench201_cifar10"]()
+    assert spans(compose(benchmark).stages, benchmark.epochs) == [range(100), range(100, 126)]
+    choices = compose(benchmark).discretize
+    counts = [due(6, choices.first, choices.last, epoch + 1, 126) for epoch in range(126)]
+    assert [counts.index(k) for k in range(1, 7)] == [99, 104, 109, 114, 119, 124]
+    assert compose(benchmark).without == () and compose(SEARCH_RECIPES["darts_pt_cifar10"]()).without == ("none",)

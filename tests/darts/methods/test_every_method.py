@@ -81,6 +81,7 @@ def test_search_resume_retrain(name, space, tmp_path):
     places = [(last, 1), (last - 1, None)] if len(METHODS[name].stages) > 1 else [(last, 1)]
     files = {place: tmp_path / f"{index}.pt" for index, place in enumerate(places)}
     whole = tiny.run(task(), saving=files.items())
+    assert not [leaf for leaf in leaves(whole.state()) if isinstance(leaf, torch.Tensor) and leaf.isnan().any()]
     for (_, step), path in files.items():
         assert_same(whole.state(), tiny.gone_on(task(), path, last, step or 0).state())
     genotype = whole.write(tmp_path / "run", "found")
@@ -177,6 +178,16 @@ def test_what_cannot_go_together_is_refused_with_the_reason(pieces, reason):
 def test_a_single_level_needs_no_other_half():
     task = tiny.search(tiny.config("snas", train_share=1.0, epochs=1), make=tiny.few_candidates)
     assert len(task.train_half) == len(task.valid_half) == 32
+    tiny.run(task)
+
+
+def test_both_parts_are_shares_of_each_class():
+    """Of 32 images 11, 11 and 10 are of the three classes: 3 of each train the weights, 2 of each the logits."""
+    task = tiny.search(tiny.config(train_share=0.25, valid_share=0.2, epochs=1), make=tiny.few_candidates)
+    labels = task.data.train.labels
+    assert labels[task.train_half].bincount().tolist() == [3, 3, 2]
+    assert labels[task.valid_half].bincount().tolist() == [2, 2, 2]
+    assert not set(task.train_half.tolist()) & set(task.valid_half.tolist())
     tiny.run(task)
 
 
