@@ -21,6 +21,7 @@ from darts.device import choose_device
 from darts.distributed import Ranks
 from darts.loop import train
 from darts.memory import prepare, prepare_retraining
+from darts.methods import METHODS
 from darts.pieces import compose
 from darts.recipes import SEARCH_RECIPES, final_for
 from darts.report.page import write_report
@@ -28,10 +29,15 @@ from darts.runs import run_folder
 from darts.search import SearchTask
 from genotypes.kinds import describe
 
+ABOUT = (
+    "Recipes, each a method by its published protocol on a data set; RECIPE --help has all options of one. Without a "
+    f"recipe: digits. --method.name takes one of: {', '.join(METHODS)}; or a Python file that defines METHOD."
+)
+
 
 def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     """Parse, build, run, write."""
-    config = parse("train_search.py", SEARCH_RECIPES, arguments, default="digits")
+    config = parse("train_search.py", SEARCH_RECIPES, arguments, default="digits", about=ABOUT)
     method = compose(config)
     folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}", ranks)
     device = choose_device(config.run)

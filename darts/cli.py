@@ -47,15 +47,19 @@ MENDABLE = {
 """What a user can do about an error of the operating system."""
 
 
-def parse(program: str, recipes: Mapping[str, Callable[[], C]], arguments: Sequence[str], default: str) -> C:
+def parse(
+    program: str, recipes: Mapping[str, Callable[[], C]], arguments: Sequence[str], default: str, about: str = ""
+) -> C:
     """The configuration of a recipe with what the command line overrides; checked.
 
-    The first argument names the recipe; where it is an option, ``default`` is meant.
+    The first argument names the recipe; where it is an option, ``default`` is meant. Help on all recipes begins with
+    what there is to say ``about`` them.
     """
     asks_help = arguments and arguments[0] in ("-h", "--help")
     arguments = list(arguments) if asks_help or names_recipe(arguments) else [default, *arguments]
     described = {name: (" ".join(inspect.getdoc(make).split()), make()) for name, make in recipes.items()}
-    config = tyro.extras.overridable_config_cli(described, prog=program, args=arguments)
+    about = about if asks_help else ""
+    config = tyro.extras.overridable_config_cli(described, prog=program, description=about, args=arguments)
     check(config)
     return replace(config, run=replace(config.run, resume=True)) if restarted() else config
 

@@ -21,17 +21,20 @@ from supernet.mixed import MixedGraph
 class Resource:
     """The expected cost under the gates, as a share of all candidates' together (SNAS, Xie et al. 2019, section 2.3).
 
-    ``weight``: of the penalty; ``multiply_adds``: whether the cost is multiply-adds, or else parameters.
+    ``weight``: of the penalty; ``multiply_adds``: whether the cost is multiply-adds, or else parameters; with ``log``,
+    an option of the authors' code, its logarithm is taken.
     """
 
     weight: float = 0.1
     multiply_adds: bool = False
+    log: bool = False
     needs_operations: ClassVar[bool] = True
 
     def __call__(self, problem: SearchProblem, logits: Params, gates: Gates) -> Tensor:
         costs = candidate_costs(problem, self.multiply_adds)
         expected = sum((gates[label] * cost.to(gates[label])).sum() for label, cost in costs.items())
-        return self.weight * expected / sum(cost.sum() for cost in costs.values()).item()
+        share = expected / sum(cost.sum() for cost in costs.values()).item()
+        return self.weight * (share.clamp_min(torch.finfo(share.dtype).tiny).log() if self.log else share)
 
 
 def candidate_costs(problem: SearchProblem, multiply_adds: bool) -> dict[str, Tensor]:

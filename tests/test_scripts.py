@@ -6,6 +6,7 @@ import pytest
 
 import genotypes
 from darts.export import rebuilt
+from darts.methods import METHODS
 from darts.recipes import FINAL_RECIPES, SEARCH_RECIPES
 from darts.report.records import read_record
 from supernet.network import ImageShape, count_parameters
@@ -116,6 +117,8 @@ def test_help_lists_every_recipe(script, recipes, tmp_path):
     assert code == 0
     for name, make in recipes.items():
         assert name in out and make.__doc__ and make().recipe == name
+    if script == "train_search.py":
+        assert all(f"{name}," in " ".join(out.split()) for name in list(METHODS)[:-1])
 
 
 def test_a_misspelt_option_is_refused(tmp_path):

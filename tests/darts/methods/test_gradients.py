@@ -140,6 +140,8 @@ def test_costs_are_the_candidates_weights_and_multiply_adds():
     grads = torch.autograd.grad(Resource(2.0)(problem, problem.logits, gates), list(gates.values()))
     for grad, cost in zip(grads, parameters.values()):
         torch.testing.assert_close(grad, 2.0 * cost.double() / total)
+    penalty, logarithm = (Resource(2.0, log=log)(problem, problem.logits, gates) for log in (False, True))
+    torch.testing.assert_close(logarithm, 2.0 * (penalty / 2.0).log())
 
 
 def test_the_penalty_is_part_of_the_upper_loss_alone():
