@@ -108,8 +108,9 @@ def test_only_what_cannot_go_together_is_refused(composed):
 def test_whatever_is_not_refused_searches(composed):
     """Few combinations that have all pairs of pieces: each takes a step, is evaluated, and derives a genotype."""
     left, pairs = set().union(*map(pairs_of, composed)), [pairs_of(pieces) for pieces in composed]
+    costs = [3 if pieces["companions"] == "eigenvalue_stop" else 1 for pieces in composed]
     while left:
-        best = max(range(len(composed)), key=lambda index: len(pairs[index] & left))
+        best = max(range(len(composed)), key=lambda index: len(pairs[index] & left) / costs[index])
         left -= pairs[best]
         task = tiny.search(configuration(composed[best]), count=8, make=tiny.few_candidates)
         try:

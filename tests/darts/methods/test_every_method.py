@@ -105,7 +105,7 @@ def one_step_from_scratch(task, genotype, space):
 @pytest.mark.parametrize("name", METHODS)
 def test_logits_learn(name):
     """Those of DARTS-PT's fixed form are the only ones that do not."""
-    task = tiny.search(replace(settings(name), seed=1))
+    task = tiny.search(replace(settings(name), seed=1), make=tiny.few_candidates)
     before = {label: logit.detach().clone() for label, logit in task.problem.logits.items()}
     task.begin_epoch(0, 0)
     task._warm = name == "darts_pt_fixed"
