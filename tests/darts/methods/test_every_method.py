@@ -202,8 +202,8 @@ def test_every_method_searches_a_reduced_space(name):
     """One of the four for each method, by its place among them; each edge keeps to its own candidates."""
     candidates = ("s1", "s2", "s3", "s4")[list(METHODS).index(name) % 4]
     made = settings(name)
-    made = replace(made, space=replace(made.space, nodes=4, candidates=candidates), batch_size=16)
-    task = tiny.run(tiny.search(replace(made, epochs=len(METHODS[name].stages))))
+    made = replace(made, space=replace(made.space, nodes=4, candidates=candidates), batch_size=4)
+    task = tiny.run(tiny.search(replace(made, epochs=len(METHODS[name].stages)), count=8))
     assert len(task.genotypes) == len(METHODS[name].stages)
     for table in task.space.tables:
         for row, op in task.method.discretize(task.problem.scores()[table.label], table):
