@@ -24,6 +24,7 @@ from darts.distributed import Ranks
 from darts.loop import train
 from darts.memory import prepare
 from darts.recipes import FINAL_RECIPES, final_for
+from darts.report.figures import headline
 from darts.report.page import write_report
 from darts.retrain import RetrainTask
 from darts.runs import newest_search, run_folder
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     name = re.sub(r"[^\w.-]+", "_", genotype.name or genotype.hash)
     folder = run_folder(config.run, f"final-{config.recipe}-{name}-seed{config.seed}", ranks)
     device = choose_device(config.run)
-    data = open_data(config.data, device, config.seed, config.run.channels_last, ranks)
+    data = open_data(config.data, device, config.seed, config.run.channels_last, ranks, config.language)
     task = RetrainTask(config, genotype, data, device, ranks)
     console.print(
         f"retrain {source} by {config.recipe} on {device}: {task.epochs} epochs, {task.parameters:,} parameters"
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     figures = task.write(folder)
     write_results(folder)
     write_report(folder)
-    console.print(f"test accuracy {100 * figures['test_accuracy']:.2f} %", highlight=False)
+    console.print(headline(figures), highlight=False)
     console.print(
         f"in {folder}: report.html, metrics.json, weights.pt, genotype.json, cells.svg, log.jsonl, tensorboard/"
     )

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     method = compose(config)
     folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}", ranks)
     device = choose_device(config.run)
-    data = open_data(config.data, device, config.seed, config.run.channels_last, ranks)
+    data = open_data(config.data, device, config.seed, config.run.channels_last, ranks, config.language)
     task = SearchTask(config, data, device, method, ranks=ranks)
     console.print(f"search {config.recipe} on {device}: {task.epochs} epochs of {task.steps_per_epoch} steps, {folder}")
     if prepare(task, config, device, console):

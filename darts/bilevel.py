@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from darts.gradients import Batch, Division
-from darts.objective import Call, Objective, Outcome, classification
+from darts.objective import Call, Objective, classification
 from darts.relax import Relaxation
 from darts.steps import Params
 from supernet.choice import ChoiceTable, Gates, bias_of, edges_of, skip_of
@@ -194,14 +194,14 @@ class SearchProblem:
             steps = torch._foreach_add(grads, steps, alpha=group["momentum"])
         return dict(zip(weights, torch._foreach_sub(given, torch._foreach_mul(steps, group["lr"]))))
 
-    def train_weights(self, batch: Batch, clip: float) -> Outcome:
+    def train_weights(self, batch: Batch, clip: float) -> tuple[Tensor, Mapping[str, Tensor]]:
         """One step of the weights on the training loss; the gates are constants.
 
         Args:
             clip: the largest norm of the gradient, over all weights.
 
         Returns:
-            What this rank's share came to before the step.
+            The loss of this rank's share before the step, and what it counts.
         """
         with torch.no_grad():
             gates = self.gates(self.logits)
@@ -209,8 +209,8 @@ class SearchProblem:
             gates = self.perturb(self, gates, batch)
 
         def outcome(part: Batch) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
-            loss, sums = self.objective(self.call(gates), part)
-            return loss, loss, sums
+            outcome = self.objective(self.call(gates), part)
+            return outcome.descended, outcome.loss, outcome.sums
 
         value, sums = self.division.backward(self.supernet, outcome, batch)
         frozen = {self.weights[name]: _slices(at, self.weights[name]) for name, at in self.frozen.items()}
@@ -223,7 +223,7 @@ class SearchProblem:
         with torch.no_grad():
             for weight, before in held.items():
                 weight.copy_(torch.where(frozen[weight], before, weight))
-        return Outcome(value, sums)
+        return value, sums
 
     def call(self, gates: Gates) -> Call:
         """The supernet as a function of its inputs, with its own weights and these gates."""

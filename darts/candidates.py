@@ -1,7 +1,7 @@
 """The best epochs' genotypes, retrained briefly and ranked (Liu et al. 2019, section 3.2, does so with four searches).
 
 Each candidate trains at the search's own size on the half that trained the weights, and is ranked by its accuracy on
-the other half: the test split decides nothing.
+the other half, or its loss where nothing is classified: the test split decides nothing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from torch import Tensor
 
 from darts.checkpoint import write_atomically
 from darts.config import RetrainConfig, SpaceConfig, identity
-from darts.data import DataSet, Images
+from darts.data import DataSet, Images, endless_picks, pace, steps
 from darts.loop import train
+from darts.objective import ranked_by
 from darts.retrain import RetrainTask
 from darts.search import SearchTask
 from genotypes.kinds import Genotype, describe, read, write
@@ -41,6 +42,20 @@ class Part:
     def picks(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[tuple[Tensor, ...]]:
         """What these batches are loaded from."""
         return self.images.picks(self.indices[order], size, training, first)
+
+    def endless_picks(
+        self, indices: Tensor, size: int, seed: int, first: int, attempt: int = 0
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """Training batches epoch after epoch."""
+        return endless_picks(self.images, self.indices[indices], size, seed, first, attempt)
+
+    def steps(self, count: int, size: int, training: bool = True) -> int:
+        """Batches that so many examples make."""
+        return steps(self.images, count, size, training)
+
+    def pace(self, pick: tuple[Tensor, ...]) -> float:
+        """Factor of a training batch on the learning rate."""
+        return pace(self.images, pick)
 
     def load(self, *pick: Tensor, training: bool) -> tuple[Tensor, Tensor]:
         """The batch of a pick."""
@@ -73,7 +88,7 @@ def rank(search: SearchTask, folder: Path, console: Console) -> Genotype:
     """Retrain the candidates, write ``candidates.json``, and make the best the run's genotype.
 
     Returns:
-        The candidate of the highest accuracy on the validation half.
+        The best candidate on the validation half.
     """
     config, data = search.config, search.data
     halves = (Part(data.train, search.train_half), Part(data.train, search.valid_half))
@@ -84,6 +99,7 @@ def rank(search: SearchTask, folder: Path, console: Console) -> Genotype:
             data=config.data,
             space=SpaceConfig(config.space.channels, config.space.layers, config.space.stem, config.space.name),
             weights=replace(config.weights, lr_min=0.0),
+            language=config.language,
             epochs=config.candidate_epochs,
             batch_size=config.batch_size,
             auxiliary=0.0,
@@ -91,19 +107,22 @@ def rank(search: SearchTask, folder: Path, console: Console) -> Genotype:
             seed=config.seed,
             run=replace(config.run, resume=True, max_steps=None, max_hours=None),
         )
-        task = RetrainTask(settings, genotype, DataSet(data.name, data.shape, *halves), device)
+        split = DataSet(data.name, data.shape, *halves, objective=data.objective)
+        task = RetrainTask(settings, genotype, split, device)
         where = folder / "candidates" / f"epoch{epoch + 1}"
         train(task, settings.run, where, {**identity(settings), "genotype": genotype.hash}, console)
-        accuracy = task.tested["test_accuracy"]
-        figures = {"valid_accuracy": accuracy, "parameters": task.parameters}
-        searched = {"searched_valid_accuracy": search.accuracies[epoch], "genotype": describe(genotype)}
+        key, sign = ranked_by(task.tested)
+        figures = {f"valid_{key}": task.tested[f"test_{key}"], "parameters": task.parameters}
+        searched = {f"searched_valid_{key}": sign * search.accuracies[epoch], "genotype": describe(genotype)}
         ranked.append({"epoch": epoch + 1, **figures, **searched})
-    ranked.sort(key=lambda row: -row["valid_accuracy"])
+    ranked.sort(key=lambda row: -sign * row[f"valid_{key}"])
     write_atomically(folder / "candidates.json", (json.dumps(ranked, indent=2) + "\n").encode())
     best = read(ranked[0]["genotype"]).named(folder.name)
     origin = {"recipe": config.recipe, "data": data.name, "seed": config.seed, "epoch": ranked[0]["epoch"]}
     write_atomically(folder / "genotype.json", write(best, {"searched": origin}).encode())
     for row in ranked:
-        shown = f"epoch {row['epoch']:>3}: {100 * row['valid_accuracy']:.2f} % after {config.candidate_epochs} epochs"
+        value = row[f"valid_{key}"]
+        reached = f"{100 * value:.2f} %" if key == "accuracy" else f"{key} {value:.4f}"
+        shown = f"epoch {row['epoch']:>3}: {reached} after {config.candidate_epochs} epochs"
         console.print(f"candidate of {shown}, {row['parameters']:,} parameters", highlight=False)
     return best

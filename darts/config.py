@@ -16,10 +16,12 @@ from typing import Any, Literal
 import tyro
 
 from darts.errors import UserError
+from darts.language_config import LanguageConfig
 
 DataName = Literal[
-    "digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "imagenet", "folder", "npz", "csv"
-]
+    "digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "imagenet", "folder", "npz", "csv",
+    "text", "ptb", "wikitext2",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class DataConfig:
 
     name: DataName = "digits"
     """The data set; folder is torchvision's ImageFolder layout, npz a file of arrays,
-    csv one of sentences and labels."""
+    csv one of sentences and labels, text running text: one file, or a folder of train, valid and test."""
     root: Path | None = None
     """The folder or file that holds it (digits needs none)."""
     download: bool = False
@@ -91,8 +93,8 @@ class MethodConfig:
     """How logits become gates: softmax, gumbel (GDAS), concrete (SNAS), sigmoid (Fair DARTS), dirichlet (DrNAS),
     simplex (GAEA)."""
     step: str | None = None
-    """The logits' gradient: first_order, unrolled (DARTS's second order), unrolled_exact, single_level (SNAS),
-    mixed_level (MiLeNAS), neumann (iDARTS), monte_carlo (ZARTS)."""
+    """The logits' gradient: first_order, unrolled (DARTS's second order), unrolled_clipped (the same for recurrent
+    cells), unrolled_exact, single_level (SNAS), mixed_level (MiLeNAS), neumann (iDARTS), monte_carlo (ZARTS)."""
     update: str | None = None
     """What moves the logits: adam, descent (SNAS on one GPU), exponentiated (GAEA), direct (ZARTS)."""
     discretize: str | None = None
@@ -125,7 +127,7 @@ class WeightsConfig:
     """Learning rate at the first epoch."""
     lr_min: float = 0.001
     """Learning rate that a cosine schedule ends at."""
-    schedule: Literal["cosine", "exponential", "linear"] = "cosine"
+    schedule: Literal["cosine", "exponential", "linear", "constant"] = "cosine"
     """How the learning rate falls, epoch by epoch."""
     gamma: float = 0.97
     """Factor of an epoch in the exponential schedule."""
@@ -149,8 +151,10 @@ class WeightsConfig:
             rate = self.lr_min + (self.lr - self.lr_min) * (1 + math.cos(math.pi * epoch / epochs)) / 2
         elif self.schedule == "exponential":
             rate = self.lr * self.gamma**epoch
-        else:
+        elif self.schedule == "linear":
             rate = self.lr * (1 - epoch / epochs)
+        else:
+            rate = self.lr
         return rate * min(1.0, (epoch + 1) / self.warmup) if self.warmup else rate
 
 
@@ -219,6 +223,7 @@ class SearchConfig:
     space: SearchSpaceConfig = field(default_factory=SearchSpaceConfig)
     method: MethodConfig = field(default_factory=MethodConfig)
     weights: WeightsConfig = field(default_factory=WeightsConfig)
+    language: LanguageConfig = field(default_factory=LanguageConfig)
     logits: LogitsConfig = field(default_factory=LogitsConfig)
     epochs: int = 50
     """Passes over the half of the training set that trains the weights."""
@@ -244,7 +249,7 @@ class SearchConfig:
     """A benchmark's CSV file (darts.table): the true accuracy, rank and regret of each epoch's result are told."""
     train_share: float = 0.5
     """Share of the training set that trains the weights; the rest trains the logits. 1 for searches of a single level,
-    which are then evaluated on what they train on."""
+    which are then evaluated on what they train on. A text's own validation part trains the logits whatever it is."""
     valid_share: float | None = None
     """Share that trains the logits, where it is not the rest; both are then shares of each class."""
     seed: int = 2
@@ -265,6 +270,7 @@ class RetrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     space: SpaceConfig = field(default_factory=SpaceConfig)
     weights: WeightsConfig = field(default_factory=WeightsConfig)
+    language: LanguageConfig = field(default_factory=LanguageConfig)
     epochs: int = 600
     """Passes over the training set."""
     batch_size: int = 96
@@ -279,6 +285,9 @@ class RetrainConfig:
     """Compute separable convolutions by fused kernels, on a GPU; the same numbers, but for rounding."""
     label_smoothing: float = 0.0
     """Share of the target spread over all classes."""
+    average_after: int | None = None
+    """Where there is a validation part: go on with the running mean of the weights as soon as its loss is above the
+    best of more than so many epochs before; never where not given."""
     seed: int = 0
     """Of everything drawn: initial values, order of examples, augmentation, dropped paths."""
     run: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
@@ -288,11 +297,15 @@ Config = SearchConfig | RetrainConfig
 
 _POSITIVE = ("epochs", "batch_size", "space.channels", "space.layers", "space.nodes", "space.partial", "method.every",
              "weights.lr", "weights.horizon", "weights.clip", "logits.clip", "candidate_epochs", "run.report_every",
-             "run.keep_checkpoints", "run.max_steps", "run.max_hours", "data.size")  # fmt: skip
+             "run.keep_checkpoints", "run.max_steps", "run.max_hours", "data.size", "language.vocabulary",
+             "language.length", "language.streams")  # fmt: skip
 _NOT_NEGATIVE = ("weights.lr_min", "weights.momentum", "weights.weight_decay", "weights.warmup", "logits.lr",
                  "logits.weight_decay", "logits.scale", "data.crop_padding", "data.cutout", "data.workers", "auxiliary",
-                 "seed", "candidates", "collapse_growth", "eigenvalue_every", "run.checkpoint_minutes")  # fmt: skip
-_BELOW_ONE = ("drop_path", "label_smoothing", "weights.momentum")
+                 "seed", "candidates", "collapse_growth", "eigenvalue_every", "run.checkpoint_minutes",
+                 "language.spread", "language.activation", "language.slowness", "average_after")  # fmt: skip
+_BELOW_ONE = ("drop_path", "label_smoothing", "weights.momentum", "language.halved", "language.dropout.embedding",
+              "language.dropout.input", "language.dropout.output", "language.dropout.x",
+              "language.dropout.hidden")  # fmt: skip
 
 
 def check(config: Config) -> None:
@@ -312,6 +325,8 @@ def check(config: Config) -> None:
                 raise UserError(f"{option(name)} is {value}; it must be {allowed}")
     if isinstance(config, RetrainConfig) and config.batch_size < 2:
         raise UserError(f"--batch-size is {config.batch_size}; BatchNorm needs 2 or more images")
+    if not 0 < config.language.held_out < 0.5:
+        raise UserError(f"--language.held-out is {config.language.held_out}; it must be in (0, 0.5)")
     if isinstance(config, SearchConfig):
         if not 0 <= config.collapse_skips <= 1:
             raise UserError(f"--collapse-skips is {config.collapse_skips}; it must be in [0, 1]")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from darts.augment import Augmentation, Draws, batch_of, draw
 from darts.distributed import ALONE, Ranks
 from darts.errors import UserError
 from supernet.network import ImageShape
+
+if TYPE_CHECKING:
+    from darts.objective import Objective
 
 HELD_OUT = 0.2
 """Share of the examples kept for testing where a data set has no test split of its own."""
@@ -66,12 +69,20 @@ class Images(Protocol):
 
 @dataclass(frozen=True)
 class DataSet:
-    """Training and test split, and what a network must know of them."""
+    """Training and test split, and what a network must know of them.
+
+    Attributes:
+        shape: of examples and answers.
+        valid: so many of the last examples of ``train`` are a validation part of the data set's own.
+        objective: what is minimized; classification where not given.
+    """
 
     name: str
-    shape: ImageShape
+    shape: Any
     train: Images
     test: Images
+    valid: int = 0
+    objective: Objective | None = None
 
 
 @dataclass(frozen=True)
@@ -245,9 +256,22 @@ def endless(
 def endless_picks(
     images: Images, indices: Tensor, size: int, seed: int, first: int, attempt: int = 0
 ) -> Iterator[tuple[Tensor, ...]]:
-    """What the endless batches are loaded from."""
-    each = -(-len(indices) // size)
+    """What the endless batches are loaded from. A split whose examples follow each other orders them itself."""
+    if hasattr(images, "endless_picks"):
+        yield from images.endless_picks(indices, size, seed, first, attempt)
+        return
+    each = steps(images, len(indices), size)
     epoch, first = divmod(first, each)
     while True:
         yield from images.picks(shuffled(indices, seed, epoch, attempt), size, True, first)
         epoch, first = epoch + 1, 0
+
+
+def steps(images: Images, count: int, size: int, training: bool = True) -> int:
+    """Batches that so many examples of a split make."""
+    return images.steps(count, size, training) if hasattr(images, "steps") else -(-count // size)
+
+
+def pace(images: Images, pick: tuple[Tensor, ...]) -> float:
+    """Factor of a training batch on the learning rate: other than 1 where batches are of several lengths."""
+    return images.pace(pick) if hasattr(images, "pace") else 1.0

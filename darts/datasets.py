@@ -4,15 +4,22 @@ import torch
 
 from darts.augment import Augmentation
 from darts.config import DataConfig
+from darts.corpus import TEXTS, read_text
 from darts.data import DataSet, resident
 from darts.distributed import ALONE, Ranks
 from darts.errors import UserError
+from darts.language_config import LanguageConfig
 from darts.readers import READERS, digits
 from darts.text import read_sentences
 
 
 def open_data(
-    config: DataConfig, device: torch.device, seed: int, channels_last: bool = True, ranks: Ranks = ALONE
+    config: DataConfig,
+    device: torch.device,
+    seed: int,
+    channels_last: bool = True,
+    ranks: Ranks = ALONE,
+    language: LanguageConfig | None = None,
 ) -> DataSet:
     """The data set, on the device where it fits.
 
@@ -20,6 +27,7 @@ def open_data(
         seed: of the augmentation.
         channels_last: the memory format of batches.
         ranks: who computes on a share of each batch.
+        language: how running text is read.
 
     Raises:
         UserError: where the root is missing or holds something else.
@@ -33,6 +41,8 @@ def open_data(
         raise UserError(f"--data.root {root}: no such file or folder")
     elif config.name == "csv":
         return read_sentences(root, device, ranks)
+    elif config.name in TEXTS:
+        return read_text(config.name, root, language or LanguageConfig(), device)
     elif config.name in READERS:
         arrays = READERS[config.name](root, config.download)
     else:

@@ -1,51 +1,49 @@
-"""Accuracy and loss of a network on a split."""
+"""Loss of a network on a split, and what else its objective counts."""
 
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from darts.data import Images
+from darts.carry import Carry
+from darts.data import Images, steps
 from darts.gradients import Division
+from darts.objective import Call, Objective, examples
 
 Tell = Callable[[int, int], None]
-"""Is told how much of an evaluation is done: examples so far, and in all."""
+"""Is told how much of an evaluation is done: batches so far, and in all."""
 
 
-def accuracy_and_loss(
+def evaluate(
     network: nn.Module,
-    scores: Callable[[Tensor], Tensor],
+    call: Call,
+    objective: Objective,
     split: Images,
     indices: Tensor,
     batch_size: int,
     tell: Tell,
     division: Division | None = None,
-) -> tuple[float, float]:
-    """Share of examples whose highest score is the label's, and mean cross-entropy.
+) -> dict[str, float]:
+    """Means over a split, of the loss and of all that the objective counts, with the network in evaluation mode.
 
-    Args:
-        network: put into evaluation mode meanwhile.
-        scores: images ``(b, c, h, w)`` -> class scores ``(b, classes)``.
-        split, indices: the examples.
-        tell: called after each batch.
-        division: of each batch over ranks, whose shares their data sets give them, and into micro-batches.
+    A division says which ranks have a share of each batch, and in what parts it is computed.
     """
+    division, carry = division or Division(), Carry(network)
     before = network.training
     network.eval()
-    division = division or Division()
-    sums = torch.zeros(3, dtype=torch.float64)
-    count = 0
+    totals: dict[str, Tensor] = {}
+    last = steps(split, len(indices), batch_size, training=False)
     with torch.no_grad():
-        for images, labels in split.batches(indices, batch_size, training=False):
-            if len(labels):
-                out = division.scores(scores, images).float()
-                labels = labels[: len(out)]
-                correct, examples = (out.argmax(1) == labels).sum(), torch.full((), len(labels), device=out.device)
-                loss = F.cross_entropy(out, labels, reduction="sum")
-                sums = sums.to(out.device) + torch.stack([correct.double(), loss.double(), examples.double()])
-            count += batch_size
-            tell(min(count, len(indices)), len(indices))
+        for number, batch in enumerate(split.batches(indices, batch_size, training=False), 1):
+            if examples(batch):
+                batch = carry.join("evaluated", batch)
+                loss, sums = division.outcome(lambda part: objective(call, part)[:2], batch)
+                for name, value in {"loss": loss.double() * sums["images"], **sums}.items():
+                    totals[name] = totals[name] + value.double() if name in totals else value.double()
+            tell(number, last)
     network.train(before)
-    correct, loss, examples = division.ranks.total(sums.cpu()).tolist()
-    return correct / examples, loss / examples
+    found = division.ranks.total(torch.tensor([total.item() for total in totals.values()], dtype=torch.float64))
+    means = dict(zip(totals, found.tolist()))
+    number = means.pop("images")
+    means = {name: total / number for name, total in means.items()}
+    return means | objective.figures(means) if hasattr(objective, "figures") else means

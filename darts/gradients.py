@@ -94,16 +94,6 @@ class Division:
             parameter.grad = grad
         return value, sums
 
-    def scores(self, call: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-        """What a network answers to images, part by part, without gradients."""
-
-        def attempt() -> Tensor:
-            parts = images.tensor_split(min(self.parts, len(images)))
-            return call(images) if len(parts) == 1 else torch.cat([call(part) for part in parts])
-
-        images = images[: self.sample]
-        return self._until_it_fits(attempt, len(images))
-
     def outcome(self, loss: Callable[[Batch], tuple[Tensor, Sums]], batch: Batch) -> tuple[Tensor, Sums]:
         """Mean loss and sums on this rank's share, part by part, without gradients."""
         batch = self._sampled(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def inherited(config: RetrainConfig, genotype: Genotype, shape: Any) -> nn.Modul
         method.without,
         size.partial or stage.partial,
         {label: tuple(map(tuple, rows)) for label, rows in state["allowed"].items() if rows},
+        dropouts=asdict(config.language.dropout),
     )
     space = SPACES[size.name or "darts"].make(options)
     supernet = space.supernet()

@@ -1,4 +1,4 @@
-"""What is minimized: a function of a network and a batch. Classification, unless a user gives another loss."""
+"""What is minimized: a function of a network and a batch. Classification, unless the data or a user want another."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
-from darts.data import Images
-from darts.evaluate import Tell
-from darts.gradients import Division
+from torch import Tensor
 
 Call = Callable[..., Any]
 """A network as a function of its inputs: weights and gates are settled."""
@@ -23,14 +19,21 @@ class Outcome(NamedTuple):
     Attributes:
         loss: mean over the batch, a scalar.
         sums: further figures, summed over the batch; ``images`` counts its examples.
+        extra: what weights that train descend beside the loss, a scalar; nothing where not given.
     """
 
     loss: Tensor
     sums: Mapping[str, Tensor]
+    extra: Tensor | None = None
+
+    @property
+    def descended(self) -> Tensor:
+        """What weights that train descend."""
+        return self.loss if self.extra is None else self.loss + self.extra
 
 
 Objective = Callable[[Call, Any], Outcome]
-"""(network, batch) -> outcome."""
+"""(network, batch) -> outcome. It may have a function ``figures``, from means over a split to further figures."""
 
 
 def classification(network: Call, batch: tuple[Tensor, Tensor]) -> Outcome:
@@ -59,35 +62,6 @@ def examples(batch: Any) -> int:
     return next((examples(part) for part in parts), 1)
 
 
-def evaluate(
-    network: nn.Module,
-    call: Call,
-    objective: Objective,
-    split: Images,
-    indices: Tensor,
-    batch_size: int,
-    tell: Tell,
-    division: Division | None = None,
-) -> dict[str, float]:
-    """Means over a split, of the loss and of all that the objective counts, with the network in evaluation mode.
-
-    A division says which ranks have a share of each batch, and in what parts it is computed.
-    """
-    division = division or Division()
-    before = network.training
-    network.eval()
-    totals: dict[str, Tensor] = {}
-    count = 0
-    with torch.no_grad():
-        for batch in split.batches(indices, batch_size, training=False):
-            if examples(batch):
-                loss, sums = division.outcome(lambda part: objective(call, part), batch)
-                for name, value in {"loss": loss.double() * sums["images"], **sums}.items():
-                    totals[name] = totals[name] + value.double() if name in totals else value.double()
-            count = min(count + batch_size, len(indices))
-            tell(count, len(indices))
-    network.train(before)
-    found = division.ranks.total(torch.tensor([total.item() for total in totals.values()], dtype=torch.float64))
-    means = dict(zip(totals, found.tolist()))
-    number = means.pop("images")
-    return {name: total / number for name, total in means.items()}
+def ranked_by(figures: Mapping[str, float]) -> tuple[str, int]:
+    """The figure by which networks are ranked, and 1 where more of it is better: accuracy, or where none is, loss."""
+    return ("accuracy", 1) if any(name.endswith("accuracy") for name in figures) else ("loss", -1)

@@ -29,10 +29,10 @@ from torch import Tensor, nn
 from darts.config import LogitsConfig, MethodConfig, RunConfig, SearchConfig, WeightsConfig, check, identity
 from darts.data import DataSet, shuffled
 from darts.device import choose_device
-from darts.evaluate import Tell
+from darts.evaluate import Tell, evaluate
 from darts.examples import Examples, examples_of
 from darts.loop import train
-from darts.objective import Objective, classification, evaluate, own
+from darts.objective import Objective, classification, own
 from darts.pieces import compose
 from darts.search import SearchTask
 from darts.stages import Setting
@@ -205,7 +205,7 @@ class TrainingTask:
         self._batches = self.data.batches(order, self.batch_size, True, step)
 
     def step(self) -> Mapping[str, Tensor]:
-        loss, sums = self.objective(self.network, next(self._batches))
+        loss, sums, _ = self.objective(self.network, next(self._batches))
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.weights.clip)

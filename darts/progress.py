@@ -95,7 +95,8 @@ def progress_bar(console: Console) -> Progress:
 
 
 def worth_a_look(figures: Mapping[str, Any]) -> str:
-    """What is worth a look while it runs: the training loss, and accuracies."""
+    """What is worth a look while it runs: the training loss, accuracies and perplexities."""
     shown = [f"train loss {figures['train_loss']:.4f}"]
     shown += [f"{k.replace('_', ' ')} {100 * v:.2f} %" for k, v in figures.items() if k.endswith("accuracy")]
+    shown += [f"{k.replace('_', ' ')} {v:.2f}" for k, v in figures.items() if k.endswith("perplexity")]
     return "  ".join(shown)

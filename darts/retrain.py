@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -15,16 +15,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from darts.checkpoint import save, write_atomically
+from darts.averaging import Averaging
+from darts.carry import Carry
+from darts.checkpoint import canonical, save, write_atomically
 from darts.config import RetrainConfig
-from darts.data import DataSet, shuffled
+from darts.data import DataSet, Images, endless_picks, pace, steps
 from darts.device import autocast, check_fused
 from darts.distributed import ALONE, Ranks, average_statistics, synchronize_batchnorm
 from darts.errors import UserError
-from darts.evaluate import Tell, accuracy_and_loss
+from darts.evaluate import Tell, evaluate
 from darts.gradients import Batch, Division
 from darts.graph import StepGraph, set_learning_rate
 from darts.inherit import inherited
+from darts.objective import Call, Outcome, classification
 from genotypes import schema_from
 from genotypes.kinds import Genotype, describe, picture, write
 from supernet.cost import count
@@ -38,7 +41,12 @@ class RetrainTask:
     """Training of a derived network, as a task of the training loop.
 
     The whole training set, an auxiliary head, drop path that grows linearly from 0; tested after every epoch. The
-    result is the last epoch's: nothing is selected on the test split.
+    result is the last epoch's: nothing is selected on the test split. A data set with a validation part of its own is
+    also evaluated on that, and the result is that of the epoch of the lowest validation loss.
+
+    Attributes:
+        tested: figures of the last epoch.
+        kept: the figures, the weights and the number of the best epoch by validation, counted from 1; empty without.
     """
 
     kind = "retrain"
@@ -77,42 +85,60 @@ class RetrainTask:
         self.generator = torch.Generator(device).manual_seed(config.seed)
         draw_noise_from(self.generator, self.network)
         self.autocast = autocast(device, config.run.precision)
+        self.objective, self.carry = data.objective or self._classified, Carry(self.network)
+        if ranks.count > 1 and self.carry.carries:
+            raise UserError("a hidden state is carried from batch to batch: it runs in one process only")
+        self.averaging = Averaging(self.network, config.average_after)
+        examples = torch.arange(len(data.train))
+        self.train_part, self.valid_part = examples.tensor_split([len(examples) - data.valid])
         self.epochs = config.epochs
         # One image by itself is no batch to BatchNorm: where it would be the last, the epoch goes without it.
-        self.examples = len(data.train) - (len(data.train) % config.batch_size == 1)
-        self.steps_per_epoch = -(-self.examples // config.batch_size)
-        self.evaluation_steps = -(-len(data.test) // (2 * config.batch_size))
+        self._batches = steps(data.train, len(self.train_part), config.batch_size)
+        self.steps_per_epoch = self._batches - (
+            data.objective is None and len(self.train_part) % config.batch_size == 1
+        )
+        self.evaluation_steps = sum(
+            steps(split, len(indices), 2 * config.batch_size, training=False) for _, split, indices in self._evaluated()
+        )
         self.attempt = 0
         self.parameters = count_parameters(self.network)
         self.paths = getattr(self.network, "paths", 0)
         self.keep = torch.ones((), device=device)
         self._called = torch.compile(self.network) if config.compile else self.network
         self.tested: dict[str, float] = {}
+        self.kept: dict[str, Any] = {}
+        self._step, self._rate = 0, 0.0
         self._picks: Iterator[tuple[Tensor, ...]] = iter(())
         drawn = [self.generator, *data.train.generators]
         self.graph = StepGraph(config.run.graph, device, drawn, tell=self.division.say)
         if ranks.count > 1:
             self.graph.refuse("several processes")
+        if self.carry.carries:
+            self.graph.refuse("a hidden state is carried from batch to batch, of several lengths")
 
     def begin_epoch(self, epoch: int, step: int) -> None:
         config = self.config
-        rate = config.weights.learning_rate(epoch, config.epochs) * 0.5**self.attempt
-        set_learning_rate(self.optimizer, rate)
+        self._rate = config.weights.learning_rate(epoch, config.epochs) * 0.5**self.attempt
+        set_learning_rate(self.optimizer, self._rate)
         self.keep.fill_(1 - config.drop_path * epoch / config.epochs)
         self.network.train()
-        order = shuffled(torch.arange(len(self.data.train)), config.seed, epoch, self.attempt)[: self.examples]
-        self._picks = self.data.train.picks(order, config.batch_size, True, step)
+        first = epoch * self._batches + step
+        order = self.train_part, config.batch_size, config.seed
+        self._picks = endless_picks(self.data.train, *order, first, self.attempt)
 
     def step(self) -> Mapping[str, Tensor]:
-        return self.graph(self.update, next(self._picks), self.division.way)
+        pick = next(self._picks)
+        set_learning_rate(self.optimizer, self._rate * pace(self.data.train, pick))
+        return self.graph(self.update, pick, self.division.way)
 
     def update(self, *pick: Tensor) -> Mapping[str, Tensor]:
         """One step on the batch of a pick."""
-        images, labels = self.data.train.load(*pick, training=True)
-        batch = images, labels, *self._drawn_paths(len(labels))
+        batch = self.data.train.load(*pick, training=True)
+        batch = (*self.carry.join("train", batch), *self._drawn_paths(len(batch[0])))
         loss, sums = self.division.backward(self.network, self._loss, batch)
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.weights.clip)
         self.optimizer.step()
+        self.averaging.step()
         return {"loss": loss * sums["images"], **sums}
 
     def _drawn_paths(self, images: int) -> list[Tensor]:
@@ -128,24 +154,51 @@ class RetrainTask:
         return [(mine < self.keep) / self.keep]
 
     def _loss(self, batch: Batch) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
-        """What is differentiated; the loss of the main head alone, and what its scores count."""
+        """What is differentiated; the loss to show; what is counted."""
+        outcome = self.objective(self._cast(self._called), batch)
+        return outcome.descended, outcome.loss, outcome.sums
+
+    def _cast(self, network: nn.Module) -> Call:
+        def call(*inputs: Any, **options: Any) -> Any:
+            with self.autocast:
+                return network(*inputs, **options)
+
+        return call
+
+    def _classified(self, network: Call, batch: Batch) -> Outcome:
+        """Cross-entropy of the main head and, as what is descended beside it, of the auxiliary head."""
         images, labels, *paths = batch
         smoothing, weight = self.config.label_smoothing, self.config.auxiliary
-        with self.autocast:
-            out = self._called(images, **({"drop_path": _dropping(*paths)} if paths else {}))
+        out = network(images, **({"drop_path": _dropping(*paths)} if paths else {}))
         scores, auxiliary = out if weight else (out, None)
-        loss = total = F.cross_entropy(scores.float(), labels, label_smoothing=smoothing)
+        loss = F.cross_entropy(scores.float(), labels, label_smoothing=smoothing)
+        extra = None
         if auxiliary is not None:
-            total = loss + weight * F.cross_entropy(auxiliary.float(), labels, label_smoothing=smoothing)
-        count = torch.tensor(len(labels))
-        return total, loss, {"accuracy": (scores.argmax(1) == labels).sum(), "images": count}
+            extra = weight * F.cross_entropy(auxiliary.float(), labels, label_smoothing=smoothing)
+        return Outcome(
+            loss, {"accuracy": (scores.argmax(1) == labels).sum(), "images": torch.tensor(len(labels))}, extra
+        )
+
+    def _evaluated(self) -> Iterator[tuple[str, Images, Tensor]]:
+        """What is evaluated: its name, the split, its examples."""
+        if len(self.valid_part):
+            yield "valid", self.data.train, self.valid_part
+        yield "test", self.data.test, torch.arange(len(self.data.test))
 
     def end_epoch(self, epoch: int, tell: Tell) -> dict[str, Any]:
-        split = self.data.test, torch.arange(len(self.data.test)), 2 * self.config.batch_size
         average_statistics(self.network, self.ranks)
-        with self.autocast:
-            accuracy, loss = accuracy_and_loss(self.network, self.network, *split, tell, self.division)
-        self.tested = {"test_loss": loss, "test_accuracy": accuracy}
+        network = self.network, self._cast(self.network), self.data.objective or classification
+        self.tested = {}
+        with self.averaging.applied():
+            for name, split, indices in self._evaluated():
+                means = evaluate(*network, split, indices, 2 * self.config.batch_size, tell, self.division)
+                self.tested |= {f"{name}_{figure}": mean for figure, mean in means.items()}
+            loss = self.tested.get("valid_loss")
+            if loss is not None and loss <= min([loss, *self.averaging.losses]):
+                weights = canonical(self.network.state_dict())
+                self.kept = {"epoch": epoch + 1, "figures": self.tested, "network": weights}
+        if loss is not None:
+            self.averaging.note(loss)
         return self.tested
 
     def replicas(self) -> Mapping[str, Tensor]:
@@ -158,7 +211,10 @@ class RetrainTask:
             "optimizer": self.optimizer.state_dict(),
             "drop_path_generator": self.generator.get_state(),
             "data": self.data.train.state(),
+            "carried": self.carry.states,
+            "averaging": self.averaging.state(),
             "tested": self.tested,
+            "kept": self.kept,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -167,7 +223,9 @@ class RetrainTask:
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["drop_path_generator"])
         self.data.train.load_state(state["data"])
-        self.tested = state["tested"]
+        self.carry.states = {stream: carried.to(self.keep.device) for stream, carried in state["carried"].items()}
+        self.averaging.load_state(state["averaging"])
+        self.tested, self.kept = state["tested"], state["kept"]
 
     def _multiply_adds(self) -> dict[str, int]:
         shape = self.data.shape
@@ -182,9 +240,11 @@ class RetrainTask:
 
     def write(self, folder: Path) -> dict[str, Any]:
         """The files of a finished retraining: figures, weights, the genotype and its picture."""
+        tested = self.kept.get("figures", self.tested)
         figures = {
-            **self.tested,
-            "test_error": 1 - self.tested["test_accuracy"],
+            **tested,
+            **({"test_error": 1 - tested["test_accuracy"]} if "test_accuracy" in tested else {}),
+            **({"kept_epoch": self.kept["epoch"]} if self.kept else {}),
             "parameters": self.parameters,
             **self._multiply_adds(),
             "data": self.data.name,
@@ -194,7 +254,8 @@ class RetrainTask:
             "seed": self.config.seed,
             "epochs": self.epochs,
         }
-        save(folder / "weights.pt", {"kind": "weights", "network": self.network.state_dict(), **self._images()})
+        weights = self.kept.get("network", self.network.state_dict())
+        save(folder / "weights.pt", {"kind": "weights", "network": weights, **self._images()})
         for file, content in (
             ("genotype.json", write(self.genotype, schema_from(folder))),
             ("cells.svg", picture(self.genotype)),
@@ -222,7 +283,9 @@ def space_of(config: RetrainConfig, genotype: Genotype, shape: Any) -> SearchSpa
     name = size.name or fitting[0]
     if name not in SPACES:
         raise UserError(f"--space.name is {name!r}; it must be one of {', '.join(SPACES)}")
-    return SPACES[name].make(SpaceOptions(shape, size.channels, size.layers, stem=size.stem, searching=False))
+    dropouts = asdict(config.language.dropout)
+    options = SpaceOptions(shape, size.channels, size.layers, stem=size.stem, searching=False, dropouts=dropouts)
+    return SPACES[name].make(options)
 
 
 class _Module(ModuleType):

@@ -14,19 +14,20 @@ import torch
 from torch import Tensor, nn
 
 from darts.bilevel import ImageBatch
+from darts.carry import Carry
 from darts.checkpoint import write_atomically
 from darts.collapse import signs
 from darts.config import SearchConfig
-from darts.data import DataSet, endless, endless_picks, halves, shuffled
+from darts.data import DataSet, endless, endless_picks, halves, pace, steps
 from darts.distributed import ALONE, Ranks, average_statistics, synchronize_batchnorm
 from darts.errors import UserError
-from darts.evaluate import Tell
+from darts.evaluate import Tell, evaluate
 from darts.gradients import Division
 from darts.graph import StepGraph, capturing, set_learning_rate
 from darts.heatmap import gates_svg, listed
 from darts.method import Method, spans
 from darts.methods.robust_darts import eigenvalue_of
-from darts.objective import Outcome, evaluate
+from darts.objective import classification, ranked_by
 from darts.pieces import compose
 from darts.relax import Softmax
 from darts.stages import Built, Setting, build, dropped, follow
@@ -55,6 +56,8 @@ class SearchTask:
         stage: the number of the stage at work.
         batch_size: images a step, of each half; the configuration's, unless the method lets it grow.
         memory: what the method's companions remember: tensors and plain values.
+        accuracies: of the epochs, on the half that trains the logits; the loss with the opposite sign, where nothing is
+            classified.
     """
 
     kind = "search"
@@ -69,7 +72,7 @@ class SearchTask:
         ranks: Ranks = ALONE,
     ):
         self.config, self.data, self.ranks = config, data, ranks
-        self.setting = setting or Setting(data.shape)
+        self.setting = setting or Setting(data.shape, objective=data.objective or classification)
         self.table = benchmark_for(config.table, config.space.name, data.name) if config.table else None
         self.method = method or compose(config)
         once = self.method.step is not unrolled_exact
@@ -79,9 +82,15 @@ class SearchTask:
             raise UserError("--candidates retrains in one process only: leave it or torchrun out")
         self.division = Division(ranks, synchronized=config.run.sync_batchnorm, guarded=once)
         self.division.release = lambda: self.graph.forget()
-        self.train_half, self.valid_half = halves(data.train, config.train_share, config.valid_share)
+        if data.valid:
+            self.train_half, self.valid_half = torch.arange(len(data.train)).split(
+                [len(data.train) - data.valid, data.valid]
+            )
+        else:
+            self.train_half, self.valid_half = halves(data.train, config.train_share, config.valid_share)
         self.epochs, self.batch_size = config.epochs, config.batch_size
-        self.evaluation_steps = -(-len(self.valid_half) // (2 * config.batch_size))
+        steps(data.train, len(self.valid_half), config.batch_size)  # says so where there are too few
+        self.evaluation_steps = steps(data.train, len(self.valid_half), 2 * config.batch_size, training=False)
         self.attempt = 0
         self.spans = spans(self.method.stages, config.epochs)
         self.memory: dict[str, Any] = {"drawn": 0}
@@ -93,11 +102,12 @@ class SearchTask:
         self._train: Iterator[tuple[Any, ...]] = iter(())
         self._valid: Iterator[tuple[Any, ...]] = iter(())
         self._step = 0
+        self._rate = 0.0
         self._warm = False
 
     @property
     def steps_per_epoch(self) -> int:
-        return -(-len(self.train_half) // self.batch_size)
+        return steps(self.data.train, len(self.train_half), self.batch_size)
 
     def _go_on(self, stage: int, built: Built) -> None:
         """Search with the network of a stage from here on."""
@@ -105,6 +115,9 @@ class SearchTask:
         self.space, self.problem, self.logits_optimizer = built
         self.problem.draw = self._draw
         self.problem.division = self.division
+        self.carry = Carry(self.problem.supernet)
+        if self.ranks.count > 1 and self.carry.carries:
+            raise UserError("a hidden state is carried from batch to batch: it runs in one process only")
         self.graph = self._new_graph()
         if self.config.run.sync_batchnorm:
             synchronize_batchnorm(self.problem.supernet, self.ranks)
@@ -114,6 +127,8 @@ class SearchTask:
         graph = StepGraph(self.config.run.graph, self.problem.generator.device, drawn, tell=self.division.say)
         if self.ranks.count > 1:
             graph.refuse("several processes")
+        if self.carry.carries:
+            graph.refuse("a hidden state is carried from batch to batch, of several lengths")
         if self.setting.make:
             graph.refuse("a network and a loss of the user's own may change from step to step")
         if self.method.hooks("before_weights"):
@@ -128,16 +143,15 @@ class SearchTask:
         problem, stage, span = self.problem, method.stages[self.stage], self.spans[self.stage]
         since = epoch - span.start
         when = (since, len(span)) if stage.restart else (epoch, config.epochs)
-        rate = stage.lr * config.weights.learning_rate(*when) * 0.5**self.attempt
-        set_learning_rate(problem.optimizer, rate)
+        self._rate = stage.lr * config.weights.learning_rate(*when) * 0.5**self.attempt
+        set_learning_rate(problem.optimizer, self._rate)
         problem.progress = epoch / config.epochs
         problem.drop_path = dropped(config.drop_path * problem.progress, stage, since, len(span), problem.generator)
         problem.supernet.train()
         self._warm = since < round(stage.warmup * len(span))
         self._step = epoch * self.steps_per_epoch + step
         size, seed = self.batch_size, config.seed + VALID_STREAM
-        order = shuffled(self.train_half, config.seed, epoch, self.attempt)
-        self._train = self.data.train.picks(order, size, True, step)
+        self._train = endless_picks(self.data.train, self.train_half, size, config.seed, self._step, self.attempt)
         self._valid = endless_picks(self.data.train, self.valid_half, size, seed, self._step, self.attempt)
         if any(self.method.hooks(name) for name in ("decide", "after_epoch")):
             self.graph.forget()
@@ -146,10 +160,12 @@ class SearchTask:
         moves = not self._warm and self._step % self.method.every == 0
         picks = next(self._train), next(self._valid)
         self._step += 1
+        set_learning_rate(self.problem.optimizer, self._rate * pace(self.data.train, picks[0]))
 
         def update(*tensors: Any) -> Mapping[str, Tensor]:
             halves = tensors[: len(picks[0])], tensors[len(picks[0]) :]
-            return self.update(*(self.data.train.load(*half, training=True) for half in halves), moves)
+            train, valid = (self.data.train.load(*half, training=True) for half in halves)
+            return self.update(self.carry.join("train", train), self.carry.join("valid", valid), moves)
 
         return self.graph(update, (*picks[0], *picks[1]), (self.stage, moves, self.division.way, self._schedule()))
 
@@ -179,7 +195,7 @@ class SearchTask:
             nn.utils.clip_grad_norm_(problem.logits.values(), self.config.logits.clip)
         self.logits_optimizer.step()
 
-    def _move_weights(self, train: Batch, valid: Batch) -> Outcome:
+    def _move_weights(self, train: Batch, valid: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         for act in self.method.hooks("before_weights"):
             act(self, train, valid)
         return self.problem.train_weights(train, self.config.weights.clip)
@@ -262,6 +278,7 @@ class SearchTask:
             "logits_optimizer": self.logits_optimizer.state_dict(),
             "method_generator": problem.generator.get_state(),
             "data": self.data.train.state(),
+            "carried": self.carry.states,
             "stage": self.stage,
             "allowed": {t.label: t.allowed for t in self.space.tables},
             "decided": problem.decided,
@@ -289,6 +306,7 @@ class SearchTask:
         self.logits_optimizer.load_state_dict(state["logits_optimizer"])
         problem.generator.set_state(state["method_generator"])
         self.data.train.load_state(state["data"])
+        self.carry.states = {stream: carried.to(device) for stream, carried in state["carried"].items()}
         problem.decided = {label: decided.to(device) for label, decided in state["decided"].items()}
         problem.frozen = {name: at.to(device) for name, at in state["frozen"].items()}
         self.memory = state["memory"]
@@ -320,7 +338,8 @@ class SearchTask:
 
     def _every_genotype(self) -> str:
         rows = enumerate(zip(self.genotypes, self.accuracies), 1)
-        found = [{"epoch": epoch, "valid_accuracy": accuracy, "genotype": text} for epoch, (text, accuracy) in rows]
+        key, sign = ranked_by(self.evaluated)
+        found = [{"epoch": epoch, f"valid_{key}": sign * by, "genotype": text} for epoch, (text, by) in rows]
         return json.dumps(found, indent=2) + "\n"
 
 

@@ -1,4 +1,5 @@
-"""Named runs in spaces other than DARTS's cells: NAS-Bench-201, models with choices, recurrent cells.
+"""Named runs in spaces other than DARTS's cells: NAS-Bench-201, models with choices, and recurrent cells, which have a
+file of their own.
 
 As in ``darts.recipes``, a docstring says what runs and which number to expect.
 """
@@ -17,6 +18,7 @@ from darts.config import (
     SpaceConfig,
     WeightsConfig,
 )
+from darts.language_recipes import LANGUAGE_FINALS, LANGUAGE_SEARCHES
 
 UNCLIPPED = 1e9
 """A norm that no gradient reaches."""
@@ -264,6 +266,7 @@ SPACE_SEARCHES: dict[str, Callable[[], SearchConfig]] = {
     "darts_convnet_digits": darts_convnet_digits,
     "darts_convnet_mnist": darts_convnet_mnist,
     "darts_textnet_csv": darts_textnet_csv,
+    **LANGUAGE_SEARCHES,
 }
 
 SPACE_FINALS: dict[str, Callable[[], RetrainConfig]] = {
@@ -275,4 +278,5 @@ SPACE_FINALS: dict[str, Callable[[], RetrainConfig]] = {
     "convnet_digits": final_convnet_digits,
     "convnet_mnist": final_convnet_mnist,
     "textnet_csv": final_textnet_csv,
+    **LANGUAGE_FINALS,
 }

@@ -7,7 +7,7 @@ fewer candidates in a wider one (DrNAS).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -191,6 +191,7 @@ def space_of(
         method.without,
         size.partial or stage.partial,
         allowed or {},
+        dropouts=asdict(config.language.dropout),
     )
     return (setting.make or SPACES[name].make)(options)
 

@@ -7,6 +7,7 @@ opaque: the problem knows what to do with them.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -50,19 +51,26 @@ def first_order(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tenso
     return gradient(problem.upper(frozen(problem.weights), problem.logits, valid), problem.logits)
 
 
-def unrolled(problem: Bilevel, train: Batch, valid: Batch, radius: float = RADIUS) -> dict[str, Tensor]:
+def unrolled(
+    problem: Bilevel, train: Batch, valid: Batch, radius: float = RADIUS, clip: float | None = None
+) -> dict[str, Tensor]:
     """One training step ahead, the Hessian-vector product by central differences (DARTS, equations 7 and 8).
 
     With ``w' = w - eta (m + d)`` the weights after a virtual step and ``v`` the gradient of the validation loss
     there, the gradient is ``d_a L_val(w', a) - eta (d_a L_train(w + eps v, a) - d_a L_train(w - eps v, a)) / (2 eps)``,
     where ``eps = radius / norm(v)``.
+
+    With ``clip``, the training gradient of the virtual step is cut to that norm, by a factor that also multiplies the
+    difference, and so is ``v`` (the authors' code for recurrent cells).
     """
     weights, logits = problem.weights, frozen(problem.logits)
-    ahead = problem.virtual_step(frozen(weights), gradient(problem.lower(weights, logits, train), weights))
+    grads, kept = _clipped(gradient(problem.lower(weights, logits, train), weights), clip)
+    ahead = problem.virtual_step(frozen(weights), grads)
     ahead = {name: w.requires_grad_() for name, w in ahead.items()}
     both = gradient(problem.upper(ahead, problem.logits, valid), {**_keyed("w", ahead), **_keyed("a", problem.logits)})
     direct = {name: both["a", name] for name in logits}
-    v = [both["w", name] for name in weights]
+    cut, _ = _clipped({name: both["w", name] for name in weights}, clip)
+    v = list(cut.values())
     eps = radius / torch.stack(torch._foreach_norm(v)).norm()
     still, sides = list(frozen(weights).values()), []
     for step in (eps, -eps):
@@ -70,7 +78,7 @@ def unrolled(problem: Bilevel, train: Batch, valid: Batch, radius: float = RADIU
         with same_draws(problem):
             sides.append(gradient(problem.lower(moved, problem.logits, train), problem.logits))
     plus, minus = sides
-    eta = problem.learning_rate
+    eta = problem.learning_rate * kept
     return {name: g - eta * (plus[name] - minus[name]) / (2 * eps) for name, g in direct.items()}
 
 
@@ -85,9 +93,20 @@ def unrolled_exact(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Te
     return gradient(problem.upper(ahead, logits, valid), logits)
 
 
+@dataclass(frozen=True)
+class UnrolledClipped:
+    """``unrolled`` where weights take clipped steps: ``norm`` is the largest of a gradient over all of them."""
+
+    norm: float = 0.25
+
+    def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+        return unrolled(problem, train, valid, clip=self.norm)
+
+
 STEPS: dict[str, Hypergradient] = {
     "first_order": first_order,
     "unrolled": unrolled,
+    "unrolled_clipped": UnrolledClipped(),
     "unrolled_exact": unrolled_exact,
 }
 
@@ -115,6 +134,14 @@ def gradient(loss: Tensor, wrt: Mapping[Any, Tensor], create_graph: bool = False
         return {name: torch.zeros_like(tensor) for name, tensor in wrt.items()}
     grads = torch.autograd.grad(loss, list(wrt.values()), create_graph=create_graph, materialize_grads=True)
     return dict(zip(wrt, grads))
+
+
+def _clipped(grads: Params, norm: float | None) -> tuple[Params, Tensor | float]:
+    """Gradients cut to a norm, and the factor that did it."""
+    if norm is None:
+        return grads, 1.0
+    factor = (norm / torch.stack(torch._foreach_norm(list(grads.values()))).norm()).clamp(max=1.0)
+    return dict(zip(grads, torch._foreach_mul(list(grads.values()), factor))), factor
 
 
 def frozen(params: Params) -> dict[str, Tensor]:

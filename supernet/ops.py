@@ -189,9 +189,9 @@ class Noise(nn.Module):
 
 
 def draw_noise_from(generator: torch.Generator, network: nn.Module) -> None:
-    """Let all noise of a network come from one generator."""
+    """Let all that the modules of a network draw come from one generator: those that have a place for it."""
     for module in network.modules():
-        if isinstance(module, Noise):
+        if hasattr(module, "generator"):
             module.generator = generator
 
 

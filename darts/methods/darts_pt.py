@@ -95,7 +95,7 @@ def accuracy_by_batches(search: SearchTask, gates: Gates) -> float:
     with torch.no_grad():
         for batch in search.data.train.batches(search.valid_half, size, training=False):
             if examples(batch):
-                loss, sums = problem.objective(problem.functional(weights, gates), batch)
+                loss, sums, _ = problem.objective(problem.functional(weights, gates), batch)
                 right = right.to(loss.device) + sums.get("accuracy", -loss * sums["images"])
     return search.ranks.total(right.cpu()).item() / len(search.valid_half)
 

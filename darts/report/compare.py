@@ -15,7 +15,7 @@ from darts.report.html import document, table
 from darts.report.page import architectures, figure
 from darts.report.records import NOT_COMPUTED, Record, origin
 
-IN_TERMINAL = ("test_accuracy", "valid_accuracy", "parameters", *COST)
+IN_TERMINAL = ("test_accuracy", "valid_accuracy", "test_perplexity", "valid_perplexity", "parameters", *COST)
 """Figures that are printed, where a run has them; the page has all."""
 
 

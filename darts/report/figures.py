@@ -7,8 +7,10 @@ from collections.abc import Mapping
 TITLES = {
     "test_accuracy": "test accuracy",
     "test_error": "test error",
+    "test_perplexity": "test perplexity",
     "test_loss": "test loss",
     "valid_accuracy": "validation accuracy",
+    "valid_perplexity": "validation perplexity",
     "valid_loss": "validation loss",
     "train_accuracy": "training accuracy",
     "train_loss": "training loss",
@@ -45,6 +47,8 @@ def written(key: str, value: float) -> str:
     """A figure with its unit."""
     if is_share(key):
         return f"{100 * value:.2f} %"
+    if key.endswith("perplexity"):
+        return f"{value:,.2f}"
     if key in ("parameters", "multiply_adds"):
         return f"{value / 1e6:.3f} M"
     if key == "seconds":
@@ -54,6 +58,12 @@ def written(key: str, value: float) -> str:
     if key == "energy_j":
         return f"{value / 3.6e6:.3f} kWh" if value >= 3.6e4 else f"{value:,.0f} J"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def headline(figures: Mapping[str, float]) -> str:
+    """What a retraining came to."""
+    keys = ("test_accuracy",) if "test_accuracy" in figures else ("valid_perplexity", "test_perplexity")
+    return ", ".join(f"{title(key)} {written(key, figures[key])}" for key in keys if key in figures)
 
 
 def mean_and_spread(key: str, values: list[float]) -> str:

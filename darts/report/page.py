@@ -23,6 +23,7 @@ FILE = "report.html"
 CURVES = (
     ("Loss", ("train_loss", "valid_loss", "test_loss")),
     ("Accuracy", ("train_accuracy", "valid_accuracy", "test_accuracy")),
+    ("Perplexity", ("valid_perplexity", "test_perplexity")),
 )
 """The charts of every run; further figures follow by what they have in common."""
 

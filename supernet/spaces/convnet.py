@@ -11,7 +11,7 @@ from genotypes.choices import ChoicesGenotype
 from supernet.modules import LayerChoice
 from supernet.network import ImageShape
 from supernet.spaces.modules import make_from
-from supernet.spaces.space import Row
+from supernet.spaces.space import Row, SpaceOptions
 
 
 class Convolution(nn.Module):
@@ -133,4 +133,8 @@ def activation() -> LayerChoice:
     return LayerChoice({"relu": nn.ReLU(), "gelu": nn.GELU(), "tanh": nn.Tanh()}, "activation")
 
 
-ROW = Row(make_from(lambda options: ConvNet(options.shape, options.channels, options.layers)), ChoicesGenotype)
+def _build(options: SpaceOptions) -> ConvNet:
+    return ConvNet(options.shape, options.channels, options.layers)
+
+
+ROW = Row(make_from(_build, ImageShape, "images"), ChoicesGenotype)

@@ -147,6 +147,7 @@ class DARTSSpace:
 
 def make(options: SpaceOptions) -> DARTSSpace:
     """The space of a run."""
+    options.require(ImageShape, "images")
     if options.searching and options.layers < 3:
         raise SpaceError(f"--space.layers is {options.layers}; two cells reduce, so a search needs 3 or more")
     candidates = options.kept(CANDIDATES.get(options.candidates, DARTSSpace.candidates))

@@ -174,10 +174,13 @@ def refuse(options: SpaceOptions) -> None:
         raise SpaceError("partial channels are not for a model of your own; take a method without them")
 
 
-def make_from(model: Callable[[SpaceOptions], nn.Module]) -> Callable[[SpaceOptions], ModuleSpace]:
-    """How to build the space of a model that is built from the options of a run."""
+def make_from(
+    model: Callable[[SpaceOptions], nn.Module], kind: type, reads: str
+) -> Callable[[SpaceOptions], ModuleSpace]:
+    """How to build the space of a model that is built from the options of a run, and reads data of one kind."""
 
     def make(options: SpaceOptions) -> ModuleSpace:
+        options.require(kind, reads)
         refuse(options)
         with torch.random.fork_rng(devices=[]):
             return ModuleSpace(model(options), options.allowed, partial(model, options))

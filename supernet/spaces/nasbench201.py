@@ -228,6 +228,7 @@ def _convolutions(genotype: NASBench201Genotype) -> int:
 
 def make(options: SpaceOptions) -> NASBench201Space:
     """The space of a run."""
+    options.require(ImageShape, "images")
     if options.nodes not in (None, NASBENCH201_STATES):
         raise SpaceError(f"--space.nodes is {options.nodes}; NAS-Bench-201's cell has {NASBENCH201_STATES} states")
     options.refuse_reduced()

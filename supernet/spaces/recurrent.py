@@ -102,7 +102,13 @@ class MixedCell(Cell):
         self.candidates, self.backend = tuple(candidates), backend
 
     def forward(self, x: Tensor, hidden: Tensor, gates: Gates, masks: tuple[Tensor, Tensor] | None) -> Tensor:
-        """One word further; ``gates`` are ``(e, o)``, node by node, then by source."""
+        """One word further; ``gates`` are ``(e, o)``, node by node, then by source.
+
+        Raises:
+            SpaceError: where BatchNorm has one sequence only to learn from.
+        """
+        if self.training and len(x) < 2:
+            raise SpaceError("the searched network normalizes over sequences, one is too few: raise --batch-size")
         at, inside = masks or (None, None)
         states = [self.first(x, hidden, at)]
         row = 0
@@ -174,8 +180,11 @@ class LanguageModel(nn.Module):
         words: size of the vocabulary.
         width: of vectors and of the hidden state.
         cell: of this width.
-        dropouts: while it trains.
+        dropouts: while it trains. Masks are drawn by ``generator``, on the model's device (``draw_noise_from``), or by
+            PyTorch's own where none was set.
     """
+
+    generator: torch.Generator | None = None
 
     def __init__(self, words: int, width: int, cell: Cell, dropouts: Dropouts):
         super().__init__()
@@ -184,8 +193,9 @@ class LanguageModel(nn.Module):
         self.bias = nn.Parameter(torch.zeros(words))
         self.cell = cell
 
-    def forward(self, words: Tensor, hidden: Tensor, gates: Gates | None = None) -> Passed:
-        """Scores of the next word at every place of ``words`` ``(t, b)``, from ``hidden`` ``(b, h)``."""
+    def forward(self, words: Tensor, hidden: Tensor | None, gates: Gates | None = None) -> Passed:
+        """Scores of the next word at every place of ``words`` ``(t, b)``, from ``hidden`` ``(b, h)`` or the start."""
+        hidden = self.start(words.shape[1]) if hidden is None else hidden
         rates = self.dropouts
         vectors = self.embedding
         if self.training and rates.embedding:
@@ -212,7 +222,7 @@ class LanguageModel(nn.Module):
         return x * self._mask((1, *x.shape[1:]), rate) if self.training and rate else x
 
     def _mask(self, shape: tuple[int, ...], rate: float) -> Tensor:
-        return self.embedding.new_empty(shape).bernoulli_(1 - rate) / (1 - rate)
+        return self.embedding.new_empty(shape).bernoulli_(1 - rate, generator=self.generator) / (1 - rate)
 
 
 @dataclass(frozen=True)
@@ -279,11 +289,13 @@ class RecurrentSpace:
 
 def make(options: SpaceOptions) -> RecurrentSpace:
     """The space of a run: the width is that of the hidden state."""
+    options.require(LanguageShape, "running text")
     options.refuse_reduced()
     if options.partial > 1:
         raise SpaceError("partial channels are not for a recurrent cell: set --space.partial 1")
     nodes = options.nodes or RecurrentSpace.nodes
-    return RecurrentSpace(options.shape.words, options.channels, nodes, options.kept(RECURRENT_OPS))
+    kept, dropouts = options.kept(RECURRENT_OPS), Dropouts(**options.dropouts)
+    return RecurrentSpace(options.shape.words, options.channels, nodes, kept, dropouts)
 
 
 ROW = Row(make, RecurrentGenotype)

@@ -28,6 +28,7 @@ class SpaceOptions:
         partial: candidates see one in so many channels.
         allowed: table label -> each row's candidates, where they are not all.
         searching: whether there will be a supernet.
+        dropouts: what is dropped of a language model -> its probability; the space's own where not given.
     """
 
     shape: Any
@@ -40,6 +41,20 @@ class SpaceOptions:
     partial: int = 1
     allowed: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     searching: bool = True
+    dropouts: Mapping[str, float] = field(default_factory=dict)
+
+    def require(self, kind: type, reads: str) -> None:
+        """Say that a space reads data of one kind alone.
+
+        Args:
+            kind: of the shape.
+            reads: what it reads, for people.
+
+        Raises:
+            SpaceError: where the data set's shape is another.
+        """
+        if not isinstance(self.shape, kind):
+            raise SpaceError(f"this space reads {reads}, and the data set holds none: set --space.name or --data.name")
 
     def refuse_reduced(self) -> None:
         """Say that a space has no reduced ones.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from genotypes.choices import ChoicesGenotype
 from supernet.modules import LayerChoice
 from supernet.spaces.modules import make_from
-from supernet.spaces.space import Row
+from supernet.spaces.space import Row, SpaceOptions
 
 
 @dataclass(frozen=True)
@@ -155,4 +155,8 @@ class TextNet(nn.Module):
         return self.classifier(x.sum(1) / present.sum(1, keepdim=True).clamp_min(1))
 
 
-ROW = Row(make_from(lambda options: TextNet(options.shape, options.channels, options.layers)), ChoicesGenotype)
+def _build(options: SpaceOptions) -> TextNet:
+    return TextNet(options.shape, options.channels, options.layers)
+
+
+ROW = Row(make_from(_build, TextShape, "sentences with labels"), ChoicesGenotype)

@@ -77,6 +77,7 @@ def test_a_rehearsal_leaves_no_trace(kind):
 def test_an_epoch_of_one_step_is_rehearsed():
     task = task_of("retrain")
     task.data = replace(task.data, train=Part(task.data.train, torch.arange(20)))
+    task.train_part = torch.arange(20)
     step, evaluation = needs(task, CPU)
     assert step.image > evaluation.image > 0
 

@@ -20,7 +20,7 @@ def test_a_recipe_composes_and_says_what_to_expect(name):
     compose(config)
     assert config.recipe == name and final_for(config.space.name, config.data.name) in FINAL_RECIPES
     if config.data.name not in ("digits", "folder", "npz"):
-        assert re.search(r"\d\.\d+ (\+- \d|%|or)|No number", make.__doc__), make.__doc__
+        assert re.search(r"\d\.\d+ (\+- \d|%|or|test)|No number", make.__doc__), make.__doc__
 
 
 def test_every_method_has_a_recipe():
