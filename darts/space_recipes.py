@@ -185,6 +185,7 @@ def darts_textnet_csv() -> SearchConfig:
         weights=WeightsConfig(lr=0.1, lr_min=0.01),
         logits=LogitsConfig(lr=0.02),
         epochs=20,
+        batch_size=16,
     )
 
 
@@ -236,7 +237,8 @@ def final_convnet_mnist() -> RetrainConfig:
 
 def final_textnet_csv() -> RetrainConfig:
     """The searched classifier of sentences on a CSV file of two columns, from scratch."""
-    return _model_final("textnet_csv", DataConfig("csv"), SpaceConfig(name="textnet", channels=16, layers=1), 30)
+    space = SpaceConfig(name="textnet", channels=16, layers=1)
+    return replace(_model_final("textnet_csv", DataConfig("csv"), space, 30), batch_size=16)
 
 
 def _model_final(recipe: str, data: DataConfig, space: SpaceConfig, epochs: int) -> RetrainConfig:

@@ -1,5 +1,6 @@
 """The real scripts as a user runs them: a process of their own, tiny budgets."""
 
+import io
 import os
 import signal
 import subprocess
@@ -8,6 +9,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
+
+from darts.distributed import ALONE
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,6 +37,13 @@ def run(script, *arguments, cwd):
     process = start(script, *arguments, cwd=cwd)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
+
+
+def said(script, *arguments):
+    """What a script, given as a module, prints when it runs in this process; a mistake is raised."""
+    console = Console(file=io.StringIO(), soft_wrap=True)
+    script.main([str(argument) for argument in arguments], console, ALONE)
+    return console.file.getvalue()
 
 
 def newest_step(folder):

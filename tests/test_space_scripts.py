@@ -53,13 +53,13 @@ def last_line(folder):
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()][-1]
 
 
-def test_nasbench201_with_its_table(tmp_path):
+def test_nasbench201_with_its_table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     write_cifar10(tmp_path)
     write_table(tmp_path / "table.csv")
-    size = ["--space.channels", 4, "--space.layers", 1]
+    size = ["--space.channels", 2, "--space.layers", 1]
     arguments = ["darts_nasbench201_cifar10", "--data.root", ".", "--table", "table.csv", *TINY, *size, "--name", "run"]
-    code, out, err = scripts.run("train_search.py", *arguments, cwd=tmp_path)
-    assert code == 0, err
+    out = scripts.said(train_search, *arguments)
     folder = tmp_path / "runs" / "run"
     genotype, figures = find(folder), json.loads((folder / "metrics.json").read_text())
     assert f"{genotype}\ntrue accuracy {100 * figures['true_valid_accuracy']:.2f} % validation" in out
@@ -67,27 +67,21 @@ def test_nasbench201_with_its_table(tmp_path):
     assert figures["true_rank"] == last_line(folder)["true_rank"] == 15_625 - index
     assert figures["true_test_accuracy"] == pytest.approx(index / 200 / 100)
     assert "train_final.py nasbench201_cifar10 --genotype runs/run/genotype.json --data.root ." in out
-    code, out, err = scripts.run("train_final.py", *TINY, *size, "--inherit", "runs/run", cwd=tmp_path)
-    assert code == 0 and "by nasbench201_cifar10 " in out, err
+    assert "by nasbench201_cifar10 " in scripts.said(train_final, *TINY, *size, "--inherit", "runs/run")
 
 
 @pytest.mark.parametrize("name", ["nasbench201", "convnet", "textnet"])
 def test_search_retrain_and_inherit(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     data = ["--data.root", "set.csv"] if name == "textnet" else []
     write_sentences(tmp_path / "set.csv")
     recipe = f"darts_{name}_{'csv' if name == 'textnet' else 'digits'}"
-    code, out, err = scripts.run("train_search.py", recipe, *data, *TINY, "--name", "run", cwd=tmp_path)
-    assert code == 0, err
+    size = ["--space.channels", 4, "--space.layers", 1]
+    scripts.said(train_search, recipe, *data, *TINY, *size, "--name", "run")
     assert type(find(tmp_path / "runs" / "run")) is SPACES[name].genotype
-    size = json.loads((tmp_path / "runs" / "run" / "config.json").read_text())["config"]["space"]
-    for extra in (
-        [],
-        ["--inherit", "runs/run", "--space.channels", size["channels"], "--space.layers", size["layers"]],
-    ):
-        code, out, err = scripts.run("train_final.py", *TINY, *extra, cwd=tmp_path)
-        assert code == 0 and "test accuracy" in out, err
+    for extra in ([], ["--inherit", "runs/run"]):
+        assert "test accuracy" in scripts.said(train_final, *TINY, *size, *extra)
     if name != "nasbench201":
-        monkeypatch.chdir(tmp_path)
         with pytest.raises(UserError, match="--drop-path 0.3: the network of this genotype has no paths to drop; use"):
             train_final.main(["--genotype", "runs/run", "--drop-path", "0.3"], Console(quiet=True), ALONE)
 

@@ -239,6 +239,6 @@ def test_what_cannot_be_is_said(tmp_path):
         SearchTask(SearchConfig(data=DataConfig("text")), data, CPU)
     with pytest.raises(SpaceError, match="raise --batch-size"):
         tiny.run(search(data, batch_size=1))
-    with pytest.raises(UserError, match="--drop-path is 0.2; this space has no paths to drop"):
+    with pytest.raises(UserError, match="dropped edges need: set --drop-path 0"):
         search(data, drop_path=0.2)
     assert final_for("recurrent", "text") == "recurrent_text" and final_for("recurrent", "ptb") == "recurrent_ptb"
