@@ -46,12 +46,15 @@ from darts.recipes import FINAL_RECIPES, darts_v1_cifar10
 from darts.retrain import RetrainTask
 from darts.search import SearchTask
 from supernet.mixed import BACKENDS
+from supernet.network import ImageShape
+from supernet.spaces import SPACES
+from supernet.spaces.space import SpaceOptions
 
 PASSES = {"first_order": 2, "unrolled": 5}
 """Forward and backward passes of a step, its training of the weights among them."""
 
-STATES_MOVED = 36 * 14 * 4.3
-"""Reads and writes of a state of the first cells in a forward and a backward pass."""
+STATES_MOVED = 36 * 4.3
+"""Reads and writes of a state of the first cells for each of their edges, in a forward and a backward pass."""
 
 FLOPS_AN_IMAGE = 52e9 / 64
 """Arithmetic of a forward and a backward pass."""
@@ -292,7 +295,8 @@ def _row(
 def _floor(what: str, config: BenchConfig, rates: tuple[float, float]) -> float:
     """Seconds that a search step takes at least."""
     width = 2 if config.precision == "bfloat16" else 4
-    moved = STATES_MOVED * config.batch_size * 16 * 32 * 32 * width
+    edges = SPACES["darts"].make(SpaceOptions(ImageShape(3, 32, 10))).tables[0].rows
+    moved = STATES_MOVED * edges * config.batch_size * 16 * 32 * 32 * width
     return PASSES[what] * max(moved / rates[0], FLOPS_AN_IMAGE * config.batch_size / rates[1])
 
 

@@ -35,7 +35,7 @@ from supernet.network import ImageShape
 from supernet.ops import DARTS_PRIMITIVES
 from supernet.spaces.darts import DARTSSpace
 
-CELLS = ((16, 32, 1, 2), (32, 32, 2, 1), (32, 16, 1, 2), (64, 16, 2, 1), (64, 8, 1, 2))
+GRAPHS = ((16, 32, 1, 2), (32, 32, 2, 1), (32, 16, 1, 2), (64, 16, 2, 1), (64, 8, 1, 2))
 """Width, size of the inputs, stride, and number of the supernet's cells at paper settings."""
 
 GATE = {torch.float64: 1e-9, torch.float32: 1e-3, torch.bfloat16: 0.1}
@@ -99,7 +99,8 @@ def gate(backend: str, device: torch.device, storage: torch.dtype) -> float:
         tested = copy.deepcopy(exact)
         tested.backend = backend
         states = [torch.randn(4, 16, 9, 8, device=device, dtype=torch.float64) for _ in range(2)]
-        gates = torch.rand(14, len(DARTS_PRIMITIVES), device=device, dtype=torch.float64)
+        edges = sum(len(source.rows) for source in exact.sources)
+        gates = torch.rand(edges, len(DARTS_PRIMITIVES), device=device, dtype=torch.float64)
         given = states, gates
         if device.type != "cpu":
             tested.float()
@@ -127,11 +128,11 @@ def _functions(options: Options, device: torch.device, rates: tuple[float, float
     storage = getattr(torch, options.storage)
     counts: dict[str, int] = defaultdict(int)
     work: dict[str, Work] = defaultdict(lambda: Work(0.0))
-    for channels, size, stride, cells in CELLS:
+    for channels, size, stride, alike in GRAPHS:
         for launch in record(DARTS_PRIMITIVES, channels, stride, options.batch_size, size, storage):
             name = launch.kernel.__name__
-            counts[name] += cells
-            for _ in range(cells):
+            counts[name] += alike
+            for _ in range(alike):
                 work[name] += work_of(launch)
     rows = []
     times = _kernel_times(options, device, storage) if device.type == "cuda" else {}

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from supernet.spaces import SPACES
+
 ROOT = Path(__file__).parent.parent
 LAYERS = ("genotypes", "supernet", "darts")
 SOURCES = [*ROOT.glob("*.py"), *(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))]
@@ -102,9 +104,51 @@ EXEMPT = {"cells.svg", "FactorizedReduce", "cell_width", "cell_height"}
 """The name of a picture's file, of an operation, and the fields of a heat map."""
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if name_of(p).split(".")[0] != "genotypes"], ids=name_of)
+OUTSIDE = [p for p in SOURCES if name_of(p).split(".")[0] != "genotypes" and "spaces" not in p.parts]
+DARTS_EDGES = 14
+PIXELS = {"darts.heatmap", "darts.report.charts"}
+"""Files in which that number is a distance in a picture."""
+
+
+@pytest.mark.parametrize("path", OUTSIDE, ids=name_of)
 def test_no_file_outside_the_spaces_knows_a_cell(path):
-    if "spaces" in path.parts or path.name == "bench.py":
-        return
     found = {name for name in named_in(ast.parse(path.read_text())) if SPACES_ALONE.search(name)}
     assert not {name for name in found if name not in EXEMPT and not any(part in name for part in EXEMPT)}
+
+
+def edge_counts(tree):
+    """The number of edges of DARTS's cells where it is no depth, and formulas of such numbers: n (n + k) / 2."""
+    depths = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "layers"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value == DARTS_EDGES and id(node) not in depths:
+            yield ast.unparse(node)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div | ast.FloorDiv):
+            product, two = node.left, node.right
+            halved = isinstance(two, ast.Constant) and two.value == 2 and isinstance(product, ast.BinOp)
+            if halved and isinstance(product.op, ast.Mult):
+                names = [
+                    {n.id for n in ast.walk(side) if isinstance(n, ast.Name)} for side in (product.left, product.right)
+                ]
+                if names[0] & names[1]:
+                    yield ast.unparse(node)
+
+
+@pytest.mark.parametrize("path", [p for p in OUTSIDE if name_of(p) not in PIXELS], ids=name_of)
+def test_no_file_outside_the_spaces_knows_how_many_edges_there_are(path):
+    assert not list(edge_counts(ast.parse(path.read_text())))
+
+
+@pytest.mark.parametrize("code", ["torch.zeros(14, 8)", "rows = steps * (steps + 3) // 2", "e = (2 + n) * (n - 1) / 2"])
+def test_an_edge_count_is_recognized(code):
+    assert list(edge_counts(ast.parse(code)))
+    assert not list(edge_counts(ast.parse("f(layers=14); g((a - b) * (1 + c) / 2)")))
+
+
+def test_a_space_is_one_file_and_one_row():
+    """No module but the table of spaces imports a space to search in; benchmarks name the one that they measure."""
+    rows = {f"supernet.spaces.{name}" for name in SPACES if (ROOT / "supernet" / "spaces" / f"{name}.py").is_file()}
+    assert len(rows) == len(SPACES)
+    for path in (path for path in OUTSIDE if path.name not in SCRIPTS):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module in rows:
+                assert all(alias.name.endswith("Shape") for alias in node.names), path
