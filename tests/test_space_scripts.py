@@ -86,6 +86,16 @@ def test_search_retrain_and_inherit(name, tmp_path, monkeypatch):
             train_final.main(["--genotype", "runs/run", "--drop-path", "0.3"], Console(quiet=True), ALONE)
 
 
+def test_sentences_of_a_grammar_are_told_apart(tmp_path, monkeypatch):
+    """The verb decides the label; either label alone is right in half of the sentences."""
+    monkeypatch.chdir(tmp_path)
+    write_sentences(tmp_path / "set.csv", 300)
+    data = ["--data.root", "set.csv", "--batch-size", 8]
+    scripts.said(train_search, "darts_textnet_csv", *data, "--epochs", 3, "--name", "run")
+    scripts.said(train_final, "textnet_csv", *data, "--epochs", 6, "--genotype", "runs/run", "--name", "final")
+    assert json.loads((tmp_path / "runs" / "final" / "metrics.json").read_text())["test_accuracy"] >= 0.95
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [
