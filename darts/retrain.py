@@ -87,7 +87,7 @@ class RetrainTask:
         self.autocast = autocast(device, config.run.precision)
         self.objective, self.carry = data.objective or self._classified, Carry(self.network)
         if ranks.count > 1 and self.carry.carries:
-            raise UserError("a hidden state is carried from batch to batch: it runs in one process only")
+            raise UserError("a hidden state is carried from batch to batch, in one process only: leave torchrun out")
         self.averaging = Averaging(self.network, config.average_after)
         examples = torch.arange(len(data.train))
         self.train_part, self.valid_part = examples.tensor_split([len(examples) - data.valid])

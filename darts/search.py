@@ -117,7 +117,7 @@ class SearchTask:
         self.problem.division = self.division
         self.carry = Carry(self.problem.supernet)
         if self.ranks.count > 1 and self.carry.carries:
-            raise UserError("a hidden state is carried from batch to batch: it runs in one process only")
+            raise UserError("a hidden state is carried from batch to batch, in one process only: leave torchrun out")
         self.graph = self._new_graph()
         if self.config.run.sync_batchnorm:
             synchronize_batchnorm(self.problem.supernet, self.ranks)

@@ -32,7 +32,7 @@ class ChoiceTable:
         dropped: candidates that take part in the relaxation but are not derived (DARTS, section 2.4).
         picks: how many candidates are derived on a row.
         judged: whether a collapse shows in it: too many skip connections.
-        required: whether every row must be decided, so that a discretization may leave none out.
+        required: whether a discretization must decide every row or group, by what is not in ``dropped``.
     """
 
     label: str

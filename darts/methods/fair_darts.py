@@ -43,7 +43,7 @@ class ZeroOne:
 
 @dataclass(frozen=True)
 class Threshold:
-    """The two strongest edges into each node, of which only those of at least ``least`` are kept.
+    """The two strongest edges into each node; where some may be missing, only those of at least ``least`` are kept.
 
     A cell must deliver something: where no kept edge is reached from the cell's inputs, the strongest edge into the
     first node is kept as well; where every decision is needed, as in a model with choices, the threshold is none. With

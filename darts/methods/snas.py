@@ -45,11 +45,14 @@ def single_level(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tens
 
 @dataclass(frozen=True)
 class TopEdgesOfAll:
-    """As DARTS's rule, but ``none`` takes part. With ``every_edge`` no edge has to give way: all are derived."""
+    """As DARTS's rule, but ``none`` takes part, if it may be kept. With ``every_edge`` no edge has to give way: all are
+    derived."""
 
     every_edge: bool = False
 
     def __call__(self, strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
+        if table.required:
+            return top_edges(strength, table)
         return top_edges(strength, replace(table, dropped=(), keep=None if self.every_edge else table.keep))
 
 

@@ -245,7 +245,7 @@ class RecurrentSpace:
 
     @property
     def tables(self) -> tuple[ChoiceTable, ...]:
-        return (ChoiceTable(RECURRENT, self.candidates, tuple(range(1, self.nodes + 1)), keep=1),)
+        return (ChoiceTable(RECURRENT, self.candidates, tuple(range(1, self.nodes + 1)), keep=1, required=True),)
 
     @property
     def titles(self) -> dict[str, list[str]]:

@@ -203,11 +203,11 @@ def test_retraining_learns_the_grammar_keeps_the_best_epoch_and_resumes(tmp_path
         space=SpaceConfig(name="recurrent", channels=12), weights=SGD, language=SHORT, epochs=14, batch_size=16,
         auxiliary=0.0, drop_path=0.0, average_after=1,
     )  # fmt: skip
-    tasks = [RetrainTask(config, CELL, data, CPU) for _ in range(2)]
-    whole = tiny.run(tasks[0])
+    whole = tiny.run(RetrainTask(config, CELL, data, CPU), stop=(13, 3))
+    tiny.save(tmp_path / "state.pt", {"task": whole.state()})
+    tiny.run(whole, 13, 3)
     assert stories.FLOOR < whole.kept["figures"]["test_perplexity"] < 1.25 * stories.FLOOR
     assert whole.kept["figures"]["valid_loss"] == min(whole.averaging.losses)
-    tiny.save(tmp_path / "state.pt", {"task": tiny.run(tasks[1], stop=(13, 3)).state()})
     resumed = RetrainTask(config, CELL, data, CPU)
     resumed.load_state(tiny.load(tmp_path / "state.pt")["task"])
     tiny.run(resumed, 13, 3)

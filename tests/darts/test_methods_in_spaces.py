@@ -6,8 +6,11 @@ import torch
 from darts.config import DataConfig, MethodConfig, SearchConfig, SearchSpaceConfig
 from darts.datasets import open_data
 from darts.errors import UserError
+from darts.language_config import LanguageConfig
 from darts.search import SearchTask
+from genotypes.kinds import read
 from supernet.errors import SpaceError
+from tests import stories
 
 CPU = torch.device("cpu")
 
@@ -28,6 +31,21 @@ def test_a_model_with_choices(method):
         assert torch.isfinite(task.step()["loss"])
     task.end_epoch(3, lambda *_: None)
     assert task.space.network(task.genotype()).eval()(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
+
+
+@pytest.mark.parametrize("method", ["snas", "fair_darts", "drnas", "sdarts_adv", "robust_darts", "darts_pt", "sgas"])
+def test_a_recurrent_network(method, tmp_path):
+    stories.write_folder(tmp_path / "text", counts=(40, 30, 30))
+    language = LanguageConfig(length=7)
+    data = open_data(DataConfig("text", tmp_path / "text"), CPU, 0, language=language)
+    space = SearchSpaceConfig(channels=4, nodes=3, name="recurrent")
+    config = SearchConfig(space=space, method=MethodConfig(method), epochs=4, batch_size=8, language=language)
+    task = SearchTask(config, data, CPU)
+    for epoch in (0, 3):
+        task.begin_epoch(epoch, 0)
+        assert torch.isfinite(task.step()["loss"])
+    genotype = read(task.end_epoch(3, lambda *_: None)["genotype"])
+    assert len(genotype.nodes) == 3 and task.space.network(genotype)
 
 
 @pytest.mark.parametrize(

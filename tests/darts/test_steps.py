@@ -7,9 +7,10 @@ import torch
 
 from darts.bilevel import SearchProblem
 from darts.relax import Softmax
-from darts.steps import STEPS, first_order, unrolled, unrolled_exact
+from darts.steps import STEPS, UnrolledClipped, first_order, unrolled, unrolled_exact
 from supernet.network import ImageShape
 from supernet.spaces.darts import DARTSSpace
+from tests import tiny
 
 SPACE = DARTSSpace(
     ImageShape(3, 8, 4), channels=2, layers=3, nodes=1, candidates=("none", "skip_connect", "dil_conv_3x3")
@@ -155,3 +156,20 @@ def test_clipping_bounds_the_step():
     after = torch.cat([w.detach().flatten() for w in problem.weights.values()])
     decay = 0.05 * 3e-4 * before.norm()
     assert (after - before).norm() <= 0.05 * 1e-3 + decay
+
+
+def test_the_clipped_unrolled_step_is_its_formula():
+    """``d_a L_val(w') - eta k d_a (g(w, a) v)``, with ``w'`` after a step along ``k g``; the norm cuts ``k g`` and v."""
+    problem, norm = tiny.Smooth(), 0.05
+    w, a = problem.weights["w"], problem.logits["t"]
+    (g,) = torch.autograd.grad(problem.lower(problem.weights, problem.logits, 1.0), w, create_graph=True)
+    factor = norm / g.detach().norm()
+    ahead = {"w": problem.virtual_step({"w": w.detach()}, {"w": factor * g.detach()})["w"].requires_grad_()}
+    v, direct = torch.autograd.grad(problem.upper(ahead, problem.logits, 1.0), [ahead["w"], a])
+    assert factor < 1 and v.norm() > norm
+    (mixed,) = torch.autograd.grad(g @ (v * norm / v.norm()), a)
+    found = UnrolledClipped(norm)(problem, 1.0, 1.0)["t"]
+    torch.testing.assert_close(found, direct - problem.learning_rate * factor * mixed, rtol=1e-4, atol=1e-8)
+    assert not torch.allclose(found, direct, rtol=1e-4)
+    whole = unrolled(problem, 1.0, 1.0)["t"]
+    torch.testing.assert_close(UnrolledClipped(1e9)(problem, 1.0, 1.0)["t"], whole, rtol=0, atol=0)
