@@ -200,17 +200,17 @@ def test_retraining_learns_the_grammar_keeps_the_best_epoch_and_resumes(tmp_path
     """The perplexity comes near the least that is possible; that of word frequencies alone is 11."""
     data = folder_of(tmp_path, counts=(400, 60, 60))
     config = RetrainConfig(
-        space=SpaceConfig(name="recurrent", channels=12), weights=SGD, language=SHORT, epochs=14, batch_size=16,
+        space=SpaceConfig(name="recurrent", channels=12), weights=SGD, language=SHORT, epochs=9, batch_size=16,
         auxiliary=0.0, drop_path=0.0, average_after=1,
     )  # fmt: skip
-    whole = tiny.run(RetrainTask(config, CELL, data, CPU), stop=(13, 3))
+    whole = tiny.run(RetrainTask(config, CELL, data, CPU), stop=(8, 3))
     tiny.save(tmp_path / "state.pt", {"task": whole.state()})
-    tiny.run(whole, 13, 3)
+    tiny.run(whole, 8, 3)
     assert stories.FLOOR < whole.kept["figures"]["test_perplexity"] < 1.25 * stories.FLOOR
     assert whole.kept["figures"]["valid_loss"] == min(whole.averaging.losses)
     resumed = RetrainTask(config, CELL, data, CPU)
     resumed.load_state(tiny.load(tmp_path / "state.pt")["task"])
-    tiny.run(resumed, 13, 3)
+    tiny.run(resumed, 8, 3)
     assert resumed.tested == whole.tested and resumed.averaging.count == whole.averaging.count > 0
     figures = whole.write(tmp_path)
     assert figures["test_perplexity"] == whole.kept["figures"]["test_perplexity"] and "test_error" not in figures

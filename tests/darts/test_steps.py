@@ -159,7 +159,7 @@ def test_clipping_bounds_the_step():
 
 
 def test_the_clipped_unrolled_step_is_its_formula():
-    """``d_a L_val(w') - eta k d_a (g(w, a) v)``, with ``w'`` after a step along ``k g``; the norm cuts ``k g`` and v."""
+    """``d_a L_val(w') - eta k d_a (g(w, a) v)``, ``w'`` after a step along ``k g``; the norm cuts ``k g`` and ``v``."""
     problem, norm = tiny.Smooth(), 0.05
     w, a = problem.weights["w"], problem.logits["t"]
     (g,) = torch.autograd.grad(problem.lower(problem.weights, problem.logits, 1.0), w, create_graph=True)
