@@ -125,6 +125,8 @@ def main(arguments: Sequence[str], console: Console) -> None:
     rates = copy_rate(device), product_rate(device)
     rows = [_row(contender, contenders, config, rates) for contender in contenders]
     rows += _epochs(contenders, config, device)
+    if not console.is_terminal:
+        console.width = 120  # a file is taken to be 80 wide, which cuts names short
     console.print(_table(rows))
     console.print(f"floor: copies {rates[0] / 1e9:.0f} GB/s, products {rates[1] / 1e9:.0f} GFLOP/s", highlight=False)
     if config.json is not None:
