@@ -19,7 +19,6 @@ from darts.device import autocast, check_fused
 from darts.errors import UserError
 from darts.method import Method, Stage
 from darts.objective import Objective, classification
-from darts.penalties import Resource
 from darts.steps import unrolled_exact
 from darts.updates import LogitsOptimizer
 from supernet.choice import ChoiceTable, edges_of

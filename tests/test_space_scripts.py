@@ -107,7 +107,7 @@ def test_sentences_of_a_grammar_are_told_apart(tmp_path, monkeypatch):
             "partial channels are not for a model",
         ),
         (train_search, ["darts_nasbench201_digits", "--space.nodes", 5], "NAS-Bench-201's cell has 4 states"),
-        (train_search, ["darts_convnet_digits", "--drop-path", 0.2], "--drop-path 0.2: this space has no edges that"),
+        (train_search, ["darts_convnet_digits", "--drop-path", 0.2], "dropped edges need: set --drop-path 0"),
         (train_final, ["--genotype", "|none~0|"], "1 blocks, allowed 3 blocks"),
         (train_final, ["nasbench201_digits", "--genotype", "DARTS_V1"], "needs an architecture string"),
         (train_final, ["--genotype", "DARTS_V1", "--inherit", "absent"], "--inherit absent: no run of a search"),

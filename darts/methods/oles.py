@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from darts.evaluate import evaluate
 from darts.limits import require
 from darts.method import Method
-from darts.objective import evaluate
 from darts.steps import Batch, Params, frozen, gradient, same_draws
 from supernet.mixed import MixedSource
 

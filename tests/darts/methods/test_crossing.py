@@ -49,7 +49,15 @@ NEVER = {
         "penalties": ("entropic",),
     },
     "update direct": {
-        "step": ("first_order", "unrolled", "unrolled_exact", "single_level", "mixed_level", "neumann"),
+        "step": (
+            "first_order",
+            "unrolled",
+            "unrolled_clipped",
+            "unrolled_exact",
+            "single_level",
+            "mixed_level",
+            "neumann",
+        ),
         "edges": ("simplex",),
         "penalties": ("entropic",),
     },
