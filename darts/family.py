@@ -240,8 +240,8 @@ def drnas_plain_cifar10() -> SearchConfig:
 
 
 def beta_darts_cifar10() -> SearchConfig:
-    """beta-DARTS on CIFAR-10. Quoted for it: 2.53 +- 0.08 % test error after retraining, 3.8 M parameters, 0.4 GPU-
-    days on a GTX 1080 Ti."""
+    """beta-DARTS on CIFAR-10. Quoted for it: 2.53 +- 0.08 % test error after retraining, 3.8 M parameters,
+    0.4 GPU-days on a GTX 1080 Ti."""
     return _search("beta_darts_cifar10", CIFAR10, "beta_darts")
 
 
