@@ -67,6 +67,22 @@ class Images(Protocol):
         """Go back to that state."""
 
 
+class Drawless:
+    """A split whose batches depend on their order alone: nothing is drawn for them on the device."""
+
+    @property
+    def generators(self) -> Sequence[torch.Generator]:
+        """None."""
+        return ()
+
+    def state(self) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Nothing to go back to."""
+
+
 @dataclass(frozen=True)
 class DataSet:
     """Training and test split, and what a network must know of them.

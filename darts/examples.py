@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
+from darts.data import Drawless
 from darts.errors import UserError
 
 
 @dataclass(frozen=True)
-class Examples:
+class Examples(Drawless):
     """Examples by index, as batches of a loader; see ``darts.data.Images``.
 
     Attributes:
@@ -51,16 +52,6 @@ class Examples:
     def load(self, *pick: Any, training: bool) -> Any:
         (batch,) = pick
         return batch
-
-    @property
-    def generators(self) -> Sequence[torch.Generator]:
-        return ()
-
-    def state(self) -> dict[str, Tensor]:
-        return {}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        pass
 
 
 def examples_of(data: Any, device: torch.device) -> Examples:

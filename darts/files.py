@@ -8,7 +8,7 @@ and normalize them the way the field trains on ImageNet.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from darts.data import HELD_OUT, Arrays, DataSet, part
+from darts.data import HELD_OUT, Arrays, DataSet, Drawless, part
 from darts.distributed import ALONE, Ranks
 from darts.errors import UserError
 from supernet.network import ImageShape
@@ -146,7 +146,7 @@ def _values(image: Image.Image, channels: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class ImageFiles:
+class ImageFiles(Drawless):
     """A split that stays on disk: decoded, augmented and normalized by worker processes.
 
     An image's augmentation depends on the epoch's order and its index alone, so that a resumed epoch goes on the same.
@@ -192,16 +192,6 @@ class ImageFiles:
         for images, labels in _mended(loader):
             moved = images.to(self.device, non_blocking=True, memory_format=layout)
             yield moved, labels.to(self.device, non_blocking=True)
-
-    @property
-    def generators(self) -> Sequence[torch.Generator]:
-        return ()
-
-    def state(self) -> dict[str, Tensor]:
-        return {}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        pass
 
 
 def _mended(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:

@@ -10,7 +10,7 @@ Axes: ``b`` part of the text, ``t`` word, ``h`` hidden width, ``v`` vocabulary.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from darts.data import Drawless
 from darts.errors import UserError
 from darts.language_config import LanguageConfig
 from darts.objective import Call, Outcome
@@ -34,7 +35,7 @@ LARGEST_LOSS = 700.0
 
 
 @dataclass(frozen=True)
-class Text:
+class Text(Drawless):
     """A split of a text, on one device: the numbers of its words, ``(n,)``. Examples are the places of words."""
 
     words: Tensor
@@ -93,16 +94,6 @@ class Text:
         places, goes_on = pick
         words = self.words[places]
         return words[:, :-1], words[:, 1:], goes_on
-
-    @property
-    def generators(self) -> Sequence[torch.Generator]:
-        return ()
-
-    def state(self) -> dict[str, Tensor]:
-        return {}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        pass
 
     def _streams(self, count: int) -> int:
         """Parts that are evaluated side by side: fewer where the text is short."""

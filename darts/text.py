@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from darts.data import HELD_OUT, DataSet, part
+from darts.data import HELD_OUT, DataSet, Drawless, part
 from darts.distributed import ALONE, Ranks
 from darts.errors import UserError
 from supernet.spaces.textnet import TextShape
@@ -26,7 +26,7 @@ MAX_WORDS, MAX_LENGTH = 20_000, 256
 
 
 @dataclass(frozen=True)
-class Sentences:
+class Sentences(Drawless):
     """A split held on one device: words ``(n, t)``, labels ``(n,)``, both int64; ``ranks`` share each batch."""
 
     words: Tensor
@@ -48,16 +48,6 @@ class Sentences:
         (indices,) = pick
         indices = indices[part(len(indices), training, self.ranks, indices.device)]
         return self.words[indices], self.labels[indices]
-
-    @property
-    def generators(self) -> Sequence[torch.Generator]:
-        return ()
-
-    def state(self) -> dict[str, Tensor]:
-        return {}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        pass
 
 
 def read_sentences(path: Path, device: torch.device, ranks: Ranks = ALONE) -> DataSet:
