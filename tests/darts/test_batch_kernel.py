@@ -1,8 +1,5 @@
 """The kernel that reads batches: by Triton's interpreter equal to its definition, compiled for GPUs without one."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,17 +7,13 @@ import torch
 
 from darts.augment import Augmentation, Draws, batch_of, draw
 from darts.data import ResidentImages
+from tests import interpreter
 
 pytest.importorskip("triton")
 
 
 def test_interpreted():
-    """The interpreter is chosen before Triton is imported, so a process of its own."""
-    file = Path(__file__).with_name("interpreted.py")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(file)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:]
+    interpreter.passes(Path(__file__).with_name("interpreted.py"))
 
 
 @pytest.mark.parametrize("arch", [80, 90])

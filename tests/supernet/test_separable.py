@@ -1,9 +1,6 @@
 """Fused separable convolutions of derived networks: by Triton's interpreter the library's, compiled without spills."""
 
 import copy
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,17 +9,13 @@ import torch
 from darts.device import check_fused
 from darts.errors import UserError
 from supernet.ops import derived
+from tests import interpreter
 
 pytest.importorskip("triton")
 
 
 def test_interpreted():
-    """The interpreter is chosen before Triton is imported, so a process of its own."""
-    file = Path(__file__).with_name("separable.py")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(file)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:]
+    interpreter.passes(Path(__file__).with_name("separable.py"))
 
 
 def launches_of(channels, side, dilation, stride=1, storage=torch.bfloat16):
