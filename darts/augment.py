@@ -25,11 +25,13 @@ class Augmentation:
         crop_padding: zeros put around the image before a random crop of its size, in pixels; 0 for no crop.
         flip: whether half of the images are mirrored.
         cutout: side of the square that is set to the mean, in pixels; 0 for none.
+        rising: whether Cutout's probability rises with the epochs, from 0 on, as in R-DARTS(DP) (Zela et al. 2020).
     """
 
     crop_padding: int = 0
     flip: bool = False
     cutout: int = 0
+    rising: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Draws:
     Attributes:
         top, left: where the crop begins, int64; outside the image lies the padding.
         mirrored: whether the crop is mirrored, bool.
-        row, column: the middle of Cutout's square, int64.
+        row, column: the middle of Cutout's square, int64; far outside where the image stays whole.
         side: of that square, in pixels.
     """
 
@@ -56,8 +58,15 @@ class Draws:
         return replace(self, **drawn)
 
 
-def draw(policy: Augmentation, batch: int, height: int, width: int, generator: torch.Generator) -> Draws:
-    """Draw the augmentation of a batch, on the generator's device."""
+def draw(
+    policy: Augmentation,
+    batch: int,
+    height: int,
+    width: int,
+    generator: torch.Generator,
+    progress: Tensor | float = 0.0,
+) -> Draws:
+    """Draw the augmentation of a batch, on the generator's device, when this share of the training is over."""
     source = dict(generator=generator, device=generator.device)
     top = left = mirrored = row = column = None
     if policy.crop_padding or policy.flip:
@@ -67,6 +76,8 @@ def draw(policy: Augmentation, batch: int, height: int, width: int, generator: t
             mirrored = torch.rand(batch, **source) < 0.5
     if policy.cutout:
         row, column = (torch.randint(0, length, (batch,), **source) for length in (height, width))
+        if policy.rising:
+            row = row.where(torch.rand(batch, **source) < progress, -policy.cutout)
     return Draws(top, left, mirrored, row, column, policy.cutout)
 
 

@@ -43,6 +43,8 @@ class DataConfig:
     """Mirror half of the training images."""
     cutout: int = 0
     """Side of the square cut out of a training image, in pixels; 0 for none."""
+    cutout_rises: bool = False
+    """Its probability rises linearly with the epochs, from 0 to 1 (R-DARTS)."""
     jitter: bool = True
     """Vary brightness, contrast and colours of training images that are read from disk (ImageNet)."""
     workers: int = 4

@@ -8,7 +8,7 @@ folders that do not fit are read by worker processes (``darts.files``).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -56,6 +56,9 @@ class Images(Protocol):
     def load(self, *pick: Tensor, training: bool) -> tuple[Tensor, Tensor]:
         """The batch of a pick, by the device alone."""
 
+    def begin_epoch(self, progress: float) -> None:
+        """From now on augment as when this share of the training is over."""
+
     def state(self) -> dict[str, Tensor]:
         """What the next batch depends on, beside its order."""
 
@@ -69,6 +72,9 @@ class Images(Protocol):
 
 class Drawless:
     """A split whose batches depend on their order alone: nothing is drawn for them on the device."""
+
+    def begin_epoch(self, progress: float) -> None:
+        """Nothing changes."""
 
     @property
     def generators(self) -> Sequence[torch.Generator]:
@@ -136,6 +142,7 @@ class ResidentImages:
         generator: draws the augmentation; on the images' device.
         channels_last: the memory format of batches.
         ranks: who computes on a share of each batch.
+        progress: the share of the training that is over, ``()``; on the images' device.
     """
 
     images: Tensor
@@ -146,6 +153,10 @@ class ResidentImages:
     generator: torch.Generator
     channels_last: bool = True
     ranks: Ranks = ALONE
+    progress: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "progress", torch.zeros((), device=self.images.device))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -161,11 +172,16 @@ class ResidentImages:
     def load(self, *pick: Tensor, training: bool) -> tuple[Tensor, Tensor]:
         """This rank's share of the batch of these indices."""
         (indices,) = pick
-        draws = draw(self.augmentation, len(indices), *self.images.shape[2:], self.generator) if training else Draws()
+        height, width = self.images.shape[2:]
+        drawn = self.augmentation, len(indices), height, width, self.generator, self.progress
+        draws = draw(*drawn) if training else Draws()
         share = part(len(indices), training, self.ranks, indices.device)
         indices, draws = indices[share], draws.of(share)
         images = batch_of(self.images, indices, draws, self.mean, self.std, self.channels_last)
         return images, self.labels[indices]
+
+    def begin_epoch(self, progress: float) -> None:
+        self.progress.fill_(progress)
 
     @property
     def generators(self) -> Sequence[torch.Generator]:

@@ -52,6 +52,6 @@ def open_data(
             how = config.size, device, config.workers, channels_last, ranks, config.jitter
             return stream_folder(config.name, root, *how)
         arrays = read_folder(root, config.size)
-    policy = Augmentation(config.crop_padding, config.flip, config.cutout)
+    policy = Augmentation(config.crop_padding, config.flip, config.cutout, config.cutout_rises)
     generator = torch.Generator(device).manual_seed(seed)
     return resident(config.name, arrays, policy, generator, channels_last, ranks=ranks)

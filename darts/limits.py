@@ -1,6 +1,6 @@
 """What the options of a piece may be. A piece looks when it is made: mistakes are told before anything is trained."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
@@ -30,3 +30,15 @@ def require(piece: Any, **fields: tuple[str, ...]) -> None:
             value = getattr(piece, name)
             if value is not None and not holds(value):
                 raise ValueError(f"{name} is {value}; it must be {told}")
+
+
+def choose(piece: Any, **fields: Iterable[str]) -> None:
+    """Refuse options that are none of their names.
+
+    Raises:
+        ValueError: naming the first such option, its value and what is allowed.
+    """
+    for name, allowed in fields.items():
+        value = getattr(piece, name)
+        if value not in allowed:
+            raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")

@@ -34,6 +34,7 @@ from darts.methods.fair_darts import Sigmoid, ZeroOne
 from darts.methods.gaea import Entropic, ExponentiatedGradient, Simplex, weights_of_edges
 from darts.methods.snas import single_level
 from darts.methods.zarts import MonteCarlo
+from darts.penalties import Resource
 from darts.steps import unrolled_exact
 from darts.updates import direct
 from supernet.ops import OPS
@@ -143,6 +144,8 @@ def _parsed(value: str, default: Any) -> Any:
         if value.lower() not in ("true", "false"):
             raise ValueError
         return value.lower() == "true"
+    if isinstance(default, str):
+        return value
     if default is None:
         return int(value)
     number = type(default)(value)
@@ -181,6 +184,10 @@ def _conflicts(config: SearchConfig, method: Method) -> Iterator[str]:
             name = next(key for key, value in PENALTIES.items() if isinstance(value, penalty))
             wanted = next(key for key, value in RELAXATIONS.items() if isinstance(value, relax))
             yield f"the penalty {name} {why}: set --method.relax {wanted}, or --method.penalties none"
+    scored = any(isinstance(each, Resource) and each.estimate == "policy_gradient" for each in method.penalties)
+    if scored and not hasattr(method.relax, "log_density"):
+        sampled = ", ".join(name for name, relax in RELAXATIONS.items() if hasattr(relax, "log_density"))
+        yield f"policy_gradient needs samples of a known density: set --method.relax {sampled}, or another estimate"
     if isinstance(method.relax, Sigmoid) and method.perturb is not None:
         yield "--method.perturb brings gates back to the simplex; sigmoid gates are not on it"
     networks = [stage for stage in method.stages[1:] if stage.fresh or stage.keep]

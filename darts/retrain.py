@@ -121,6 +121,7 @@ class RetrainTask:
         self._rate = config.weights.learning_rate(epoch, config.epochs) * 0.5**self.attempt
         set_learning_rate(self.optimizer, self._rate)
         self.keep.fill_(1 - config.drop_path * epoch / config.epochs)
+        self.data.train.begin_epoch(epoch / config.epochs)
         self.network.train()
         first = epoch * self._batches + step
         order = self.train_part, config.batch_size, config.seed

@@ -147,6 +147,7 @@ class SearchTask:
         set_learning_rate(problem.optimizer, self._rate)
         problem.progress = epoch / config.epochs
         problem.drop_path = dropped(config.drop_path * problem.progress, stage, since, len(span), problem.generator)
+        self.data.train.begin_epoch(problem.progress)
         problem.supernet.train()
         self._warm = since < round(stage.warmup * len(span))
         self._step = epoch * self.steps_per_epoch + step

@@ -6,25 +6,37 @@ no part in what is derived. At stride 2 it is a factorized reduction of its own.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from darts.limits import choose
 from darts.method import Method
+
+DECAYS: dict[str, Callable[[float], float]] = {
+    "linear": lambda progress: 1 - progress,
+    "cosine": lambda progress: (1 + math.cos(math.pi * progress)) / 2,
+    "slow_cosine": lambda progress: math.cos(math.pi / 2 * progress),
+}
+"""How the auxiliary skips go; the last is an option of the authors' code."""
 
 
 @dataclass(frozen=True)
 class Falling:
-    """From ``first`` to 0, linearly or, with ``cosine``, along half a cosine.
+    """From ``first`` to 0, along one of ``DECAYS``.
 
     With ``convolution``, an option of the authors' code, the skip of stride 1 is a 1x1 convolution that begins as the
     identity.
     """
 
     first: float = 1.0
-    cosine: bool = False
+    decay: str = "linear"
     convolution: bool = False
 
+    def __post_init__(self) -> None:
+        choose(self, decay=DECAYS)
+
     def __call__(self, progress: float) -> float:
-        return self.first * ((1 + math.cos(math.pi * progress)) / 2 if self.cosine else 1 - progress)
+        return self.first * DECAYS[self.decay](progress)
 
 
 METHOD = Method(skip=Falling())

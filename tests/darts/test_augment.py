@@ -56,6 +56,15 @@ def test_cutout_one_image_at_a_time(size, side):
         assert torch.equal(batch[index], expected)
 
 
+@pytest.mark.parametrize("progress", [0.0, 0.3, 1.0])
+def test_cutout_may_rise(progress):
+    images, policy = torch.ones(4000, 1, 8, 8), Augmentation(cutout=4, rising=True)
+    draws = draw(policy, 4000, 8, 8, generator(), torch.tensor(progress))
+    cut = (normalized(images, draws, torch.zeros(1), torch.ones(1)) == 0).any((1, 2, 3)).double()
+    assert cut.mean().item() == pytest.approx(progress, abs=0.04)
+    assert progress not in (0.0, 1.0) or cut.mean() == progress
+
+
 def test_every_offset_and_both_directions_occur():
     images = torch.arange(49.0).reshape(1, 1, 7, 7).expand(2000, 1, 7, 7) + 1
     batch = random_crop_flip(images, 2, True, generator())

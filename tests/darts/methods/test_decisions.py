@@ -12,6 +12,7 @@ from darts.config import WeightsConfig
 from darts.curvature import largest_eigenvalue
 from darts.method import Stage, spans
 from darts.methods import METHODS, darts_pt, robust_darts
+from darts.methods.darts_minus import Falling
 from darts.methods.darts_pt import Perturbation
 from darts.methods.fair_darts import Threshold
 from darts.methods.oles import OperationStopping
@@ -88,6 +89,13 @@ def test_candidates_are_narrowed_by_score():
 def test_stages_share_the_epochs():
     assert spans(METHODS["pdarts"].stages, 75) == [range(0, 25), range(25, 50), range(50, 75)]
     assert spans(METHODS["darts_pt"].stages, 131) == [range(0, 50), range(50, 131)]
+
+
+def test_auxiliary_skips_fall_from_all_to_nothing():
+    for decay, middle in (("linear", 0.5), ("cosine", 0.5), ("slow_cosine", 0.5**0.5)):
+        falling = Falling(2.0, decay)
+        assert falling(0.0) == 2 and falling(0.5) == pytest.approx(2 * middle) and falling(1.0) == pytest.approx(0)
+    assert Falling(decay="cosine")(0.25) == pytest.approx((1 + 0.5**0.5) / 2)
 
 
 def test_dropout_of_skips_decays_as_in_pdarts():

@@ -154,6 +154,12 @@ def test_gaea_searches_on_the_simplex(name):
         (dict(relax="sigmoid", perturb="random"), "sigmoid gates are not on it"),
         (dict(method="zarts", relax="simplex", update="exponentiated"), "take another --method.step"),
         (dict(penalties=("entropic",)), "set --method.relax simplex, or --method.penalties none"),
+        (
+            dict(penalties=("resource:estimate=policy_gradient",)),
+            "samples of a known density: set --method.relax",
+        ),
+        (dict(penalties=("resource:cost=time",)), "cost is 'time'; it must be one of parameters, multiply_adds"),
+        (dict(skip="falling:decay=fast"), "decay is 'fast'; it must be one of linear, cosine, slow_cosine"),
         (dict(step="monte_carlo:samples=0"), "--method.step monte_carlo:samples=0: samples is 0; it must be 1 or more"),
         (dict(relax="gumbel:last=0"), "last is 0.0; it must be more than 0"),
         (dict(relax="gumbel:last=inf"), "last is 'inf'; it must be a number"),

@@ -1,6 +1,7 @@
 """The gradients of the logits that methods take, and what they add to the loss, against numbers and limits."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,11 +13,11 @@ from darts.methods.gaea import Entropic, ExponentiatedGradient, Simplex, uniform
 from darts.methods.idarts import Neumann
 from darts.methods.milenas import MixedLevel
 from darts.methods.sdarts import Adversarial, RandomSmoothing, moved
-from darts.methods.snas import single_level
+from darts.methods.snas import Concrete, single_level
 from darts.methods.zarts import MonteCarlo
-from darts.penalties import Resource, candidate_costs
+from darts.penalties import KINDS, Resource, candidate_costs
 from darts.steps import first_order
-from supernet.choice import edges_of
+from supernet.choice import ChoiceTable, edges_of
 from supernet.ops import DARTS_PRIMITIVES
 from supernet.spaces.darts import DARTSSpace
 from tests import tiny
@@ -129,19 +130,64 @@ def test_the_uniform_distribution_is_its_own_anchor(problem):
 def test_costs_are_the_candidates_weights_and_multiply_adds():
     space = replace(SPACE, candidates=DARTS_PRIMITIVES, channels=4)
     problem, *_ = tiny.problem(space, example=torch.zeros(2, 3, 8, 8).double())
-    parameters, operations = candidate_costs(problem, False), candidate_costs(problem, True)
+    parameters, operations, memory = (candidate_costs(problem, kind) for kind in KINDS)
     total = sum(p.numel() for name, p in problem.supernet.named_parameters() if ".ops." in name)
     assert sum(cost.sum() for cost in parameters.values()) == total
     column = DARTS_PRIMITIVES.index("dil_conv_3x3")
     assert parameters["normal"][0, column] == 4 * 9 + 4 * 4
     assert operations["normal"][0, column] == (4 * 9 + 4 * 4) * 8 * 8
     assert operations["reduce"][0, column] == (8 * 9 + 8 * 8) * 4 * 4 + (16 * 9 + 16 * 16) * 2 * 2
+    assert memory["normal"][0, column] == 8 * (4 * 8 * 8) + 4 * 9 + 4 * 4
+    assert memory["normal"][0, DARTS_PRIMITIVES.index("skip_connect")] == 2 * 4 * 8 * 8
+    assert memory["normal"][0, DARTS_PRIMITIVES.index("none")] == 0
+    pool = DARTS_PRIMITIVES.index("max_pool_3x3")
+    assert memory["reduce"][0, pool] == 8 * (8 * 8 + 3 * 4 * 4) + 16 * (4 * 4 + 3 * 2 * 2)
     gates = problem.gates(problem.logits)
     grads = torch.autograd.grad(Resource(2.0)(problem, problem.logits, gates), list(gates.values()))
     for grad, cost in zip(grads, parameters.values()):
         torch.testing.assert_close(grad, 2.0 * cost.double() / total)
     penalty, logarithm = (Resource(2.0, log=log)(problem, problem.logits, gates) for log in (False, True))
     torch.testing.assert_close(logarithm, 2.0 * (penalty / 2.0).log())
+
+
+def test_the_expected_cost_is_that_of_the_expected_gates():
+    problem, *_ = tiny.problem(relax=Concrete(), example=torch.zeros(2, 3, 8, 8).double())
+    expected = Resource(2.0, estimate="expectation")(problem, problem.logits, problem.gates(problem.logits))
+    assert expected == Resource(2.0)(problem, problem.logits, problem.strengths())
+    assert all(grad.any() for grad in torch.autograd.grad(expected, list(problem.logits.values())))
+
+
+def sampled(rows, logits=(0.4, -0.3, 0.1), temperature=0.5):
+    """Samples of one row's gates, each a row of its own, and what they cost."""
+    table = ChoiceTable("t", ("a", "b", "c"), (rows,))
+    cost = torch.tensor([1.0, 5.0, 2.0]).expand(rows, 3)
+    relax = Concrete(temperature, temperature)
+    problem = SimpleNamespace(tables=(table,), relax=relax, progress=0.5, costs={"parameters": {"t": cost}})
+    each = torch.tensor(logits).double().expand(rows, 3).clone().requires_grad_()
+    return problem, {"t": each}, {"t": relax.gates(each, table, 0.5, torch.Generator().manual_seed(0))}
+
+
+def test_both_samples_of_the_costs_gradient_have_the_same_mean():
+    rows = 200_000
+    problem, logits, gates = sampled(rows)
+    found = {}
+    for estimate in ("reparametrization", "policy_gradient"):
+        penalty = Resource(8.0 * rows, estimate=estimate)(problem, logits, gates)
+        (grad,) = torch.autograd.grad(penalty, logits["t"], retain_graph=True)
+        found[estimate] = penalty.item(), grad.mean(0), grad.std(0) / rows**0.5
+    assert len({value for value, *_ in found.values()}) == 1
+    (_, path, path_error), (_, score, score_error) = found.values()
+    assert (path.abs() > 10 * path_error).all() and (score.abs() > 10 * score_error).all()
+    assert ((path - score).abs() < 5 * (path_error + score_error)).all()
+
+
+def test_the_logarithm_of_the_cost_is_scored_as_a_whole():
+    problem, logits, gates = sampled(4)
+    penalty = Resource(2.0, estimate="policy_gradient", log=True)(problem, logits, gates)
+    assert penalty == Resource(2.0, log=True)(problem, logits, gates)
+    density = problem.relax.log_density(gates["t"], logits["t"], problem.tables[0], 0.5).sum()
+    grads = [torch.autograd.grad(x, logits["t"])[0] for x in (penalty, density)]
+    torch.testing.assert_close(grads[0], penalty.detach() * grads[1])
 
 
 def test_the_penalty_is_part_of_the_upper_loss_alone():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from scipy.special import gammainc, gammaincinv
 from torch.autograd import gradcheck
+from torch.distributions import RelaxedOneHotCategorical
 
 from darts.methods import RELAXATIONS
 from darts.methods.drnas import DirichletGates, concentration
@@ -97,6 +98,22 @@ def test_the_authors_form_of_gdas_is_an_option():
 
 def test_temperatures_fall_linearly():
     assert [temperature(10.0, 0.1, p) for p in (0, 0.5, 1)] == pytest.approx([10, 5.05, 0.1])
+
+
+def test_the_density_of_concrete_samples_is_pytorchs():
+    x, relax = logits().detach(), Concrete(0.8, 0.8)
+    drawn = gates_of(relax, x)
+    expected = RelaxedOneHotCategorical(torch.tensor(0.8).double(), logits=x).log_prob(drawn)
+    torch.testing.assert_close(relax.log_density(drawn, x, TABLE, 0.5), expected)
+    assert gradcheck(lambda x: relax.log_density(drawn, x, TABLE, 0.5), (logits(),))
+
+
+def test_the_density_knows_what_is_not_allowed():
+    x, relax = logits(ALLOWED).detach(), Concrete(0.8, 0.8)
+    drawn = gates_of(relax, x, ALLOWED)
+    parts = x[ALLOWED.mask].view(2, 2), drawn[ALLOWED.mask].view(2, 2)
+    expected = RelaxedOneHotCategorical(torch.tensor(0.8).double(), logits=parts[0]).log_prob(parts[1])
+    torch.testing.assert_close(relax.log_density(drawn, x, ALLOWED, 0.5), expected)
 
 
 def test_fair_darts_gates_are_independent():
