@@ -71,7 +71,7 @@ class Task(Protocol):
 
 
 class Interrupted(Exception):
-    """The run was stopped by a signal, after a checkpoint. ``code`` is the exit code that says so."""
+    """The run was stopped by a signal. ``code`` is the exit code that says so."""
 
     def __init__(self, message: str, code: int):
         super().__init__(message)
@@ -101,7 +101,7 @@ def train(
         begun: called when it is certain that the run can begin or go on, before anything of it is written.
 
     Raises:
-        Interrupted: after SIGINT or SIGTERM; the state is saved.
+        Interrupted: after SIGINT or SIGTERM; the state is saved, or, while evaluating, as it was saved before.
         Diverged: where the loss is no finite number; the last checkpoint is from before.
         CheckpointError: where checkpoints exist and none can be gone on from.
     """
@@ -197,7 +197,7 @@ class _Loop:
         if due or stop:
             self._checkpoint(epoch, within)
         if stop:
-            raise Interrupted(_stopped(epoch, within), 128 + stop)
+            raise Interrupted(_stopped(f"in epoch {epoch + 1} after step {within}; all is saved"), 128 + stop)
 
     def roll_back(self, error: Diverged) -> None:
         """Go on from the last good checkpoint with another order and half the learning rate, or give up."""
@@ -219,6 +219,10 @@ class _Loop:
         self.ranks.check_equal(self.task.replicas())
 
         def tell(done: int, examples: int) -> None:
+            stop = self.signals.received
+            if stop and self.ranks.count == 1:
+                kept = next(iter(newest_first(self.checkpoints)), "nothing yet")
+                raise Interrupted(_stopped(f"while epoch {epoch + 1} was evaluated; saved is {kept}"), 128 + stop)
             self.bar.update(self.shown, figures=f"evaluating {100 * done // examples} %")
 
         began = time.monotonic()
@@ -347,6 +351,6 @@ def _holds_nan(state: Mapping[str, Any]) -> bool:
     return any(bool(torch.stack([flag for flag in found if flag.device == device]).any()) for device in devices)
 
 
-def _stopped(epoch: int, within: int) -> str:
+def _stopped(where: str) -> str:
     command = shlex.join(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
-    return f"stopped in epoch {epoch + 1} after step {within}; all is saved. Go on with: {command}"
+    return f"stopped {where}. Go on with: {command}"

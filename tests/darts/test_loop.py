@@ -2,6 +2,7 @@
 
 import io
 import math
+import signal
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from rich.console import Console
 from darts.checkpoint import CheckpointError, load, save
 from darts.config import RunConfig
 from darts.log import read_log
-from darts.loop import MAX_ROLLBACKS, Diverged, train
+from darts.loop import MAX_ROLLBACKS, Diverged, Interrupted, train
 from darts.progress import Clock
 
 
@@ -147,3 +148,21 @@ def test_before_an_evaluation_was_seen_its_batches_count_as_steps(monkeypatch):
     assert not clock.late(20, 20) and clock.late(20, 30)
     clock.evaluated(5.0)
     assert not clock.late(20, 30)
+
+
+class StoppedWhileEvaluating(Task):
+    """Gets a signal in its second evaluation."""
+
+    def end_epoch(self, epoch, tell):
+        if epoch == 1:
+            signal.raise_signal(signal.SIGINT)
+        return super().end_epoch(epoch, tell)
+
+
+def test_a_signal_ends_an_evaluation(tmp_path):
+    with pytest.raises(Interrupted, match="while epoch 2 was evaluated; saved is .*step_000000010.pt") as stopped:
+        run(StoppedWhileEvaluating(), tmp_path)
+    assert stopped.value.code == 128 + signal.SIGINT
+    task = Task()
+    run(task, tmp_path, resume=True)
+    assert task.begun[0] == (1, 0, 0) and task.weight == 40
