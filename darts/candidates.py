@@ -61,6 +61,10 @@ class Part:
         """The batch of a pick."""
         return self.images.load(*pick, training=training)
 
+    def begin_epoch(self, progress: float) -> None:
+        """Augment as the whole split would."""
+        self.images.begin_epoch(progress)
+
     @property
     def generators(self) -> Sequence[torch.Generator]:
         """Those of the whole split."""

@@ -56,7 +56,8 @@ def read_text(name: str, root: Path, config: LanguageConfig, device: torch.devic
     train, valid, test = (_numbers(words, vocabulary) for words in parts)
     splits = (Text(words.to(device), config) for words in (torch.cat([train, valid]), test))
     objective = LanguageModelling(config.activation, config.slowness)
-    return DataSet(name, LanguageShape(len(vocabulary)), *splits, valid=len(valid), objective=objective)
+    shape = LanguageShape(len(vocabulary))
+    return DataSet(name, shape, *splits, valid=len(valid), objective=objective, vocabulary=vocabulary)
 
 
 def _read(path: Path) -> str:

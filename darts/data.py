@@ -97,6 +97,7 @@ class DataSet:
         shape: of examples and answers.
         valid: so many of the last examples of ``train`` are a validation part of the data set's own.
         objective: what is minimized; classification where not given.
+        vocabulary: number of each word, where examples are words.
     """
 
     name: str
@@ -105,6 +106,7 @@ class DataSet:
     test: Images
     valid: int = 0
     objective: Objective | None = None
+    vocabulary: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,9 @@ class RetrainTask:
         if config.drop_path and not hasattr(self.network, "paths"):
             said = f"--drop-path {config.drop_path:g}"
             raise UserError(f"{said}: the network of this genotype has no paths to drop; use --drop-path 0")
+        if config.label_smoothing and data.objective is not None:
+            said = f"--label-smoothing {config.label_smoothing:g}"
+            raise UserError(f"{said}: {data.name} is no classification; use --label-smoothing 0")
         if config.fused:
             check_fused(device, "--fused")
             from supernet.fused.separable import fuse
@@ -232,10 +235,11 @@ class RetrainTask:
         shape = self.data.shape
         return {"multiply_adds": count(self.network, shape).multiply_adds} if isinstance(shape, ImageShape) else {}
 
-    def _images(self) -> dict[str, Any]:
-        """What images the network takes: their shape, and the moments of each channel by which they are normalized."""
+    def _inputs(self) -> dict[str, Any]:
+        """What the network takes: the numbers of words; or the shape of images, and the moments of each channel by
+        which they are normalized."""
         if not isinstance(self.data.shape, ImageShape):
-            return {}
+            return {"vocabulary": dict(self.data.vocabulary)} if self.data.vocabulary else {}
         moments = {name: torch.as_tensor(getattr(self.data.test, name)).tolist() for name in ("mean", "std")}
         return {"shape": astuple(self.data.shape), **moments}
 
@@ -256,7 +260,7 @@ class RetrainTask:
             "epochs": self.epochs,
         }
         weights = self.kept.get("network", self.network.state_dict())
-        save(folder / "weights.pt", {"kind": "weights", "network": weights, **self._images()})
+        save(folder / "weights.pt", {"kind": "weights", "network": weights, **self._inputs()})
         for file, content in (
             ("genotype.json", write(self.genotype, schema_from(folder))),
             ("cells.svg", picture(self.genotype)),

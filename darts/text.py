@@ -90,7 +90,7 @@ def read_sentences(path: Path, device: torch.device, ranks: Ranks = ALONE) -> Da
     answers = torch.tensor([classes.index(labels[index]) for index in order])
     halves = slice(kept), slice(kept, None)
     splits = [Sentences(words[half].to(device), answers[half].to(device), ranks) for half in halves]
-    return DataSet("csv", TextShape(len(numbers) + UNKNOWN + 1, length, len(classes)), *splits)
+    return DataSet("csv", TextShape(len(numbers) + UNKNOWN + 1, length, len(classes)), *splits, vocabulary=numbers)
 
 
 def _split(text: str) -> list[str]:

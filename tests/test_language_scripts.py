@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 import train_final
 import train_search
@@ -47,6 +48,8 @@ def test_search_retrain_and_inherit_on_a_file(tmp_path, monkeypatch):
         assert (finals[0] / name).read_bytes() == (finals[1] / name).read_bytes(), name
     figures = json.loads((finals[0] / "metrics.json").read_text())
     assert f"test perplexity {figures['test_perplexity']:.2f}" in out and figures["genotype_hash"] == genotype.hash
+    vocabulary = torch.load(finals[0] / "weights.pt", weights_only=True)["vocabulary"]
+    assert len(vocabulary) > 5 and sorted(vocabulary.values()) == list(range(len(vocabulary)))
     for page in (finals[0] / "report.html", whole / "report.html"):
         assert "test perplexity" in page.read_text() and "Perplexity" in page.read_text()
     out = scripts.said(
@@ -78,6 +81,7 @@ def test_candidates_are_ranked_by_their_loss(tmp_path, monkeypatch):
         (train_final, ["--data.root", "text.txt", "--genotype", "DARTS_V1"], "has no CellGenotype"),
         (train_final, ["--data.root", "text.txt", "--genotype", "cell.txt"], "cell.txt: line 1, nodes[1].from"),
         (train_final, ["--data.root", "text.txt", "--genotype", "cell2.txt", "--auxiliary", 0.4], "no auxiliary head"),
+        (train_final, ["--data.root", "text.txt", "--genotype", "cell2.txt", "--label-smoothing", 0.1], "no classif"),
     ],
 )
 def test_mistakes(script, arguments, message, tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ TITLES = {
     "parameters": "parameters",
     "multiply_adds": "multiply-adds",
     "seconds": "time",
-    "images_per_second": "images/s",
+    "images_per_second": "examples/s",
     "peak_memory_mib": "peak memory",
     "energy_j": "energy",
 }
