@@ -10,7 +10,6 @@ Axes: ``n`` image of the data set, ``b`` image of the batch, ``c`` channel, ``h 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 
 import torch
 from einops import rearrange
@@ -79,27 +78,6 @@ def draw(
         if policy.rising:
             row = row.where(torch.rand(batch, **source) < progress, -policy.cutout)
     return Draws(top, left, mirrored, row, column, policy.cutout)
-
-
-def batch_of(
-    images: Tensor, indices: Tensor, draws: Draws, mean: Tensor, std: Tensor, channels_last: bool = True
-) -> Tensor:
-    """The images of a batch as a network reads them, ``(b, c, h, w)`` of ``mean``'s type.
-
-    On a GPU one kernel, where Triton is there; elsewhere ``moved`` and ``normalized``, which define it.
-
-    Args:
-        images: the data set, ``(n, c, h, w)``, raw.
-        indices: of the batch, ``(b,)``.
-        mean, std: of each channel, in the raw images' unit, ``(c,)``.
-        channels_last: the memory format of the result.
-    """
-    if images.is_cuda and find_spec("triton") is not None:
-        from darts.batch_kernel import read_batch
-
-        return read_batch(images, indices, draws, mean, std, channels_last)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    return normalized(moved(images, indices, draws), draws, mean, std).contiguous(memory_format=layout)
 
 
 def moved(images: Tensor, indices: Tensor, draws: Draws) -> Tensor:

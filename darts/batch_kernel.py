@@ -8,17 +8,13 @@ Axes: ``n`` image of the data set, ``b`` image of the batch, ``c`` channel, ``h 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from darts.augment import Draws
 from supernet.fused.launch import ceil_div, launch
-
-if TYPE_CHECKING:
-    from darts.augment import Draws
 
 VALUES = 512
 """Values that a program writes."""
@@ -60,7 +56,7 @@ def _batch_kernel(
 
 
 def read_batch(images: Tensor, indices: Tensor, draws: Draws, mean: Tensor, std: Tensor, channels_last: bool) -> Tensor:
-    """The batch of these indices, as ``darts.augment.batch_of`` says.
+    """The batch of these indices, as ``darts.data.batch_of`` says.
 
     Args:
         images: ``(n, c, h, w)``, of any strides.

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from darts.augment import Augmentation, Draws, batch_of, draw
+from darts.augment import Augmentation, Draws, draw, moved, normalized
 from darts.distributed import ALONE, Ranks
 from darts.errors import UserError
 from supernet.network import ImageShape
@@ -194,6 +195,27 @@ class ResidentImages:
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         self.generator.set_state(state["augmentation_generator"])
+
+
+def batch_of(
+    images: Tensor, indices: Tensor, draws: Draws, mean: Tensor, std: Tensor, channels_last: bool = True
+) -> Tensor:
+    """The images of a batch as a network reads them, ``(b, c, h, w)`` of ``mean``'s type.
+
+    On a GPU one kernel, where Triton is there; elsewhere ``moved`` and ``normalized``, which define it.
+
+    Args:
+        images: the data set, ``(n, c, h, w)``, raw.
+        indices: of the batch, ``(b,)``.
+        mean, std: of each channel, in the raw images' unit, ``(c,)``.
+        channels_last: the memory format of the result.
+    """
+    if images.is_cuda and find_spec("triton") is not None:
+        from darts.batch_kernel import read_batch
+
+        return read_batch(images, indices, draws, mean, std, channels_last)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return normalized(moved(images, indices, draws), draws, mean, std).contiguous(memory_format=layout)
 
 
 def part(size: int, training: bool, ranks: Ranks, device: torch.device | None = None) -> Tensor | slice:

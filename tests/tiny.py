@@ -147,6 +147,6 @@ def numeric(function, x, delta=1e-6):
         for step in (delta, -delta):
             moved = x.detach().clone()
             moved.view(-1)[index] += step
-            sides.append(float(torch.as_tensor(function(moved)).detach()))
+            sides.append(float(torch.as_tensor(function(moved), dtype=torch.float64).detach()))
         grad.view(-1)[index] = (sides[0] - sides[1]) / (2 * delta)
     return grad

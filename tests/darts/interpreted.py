@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 import darts.batch_kernel
 import darts.data
-from darts.augment import Augmentation, Draws, batch_of, draw
+from darts.augment import Augmentation, Draws, draw
 from darts.batch_kernel import read_batch
-from darts.data import Arrays, resident
+from darts.data import Arrays, batch_of, resident
 
 
 @settings(max_examples=30, deadline=None, phases=[Phase.generate])  # the interpreter is too slow to shrink
 @given(
-    policy=st.none() | st.builds(Augmentation, st.integers(0, 9), st.booleans(), st.integers(0, 9)),
+    policy=st.none() | st.builds(Augmentation, st.integers(0, 9), st.booleans(), st.integers(0, 9), st.booleans()),
     channels=st.sampled_from([1, 2, 3, 5]),
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     batch=st.integers(1, 70),
@@ -32,7 +32,7 @@ def test_the_same_bits(policy, channels, size, batch, raw, dtype, stored_last, c
         images = images.contiguous(memory_format=torch.channels_last)
     indices = torch.randint(0, 20, (batch,), generator=generator)
     mean, std = (255 * torch.rand(2, channels, generator=generator, dtype=dtype) + 1).unbind(0)
-    draws = draw(policy, batch, *size, generator) if policy else Draws()
+    draws = draw(policy, batch, *size, generator, progress=0.5) if policy else Draws()
     given = images, indices, draws, mean, std, channels_last
     expected, found = batch_of(*given), read_batch(*given)
     assert found.equal(expected) and found.dtype == dtype

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from darts.augment import Augmentation, Draws, batch_of, draw
-from darts.data import ResidentImages
+from darts.augment import Augmentation, Draws, draw
+from darts.data import ResidentImages, batch_of
 from tests import interpreter
 
 pytest.importorskip("triton")

@@ -11,6 +11,7 @@ from darts.steps import STEPS, UnrolledClipped, first_order, unrolled, unrolled_
 from supernet.network import ImageShape
 from supernet.spaces.darts import DARTSSpace
 from tests import tiny
+from tests.tiny import Smooth, numeric
 
 SPACE = DARTSSpace(
     ImageShape(3, 8, 4), channels=2, layers=3, nodes=1, candidates=("none", "skip_connect", "dil_conv_3x3")
@@ -40,19 +41,11 @@ def loss_after_virtual_step(problem, logits, train, valid):
     return problem.upper(ahead, logits, valid).item()
 
 
-def numeric(function, logits, delta=1e-5):
-    grads = {}
-    for label, logit in logits.items():
-        grad = torch.zeros_like(logit)
-        for index in range(logit.numel()):
-            values = []
-            for side in (delta, -delta):
-                moved = {k: v.detach().clone() for k, v in logits.items()}
-                moved[label].view(-1)[index] += side
-                values.append(function(moved))
-            grad.view(-1)[index] = (values[0] - values[1]) / (2 * delta)
-        grads[label] = grad
-    return grads
+def numeric_gradients(function, logits):
+    return {
+        label: numeric(lambda moved, label=label: function(logits | {label: moved}), logit, delta=1e-5)
+        for label, logit in logits.items()
+    }
 
 
 def relative(actual, expected):
@@ -63,14 +56,14 @@ def relative(actual, expected):
 @pytest.mark.parametrize("momentum_steps", [0, 2])
 def test_exact_equals_numeric_differentiation(momentum_steps):
     problem, train, valid = problem_and_batches(momentum_steps=momentum_steps)
-    expected = numeric(lambda logits: loss_after_virtual_step(problem, logits, train, valid), problem.logits)
+    expected = numeric_gradients(lambda logits: loss_after_virtual_step(problem, logits, train, valid), problem.logits)
     assert relative(unrolled_exact(problem, train, valid), expected) < 1e-7
 
 
 def test_first_order_equals_numeric_differentiation():
     problem, train, valid = problem_and_batches()
     frozen = {name: w.detach() for name, w in problem.weights.items()}
-    expected = numeric(lambda logits: problem.upper(frozen, logits, valid).item(), problem.logits)
+    expected = numeric_gradients(lambda logits: problem.upper(frozen, logits, valid).item(), problem.logits)
     assert relative(first_order(problem, train, valid), expected) < 1e-7
 
 
@@ -81,27 +74,6 @@ def test_finite_difference_agrees_with_exact(backend):
     problem, train, valid = problem_and_batches(backend)
     assert relative(unrolled(problem, train, valid, radius=1e-4), exact) < 1e-5
     assert relative(first_order(problem, train, valid), exact) > 0.1
-
-
-class Smooth:
-    """A bilevel problem without kinks: the lower loss couples weights and logits, the upper one pulls elsewhere."""
-
-    learning_rate = 0.1
-
-    def __init__(self):
-        generator = torch.Generator().manual_seed(0)
-        self.a, self.b = (torch.randn(5, 3, generator=generator).double() for _ in range(2))
-        self.weights = {"w": torch.randn(3, generator=generator).double().requires_grad_()}
-        self.logits = {"t": torch.randn(5, generator=generator).double().requires_grad_()}
-
-    def lower(self, weights, logits, batch):
-        return (torch.tanh(self.a @ weights["w"]) * logits["t"].softmax(0)).sum() * batch
-
-    def upper(self, weights, logits, batch):
-        return (self.b @ weights["w"] - logits["t"]).square().mean() * batch
-
-    def virtual_step(self, weights, grads):
-        return {"w": weights["w"] - self.learning_rate * (grads["w"] + 0.01 * weights["w"])}
 
 
 def test_finite_difference_at_the_papers_radius():
