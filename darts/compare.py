@@ -23,12 +23,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from darts.bench import machine
 from darts.checkpoint import write_atomically
 from darts.cli import run_script
 from darts.config import MethodConfig, RunConfig, SearchConfig, check, identity
 from darts.datasets import open_data
-from darts.device import choose_device
+from darts.device import choose_device, machine
 from darts.errors import UserError
 from darts.log import read_log
 from darts.loop import train
