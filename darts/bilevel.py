@@ -45,7 +45,7 @@ class SearchProblem:
         optimizer: of the supernet's weights: SGD with momentum and weight decay.
         generator: for relaxations that sample.
         autocast: the context in which the supernet is called.
-        progress: share of the search that is done, for relaxations with a schedule.
+        progress: share of the search that is done, ``()`` in float64; a step that is replayed reads it anew.
         division: how batches are divided over ranks and micro-batches.
         edges: how whole edges are weighed, by the logits under ``edges_of(label)``, ``(e,)``.
         penalties: what is added to the loss that the logits descend.
@@ -69,7 +69,7 @@ class SearchProblem:
     optimizer: torch.optim.SGD
     generator: torch.Generator
     autocast: AbstractContextManager
-    progress: float = 0.0
+    progress: Tensor | float = 0.0
     division: Division = field(default_factory=Division)
     edges: EdgeWeights | None = None
     penalties: tuple[Penalty, ...] = ()
@@ -88,6 +88,7 @@ class SearchProblem:
     _spoiled: dict[str, Tensor] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self.progress = torch.as_tensor(self.progress, dtype=torch.float64, device=self.generator.device)
         self.weights = dict(self.supernet.named_parameters())
         self._spoiled = {name: torch.zeros_like(buffer) for name, buffer in self.supernet.named_buffers()}
 
@@ -161,7 +162,7 @@ class SearchProblem:
         return network
 
     @property
-    def _when(self) -> tuple[float, torch.Generator]:
+    def _when(self) -> tuple[Tensor, torch.Generator]:
         return self.progress, self.generator
 
     @property
@@ -179,7 +180,7 @@ class SearchProblem:
             if self.edges is not None:
                 gates[edges_of(label)] = self.edges(logits[edges_of(label)], table)
             if self.skip is not None:
-                gates[skip_of(label)] = gates[label].new_full((table.rows,), self.skip(self.progress))
+                gates[skip_of(label)] = gates[label].new_ones(table.rows) * self.skip(self.progress)
         return gates
 
     def virtual_step(self, weights: Params, grads: Params) -> Params:

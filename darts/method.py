@@ -43,8 +43,8 @@ Perturb = Callable[["SearchProblem", Gates, Batch], Gates]
 EdgeWeights = Callable[[Tensor, ChoiceTable], Tensor]
 """Logits of edges ``(e,)`` and their table -> weights of edges, ``(e,)``."""
 
-Schedule = Callable[[float], float]
-"""Share of the search that is done, in [0, 1] -> a value."""
+Schedule = Callable[[Tensor], Tensor]
+"""Share of the search that is done, in [0, 1] -> a value; both are ``()``."""
 
 
 class Companion(Protocol):

@@ -45,11 +45,10 @@ class Resource:
         choose(self, cost=KINDS, estimate=ESTIMATES)
 
     def __call__(self, problem: SearchProblem, logits: Params, gates: Gates) -> Tensor:
-        costs = candidate_costs(problem, self.cost)
-        total = sum(cost.sum() for cost in costs.values()).item()
+        shares = _shares(problem, self.cost)
         if self.estimate == "expectation":
             gates = {table.label: problem.relax.strength(logits[table.label], table) for table in problem.tables}
-        rows = {label: (gates[label] * cost.to(gates[label])).sum(1) / total for label, cost in costs.items()}
+        rows = {label: (gates[label] * share.to(gates[label].dtype)).sum(1) for label, share in shares.items()}
         if self.estimate == "policy_gradient":
             return self.weight * self._scored(problem, logits, gates, rows)
         return self.weight * self._told(sum(row.sum() for row in rows.values()))
@@ -73,6 +72,16 @@ class Resource:
 def _one(density: Tensor) -> Tensor:
     """1, with the gradient of a logarithm of a density."""
     return 1 + density - density.detach()
+
+
+def _shares(problem: SearchProblem, kind: str) -> dict[str, Tensor]:
+    """``candidate_costs`` over their sum, on the device. Counted once for a problem."""
+    name = f"shares of {kind}"
+    if name not in problem.costs:
+        costs = candidate_costs(problem, kind)
+        total = sum(cost.sum() for cost in costs.values())
+        problem.costs[name] = {t.label: (costs[t.label] / total).to(problem.logits[t.label]) for t in problem.tables}
+    return problem.costs[name]
 
 
 def candidate_costs(problem: SearchProblem, kind: str) -> dict[str, Tensor]:

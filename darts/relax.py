@@ -19,8 +19,8 @@ class Relaxation(Protocol):
     One whose parameters cannot begin near 0 has ``initial`` too, as ``Method.initial``.
     """
 
-    def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
-        """Gates for one forward pass. ``progress`` is the share of the search that is done, in [0, 1]."""
+    def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
+        """Gates for one forward pass. ``progress`` is the share of the search that is done, in [0, 1], ``()``."""
 
     def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         """The expected gates."""
@@ -30,7 +30,7 @@ class Relaxation(Protocol):
 class Softmax:
     """Softmax over each decision's candidates (DARTS, Liu et al. 2019, equation 2)."""
 
-    def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
+    def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
         return masked(logits, table).softmax(-1)
 
     def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:

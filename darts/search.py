@@ -29,12 +29,12 @@ from darts.method import Method, spans
 from darts.methods.robust_darts import eigenvalue_of
 from darts.objective import classification, ranked_by
 from darts.pieces import compose
-from darts.relax import Softmax
-from darts.stages import Built, Setting, build, dropped, follow
+from darts.stages import Built, Setting, build, dropped_skips, follow
 from darts.steps import Batch, unrolled_exact
 from darts.table import benchmark_for
 from genotypes import schema_from
 from genotypes.kinds import Genotype, describe, picture, read, write
+from supernet.network import DropPath
 
 VALID_STREAM = 2**31
 """Added to the seed of the validation batches' order: equal orders would pair the halves alike in every epoch."""
@@ -101,6 +101,7 @@ class SearchTask:
         self.accuracies: list[float] = []
         self._train: Iterator[tuple[Any, ...]] = iter(())
         self._valid: Iterator[tuple[Any, ...]] = iter(())
+        self._dropped = torch.zeros(2, dtype=torch.float64, device=device)
         self._step = 0
         self._rate = 0.0
         self._warm = False
@@ -145,9 +146,10 @@ class SearchTask:
         when = (since, len(span)) if stage.restart else (epoch, config.epochs)
         self._rate = stage.lr * config.weights.learning_rate(*when) * 0.5**self.attempt
         set_learning_rate(problem.optimizer, self._rate)
-        problem.progress = epoch / config.epochs
-        problem.drop_path = dropped(config.drop_path * problem.progress, stage, since, len(span), problem.generator)
-        self.data.train.begin_epoch(problem.progress)
+        progress = epoch / config.epochs
+        problem.progress.fill_(progress)
+        problem.drop_path = self._dropping(config.drop_path * progress, dropped_skips(stage, since, len(span)))
+        self.data.train.begin_epoch(progress)
         problem.supernet.train()
         self._warm = since < round(stage.warmup * len(span))
         self._step = epoch * self.steps_per_epoch + step
@@ -170,12 +172,18 @@ class SearchTask:
 
         return self.graph(update, (*picks[0], *picks[1]), (self.stage, moves, self.division.way, self._schedule()))
 
-    def _schedule(self) -> tuple[float, ...]:
-        """What Python takes from the epoch in a step: nothing, where gates follow from logits alone."""
-        problem, method = self.problem, self.method
-        dropped = problem.drop_path and (float(problem.drop_path.probability), problem.drop_path.skips)
-        fixed = isinstance(problem.relax, Softmax) and not (method.skip or method.perturb or method.penalties)
-        return *(dropped or ()), problem.optimizer.param_groups[0]["weight_decay"], 0.0 if fixed else problem.progress
+    def _dropping(self, edges: float, skips: float) -> DropPath | None:
+        """What drops edges and skips with these probabilities; 0 drops nothing, the others stand in their places."""
+        if not (edges or skips):
+            return None
+        edges, skips = (place.fill_(value) if value else 0.0 for place, value in zip(self._dropped, (edges, skips)))
+        return DropPath(edges, self.problem.generator, skips)
+
+    def _schedule(self) -> tuple[Any, ...]:
+        """What Python takes from the epoch in a step; all else stands in tensors."""
+        dropping = self.problem.drop_path
+        kinds = dropping and (dropping.drops, dropping.drops_skips)
+        return kinds, self.problem.optimizer.param_groups[0]["weight_decay"]
 
     def update(self, train: Batch, valid: Batch, moves: bool) -> Mapping[str, Tensor]:
         """One step on a batch of each half; the logits move only where they are to."""

@@ -6,6 +6,7 @@ fewer candidates in a wider one (DrNAS).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -23,7 +24,6 @@ from darts.steps import unrolled_exact
 from darts.updates import LogitsOptimizer
 from supernet.choice import ChoiceTable, edges_of
 from supernet.mixed import MixedGraph, add_auxiliary_skips
-from supernet.network import DropPath
 from supernet.ops import draw_noise_from
 from supernet.spaces import SPACES
 from supernet.spaces.space import SearchSpace, SpaceOptions
@@ -196,13 +196,11 @@ def space_of(
     return (setting.make or SPACES[name].make)(options)
 
 
-def dropped(probability: float, stage: Stage, epoch: int, epochs: int, generator: torch.Generator) -> DropPath | None:
-    """What is dropped in an epoch of a stage, counted from 0: edges, and values of skips.
+def dropped_skips(stage: Stage, epoch: int, epochs: int) -> float:
+    """The dropout of skips in an epoch of a stage, counted from 0.
 
-    The dropout of skips falls linearly while the weights train alone, then exponentially (P-DARTS, section 3.2 and its
-    code: ``p (E - 1 - e) / E`` for the stage's ``E`` epochs, then ``p exp(-0.2 (e - warm-up))``).
+    It falls linearly while the weights train alone, then exponentially (P-DARTS, section 3.2 and its code:
+    ``p (E - 1 - e) / E`` for the stage's ``E`` epochs, then ``p exp(-0.2 (e - warm-up))``).
     """
     warm = round(stage.warmup * epochs)
-    fall = (epochs - 1 - epoch) / epochs if epoch < warm else torch.tensor(-0.2 * (epoch - warm)).exp().item()
-    skips = stage.skip_dropout * fall
-    return DropPath(probability, generator, skips) if probability or skips else None
+    return stage.skip_dropout * ((epochs - 1 - epoch) / epochs if epoch < warm else math.exp(-0.2 * (epoch - warm)))

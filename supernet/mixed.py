@@ -183,7 +183,7 @@ class MixedGraph(nn.Module):
                 leaving = [y + weight * s for y, weight, s in zip(leaving, weights, source.auxiliary(x))]
             if bias is not None:
                 leaving = [y + number for y, number in zip(leaving, bias[rows].to(x.dtype))]
-            if drop_path is not None and drop_path.probability:
+            if drop_path is not None and drop_path.drops:
                 leaving = [drop_path(y) for y in leaving]
             for row, target, y in zip(source.rows, source.targets, leaving):
                 mixed[target] = _plus(mixed[target], y)
@@ -196,7 +196,7 @@ class MixedGraph(nn.Module):
 
     def _leaving(self, source: MixedSource, x: Tensor, gates: Tensor, drop_path: DropPath | None) -> Sequence[Tensor]:
         mix = BACKENDS.get(self.backend, batched)
-        if drop_path is None or not drop_path.skips or source.stride > 1 or SKIP not in source.edges:
+        if drop_path is None or not drop_path.drops_skips or source.stride > 1 or SKIP not in source.edges:
             return mix(source, x, gates)
         column = source.columns[SKIP]
         others = torch.arange(gates.shape[1], device=gates.device) != column

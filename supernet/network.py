@@ -25,15 +25,25 @@ class DropPath:
     """Drop each path of a sample with some probability (Larsson et al. 2017), as DARTS does when retraining.
 
     Attributes:
-        probability: of dropping, in [0, 1); a tensor may be changed between steps.
+        probability: of dropping, in [0, 1); a tensor, which may be changed between steps, or a number.
         generator: on the network's device; draws one number for each path and sample.
         skips: probability of setting a value to 0 that a supernet's skip connection of stride 1 delivers (P-DARTS,
-            Chen et al. 2019, section 3.2).
+            Chen et al. 2019, section 3.2); likewise.
     """
 
     probability: Tensor | float
     generator: torch.Generator | None = None
-    skips: float = 0.0
+    skips: Tensor | float = 0.0
+
+    @property
+    def drops(self) -> bool:
+        """Whether paths are dropped at all: not by the number 0."""
+        return isinstance(self.probability, Tensor) or self.probability > 0
+
+    @property
+    def drops_skips(self) -> bool:
+        """Whether values of skips are."""
+        return isinstance(self.skips, Tensor) or self.skips > 0
 
     def __call__(self, x: Tensor) -> Tensor:
         keep = 1.0 - self.probability

@@ -6,16 +6,18 @@ no part in what is derived. At stride 2 it is a factorized reduction of its own.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from darts.limits import choose
-from darts.method import Method
+import torch
+from torch import Tensor
 
-DECAYS: dict[str, Callable[[float], float]] = {
+from darts.limits import choose
+from darts.method import Method, Schedule
+
+DECAYS: dict[str, Schedule] = {
     "linear": lambda progress: 1 - progress,
-    "cosine": lambda progress: (1 + math.cos(math.pi * progress)) / 2,
-    "slow_cosine": lambda progress: math.cos(math.pi / 2 * progress),
+    "cosine": lambda progress: (1 + torch.cos(math.pi * progress)) / 2,
+    "slow_cosine": lambda progress: torch.cos(math.pi / 2 * progress),
 }
 """How the auxiliary skips go; the last is an option of the authors' code."""
 
@@ -35,7 +37,7 @@ class Falling:
     def __post_init__(self) -> None:
         choose(self, decay=DECAYS)
 
-    def __call__(self, progress: float) -> float:
+    def __call__(self, progress: Tensor) -> Tensor:
         return self.first * DECAYS[self.decay](progress)
 
 

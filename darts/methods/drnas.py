@@ -31,7 +31,7 @@ class DirichletGates:
     """Samples on the simplex. What is derived and evaluated goes by the softmax of the logits, as in the paper's code;
     it orders an edge's candidates as the distribution's mean does."""
 
-    def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
+    def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
         gamma = torch._standard_gamma(concentration(logits), generator=generator)
         if table.allowed is not None:
             gamma = gamma * table.mask_on(gamma.device)

@@ -21,7 +21,7 @@ from supernet.choice import ChoiceTable, Gates
 class Sigmoid:
     """Each candidate's own gate, in (0, 1)."""
 
-    def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
+    def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
         return self.strength(logits, table)
 
     def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:

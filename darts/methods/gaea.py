@@ -51,7 +51,7 @@ class Simplex:
     def __post_init__(self) -> None:
         require(self, above_0=("first", "last"))
 
-    def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
+    def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
         if self.sampled:
             return HardGumbel(self.first, self.last).gates(_above_0(logits).log(), table, progress, generator)
         return logits

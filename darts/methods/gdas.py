@@ -31,7 +31,7 @@ class HardGumbel:
     def __post_init__(self) -> None:
         require(self, above_0=("first", "last"))
 
-    def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
+    def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
         soft = perturbed(logits, table, generator).div(temperature(self.first, self.last, progress)).softmax(-1)
         hard = torch.zeros_like(soft).scatter_(1, soft.detach().argmax(1, keepdim=True), 1.0)
         return hard + (soft - soft.detach())
@@ -40,7 +40,7 @@ class HardGumbel:
         return masked(logits, table).softmax(-1)
 
 
-def temperature(first: float, last: float, progress: float) -> float:
+def temperature(first: float, last: float, progress: Tensor) -> Tensor:
     """From ``first`` to ``last``, linearly."""
     return first + (last - first) * progress
 

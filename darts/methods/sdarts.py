@@ -31,8 +31,9 @@ class RandomSmoothing:
         require(self, from_0=("first", "last"))
 
     def __call__(self, problem: SearchProblem, gates: Gates, batch: Batch) -> Gates:
-        radius = self.first + (self.last - self.first) * problem.progress
-        return moved(gates, uniform(problem, gates, radius)) if radius else gates
+        if not (self.first or self.last):
+            return gates
+        return moved(gates, uniform(problem, gates, self.first + (self.last - self.first) * problem.progress))
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ class Adversarial:
         require(self, from_0=("first", "last"), from_1=("steps",))
 
     def __call__(self, problem: SearchProblem, gates: Gates, batch: Batch) -> Gates:
-        radius = self.first + (self.last - self.first) * problem.progress
-        if not radius:
+        if not (self.first or self.last):
             return gates
+        radius = self.first + (self.last - self.first) * problem.progress
         delta = uniform(problem, gates, radius)
         for _ in range(self.steps):
             delta = {label: d.requires_grad_() for label, d in delta.items()}
@@ -67,14 +68,14 @@ class Adversarial:
         if self.revert:
             with torch.no_grad():
                 before, after = (problem.loss_in_evaluation(g, batch) for g in (gates, worst))
-            return gates if after <= before else worst
+            return {label: torch.where(after <= before, g, worst[label]) for label, g in gates.items()}
         return worst
 
 
-def uniform(problem: SearchProblem, gates: Gates, radius: float) -> dict[str, Tensor]:
+def uniform(problem: SearchProblem, gates: Gates, radius: Tensor) -> dict[str, Tensor]:
     """Noise in ``[-radius, radius]`` for each gate of a candidate."""
     draw = {t.label: torch.empty_like(gates[t.label]) for t in problem.tables}
-    return {label: noise.uniform_(-radius, radius, generator=problem.generator) for label, noise in draw.items()}
+    return {label: noise.uniform_(generator=problem.generator) * (2 * radius) - radius for label, noise in draw.items()}
 
 
 def moved(gates: Gates, delta: Gates) -> Gates:

@@ -7,7 +7,6 @@ from 1 to 0.03. The logits here are the paper's ``log a``. Weights and logits de
 by plain SGD, the update ``descent``; on several by Adam, which is taken here.
 """
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -32,13 +31,13 @@ class Concrete:
     def __post_init__(self) -> None:
         require(self, above_0=("first", "last"))
 
-    def gates(self, logits: Tensor, table: ChoiceTable, progress: float, generator: torch.Generator) -> Tensor:
+    def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
         return perturbed(logits, table, generator).div(temperature(self.first, self.last, progress)).softmax(-1)
 
     def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         return masked(logits, table).softmax(-1)
 
-    def log_density(self, gates: Tensor, logits: Tensor, table: ChoiceTable, progress: float) -> Tensor:
+    def log_density(self, gates: Tensor, logits: Tensor, table: ChoiceTable, progress: Tensor) -> Tensor:
         """Of each row of sampled gates, ``(e,)``; a function of the logits alone (Maddison et al. 2017, equation 10).
 
         A gate too small for its type counts as the smallest.
@@ -48,7 +47,7 @@ class Concrete:
         known = torch.ones_like(gates, dtype=torch.bool) if table.allowed is None else table.mask_on(gates.device)
         n = known.sum(1).to(gates.dtype)
         powers = (logits - (t + 1) * logs).masked_fill(~known, 0).sum(1)
-        return torch.lgamma(n) + (n - 1) * math.log(t) + powers - n * masked(logits - t * logs, table).logsumexp(1)
+        return torch.lgamma(n) + (n - 1) * t.log() + powers - n * masked(logits - t * logs, table).logsumexp(1)
 
 
 def single_level(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:

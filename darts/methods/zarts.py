@@ -48,8 +48,8 @@ class MonteCarlo:
 
     def __call__(self, problem: SearchProblem, train: Batch, valid: Batch) -> dict[str, Tensor]:
         descent = {name: -g for name, g in first_order(problem, train, valid).items()}
-        deviation = self.deviation * (1 + math.cos(math.pi * problem.progress)) / 2
-        deviation = max(deviation, 1e-3 * self.deviation)
+        deviation = self.deviation * (1 + torch.cos(math.pi * problem.progress)) / 2
+        deviation = deviation.clamp_min(1e-3 * self.deviation)
         batches = [problem.draw() for _ in range(self.inner)]
         moves = [self._drawn(problem, descent, deviation) for _ in range(self.samples)]
         losses = torch.stack([self._rated(problem, move, batches, valid) for move in moves])
@@ -58,7 +58,7 @@ class MonteCarlo:
         shares = (-losses / self.temperature - density).softmax(0)
         return {name: -torch.tensordot(shares, torch.stack([m[name] for m in moves]), 1) for name in descent}
 
-    def log_density(self, delta: Tensor, mean: Tensor, deviation: float) -> Tensor:
+    def log_density(self, delta: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
         """Logarithm of the density of moves ``(n, d)`` but for a constant, ``(n,)``; ``mean`` is ``(d,)``."""
         near, far = (delta - mean).square().sum(1), delta.square().sum(1)
         far = far * deviation**4 if self.slip else far
@@ -67,12 +67,12 @@ class MonteCarlo:
         terms += [torch.full_like(near, math.log(self.floor))] if self.floor else []
         return torch.logsumexp(torch.stack(terms), 0)
 
-    def _drawn(self, problem: SearchProblem, mean: Params, deviation: float) -> dict[str, Tensor]:
+    def _drawn(self, problem: SearchProblem, mean: Params, deviation: Tensor) -> dict[str, Tensor]:
         move = {}
         first = next(iter(mean.values()))
         coin = torch.empty((), dtype=first.dtype, device=first.device).uniform_(generator=problem.generator)
         for name, m in mean.items():
-            near, far = (torch.empty_like(m).normal_(0, deviation, generator=problem.generator) for _ in range(2))
+            near, far = (torch.empty_like(m).normal_(generator=problem.generator) * deviation for _ in range(2))
             if self.blend:
                 move[name] = (1 - self.mix) * (m + near) + self.mix * far
             else:

@@ -11,6 +11,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 import genotypes
+import supernet.batched
 from darts.augment import Augmentation
 from darts.checkpoint import canonical, load, save
 from darts.config import MethodConfig, RunConfig, SearchSpaceConfig, SpaceConfig
@@ -25,9 +26,20 @@ from darts.retrain import RetrainTask
 from darts.search import SearchTask
 from darts.steps import same_draws, unrolled
 from tests import tiny
+from tests.darts.recorded import RecordedGraph, Recorder
 from tests.darts.test_memory import flat
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+ONCE = ("darts", "gdas", "fair_darts", "darts_minus", "sdarts_rs", "beta_darts", "drnas")
+RECORDED = [
+    *((MethodConfig(name), 1) for name in ONCE),
+    (MethodConfig(step="unrolled"), 1),
+    (MethodConfig("pc_darts"), 2),
+    (MethodConfig("snas", penalties=("resource:estimate=policy_gradient",)), 2),
+]
+"""How many steps are captured in all epochs: one of each kind, with and without a move of the logits, and, here for
+SNAS, with and without dropped edges."""
 
 
 def data_on(device):
@@ -309,9 +321,6 @@ def test_a_method_that_counts_on_the_host_is_not_captured():
         task._new_graph()
 
 
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-
-
 def trained(task, epochs, first=0):
     """All that a task is after some epochs."""
     for epoch in range(first, epochs):
@@ -326,6 +335,54 @@ def assert_same(ours, theirs):
     for name, value in ours.items():
         if isinstance(value, torch.Tensor):
             assert torch.equal(value, theirs[name]), name
+
+
+def steady(task):
+    """Optimizers that a graph can hold on a CPU too: a rate that stays, steps that are counted in tensors."""
+    task.config = replace(task.config, weights=replace(task.config.weights, lr_min=task.config.weights.lr))
+    if isinstance(task, SearchTask):
+        task.logits_optimizer = torch.optim.Adam(task.problem.logits.values(), 0.05, fused=True)
+    return task
+
+
+@pytest.fixture
+def gates_unknown(monkeypatch):
+    """On a CPU too, a candidate is computed without a look at its gate."""
+
+    def leaving(source, x, gates, live, known=supernet.batched._leaving):
+        return known(source, x, gates * (gates != 0), None)
+
+    monkeypatch.setattr(supernet.batched, "_leaving", leaving)
+
+
+@pytest.mark.parametrize(("method", "captures"), RECORDED)
+def test_schedules_go_on_while_a_step_is_replayed(method, captures, monkeypatch, gates_unknown):
+    states = []
+    monkeypatch.setattr("darts.steps.capturing", lambda: Recorder.active)
+    for graph in (StepGraph, RecordedGraph):
+        monkeypatch.setattr("darts.search.StepGraph", graph)
+        config = replace(search_digits(), epochs=5, batch_size=8, method=method)
+        config = replace(config, space=SearchSpaceConfig(channels=4, layers=3, nodes=1))
+        config = replace(config, drop_path=0.3 if method.name == "snas" else 0.0)
+        task = steady(SearchTask(config, data_on(CPU), CPU))
+        states.append(trained(task, 4))
+    assert not task.graph.refused and task.graph.captures == captures
+    assert_same(*states)
+
+
+def test_drop_path_and_cutout_rise_while_a_retraining_step_is_replayed(monkeypatch):
+    states = []
+    for graph in (StepGraph, RecordedGraph):
+        monkeypatch.setattr("darts.retrain.StepGraph", graph)
+        task = steady(task_on(CPU, "retrain", drop_path=0.9))
+        policy = replace(task.data.train.augmentation, rising=True)
+        task.data = replace(task.data, train=replace(task.data.train, augmentation=policy))
+        states.append(trained(task, 3))
+    assert not task.graph.refused and task.graph.captures == 1
+    assert_same(*states)
+
+
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 @pytest.mark.gpu

@@ -20,7 +20,7 @@ from darts.methods.pdarts import LimitedSkips
 from darts.methods.robust_darts import EigenvalueStop
 from darts.methods.sgas import Greedy, certainty, due, settled, stability
 from darts.methods.snas import TopEdgesOfAll
-from darts.stages import dropped, narrowed
+from darts.stages import dropped_skips, narrowed
 from supernet.choice import ChoiceTable
 from supernet.mixed import MixedGraph
 from supernet.widen import Copies, widen, widen_candidate
@@ -93,17 +93,17 @@ def test_stages_share_the_epochs():
 
 def test_auxiliary_skips_fall_from_all_to_nothing():
     for decay, middle in (("linear", 0.5), ("cosine", 0.5), ("slow_cosine", 0.5**0.5)):
-        falling = Falling(2.0, decay)
-        assert falling(0.0) == 2 and falling(0.5) == pytest.approx(2 * middle) and falling(1.0) == pytest.approx(0)
-    assert Falling(decay="cosine")(0.25) == pytest.approx((1 + 0.5**0.5) / 2)
+        at = Falling(2.0, decay)(torch.tensor([0, 0.5, 1]).double())
+        torch.testing.assert_close(at, torch.tensor([2, 2 * middle, 0]).double())
+    quarter = Falling(decay="cosine")(torch.tensor(0.25).double())
+    assert quarter == pytest.approx((1 + 0.5**0.5) / 2)
 
 
 def test_dropout_of_skips_decays_as_in_pdarts():
-    stage, generator = Stage(warmup=0.4, skip_dropout=0.4), torch.Generator()
-    rates = [dropped(0.0, stage, epoch, 25, generator) for epoch in range(25)]
+    stage = Stage(warmup=0.4, skip_dropout=0.4)
     expected = [0.4 * (24 - e) / 25 if e < 10 else 0.4 * np.exp(-0.2 * (e - 10)) for e in range(25)]
-    assert [rate.skips for rate in rates] == pytest.approx(expected, rel=1e-6)
-    assert dropped(0.0, Stage(), 3, 25, generator) is None and dropped(0.2, Stage(), 3, 25, generator).skips == 0
+    assert [dropped_skips(stage, epoch, 25) for epoch in range(25)] == pytest.approx(expected)
+    assert dropped_skips(Stage(), 3, 25) == 0
 
 
 def test_pdarts_goes_deeper_with_fewer_candidates():

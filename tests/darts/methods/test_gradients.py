@@ -145,7 +145,7 @@ def test_costs_are_the_candidates_weights_and_multiply_adds():
     gates = problem.gates(problem.logits)
     grads = torch.autograd.grad(Resource(2.0)(problem, problem.logits, gates), list(gates.values()))
     for grad, cost in zip(grads, parameters.values()):
-        torch.testing.assert_close(grad, 2.0 * cost.double() / total)
+        torch.testing.assert_close(grad, 2.0 * (cost / total).double())
     penalty, logarithm = (Resource(2.0, log=log)(problem, problem.logits, gates) for log in (False, True))
     torch.testing.assert_close(logarithm, 2.0 * (penalty / 2.0).log())
 
@@ -162,9 +162,10 @@ def sampled(rows, logits=(0.4, -0.3, 0.1), temperature=0.5):
     table = ChoiceTable("t", ("a", "b", "c"), (rows,))
     cost = torch.tensor([1.0, 5.0, 2.0]).expand(rows, 3)
     relax = Concrete(temperature, temperature)
-    problem = SimpleNamespace(tables=(table,), relax=relax, progress=0.5, costs={"parameters": {"t": cost}})
     each = torch.tensor(logits).double().expand(rows, 3).clone().requires_grad_()
-    return problem, {"t": each}, {"t": relax.gates(each, table, 0.5, torch.Generator().manual_seed(0))}
+    progress, costs = torch.tensor(0.5), {"parameters": {"t": cost}}
+    problem = SimpleNamespace(tables=(table,), relax=relax, progress=progress, logits={"t": each}, costs=costs)
+    return problem, {"t": each}, {"t": relax.gates(each, table, progress, torch.Generator().manual_seed(0))}
 
 
 def test_both_samples_of_the_costs_gradient_have_the_same_mean():
@@ -185,7 +186,7 @@ def test_the_logarithm_of_the_cost_is_scored_as_a_whole():
     problem, logits, gates = sampled(4)
     penalty = Resource(2.0, estimate="policy_gradient", log=True)(problem, logits, gates)
     assert penalty == Resource(2.0, log=True)(problem, logits, gates)
-    density = problem.relax.log_density(gates["t"], logits["t"], problem.tables[0], 0.5).sum()
+    density = problem.relax.log_density(gates["t"], logits["t"], problem.tables[0], problem.progress).sum()
     grads = [torch.autograd.grad(x, logits["t"])[0] for x in (penalty, density)]
     torch.testing.assert_close(grads[0], penalty.detach() * grads[1])
 

@@ -19,6 +19,7 @@ from supernet.mixed import MixedGraph
 from tests import tiny
 from tests.tiny import TABLE, numeric
 
+HALF = torch.tensor(0.5).double()
 ALLOWED = ChoiceTable("t", ("none", "a", "b", "c"), (2,), (("a", "b"), ("none", "c")))
 
 
@@ -28,7 +29,7 @@ def logits(table=TABLE, seed=0):
 
 
 def gates_of(relax, x, table=TABLE, progress=0.5, seed=0):
-    return relax.gates(x, table, progress, torch.Generator().manual_seed(seed))
+    return relax.gates(x, table, torch.tensor(progress).double(), torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("name", [name for name in RELAXATIONS if name not in ("gumbel", "dirichlet")])
@@ -104,8 +105,8 @@ def test_the_density_of_concrete_samples_is_pytorchs():
     x, relax = logits().detach(), Concrete(0.8, 0.8)
     drawn = gates_of(relax, x)
     expected = RelaxedOneHotCategorical(torch.tensor(0.8).double(), logits=x).log_prob(drawn)
-    torch.testing.assert_close(relax.log_density(drawn, x, TABLE, 0.5), expected)
-    assert gradcheck(lambda x: relax.log_density(drawn, x, TABLE, 0.5), (logits(),))
+    torch.testing.assert_close(relax.log_density(drawn, x, TABLE, HALF), expected)
+    assert gradcheck(lambda x: relax.log_density(drawn, x, TABLE, HALF), (logits(),))
 
 
 def test_the_density_knows_what_is_not_allowed():
@@ -113,7 +114,7 @@ def test_the_density_knows_what_is_not_allowed():
     drawn = gates_of(relax, x, ALLOWED)
     parts = x[ALLOWED.mask].view(2, 2), drawn[ALLOWED.mask].view(2, 2)
     expected = RelaxedOneHotCategorical(torch.tensor(0.8).double(), logits=parts[0]).log_prob(parts[1])
-    torch.testing.assert_close(relax.log_density(drawn, x, ALLOWED, 0.5), expected)
+    torch.testing.assert_close(relax.log_density(drawn, x, ALLOWED, HALF), expected)
 
 
 def test_fair_darts_gates_are_independent():
