@@ -118,7 +118,7 @@ class SearchProblem:
         gates = self.gates(logits)
         loss = self.loss(weights, gates, batch)
         for penalty in self.penalties:
-            loss = loss + penalty(self, logits, gates)
+            loss = loss + penalty(self, logits, gates).to(loss.dtype)
         return loss
 
     def loss(self, weights: Params, gates: Gates, batch: Batch) -> Tensor:
