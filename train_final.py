@@ -23,6 +23,7 @@ from darts.device import choose_device
 from darts.distributed import Ranks
 from darts.loop import train
 from darts.memory import prepare
+from darts.progress import counted
 from darts.recipes import FINAL_RECIPES, final_for
 from darts.report.figures import headline
 from darts.report.page import write_report
@@ -47,9 +48,8 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     device = choose_device(config.run)
     data = open_data(config.data, device, config.seed, config.run.channels_last, ranks, config.language)
     task = RetrainTask(config, genotype, data, device, ranks)
-    console.print(
-        f"retrain {source} by {config.recipe} on {device}: {task.epochs} epochs, {task.parameters:,} parameters"
-    )
+    size = f"{counted(task.epochs, 'epoch')}, {task.parameters:,} parameters"
+    console.print(f"retrain {source} by {config.recipe} on {device}: {size}")
     prepare(task, config, device, console)
     begun = partial(write_config, folder, task.kind, config, device, ranks)
     train(task, config.run, folder, {**identity(config), "genotype": genotype.hash}, console, ranks, begun)

@@ -23,6 +23,7 @@ from darts.loop import train
 from darts.memory import prepare, prepare_retraining
 from darts.methods import METHODS
 from darts.pieces import compose
+from darts.progress import counted
 from darts.recipes import SEARCH_RECIPES, final_for
 from darts.report.page import write_report
 from darts.runs import run_folder
@@ -43,7 +44,8 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     device = choose_device(config.run)
     data = open_data(config.data, device, config.seed, config.run.channels_last, ranks, config.language)
     task = SearchTask(config, data, device, method, ranks=ranks)
-    console.print(f"search {config.recipe} on {device}: {task.epochs} epochs of {task.steps_per_epoch} steps, {folder}")
+    length = f"{counted(task.epochs, 'epoch')} of {counted(task.steps_per_epoch, 'step')}"
+    console.print(f"search {config.recipe} on {device}: {length}, {folder}")
     if prepare(task, config, device, console):
         prepare_retraining(task, console)
     begun = partial(write_config, folder, task.kind, config, device, ranks)
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
         return
     genotype = task.write(folder, folder.name)
     if "stopped" in task.memory:
-        console.print(f"stopped after {task.epochs} epochs: {task.memory['stopped']}", highlight=False)
+        console.print(f"stopped after {counted(task.epochs, 'epoch')}: {task.memory['stopped']}", highlight=False)
     if config.candidates and task.genotypes:
         genotype = rank(task, folder, console)
     write_results(folder)

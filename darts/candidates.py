@@ -20,6 +20,7 @@ from darts.config import RetrainConfig, SpaceConfig, identity
 from darts.data import DataSet, Images, endless_picks, pace, steps
 from darts.loop import train
 from darts.objective import ranked_by
+from darts.progress import counted
 from darts.retrain import RetrainTask
 from darts.search import SearchTask
 from genotypes.kinds import Genotype, describe, read, write
@@ -127,6 +128,6 @@ def rank(search: SearchTask, folder: Path, console: Console) -> Genotype:
     for row in ranked:
         value = row[f"valid_{key}"]
         reached = f"{100 * value:.2f} %" if key == "accuracy" else f"{key} {value:.4f}"
-        shown = f"epoch {row['epoch']:>3}: {reached} after {config.candidate_epochs} epochs"
+        shown = f"epoch {row['epoch']:>3}: {reached} after {counted(config.candidate_epochs, 'epoch')}"
         console.print(f"candidate of {shown}, {row['parameters']:,} parameters", highlight=False)
     return best

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from darts.progress import counted
 from darts.report.charts import chart, heat_maps, largest_gate, legend, series
 from darts.report.figures import COST, is_share, ordered, title, written
 from darts.report.html import document, table
@@ -70,7 +71,8 @@ def heading(record: Record) -> str:
     recipe, data, seed = (record.config.get(key) for key in ("recipe", "data.name", "seed"))
     of = f" of {record.config['genotype']}" if record.config.get("genotype") else ""
     done, asked = len(record.epochs), record.config.get("epochs")
-    state = f"finished after {done} epochs" if record.finished else f"not finished: {done} of {asked} epochs so far"
+    far = f"finished after {counted(done, 'epoch')}"
+    state = far if record.finished else f"not finished: {done} of {asked} epochs so far"
     text = f"{verb}{of} by recipe {recipe} on {data}, seed {seed}; {state}."
     return f'<h1>{escape(record.name)}</h1><p class="soft">{escape(text)}</p>'
 
