@@ -80,12 +80,14 @@ def main(arguments: Sequence[str], console: Console) -> None:
     jobs = [(method, seed) for method in config.methods for seed in config.seeds]
     settings = {(method, seed): search_config(config, method, seed) for method, seed in jobs}
     device = choose_device(RunConfig(device=config.device))
+    ran = machine(device)
     content = _read(config.json, _settings(config))
     done = {(row["method"], row["seed"]) for row in content["rows"]}
     for method, seed in jobs:
         if (method, seed) not in done:
-            content["rows"].append(run_row(config, settings[method, seed], method, device, console))
-            content |= {"machine": machine(device), "command": ["python", "-m", "darts.compare", *arguments]}
+            row = run_row(config, settings[method, seed], method, device, console)
+            content["rows"].append(row | {"commit": ran["commit"]})
+            content |= {"machine": ran, "command": ["python", "-m", "darts.compare", *arguments]}
             content["table"] = summary(content["rows"])
             write_atomically(config.json, (json.dumps(content, indent=2) + "\n").encode())
     console.print(table(content["table"]))
