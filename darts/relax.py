@@ -37,6 +37,11 @@ class Softmax:
         return masked(logits, table).softmax(-1)
 
 
+def linear(first: float, last: float, progress: Tensor) -> Tensor:
+    """A schedule from ``first`` to ``last``; ``progress`` is in [0, 1], ``()``."""
+    return first + (last - first) * progress
+
+
 def masked(logits: Tensor, table: ChoiceTable) -> Tensor:
     """The logits, those of candidates that are not allowed at minus infinity: a softmax gives them exactly 0."""
     return logits if table.allowed is None else logits.masked_fill(~table.mask_on(logits.device), -torch.inf)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from darts.limits import require
 from darts.method import Method
-from darts.relax import masked
+from darts.relax import linear, masked
 from supernet.choice import ChoiceTable
 
 
@@ -32,17 +32,12 @@ class HardGumbel:
         require(self, above_0=("first", "last"))
 
     def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
-        soft = perturbed(logits, table, generator).div(temperature(self.first, self.last, progress)).softmax(-1)
+        soft = perturbed(logits, table, generator).div(linear(self.first, self.last, progress)).softmax(-1)
         hard = torch.zeros_like(soft).scatter_(1, soft.detach().argmax(1, keepdim=True), 1.0)
         return hard + (soft - soft.detach())
 
     def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         return masked(logits, table).softmax(-1)
-
-
-def temperature(first: float, last: float, progress: Tensor) -> Tensor:
-    """From ``first`` to ``last``, linearly."""
-    return first + (last - first) * progress
 
 
 def perturbed(logits: Tensor, table: ChoiceTable, generator: torch.Generator) -> Tensor:

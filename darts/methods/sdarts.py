@@ -16,6 +16,7 @@ from torch import Tensor
 from darts.bilevel import SearchProblem
 from darts.limits import require
 from darts.method import Method
+from darts.relax import linear
 from darts.steps import Batch, gradient
 from supernet.choice import Gates
 
@@ -33,7 +34,7 @@ class RandomSmoothing:
     def __call__(self, problem: SearchProblem, gates: Gates, batch: Batch) -> Gates:
         if not (self.first or self.last):
             return gates
-        return moved(gates, uniform(problem, gates, self.first + (self.last - self.first) * problem.progress))
+        return moved(gates, uniform(problem, gates, linear(self.first, self.last, problem.progress)))
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Adversarial:
     def __call__(self, problem: SearchProblem, gates: Gates, batch: Batch) -> Gates:
         if not (self.first or self.last):
             return gates
-        radius = self.first + (self.last - self.first) * problem.progress
+        radius = linear(self.first, self.last, problem.progress)
         delta = uniform(problem, gates, radius)
         for _ in range(self.steps):
             delta = {label: d.requires_grad_() for label, d in delta.items()}

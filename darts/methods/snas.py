@@ -15,8 +15,8 @@ from torch import Tensor
 from darts.discretize import top_edges
 from darts.limits import require
 from darts.method import Method
-from darts.methods.gdas import perturbed, temperature
-from darts.relax import masked
+from darts.methods.gdas import perturbed
+from darts.relax import linear, masked
 from darts.steps import Batch, Bilevel, frozen, gradient
 from supernet.choice import ChoiceTable
 
@@ -32,7 +32,7 @@ class Concrete:
         require(self, above_0=("first", "last"))
 
     def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
-        return perturbed(logits, table, generator).div(temperature(self.first, self.last, progress)).softmax(-1)
+        return perturbed(logits, table, generator).div(linear(self.first, self.last, progress)).softmax(-1)
 
     def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         return masked(logits, table).softmax(-1)
@@ -42,7 +42,7 @@ class Concrete:
 
         A gate too small for its type counts as the smallest.
         """
-        t = temperature(self.first, self.last, progress)
+        t = linear(self.first, self.last, progress)
         logs = gates.detach().clamp_min(torch.finfo(gates.dtype).tiny).log()
         known = torch.ones_like(gates, dtype=torch.bool) if table.allowed is None else table.mask_on(gates.device)
         n = known.sum(1).to(gates.dtype)

@@ -10,9 +10,10 @@ from darts.methods import RELAXATIONS
 from darts.methods.drnas import DirichletGates, concentration
 from darts.methods.fair_darts import Sigmoid
 from darts.methods.gaea import Simplex, uniform
-from darts.methods.gdas import HardGumbel, temperature
+from darts.methods.gdas import HardGumbel
 from darts.methods.pc_darts import per_node
 from darts.methods.snas import Concrete
+from darts.relax import linear
 from darts.steps import first_order
 from supernet.choice import ChoiceTable
 from supernet.mixed import MixedGraph
@@ -97,8 +98,8 @@ def test_the_authors_form_of_gdas_is_an_option():
     assert not torch.equal(first["normal"], second["normal"])
 
 
-def test_temperatures_fall_linearly():
-    assert [temperature(10.0, 0.1, p) for p in (0, 0.5, 1)] == pytest.approx([10, 5.05, 0.1])
+def test_temperatures_and_radii_move_linearly():
+    assert [linear(10.0, 0.1, p) for p in (0, 0.5, 1)] == pytest.approx([10, 5.05, 0.1])
 
 
 def test_the_density_of_concrete_samples_is_pytorchs():
