@@ -14,22 +14,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from darts.board import write_results
+from darts.artifacts.run_config import searched
+from darts.artifacts.run_folder import newest_search, run_folder
+from darts.artifacts.tensorboard import write_results
 from darts.cli import names_recipe, parse, train_script, write_config
-from darts.config import identity
-from darts.datasets import open_data
-from darts.described import searched
-from darts.device import choose_device
-from darts.distributed import Ranks
-from darts.loop import train
-from darts.memory import prepare
-from darts.progress import counted
-from darts.recipes import FINAL_RECIPES, final_for
+from darts.config.schema import identity
+from darts.data.registry import open_data
+from darts.recipes.registry import FINAL_RECIPES, final_for
 from darts.report.figures import headline
 from darts.report.page import write_report
-from darts.retrain import RetrainTask
-from darts.runs import newest_search, run_folder
-from genotypes.kinds import find
+from darts.retraining.task import RetrainTask
+from darts.training.device import choose_device
+from darts.training.distributed import Ranks
+from darts.training.loop import train
+from darts.training.memory_planner import prepare
+from darts.training.progress import counted
+from genotypes.formats.registry import find
 
 
 def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:

@@ -12,23 +12,23 @@ from functools import partial
 
 from rich.console import Console
 
-from darts.board import write_results
-from darts.candidates import rank
+from darts.artifacts.run_folder import run_folder
+from darts.artifacts.tensorboard import write_results
 from darts.cli import parse, train_script, write_config
-from darts.config import identity
-from darts.datasets import open_data
-from darts.device import choose_device
-from darts.distributed import Ranks
-from darts.loop import train
-from darts.memory import prepare, prepare_retraining
+from darts.config.schema import identity
+from darts.data.registry import open_data
 from darts.methods import METHODS
-from darts.pieces import compose
-from darts.progress import counted
-from darts.recipes import SEARCH_RECIPES, final_for
+from darts.methods.compose import compose
+from darts.oneshot.rerank import rank
+from darts.oneshot.task import SearchTask
+from darts.recipes.registry import SEARCH_RECIPES, final_for
 from darts.report.page import write_report
-from darts.runs import run_folder
-from darts.search import SearchTask
-from genotypes.kinds import describe
+from darts.training.device import choose_device
+from darts.training.distributed import Ranks
+from darts.training.loop import train
+from darts.training.memory_planner import prepare, prepare_retraining
+from darts.training.progress import counted
+from genotypes.formats.registry import describe
 
 ABOUT = (
     "Recipes, each a method by its published protocol on a data set; RECIPE --help has all options of one. Without a "

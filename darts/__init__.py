@@ -1,15 +1,25 @@
-"""Differentiable architecture search: how a space is searched, and how its results are trained.
+"""Architecture search: how a space is searched, and how its results are trained.
 
-``darts.search(model, data)`` and ``darts.retrain(network, data)`` search and train a network of your own
-(``darts.own``).
+``darts.search(model, data)`` and ``darts.retrain(network, data)`` search and train a network of your own; ``darts.api``
+defines them.
 """
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from darts.api import SearchResult, retrain, search
+
+__all__ = ["SearchResult", "retrain", "search"]
 
 
 def __getattr__(name: str) -> Any:
-    """``search`` and ``retrain`` when they are first asked for: importing them imports PyTorch."""
-    if name in ("search", "retrain"):
-        return import_module(f"{__name__}.{name}")
+    """Return a public name, imported when it is first used: importing it imports PyTorch."""
+    if name in __all__:
+        from darts import api
+
+        return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -16,13 +16,13 @@ import torch
 import tyro
 from rich.console import Console
 
-from darts.checkpoint import write_atomically
-from darts.config import Config, check, to_dict
-from darts.device import machine
-from darts.distributed import ALONE, Lost, Ranks, connected, restarted, speaks
+from darts.artifacts.checkpoint import write_atomically
+from darts.config.schema import Config, check, to_dict
 from darts.errors import UserError
-from darts.loop import Interrupted
+from darts.training.distributed import ALONE, Lost, Ranks, connected, restarted, speaks
+from darts.training.loop import Interrupted
 from genotypes import GenotypeError
+from supernet.bench.machine import machine
 from supernet.errors import SpaceError
 
 C = TypeVar("C", bound=Config)

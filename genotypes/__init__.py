@@ -1,12 +1,12 @@
 """Discrete architectures: types, formats and a library of published cells. Pure Python, no torch."""
 
 from genotypes.diff import Difference, differences
-from genotypes.formats import FORMS, from_json, read, schema_from, to_json, write
-from genotypes.genotype import CELL_INPUTS, CELL_OPS, Cell, CellGenotype, Edge, Fault, GenotypeError, nearest, remarks
+from genotypes.formats.json_form import FORMS, from_json, read, schema_from, to_json, write
+from genotypes.formats.namedtuple_text import from_text, to_text
+from genotypes.formats.validation import Reading
 from genotypes.load import library_entry, library_names, load, load_reading
 from genotypes.neighbours import DERIVED_OPS, mutate, neighbours, sample
-from genotypes.notation import from_text, to_text
-from genotypes.reading import Reading
+from genotypes.types.cell import CELL_INPUTS, CELL_OPS, Cell, CellGenotype, Edge, Fault, GenotypeError, nearest, remarks
 
 __all__ = [
     "CELL_INPUTS",

@@ -15,19 +15,19 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from genotypes.atomic_write import write_atomically
 from genotypes.commands import Check, Convert, Diff, Draw, List, Mutate, Schema, Show
 from genotypes.diff import differences, differing_entries
-from genotypes.draw import dot, outline, svg
-from genotypes.files import write_atomically
-from genotypes.formats import SCHEMA, schema_from, write
-from genotypes.genotype import CellGenotype, Fault, GenotypeError, remarks, shown
-from genotypes.kinds import Genotype, describe, entries, find_reading, picture
-from genotypes.kinds import write as write_kind
+from genotypes.draw.png import png
+from genotypes.draw.svg import dot, outline, svg
+from genotypes.formats.json_form import SCHEMA, schema_from, write
+from genotypes.formats.registry import Genotype, describe, entries, find_reading, picture
+from genotypes.formats.registry import write as write_kind
+from genotypes.formats.validation import line_of
 from genotypes.load import FIGURES, rows
-from genotypes.nasbench201 import NASBench201Genotype
 from genotypes.neighbours import nasbench201_neighbours, neighbours
-from genotypes.raster import png
-from genotypes.reading import line_of
+from genotypes.types.cell import CellGenotype, Fault, GenotypeError, remarks, shown
+from genotypes.types.nasbench201 import NASBench201Genotype
 
 LIMITS = {"channels": (2, 4096), "layers": (1, 1000), "size": (1, 4096), "classes": (1, 1_000_000)}
 
@@ -82,9 +82,9 @@ def run_show(command: Show, console: Console) -> int:
 def _print_cost(genotype: Genotype, command: Show, what: str, channels: int, layers: int, console: Console) -> None:
     """Print parameters and multiply-adds, at the given width and depth where the command names none."""
     # Here, so that the commands that count nothing start without waiting for torch.
-    from supernet.cost import count_unbuilt
+    from supernet.cost.network import count_unbuilt
     from supernet.network import ImageShape
-    from supernet.spaces.darts import DARTSSpace
+    from supernet.spaces.darts.space import DARTSSpace
     from supernet.spaces.nasbench201 import NASBench201Space
 
     channels, layers = command.channels or channels, command.layers or layers

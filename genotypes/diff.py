@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from genotypes.genotype import Cell, CellGenotype, Edge
-from genotypes.reading import LABELS
+from genotypes.formats.validation import LABELS
+from genotypes.types.cell import Cell, CellGenotype, Edge
 
 
 @dataclass(frozen=True)

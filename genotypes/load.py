@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genotypes.formats import extra_fields, read
-from genotypes.genotype import CellGenotype, Fault, GenotypeError, nearest, shown
-from genotypes.places import MAX_CHARACTERS
-from genotypes.reading import Reading
+from genotypes.formats.json_form import extra_fields, read
+from genotypes.formats.json_reader import MAX_CHARACTERS
+from genotypes.formats.validation import Reading
+from genotypes.types.cell import CellGenotype, Fault, GenotypeError, nearest, shown
 
 LIBRARY = Path(__file__).parent / "library"
 

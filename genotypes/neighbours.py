@@ -7,9 +7,9 @@ earlier state as its input.
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from genotypes.genotype import CELL_INPUTS, CELL_OPS, Cell, CellGenotype, Edge, Fault, GenotypeError, nearest, shown
-from genotypes.nasbench201 import NASBENCH201_OPS, NASBench201Genotype
-from genotypes.reading import LABELS
+from genotypes.formats.validation import LABELS
+from genotypes.types.cell import CELL_INPUTS, CELL_OPS, Cell, CellGenotype, Edge, Fault, GenotypeError, nearest, shown
+from genotypes.types.nasbench201 import NASBENCH201_OPS, NASBench201Genotype
 
 DERIVED_OPS = CELL_OPS[1:8]
 """What is left to choose from where an architecture is derived: the DARTS operations without ``none``."""

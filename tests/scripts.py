@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from darts.distributed import ALONE
+from darts.training.distributed import ALONE
 
 ROOT = Path(__file__).parent.parent
 

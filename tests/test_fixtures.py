@@ -6,16 +6,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from darts.bilevel import SearchProblem
-from darts.discretize import top_edges
+from darts.bilevel.discretization import top_edges
+from darts.bilevel.hypergradients import STEPS
+from darts.bilevel.problem import SearchProblem
+from darts.bilevel.relaxations import Softmax
 from darts.methods import METHODS
-from darts.relax import Softmax
-from darts.steps import STEPS
 from genotypes import Cell, CellGenotype, Edge
 from supernet.choice import edges_of
 from supernet.network import ImageShape
-from supernet.spaces.darts import DARTSSpace
-from supernet.spaces.quark0 import load_quark0, quark0_names
+from supernet.spaces.darts.quark0 import load_quark0, quark0_names
+from supernet.spaces.darts.space import DARTSSpace
 from tests import fixture_data as fixture
 
 SUPERNETS = fixture.cases("supernet")

@@ -7,10 +7,10 @@ import torch
 
 import train_final
 import train_search
-from darts.checkpoint import newest_first
+from darts.artifacts.checkpoint import newest_first
 from darts.errors import UserError
-from genotypes.kinds import find
-from genotypes.recurrent import RecurrentGenotype
+from genotypes.formats.registry import find
+from genotypes.types.recurrent import RecurrentGenotype
 from supernet.errors import SpaceError
 from tests import scripts, stories
 from tests.test_resume import timeless

@@ -5,10 +5,10 @@ import json
 import pytest
 
 import genotypes
-from darts.export import rebuilt
 from darts.methods import METHODS
-from darts.recipes import FINAL_RECIPES, SEARCH_RECIPES
+from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES
 from darts.report.records import read_record
+from darts.retraining.export import rebuilt
 from supernet.network import ImageShape, count_parameters
 from tests import scripts
 

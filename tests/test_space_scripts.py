@@ -9,12 +9,12 @@ from rich.console import Console
 
 import train_final
 import train_search
-from darts.distributed import ALONE
+from darts.benchmarks.nasbench201 import DATA
 from darts.errors import UserError
-from darts.table import DATA
+from darts.training.distributed import ALONE
 from genotypes import GenotypeError
-from genotypes.kinds import find
-from genotypes.nasbench201 import EDGES, NASBENCH201_OPS, NASBench201Genotype
+from genotypes.formats.registry import find
+from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBench201Genotype
 from supernet.errors import SpaceError
 from supernet.spaces import SPACES
 from tests import scripts

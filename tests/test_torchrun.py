@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import genotypes
-from darts.checkpoint import load, newest_first
-from darts.log import read_log
+from darts.artifacts.checkpoint import load, newest_first
+from darts.artifacts.log import read_log
 from tests import scripts
 
 SIZE = ["--epochs", 2, "--batch-size", 6, "--report-every", 2, "--checkpoint-minutes", 0, "--sync-batchnorm"]

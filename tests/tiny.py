@@ -6,18 +6,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from darts.augment import Augmentation
-from darts.bilevel import SearchProblem
-from darts.checkpoint import load, save
-from darts.config import MethodConfig, SearchConfig, SearchSpaceConfig
-from darts.data import Arrays, resident
-from darts.relax import Softmax
-from darts.search import SearchTask
-from darts.stages import Setting
+from darts.artifacts.checkpoint import load, save
+from darts.bilevel.problem import SearchProblem
+from darts.bilevel.relaxations import Softmax
+from darts.config.schema import MethodConfig, SearchConfig, SearchSpaceConfig
+from darts.data.augment import Augmentation
+from darts.data.dataset import Arrays, resident
+from darts.oneshot.stages import Setting
+from darts.oneshot.task import SearchTask
 from supernet.choice import ChoiceTable
-from supernet.modules import InputChoice, LayerChoice
+from supernet.layer_choice import InputChoice, LayerChoice
 from supernet.network import ImageShape
-from supernet.spaces.darts import DARTSSpace
+from supernet.spaces.darts.space import DARTSSpace
 from supernet.spaces.modules import ModuleSpace, refuse
 
 CPU = torch.device("cpu")

@@ -3,10 +3,12 @@
 A row of a table is a row of the tests: each method searches every tiny space to the end.
 """
 
-from darts import discretize as discretizations
-from darts import relax, steps, updates
-from darts.discretize import Discretize
-from darts.method import Companion, EdgeWeights, Method, Penalty, Perturb, Schedule, Stage
+from darts.bilevel import arch_optimizers, discretization, hypergradients, relaxations
+from darts.bilevel.arch_optimizers import Update
+from darts.bilevel.discretization import Discretize
+from darts.bilevel.hypergradients import Hypergradient
+from darts.bilevel.penalties import Resource
+from darts.bilevel.relaxations import Relaxation
 from darts.methods import (
     beta_darts,
     darts,
@@ -27,10 +29,7 @@ from darts.methods import (
     snas,
     zarts,
 )
-from darts.penalties import Resource
-from darts.relax import Relaxation
-from darts.steps import Hypergradient
-from darts.updates import Update
+from darts.methods.method import Companion, EdgeWeights, Method, Penalty, Perturb, Schedule, Stage
 
 METHODS: dict[str, Method] = {
     "darts": darts.METHOD,
@@ -61,7 +60,7 @@ METHODS: dict[str, Method] = {
 }
 
 RELAXATIONS: dict[str, Relaxation] = {
-    **relax.RELAXATIONS,
+    **relaxations.RELAXATIONS,
     "gumbel": gdas.HardGumbel(),
     "concrete": snas.Concrete(),
     "sigmoid": fair_darts.Sigmoid(),
@@ -70,17 +69,17 @@ RELAXATIONS: dict[str, Relaxation] = {
 }
 
 STEPS: dict[str, Hypergradient] = {
-    **steps.STEPS,
+    **hypergradients.STEPS,
     "single_level": snas.single_level,
     "mixed_level": milenas.MixedLevel(),
     "neumann": idarts.Neumann(),
     "monte_carlo": zarts.MonteCarlo(),
 }
 
-UPDATES: dict[str, Update] = {**updates.UPDATES, "exponentiated": gaea.ExponentiatedGradient()}
+UPDATES: dict[str, Update] = {**arch_optimizers.UPDATES, "exponentiated": gaea.ExponentiatedGradient()}
 
 DISCRETIZATIONS: dict[str, Discretize] = {
-    **discretizations.DISCRETIZATIONS,
+    **discretization.DISCRETIZATIONS,
     "limited_skips": pdarts.LimitedSkips(),
     "threshold": fair_darts.Threshold(),
     "top_edges_of_all": snas.TopEdgesOfAll(),

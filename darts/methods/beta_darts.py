@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from darts.bilevel import SearchProblem
-from darts.method import Method
-from darts.relax import masked
-from darts.steps import Params
+from darts.bilevel.hypergradients import Params
+from darts.bilevel.problem import SearchProblem
+from darts.bilevel.relaxations import masked
+from darts.methods.method import Method
 from supernet.choice import Gates
 
 

@@ -5,6 +5,6 @@ training loss (algorithm 1); the two strongest edges into each node are kept (se
 order is the step ``unrolled``.
 """
 
-from darts.method import Method
+from darts.methods.method import Method
 
 METHOD = Method()

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from darts.limits import choose
-from darts.method import Method, Schedule
+from darts.config.ranges import choose
+from darts.methods.method import Method, Schedule
 
 DECAYS: dict[str, Schedule] = {
     "linear": lambda progress: 1 - progress,

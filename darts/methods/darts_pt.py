@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from darts.bilevel import OPEN
-from darts.discretize import NEVER_KEPT, top_edges
-from darts.limits import require
-from darts.method import Method, Stage
+from darts.bilevel.discretization import NEVER_KEPT, top_edges
+from darts.bilevel.problem import OPEN
+from darts.config.ranges import require
 from darts.methods.fair_darts import zeros
+from darts.methods.method import Method, Stage
 from darts.methods.sgas import due
-from darts.objective import examples
+from darts.training.objective import examples
 from supernet.choice import ChoiceTable, Gates
 
 if TYPE_CHECKING:
-    from darts.search import SearchTask
+    from darts.oneshot.task import SearchTask
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Dirichlet, kl_divergence
 
-from darts.bilevel import SearchProblem
-from darts.discretize import NEVER_KEPT
-from darts.method import Method, Stage
-from darts.relax import masked
-from darts.steps import Params
+from darts.bilevel.discretization import NEVER_KEPT
+from darts.bilevel.hypergradients import Params
+from darts.bilevel.problem import SearchProblem
+from darts.bilevel.relaxations import masked
+from darts.methods.method import Method, Stage
 from supernet.choice import ChoiceTable, Gates
 
 LEAST = 1e-3

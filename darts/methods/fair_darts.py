@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from darts.bilevel import SearchProblem
-from darts.discretize import NEVER_KEPT, top_edges
-from darts.method import Method
-from darts.steps import Params
+from darts.bilevel.discretization import NEVER_KEPT, top_edges
+from darts.bilevel.hypergradients import Params
+from darts.bilevel.problem import SearchProblem
+from darts.methods.method import Method
 from supernet.choice import ChoiceTable, Gates
 
 

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from darts.bilevel import SearchProblem
-from darts.limits import require
-from darts.method import Method, Stage
+from darts.bilevel.arch_optimizers import Adaptive
+from darts.bilevel.hypergradients import Params
+from darts.bilevel.problem import SearchProblem
+from darts.config.ranges import require
 from darts.methods.gdas import HardGumbel
-from darts.steps import Params
-from darts.updates import Adaptive
+from darts.methods.method import Method, Stage
 from supernet.choice import ChoiceTable, Gates, edges_of
 
 LEAST = 1e-5

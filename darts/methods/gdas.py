@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from darts.limits import require
-from darts.method import Method
-from darts.relax import linear, masked
+from darts.bilevel.relaxations import linear, masked
+from darts.config.ranges import require
+from darts.methods.method import Method
 from supernet.choice import ChoiceTable
 
 

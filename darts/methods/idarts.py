@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from darts.limits import require
-from darts.method import Method
-from darts.steps import RADIUS, Batch, Bilevel, Params, frozen, gradient, same_draws
+from darts.bilevel.hypergradients import RADIUS, Batch, Bilevel, Params, frozen, gradient, same_draws
+from darts.config.ranges import require
+from darts.methods.method import Method
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from darts.method import Method
-from darts.steps import Batch, Bilevel, frozen, gradient
+from darts.bilevel.hypergradients import Batch, Bilevel, frozen, gradient
+from darts.methods.method import Method
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from darts.evaluate import evaluate
-from darts.limits import require
-from darts.method import Method
-from darts.steps import Batch, Params, frozen, gradient, same_draws
-from supernet.mixed import MixedSource
+from darts.bilevel.hypergradients import Batch, Params, frozen, gradient, same_draws
+from darts.config.ranges import require
+from darts.methods.method import Method
+from darts.training.evaluate import evaluate
+from supernet.mixed.graph import MixedSource
 
 if TYPE_CHECKING:
-    from darts.search import SearchTask
+    from darts.oneshot.task import SearchTask
 
 
 @dataclass(frozen=True)

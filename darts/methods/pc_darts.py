@@ -1,6 +1,6 @@
 """PC-DARTS: partial channel connections (Xu et al. 2020).
 
-A mixed operation sees one in ``K`` channels, the others pass by (equation 1; ``supernet.mixed``): a quarter of the
+A mixed operation sees one in ``K`` channels, the others pass by (equation 1; ``supernet.mixed.graph``): a quarter of the
 memory, so larger batches. As sampled channels make the choice of edges unstable, every edge has a weight of its own,
 normalized over the edges that enter its node (equation 3); what is derived goes by the product of both. In the first
 15 of 50 epochs the weights train alone.
@@ -9,7 +9,7 @@ normalized over the edges that enter its node (equation 3); what is derived goes
 import torch
 from torch import Tensor
 
-from darts.method import Method, Stage
+from darts.methods.method import Method, Stage
 from supernet.choice import ChoiceTable
 
 

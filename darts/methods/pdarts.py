@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from darts.discretize import top_edges
-from darts.limits import require
-from darts.method import Method, Stage
+from darts.bilevel.discretization import top_edges
+from darts.config.ranges import require
+from darts.methods.method import Method, Stage
 from supernet.choice import ChoiceTable
-from supernet.mixed import SKIP
+from supernet.mixed.graph import SKIP
 
 
 @dataclass(frozen=True)

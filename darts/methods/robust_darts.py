@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from darts.curvature import largest_eigenvalue
-from darts.data import endless
-from darts.limits import require
-from darts.method import Method
-from darts.steps import unrolled
+from darts.bilevel.hessian import largest_eigenvalue
+from darts.bilevel.hypergradients import unrolled
+from darts.config.ranges import require
+from darts.data.dataset import endless
+from darts.methods.method import Method
 
 if TYPE_CHECKING:
-    from darts.search import SearchTask
+    from darts.oneshot.task import SearchTask
 
 EIGENVALUE_STREAM = 2**29
 """Added to the seed of the order of the batches on which the eigenvalue is read."""

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from darts.bilevel import SearchProblem
-from darts.limits import require
-from darts.method import Method
-from darts.relax import linear
-from darts.steps import Batch, gradient
+from darts.bilevel.hypergradients import Batch, gradient
+from darts.bilevel.problem import SearchProblem
+from darts.bilevel.relaxations import linear
+from darts.config.ranges import require
+from darts.methods.method import Method
 from supernet.choice import Gates
 
 

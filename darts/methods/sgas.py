@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from darts.bilevel import OPEN
-from darts.discretize import top_edges
-from darts.limits import require
-from darts.method import Method
+from darts.bilevel.discretization import top_edges
+from darts.bilevel.problem import OPEN
+from darts.config.ranges import require
+from darts.methods.method import Method
 from supernet.choice import ChoiceTable
 
 if TYPE_CHECKING:
-    from darts.search import SearchTask
+    from darts.oneshot.task import SearchTask
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 Gates are samples of the concrete distribution, ``softmax((log a + gumbel) / t)`` (equation 3); the temperature falls
 from 1 to 0.03. The logits here are the paper's ``log a``. Weights and logits descend the same loss on the same data
-(section 2.2), plus, where asked for, the expected cost of what is sampled (``darts.penalties``). Edges are ranked with
+(section 2.2), plus, where asked for, the expected cost of what is sampled (``darts.bilevel.penalties``). Edges are ranked with
 ``none`` among their candidates, so that a kept edge may deliver nothing. On one GPU the authors' code moves the logits
 by plain SGD, the update ``descent``; on several by Adam, which is taken here.
 """
@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from darts.discretize import top_edges
-from darts.limits import require
-from darts.method import Method
+from darts.bilevel.discretization import top_edges
+from darts.bilevel.hypergradients import Batch, Bilevel, frozen, gradient
+from darts.bilevel.relaxations import linear, masked
+from darts.config.ranges import require
 from darts.methods.gdas import perturbed
-from darts.relax import linear, masked
-from darts.steps import Batch, Bilevel, frozen, gradient
+from darts.methods.method import Method
 from supernet.choice import ChoiceTable
 
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from darts.bilevel import SearchProblem
-from darts.discretize import NEVER_KEPT
-from darts.limits import require
-from darts.method import Method, Stage
-from darts.steps import Batch, Params, first_order, frozen, gradient
-from darts.updates import direct
+from darts.bilevel.arch_optimizers import direct
+from darts.bilevel.discretization import NEVER_KEPT
+from darts.bilevel.hypergradients import Batch, Params, first_order, frozen, gradient
+from darts.bilevel.problem import SearchProblem
+from darts.config.ranges import require
+from darts.methods.method import Method, Stage
 
 
 @dataclass(frozen=True)

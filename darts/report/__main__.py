@@ -19,7 +19,7 @@ from darts.errors import UserError
 from darts.report.compare import comparison_page, comparison_tables
 from darts.report.page import run_page, write_report
 from darts.report.records import read_record
-from genotypes.files import write_atomically
+from genotypes.atomic_write import write_atomically
 
 LEAST_WIDTH = 110
 """Of a table, in characters: where the terminal is narrower, it breaks lines, but no figure is cut."""

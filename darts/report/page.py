@@ -9,15 +9,15 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from darts.progress import counted
 from darts.report.charts import chart, heat_maps, largest_gate, legend, series
 from darts.report.figures import COST, is_share, ordered, title, written
 from darts.report.html import document, table
 from darts.report.records import Record, origin, read_record, retrainings
+from darts.training.progress import counted
 from genotypes import remarks
-from genotypes.draw import outline, svg
-from genotypes.files import write_atomically
-from genotypes.kinds import describe, drawn, picture
+from genotypes.atomic_write import write_atomically
+from genotypes.draw.svg import outline, svg
+from genotypes.formats.registry import describe, drawn, picture
 
 FILE = "report.html"
 

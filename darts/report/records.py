@@ -10,12 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from darts.config import flat
+from darts.artifacts.log import read_log
+from darts.artifacts.run_folder import read_config, read_object
+from darts.config.schema import flat
 from darts.errors import UserError
-from darts.log import read_log
-from darts.runs import read_config, read_object
 from genotypes import GenotypeError
-from genotypes.kinds import Genotype, find, read
+from genotypes.formats.registry import Genotype, find, read
 
 NOT_COMPUTED = ("run.name", "run.runs", "run.resume", "run.report_every", "run.checkpoint_minutes",
                 "run.keep_checkpoints", "data.root", "data.download", "data.workers")  # fmt: skip

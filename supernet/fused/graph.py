@@ -29,7 +29,7 @@ from supernet.fused.statistics import finalize_coefficients, finalize_statistics
 from supernet.ops import BatchNorm
 
 if TYPE_CHECKING:
-    from supernet.mixed import MixedGraph
+    from supernet.mixed.graph import MixedGraph
 
 
 def fused(

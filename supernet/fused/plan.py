@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from supernet.ops import BatchNorm, DilConv, FactorizedReduce, NorConv, SepConv, Zero
 
 if TYPE_CHECKING:
-    from supernet.mixed import MixedGraph, MixedSource
+    from supernet.mixed.graph import MixedGraph, MixedSource
 
 MAXIMUM, AVERAGE = "maximum", "average"
 POOLS = (MAXIMUM, AVERAGE)

@@ -26,7 +26,7 @@ from torch import Tensor
 from supernet.fused.graph import graph_backward, graph_forward
 from supernet.fused.launch import Launch, compile_options, recorded, sum_type, without_spills
 from supernet.fused.plan import describe, flat_tensors
-from supernet.mixed import MixedGraph
+from supernet.mixed.graph import MixedGraph
 from supernet.ops import DARTS_PRIMITIVES
 
 WIDTHS = (16, 32, 64, 36, 72, 144)

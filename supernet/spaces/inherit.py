@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 from supernet.errors import SpaceError
-from supernet.mixed import MixedGraph
+from supernet.mixed.graph import MixedGraph
+from supernet.mixed.stacked import unstack
 from supernet.ops import OPS, BatchNorm, NorConv
-from supernet.stacked import unstack
 
 
 def as_searched(name: str, channels: int, stride: int) -> nn.Module:

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from genotypes.choices import ChoicesGenotype
+from genotypes.types.choices import ChoicesGenotype
 from supernet.choice import ChoiceTable, Picks
 from supernet.errors import SpaceError
-from supernet.modules import Choice, ChosenInputs, GatedModel, LayerChoice, choices
+from supernet.layer_choice import Choice, ChosenInputs, GatedModel, LayerChoice, choices
 from supernet.spaces.space import SpaceOptions
 
 

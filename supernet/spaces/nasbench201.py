@@ -12,10 +12,10 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genotypes.nasbench201 import EDGES, NASBENCH201_OPS, NASBENCH201_STATES, NASBench201Genotype
+from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBENCH201_STATES, NASBench201Genotype
 from supernet.choice import ChoiceTable, Gates, Picks, bias_of, edges_of, skip_of
 from supernet.errors import SpaceError
-from supernet.mixed import Backend, MixedGraph
+from supernet.mixed.graph import Backend, MixedGraph
 from supernet.network import DropPath, ImageShape
 from supernet.ops import OPS, BatchNorm, Zero, derived
 from supernet.spaces.inherit import hand_over, hand_over_rest

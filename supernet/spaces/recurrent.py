@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genotypes.genotype import Edge
-from genotypes.recurrent import RECURRENT_OPS, RecurrentGenotype
+from genotypes.types.cell import Edge
+from genotypes.types.recurrent import RECURRENT_OPS, RecurrentGenotype
 from supernet.choice import ChoiceTable, Gates, Picks
 from supernet.errors import SpaceError
 from supernet.spaces.space import Row, SpaceOptions

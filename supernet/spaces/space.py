@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from genotypes.kinds import Genotype
+from genotypes.formats.registry import Genotype
 from supernet.choice import ChoiceTable, Picks
 from supernet.errors import SpaceError
 

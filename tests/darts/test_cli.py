@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from darts.checkpoint import write_atomically
+from darts.artifacts.checkpoint import write_atomically
 from darts.cli import run_script
 
 

@@ -11,8 +11,8 @@ import pytest
 from genotypes import FORMS, from_text, library_entry, library_names, load, to_json
 from genotypes.__main__ import COMMANDS, main
 from genotypes.commands import Convert, Draw, List
-from genotypes.draw import THEMES
-from genotypes.formats import SCHEMA
+from genotypes.draw.svg import THEMES
+from genotypes.formats.json_form import SCHEMA
 from genotypes.load import SORT_FIELDS, rows
 
 ROOT = Path(__file__).parent.parent.parent

@@ -4,7 +4,7 @@ import torch
 from genotypes import Cell, CellGenotype, Edge, library_entry, library_names, load
 from supernet.network import DropPath, ImageShape, Logits, count_parameters
 from supernet.ops import DARTS_PRIMITIVES
-from supernet.spaces.darts import DARTSSpace
+from supernet.spaces.darts.space import DARTSSpace
 
 CIFAR = ImageShape(3, 32, 10)
 SHAPES = {

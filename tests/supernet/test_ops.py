@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from genotypes import CELL_OPS
-from genotypes.nasbench201 import NASBENCH201_OPS
+from genotypes.types.nasbench201 import NASBENCH201_OPS
 from supernet.ops import DARTS_PRIMITIVES, OPS, BatchNorm, FactorizedReduce, candidate
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from darts.config import MethodConfig
+from darts.config.schema import MethodConfig
 from darts.errors import UserError
-from darts.pieces import PIECES, compose
+from darts.methods.compose import PIECES, compose
 from tests import tiny
 
 LISTS = ("penalties", "companions")

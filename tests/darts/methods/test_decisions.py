@@ -7,23 +7,23 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from darts.bilevel import OPEN
-from darts.config import WeightsConfig
-from darts.curvature import largest_eigenvalue
-from darts.method import Stage, spans
+from darts.bilevel.hessian import largest_eigenvalue
+from darts.bilevel.problem import OPEN
+from darts.config.schema import WeightsConfig
 from darts.methods import METHODS, darts_pt, robust_darts
 from darts.methods.darts_minus import Falling
 from darts.methods.darts_pt import Perturbation
 from darts.methods.fair_darts import Threshold
+from darts.methods.method import Stage, spans
 from darts.methods.oles import OperationStopping
 from darts.methods.pdarts import LimitedSkips
 from darts.methods.robust_darts import EigenvalueStop
 from darts.methods.sgas import Greedy, certainty, due, settled, stability
 from darts.methods.snas import TopEdgesOfAll
-from darts.stages import dropped_skips, narrowed
+from darts.oneshot.stages import dropped_skips, narrowed
 from supernet.choice import ChoiceTable
-from supernet.mixed import MixedGraph
-from supernet.widen import Copies, widen, widen_candidate
+from supernet.mixed.graph import MixedGraph
+from supernet.mixed.widen import Copies, widen, widen_candidate
 from tests import tiny
 from tests.tiny import TABLE
 

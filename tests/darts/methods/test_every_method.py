@@ -6,15 +6,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from darts.config import MethodConfig, RetrainConfig, SpaceConfig, WeightsConfig
+from darts.api import TrainingTask
+from darts.config.schema import MethodConfig, RetrainConfig, SpaceConfig, WeightsConfig
+from darts.data.user import examples_of
 from darts.errors import UserError
-from darts.examples import examples_of
 from darts.methods import METHODS
-from darts.objective import classification
-from darts.own import TrainingTask
-from darts.pieces import PIECES, compose
-from darts.retrain import RetrainTask
-from genotypes.kinds import read
+from darts.methods.compose import PIECES, compose
+from darts.retraining.task import RetrainTask
+from darts.training.objective import classification
+from genotypes.formats.registry import read
 from supernet.choice import edges_of
 from supernet.errors import SpaceError
 from tests import tiny

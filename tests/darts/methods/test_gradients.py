@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from darts.bilevel.hypergradients import first_order
+from darts.bilevel.penalties import KINDS, Resource, candidate_costs
 from darts.methods.beta_darts import BetaDecay
 from darts.methods.drnas import TowardsUniform, concentration
 from darts.methods.fair_darts import Sigmoid, ZeroOne
@@ -15,11 +17,9 @@ from darts.methods.milenas import MixedLevel
 from darts.methods.sdarts import Adversarial, RandomSmoothing, moved
 from darts.methods.snas import Concrete, single_level
 from darts.methods.zarts import MonteCarlo
-from darts.penalties import KINDS, Resource, candidate_costs
-from darts.steps import first_order
 from supernet.choice import ChoiceTable, edges_of
 from supernet.ops import DARTS_PRIMITIVES
-from supernet.spaces.darts import DARTSSpace
+from supernet.spaces.darts.space import DARTSSpace
 from tests import tiny
 from tests.tiny import SPACE, TABLE, Smooth, numeric
 

@@ -6,6 +6,8 @@ from scipy.special import gammainc, gammaincinv
 from torch.autograd import gradcheck
 from torch.distributions import RelaxedOneHotCategorical
 
+from darts.bilevel.hypergradients import first_order
+from darts.bilevel.relaxations import linear
 from darts.methods import RELAXATIONS
 from darts.methods.drnas import DirichletGates, concentration
 from darts.methods.fair_darts import Sigmoid
@@ -13,10 +15,8 @@ from darts.methods.gaea import Simplex, uniform
 from darts.methods.gdas import HardGumbel
 from darts.methods.pc_darts import per_node
 from darts.methods.snas import Concrete
-from darts.relax import linear
-from darts.steps import first_order
 from supernet.choice import ChoiceTable
-from supernet.mixed import MixedGraph
+from supernet.mixed.graph import MixedGraph
 from tests import tiny
 from tests.tiny import TABLE, numeric
 

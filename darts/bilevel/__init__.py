@@ -1,0 +1,1 @@
+"""The mathematics of differentiable search: problem, relaxation, hypergradient, discretization. Knows no method."""

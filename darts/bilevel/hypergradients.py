@@ -1,0 +1,153 @@
+"""The architecture's gradient: one function for each hypergradient, all of one signature.
+
+The upper problem is the validation loss, the lower one the training loss; ``w`` are weights, ``a`` logits (Liu et al.
+2019, equations 3 and 4). Gradients are taken with respect to what a formula needs and nothing else. Batches are
+opaque: the problem knows what to do with them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from darts.training.cuda_graph import capturing
+
+Params = Mapping[str, Tensor]
+Batch = Any
+
+RADIUS = 0.01
+"""Length of the step of the finite difference (DARTS, footnote to equation 8)."""
+
+
+class Bilevel(Protocol):
+    """A bilevel problem as pure functions of weights and logits."""
+
+    weights: Params
+    logits: Params
+
+    def lower(self, weights: Params, logits: Params, batch: Batch) -> Tensor:
+        """The training loss."""
+
+    def upper(self, weights: Params, logits: Params, batch: Batch) -> Tensor:
+        """The validation loss."""
+
+    def virtual_step(self, weights: Params, grads: Params) -> Params:
+        """Where the weights would be after one step of their optimizer along ``grads``, without clipping."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the weights' optimizer at this step."""
+
+
+Hypergradient = Callable[[Bilevel, Batch, Batch], dict[str, Tensor]]
+"""(problem, training batch, validation batch) -> gradient of the logits."""
+
+
+def first_order(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+    """Take the current weights for optimal: the gradient of the validation loss (DARTS, section 2.3)."""
+    return gradient(problem.upper(frozen(problem.weights), problem.logits, valid), problem.logits)
+
+
+def unrolled(
+    problem: Bilevel, train: Batch, valid: Batch, radius: float = RADIUS, clip: float | None = None
+) -> dict[str, Tensor]:
+    """One training step ahead, the Hessian-vector product by central differences (DARTS, equations 7 and 8).
+
+    With ``w' = w - eta (m + d)`` the weights after a virtual step and ``v`` the gradient of the validation loss
+    there, the gradient is ``d_a L_val(w', a) - eta (d_a L_train(w + eps v, a) - d_a L_train(w - eps v, a)) / (2 eps)``,
+    where ``eps = radius / norm(v)``.
+
+    With ``clip``, the training gradient of the virtual step is cut to that norm, by a factor that also multiplies the
+    difference, and so is ``v`` (the authors' code for recurrent cells).
+    """
+    weights, logits = problem.weights, frozen(problem.logits)
+    grads, kept = _clipped(gradient(problem.lower(weights, logits, train), weights), clip)
+    ahead = problem.virtual_step(frozen(weights), grads)
+    ahead = {name: w.requires_grad_() for name, w in ahead.items()}
+    both = gradient(problem.upper(ahead, problem.logits, valid), {**_keyed("w", ahead), **_keyed("a", problem.logits)})
+    direct = {name: both["a", name] for name in logits}
+    cut, _ = _clipped({name: both["w", name] for name in weights}, clip)
+    v = list(cut.values())
+    eps = radius / torch.stack(torch._foreach_norm(v)).norm()
+    still, sides = list(frozen(weights).values()), []
+    for step in (eps, -eps):
+        moved = dict(zip(weights, torch._foreach_add(still, torch._foreach_mul(v, step))))
+        with same_draws(problem):
+            sides.append(gradient(problem.lower(moved, problem.logits, train), problem.logits))
+    plus, minus = sides
+    eta = problem.learning_rate * kept
+    return {name: g - eta * (plus[name] - minus[name]) / (2 * eps) for name, g in direct.items()}
+
+
+def unrolled_exact(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+    """The gradient of ``L_val(w'(a), a)`` by differentiating through the virtual step (DARTS, equation 7).
+
+    Needs a network that can be differentiated twice: the ``reference`` backend. Made to test ``unrolled`` against.
+    """
+    weights, logits = problem.weights, problem.logits
+    grads = gradient(problem.lower(weights, logits, train), weights, create_graph=True)
+    ahead = problem.virtual_step(frozen(weights), grads)
+    return gradient(problem.upper(ahead, logits, valid), logits)
+
+
+@dataclass(frozen=True)
+class UnrolledClipped:
+    """``unrolled`` where weights take clipped steps: ``norm`` is the largest of a gradient over all of them."""
+
+    norm: float = 0.25
+
+    def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+        return unrolled(problem, train, valid, clip=self.norm)
+
+
+STEPS: dict[str, Hypergradient] = {
+    "first_order": first_order,
+    "unrolled": unrolled,
+    "unrolled_clipped": UnrolledClipped(),
+    "unrolled_exact": unrolled_exact,
+}
+
+
+@contextmanager
+def same_draws(problem: Bilevel) -> Iterator[None]:
+    """Blocks in a row draw the same random numbers: what a difference is taken of must sample the same gates.
+
+    While a step is captured as a CUDA graph, blocks that drew nothing before leave the generator alone.
+    """
+    generator = getattr(problem, "generator", None)
+    if generator is None or (capturing() and not problem.redraws):
+        yield
+        return
+    state = generator.get_state()
+    yield
+    if not torch.equal(generator.get_state(), state):
+        problem.redraws = True
+        generator.set_state(state)
+
+
+def gradient(loss: Tensor, wrt: Mapping[Any, Tensor], create_graph: bool = False) -> dict[Any, Tensor]:
+    """The gradient by name; 0 for what the loss does not depend on, as gates of exactly 0 can bring about."""
+    if not loss.requires_grad:
+        return {name: torch.zeros_like(tensor) for name, tensor in wrt.items()}
+    grads = torch.autograd.grad(loss, list(wrt.values()), create_graph=create_graph, materialize_grads=True)
+    return dict(zip(wrt, grads))
+
+
+def _clipped(grads: Params, norm: float | None) -> tuple[Params, Tensor | float]:
+    """Gradients cut to a norm, and the factor that did it."""
+    if norm is None:
+        return grads, 1.0
+    factor = (norm / torch.stack(torch._foreach_norm(list(grads.values()))).norm()).clamp(max=1.0)
+    return dict(zip(grads, torch._foreach_mul(list(grads.values()), factor))), factor
+
+
+def frozen(params: Params) -> dict[str, Tensor]:
+    """The same tensors, as constants."""
+    return {name: p.detach() for name, p in params.items()}
+
+
+def _keyed(tag: str, params: Params) -> dict[tuple[str, str], Tensor]:
+    return {(tag, name): p for name, p in params.items()}

@@ -1,0 +1,221 @@
+"""All methods side by side on one data set, beside random architectures of the same space.
+
+python -m darts.compare                                        every method on the digits, 3 seeds
+python -m darts.compare --methods darts pc_darts --seeds 0     some of them
+python -m darts.compare --json FILE                            goes on where FILE ends, after any interruption
+
+Every search and every retraining uses the same two recipes, the same number of epochs and the seed of its row; only the
+method differs. Rows come in the order of ``METHODS``: where spreads overlap there is no ranking.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from darts.artifacts.checkpoint import write_atomically
+from darts.artifacts.log import read_log
+from darts.config.schema import MethodConfig, RunConfig, SearchConfig, check, identity
+from darts.data.registry import open_data
+from darts.errors import UserError
+from darts.methods import METHODS
+from darts.methods.compose import compose
+from darts.methods.method import Method, Stage
+from darts.oneshot.stages import Setting, space_of
+from darts.oneshot.task import SearchTask
+from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES, final_for
+from darts.retraining.task import RetrainTask
+from darts.training.device import choose_device
+from darts.training.loop import train
+from genotypes.formats.registry import Genotype, describe
+from supernet.bench.machine import machine
+from supernet.spaces.space import SearchSpace
+
+RANDOM = "random"
+"""The row of architectures that were drawn, not searched."""
+
+TWICE = ("pdarts_cifar100", "drnas_progressive", "gaea_pc_darts", "darts_pt_fixed", "sgas_2")
+"""Second forms of a method, which the default leaves out."""
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """What to compare."""
+
+    recipe: str = "digits"
+    """Of the searches; its data set has a recipe of the retraining."""
+    methods: tuple[str, ...] = (*(name for name in METHODS if name not in TWICE), RANDOM)
+    """Names of methods; random stands for architectures drawn from the space."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """One search and one retraining for each."""
+    epochs: int | None = None
+    """Of the searches; the recipe's where not given."""
+    final_epochs: int | None = None
+    """Of the retrainings; the recipe's where not given."""
+    channels: int | None = None
+    """Width of the supernet; the recipe's where not given."""
+    root: Path | None = None
+    """Where the data set is."""
+    runs: Path = Path("runs/compare")
+    """Folder of all runs."""
+    json: Path = Path("runs/compare.json")
+    """Where the figures stand."""
+    device: str = "auto"
+    """cpu, cuda, ..."""
+
+
+def main(arguments: Sequence[str], console: Console) -> None:
+    """Parse, run what the file of figures does not hold yet, print the table."""
+    config = tyro.cli(CompareConfig, prog="python -m darts.compare", args=arguments, description=__doc__)
+    jobs = [(method, seed) for method in config.methods for seed in config.seeds]
+    settings = {(method, seed): search_config(config, method, seed) for method, seed in jobs}
+    device = choose_device(RunConfig(device=config.device))
+    ran = machine(device)
+    content = _read(config.json, _settings(config))
+    done = {(row["method"], row["seed"]) for row in content["rows"]}
+    for method, seed in jobs:
+        if (method, seed) not in done:
+            row = run_row(config, settings[method, seed], method, device, console)
+            content["rows"].append(row | {"commit": ran["commit"]})
+            content |= {"machine": ran, "command": ["python", "-m", "darts.experiments.compare", *arguments]}
+            content["table"] = summary(content["rows"])
+            write_atomically(config.json, (json.dumps(content, indent=2) + "\n").encode())
+    console.print(table(content["table"]))
+    console.print("mean +- standard deviation over seeds; where these overlap, no method is better than another")
+
+
+def search_config(config: CompareConfig, method: str, seed: int) -> SearchConfig:
+    """The search of a row, checked; that of random architectures names the space."""
+    if config.recipe not in SEARCH_RECIPES:
+        raise UserError(f"--recipe is {config.recipe!r}; it must be one of {', '.join(SEARCH_RECIPES)}")
+    recipe = SEARCH_RECIPES[config.recipe]()
+    run = RunConfig(runs=config.runs, name=f"search-{method}-seed{seed}", device=config.device, resume=True)
+    made = replace(
+        recipe,
+        method=MethodConfig() if method == RANDOM else MethodConfig(method),
+        space=replace(recipe.space, channels=config.channels or recipe.space.channels),
+        data=replace(recipe.data, root=config.root or recipe.data.root),
+        epochs=config.epochs or recipe.epochs,
+        seed=seed,
+        run=run,
+    )
+    check(made)
+    compose(made)
+    return made
+
+
+def run_row(
+    config: CompareConfig, settings: SearchConfig, method: str, device: torch.device, console: Console
+) -> dict[str, Any]:
+    """Search, or draw, and retrain."""
+    console.rule(f"{method}, seed {settings.seed}")
+    seconds = 0.0
+    if method == RANDOM:
+        setting = Setting(open_data(settings.data, device, settings.seed).shape)
+        genotype = random_genotype(space_of(settings, Method(), setting, Stage()), settings.seed)
+    else:
+        task = SearchTask(settings, open_data(settings.data, device, settings.seed), device)
+        folder = config.runs / settings.run.name
+        train(task, settings.run, folder, identity(settings), console)
+        genotype = task.write(folder, folder.name)
+        seconds = read_log(folder)[-1]["seconds"]
+    final = FINAL_RECIPES[final_for(settings.space.name, settings.data.name)]()
+    run = replace(settings.run, name=f"final-{method}-seed{settings.seed}")
+    data = replace(final.data, root=settings.data.root)
+    final = replace(final, epochs=config.final_epochs or final.epochs, seed=settings.seed, run=run, data=data)
+    retraining = RetrainTask(final, genotype, open_data(final.data, device, final.seed), device)
+    folder = config.runs / run.name
+    began = time.monotonic()
+    train(retraining, run, folder, {**identity(final), "genotype": genotype.hash}, console)
+    figures = retraining.write(folder)
+    return {
+        "method": method,
+        "seed": settings.seed,
+        "test_accuracy": figures["test_accuracy"],
+        "parameters": figures["parameters"],
+        "search_seconds": round(seconds, 1),
+        "retrain_seconds": round(time.monotonic() - began, 1),
+        **retraining.space.figures(genotype),
+        "genotype": describe(genotype),
+    }
+
+
+def random_genotype(space: SearchSpace, seed: int) -> Genotype:
+    """As many edges into each node as are derived, each with one of its candidates but ``none``, all equally likely."""
+    generator = torch.Generator().manual_seed(seed)
+    picks = {}
+    for table in space.tables:
+        picks[table.label] = []
+        for span in table.spans:
+            for place in torch.randperm(len(span), generator=generator)[: table.kept(len(span))].tolist():
+                row = span[place]
+                names = [name for name in table.candidates if name not in table.dropped and table.permits(row, name)]
+                picks[table.label].append((row, names[torch.randint(len(names), (), generator=generator)]))
+    return space.derive({label: tuple(each) for label, each in picks.items()})
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each method: means over its seeds, and the spread of the accuracy."""
+    found = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = [row for row in rows if row["method"] == method]
+        accuracies = [row["test_accuracy"] for row in own]
+        means = {
+            key: statistics.fmean(row[key] for row in own) for key in ("parameters", "search_seconds", *_skips(own[0]))
+        }
+        spread = statistics.stdev(accuracies) if len(own) > 1 else None
+        accuracy = {"test_accuracy": statistics.fmean(accuracies), "test_accuracy_std": spread}
+        found.append({"method": method, "seeds": len(own), **accuracy, **means})
+    return found
+
+
+def table(rows: Sequence[dict[str, Any]]) -> Table:
+    """The summary, for people."""
+    skips = _skips(rows[0]) if rows else []
+    titles = [key.replace("_", " ") for key in skips]
+    shown = Table("method", "seeds", "test accuracy %", "parameters", "search s", *titles)
+    for row in rows:
+        spread = "" if row["test_accuracy_std"] is None else f" +- {100 * row['test_accuracy_std']:.2f}"
+        figures = f"{100 * row['test_accuracy']:.2f}{spread}", f"{row['parameters']:,.0f}"
+        counts = [f"{row[key]:.1f}" for key in ("search_seconds", *skips)]
+        shown.add_row(row["method"], str(row["seeds"]), *figures, *counts)
+    return shown
+
+
+def _skips(row: dict[str, Any]) -> list[str]:
+    """The fields that count skip connections, as the space has them."""
+    return [key for key in row if key.startswith("skips")]
+
+
+def _settings(config: CompareConfig) -> dict[str, Any]:
+    """What all rows of a file have in common."""
+    names = "recipe", "epochs", "final_epochs", "channels"
+    return {name: getattr(config, name) for name in names}
+
+
+def _read(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The file of figures, or an empty one.
+
+    Raises:
+        UserError: where it was made with other settings.
+    """
+    if not path.exists():
+        return {"settings": settings, "rows": [], "table": []}
+    try:
+        content = json.loads(path.read_text())
+        theirs = content["settings"]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"--json {path}: no file of this command; give another name") from None
+    if theirs != settings:
+        raise UserError(f"--json {path}: made with {theirs}, not {settings}; give another name")
+    return content

@@ -1,0 +1,1 @@
+"""Training the network of a genotype, and what is made of the trained network."""

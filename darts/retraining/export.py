@@ -1,0 +1,209 @@
+"""A retrained network for use elsewhere: as ONNX, as a program of torch.export, or as a plain state_dict.
+
+    python -m darts.export runs/NAME --format onnx
+
+What is written is read back, run, and compared with the network; only then does it get its name. ONNX and torch.export
+hold the normalization too: they take images as the data set stores them, any number at once, and give class scores.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+from rich.console import Console
+from torch import Tensor, nn
+
+from darts.artifacts.checkpoint import load
+from darts.config.schema import RetrainConfig, SpaceConfig
+from darts.errors import UserError
+from darts.report.records import Record, read_record
+from darts.retraining.task import space_of
+from supernet.network import ImageShape
+
+TOLERANCE = 1e-4
+"""Largest allowed difference of a score, as a share of the largest score: another order of float32 sums."""
+
+FILES = {"onnx": "model.onnx", "torch.export": "model.pt2", "state_dict": "state_dict.pt"}
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What to write."""
+
+    run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
+    """Folder of a finished retraining."""
+    format: Literal["onnx", "torch.export", "state_dict"]
+    """onnx needs the packages onnx and onnxscript, and onnxruntime to be checked."""
+    output: Path | None = None
+    """File to write; in the run's folder where not given."""
+
+
+class Normalized(nn.Module):
+    """A network with the normalization of its images before it.
+
+    Args:
+        network: takes normalized images.
+        mean, std: of each channel, in the unit of the data set's images.
+    """
+
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(std)[:, None, None])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Class scores ``(b, classes)`` of images ``(b, c, h, w)``, float32."""
+        return self.network((images - self.mean) / self.std)
+
+
+def main(arguments: Sequence[str], console: Console) -> None:
+    """Parse, rebuild, write, check."""
+    told = __doc__.partition("\n")[0]
+    config = tyro.cli(ExportConfig, prog="python -m darts.export", args=arguments, description=told)
+    model, shape = rebuilt(read_record(config.run))
+    path = config.output or config.run / FILES[config.format]
+    difference = WRITERS[config.format](model, shape, path)
+    size = f"{path.stat().st_size / 2**20:.1f} MiB"
+    if difference is None:
+        said = "its structure is sound; not run, for want of onnxruntime: python -m pip install onnxruntime"
+    else:
+        same = f"scores within {difference:.1e} of the largest" if difference else "the same scores"
+        said = f"read back and run: {same}"
+    console.print(f"in {path} ({size}); {said}", highlight=False)
+    if config.format != "state_dict":
+        form = f"(b, {shape.channels}, {shape.size}, {shape.size})"
+        unit = f"channel means {', '.join(f'{mean:.4g}' for mean in model.mean.flatten().tolist())}"
+        console.print(f"images: {form}, float32, as the data set stores them, {unit}; scores: (b, {shape.classes})")
+
+
+def rebuilt(record: Record) -> tuple[Normalized, ImageShape]:
+    """The network that a retraining trained, without its auxiliary head, ready to evaluate; and its images' shape.
+
+    Raises:
+        UserError: where the run has no trained network.
+    """
+    folder = record.folder
+    if record.kind == "search":
+        raise UserError(f"{folder}: a search trains no network to keep; python train_final.py --genotype {folder}")
+    path = folder / "weights.pt"
+    if not path.exists() or record.genotype is None:
+        raise UserError(f"{folder}: not finished, weights.pt is missing; go on with its command and --resume")
+    state = load(path)
+    if "shape" not in state:
+        raise UserError(f"{path}: does not say what images its network takes; only networks of images are exported")
+    shape = ImageShape(*state["shape"])
+    size = SpaceConfig(**{key: record.config[f"space.{key}"] for key in ("name", "channels", "layers", "stem")})
+    network = space_of(RetrainConfig(space=size), record.genotype, shape).network(record.genotype)
+    network.load_state_dict({k: v for k, v in state["network"].items() if not k.startswith("auxiliary_head.")})
+    return Normalized(network, state["mean"], state["std"]).eval(), shape
+
+
+def write_state_dict(model: Normalized, shape: ImageShape, path: Path) -> float:
+    """The network's weights under their names, for ``load_state_dict`` after ``torch.load(weights_only=True)``."""
+    with _replacing(path) as temporary:
+        torch.save(model.network.state_dict(), temporary)
+        read = torch.load(temporary, weights_only=True)
+
+        def run(images: Tensor) -> Tensor:
+            return torch.func.functional_call(model.network, read, ((images - model.mean) / model.std,))
+
+        return _compare(run, model, shape)
+
+
+def write_program(model: Normalized, shape: ImageShape, path: Path) -> float:
+    """A program for ``torch.export.load``."""
+    images = _images(model, shape, 2)
+    program = torch.export.export(model, (images,), dynamic_shapes={"images": {0: torch.export.Dim("b")}})
+    with _replacing(path) as temporary:
+        torch.export.save(program, temporary)
+        return _compare(torch.export.load(temporary).module(), model, shape)
+
+
+def write_onnx(model: Normalized, shape: ImageShape, path: Path) -> float | None:
+    """ONNX, with input ``images`` and output ``scores``.
+
+    Returns:
+        None where onnxruntime is not installed, so that only the file's structure was checked.
+    """
+    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+    if missing:
+        names = ", ".join(missing)
+        raise UserError(f"--format onnx: {names} not installed; python -m pip install onnx onnxscript onnxruntime")
+    import onnx
+
+    dynamic = {"images": {0: torch.export.Dim("b")}}
+    with _replacing(path) as temporary:
+        torch.onnx.export(
+            model,
+            (_images(model, shape, 2),),
+            temporary,
+            input_names=["images"],
+            output_names=["scores"],
+            dynamic_shapes=dynamic,
+            external_data=False,
+            verbose=False,
+        )
+        onnx.checker.check_model(str(temporary), full_check=True)
+        if importlib.util.find_spec("onnxruntime") is None:
+            return None
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
+
+        def run(images: Tensor) -> Tensor:
+            return torch.from_numpy(session.run(["scores"], {"images": images.numpy()})[0])
+
+        return _compare(run, model, shape)
+
+
+WRITERS: dict[str, Callable[[Normalized, ImageShape, Path], float | None]] = {
+    "onnx": write_onnx,
+    "torch.export": write_program,
+    "state_dict": write_state_dict,
+}
+
+
+def _compare(run: Callable[[Tensor], Tensor], model: Normalized, shape: ImageShape) -> float:
+    """Largest difference of a score between the file and the network, as a share of the largest score."""
+    worst = 0.0
+    for count in (1, 3):
+        images = _images(model, shape, count)
+        with torch.no_grad():
+            expected, found = model(images), run(images)
+        worst = max(worst, ((found - expected).abs().max() / expected.abs().max()).item())
+    if not worst <= TOLERANCE:
+        raise UserError(f"what was written does not compute what the network does: scores differ by {worst:.1e}")
+    return worst
+
+
+def _images(model: Normalized, shape: ImageShape, count: int) -> Tensor:
+    """Images with the data set's mean and deviation."""
+    noise = torch.randn(count, shape.channels, shape.size, shape.size, generator=torch.Generator().manual_seed(count))
+    return model.mean + model.std * noise
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` to write to; what stands there gets its own name at the end, or goes away."""
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield temporary
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"--output {path}: {error.strerror or error}") from None

@@ -1,0 +1,79 @@
+"""Which device trains, and how exactly."""
+
+import ctypes
+import os
+import sys
+from importlib.util import find_spec
+
+import torch
+
+from darts.config.schema import RunConfig
+from darts.errors import UserError
+from darts.training.distributed import launched, local_count, local_rank
+
+
+def choose_device(run: RunConfig) -> torch.device:
+    """The device of a run, set up for it.
+
+    Raises:
+        UserError: where there is no such device.
+    """
+    name = run.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if launched() and name.startswith("cuda"):
+        if name != "cuda":
+            raise UserError(f"--device {name}: under torchrun each process takes a GPU of its own; say cuda")
+        if local_count() > torch.cuda.device_count():
+            few = f"{local_count()} processes, {torch.cuda.device_count()} GPUs"
+            raise UserError(f"--device {name}: {few} on this machine; each process needs one, lower --nproc-per-node")
+        name = f"cuda:{local_rank()}"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {name}: not available ({str(error).splitlines()[0][:100]})") from None
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if device.type == "cpu":
+        _keep_freed_memory()
+    if device.type == "cuda" and run.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
+    elif device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+    return device
+
+
+def _keep_freed_memory() -> None:
+    """Ask the C library (glibc) to keep what is freed, rather than give it back and fault it in again every step.
+
+    Measured on two cores of a Sapphire Rapids Xeon, batch 16, paper settings: 2.3 s a search step without, 2.1 s with.
+    """
+    mmap_threshold, trim_threshold, top_pad = -3, -1, -2
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(mmap_threshold, 32 * 2**20)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(top_pad, 256 * 2**20)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which a network is called: 16-bit convolutions and products, where the precision asks for them."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def check_fused(device: torch.device, option: str = "--space.backend fused") -> None:
+    """Refuse the fused kernels where they cannot run.
+
+    Args:
+        option: that asks for them.
+
+    Raises:
+        UserError: without Triton, or on another device than a GPU.
+    """
+    if find_spec("triton") is None:
+        raise UserError(f"{option} needs the package triton, which comes with PyTorch's CUDA builds")
+    if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        instead = "batched gives the same numbers" if "backend" in option else "leave it out, the numbers are the same"
+        raise UserError(f"{option} needs a GPU, the device is {device}; {instead}")

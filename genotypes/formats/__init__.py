@@ -1,0 +1,1 @@
+"""Genotypes as text: JSON and the DARTS family's notation, parsed and never evaluated."""

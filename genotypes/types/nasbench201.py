@@ -1,0 +1,99 @@
+"""Architectures of NAS-Bench-201 and their strings (Dong and Yang 2020, section 2.1).
+
+A cell has one input, state 0, and three further states; every state has an edge from each one before it, and every edge
+one operation. The string lists the operations node by node, with the state that each one reads::
+
+    |nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|nor_conv_3x3~2|
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass, field, replace
+
+from genotypes.types.cell import Fault, GenotypeError, nearest, shown
+
+NASBENCH201_OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+NASBENCH201_STATES = 4
+
+EDGES = tuple((source, node) for node in range(1, NASBENCH201_STATES) for source in range(node))
+"""The (source, node) of each edge, in the order of a genotype's operations."""
+
+
+@dataclass(frozen=True)
+class NASBench201Genotype:
+    """The operation on each of the six edges: node by node, then by source.
+
+    Raises:
+        GenotypeError: with every fault at once, where the operations do not describe a network.
+    """
+
+    ops: tuple[str, ...]
+    name: str | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        faults = []
+        if len(self.ops) != len(EDGES):
+            faults.append(Fault("ops", f"{len(self.ops)} operations", f"one for each of {len(EDGES)} edges"))
+        for index, op in enumerate(self.ops):
+            if op not in NASBENCH201_OPS:
+                faults.append(Fault(f"ops[{index}]", shown(op), nearest(str(op), NASBENCH201_OPS)))
+        if faults:
+            raise GenotypeError(faults, self.name or "genotype")
+
+    def __str__(self) -> str:
+        blocks = []
+        for node in range(1, NASBENCH201_STATES):
+            named = [f"{op}~{source}" for op, (source, target) in zip(self.ops, EDGES) if target == node]
+            blocks.append(f"|{'|'.join(named)}|")
+        return "+".join(blocks)
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits that depend on the architecture alone, not on its name."""
+        return hashlib.sha256(str(self).encode()).hexdigest()[:12]
+
+    @property
+    def connected(self) -> bool:
+        """Whether the input reaches the output by edges that are not ``none``."""
+        reached = {0}
+        for op, (source, node) in zip(self.ops, EDGES):
+            if op != "none" and source in reached:
+                reached.add(node)
+        return NASBENCH201_STATES - 1 in reached
+
+    def named(self, name: str | None) -> "NASBench201Genotype":
+        return replace(self, name=name)
+
+
+def from_string(text: str, source: str = "architecture string") -> NASBench201Genotype:
+    """Read an architecture string.
+
+    Args:
+        text: the string; white space around it is ignored.
+        source: what to call it in an error.
+
+    Raises:
+        GenotypeError: naming each block or operation at fault.
+    """
+    blocks = text.strip().split("+")
+    wanted = NASBENCH201_STATES - 1
+    if len(text) > 1000 or len(blocks) != wanted:
+        found = f"{len(blocks)} blocks" if len(text) <= 1000 else f"{len(text)} characters"
+        raise GenotypeError([Fault("string", found, f"{wanted} blocks |op~0|...| joined by +")], source)
+    ops: list[str] = []
+    faults = []
+    for node, block in enumerate(blocks, 1):
+        match = re.fullmatch(r"\|(.+)\|", block)
+        entries = match[1].split("|") if match else []
+        sources = [entry.rpartition("~")[2] for entry in entries]
+        if sources != [str(state) for state in range(node)]:
+            form = "|".join(f"op~{state}" for state in range(node))
+            faults.append(Fault(f"block {node}", shown(block), f"|{form}|"))
+        for position, entry in enumerate(entries):
+            op = entry.rpartition("~")[0]
+            if op not in NASBENCH201_OPS:
+                faults.append(Fault(f"block {node}, entry {position}", shown(op), nearest(op, NASBENCH201_OPS)))
+            ops.append(op)
+    if faults:
+        raise GenotypeError(faults, source)
+    return NASBench201Genotype(tuple(ops))

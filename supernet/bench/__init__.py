@@ -1,0 +1,1 @@
+"""How fast the mixed operations are."""

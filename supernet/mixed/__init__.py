@@ -1,0 +1,1 @@
+"""Mixed operations: one definition, and faster forms that equal it."""

@@ -1,0 +1,1 @@
+"""The DARTS space and its reduced forms."""

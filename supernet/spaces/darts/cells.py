@@ -1,0 +1,206 @@
+"""Networks of stacked cells: one class for search, for retraining, for CIFAR and for ImageNet.
+
+A network is a stem, a stack of cells of which two reduce the size and double the width, and a linear head
+(Liu et al. 2019, section 3.1 and appendix A). What differs between searching and retraining is what stands inside a
+cell: a graph of mixed operations that takes gates, or the operations that a genotype names.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genotypes import Cell as CellWiring
+from supernet.choice import Gates, bias_of, edges_of, skip_of
+from supernet.mixed.graph import Make, MixedGraph
+from supernet.network import DropPath, ImageShape, Logits
+from supernet.ops import BatchNorm, FactorizedReduce, ReLUConvBN
+
+Stem = Literal["cifar", "imagenet", "imagenet_wide"]
+
+
+class MixedCell(nn.Module):
+    """The inside of a supernet's cell. ``label`` names its table of gates."""
+
+    def __init__(self, label: str, graph: MixedGraph, concat: int):
+        super().__init__()
+        self.label, self.graph = label, graph
+        self.width = concat
+
+    def forward(self, s0: Tensor, s1: Tensor, gates: Gates | None, drop_path: DropPath | None) -> Tensor:
+        label = self.label
+        extras = (gates.get(name(label)) for name in (edges_of, skip_of, bias_of))
+        states = self.graph([s0, s1], gates[label], *extras, drop_path if self.training else None)
+        return torch.cat(states[-self.width :], dim=1)
+
+
+class DerivedCell(nn.Module):
+    """The inside of a derived cell: the operations of a genotype's cell.
+
+    Nodes without a value, and edges that start at them, are not built. ``width`` is the number of states concatenated.
+    ``make`` builds an operation of a name, width and stride.
+    """
+
+    def __init__(self, wiring: CellWiring, channels: int, reduction: bool, make: Make):
+        super().__init__()
+        alive = wiring.alive
+        self.nodes = tuple(tuple(edge.source for edge in edges if edge.source in alive) for edges in wiring.nodes)
+        self.outputs = wiring.outputs
+        self.width = len(self.outputs)
+        kept = [edge for edges in wiring.nodes for edge in edges if edge.source in alive]
+        strides = [2 if reduction and edge.source < 2 else 1 for edge in kept]
+        self.ops = nn.ModuleList(make(edge.op, channels, stride) for edge, stride in zip(kept, strides))
+
+    def forward(self, s0: Tensor, s1: Tensor, gates: Gates | None, drop_path: DropPath | None) -> Tensor:
+        states: list[Tensor | None] = [s0, s1]
+        ops = iter(self.ops)
+        for sources in self.nodes:
+            total = None
+            for source in sources:
+                op = next(ops)
+                y = op(states[source])
+                if drop_path is not None and not isinstance(op, nn.Identity):
+                    y = drop_path(y)
+                total = y if total is None else total + y
+            states.append(total)
+        return torch.cat([states[state] for state in self.outputs], dim=1)
+
+
+class Cell(nn.Module):
+    """Both inputs brought to the cell's width and size, then its inside."""
+
+    def __init__(self, c0: int, c1: int, channels: int, reduced: bool, affine: bool, inside: nn.Module):
+        super().__init__()
+        self.preprocess0 = (FactorizedReduce if reduced else ReLUConvBN)(c0, channels, affine)
+        self.preprocess1 = ReLUConvBN(c1, channels, affine)
+        self.inside = inside
+
+    def forward(self, s0: Tensor, s1: Tensor, gates: Gates | None, drop_path: DropPath | None) -> Tensor:
+        return self.inside(self.preprocess0(s0), self.preprocess1(s1), gates, drop_path)
+
+
+class CIFARStem(nn.Module):
+    """One convolution at full size; both cell inputs are its output."""
+
+    def __init__(self, channels_in: int, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
+        self.norm = BatchNorm(channels)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.norm(self.conv(x))
+        return x, x
+
+
+class ImageNetStem(nn.Module):
+    """Three convolutions of stride 2; the cell inputs are a quarter and an eighth of the image's size."""
+
+    def __init__(self, channels_in: int, channels: int):
+        super().__init__()
+        self.conv0 = nn.Conv2d(channels_in, channels // 2, 3, 2, 1, bias=False)
+        self.norm0 = BatchNorm(channels // 2)
+        self.conv1 = nn.Conv2d(channels // 2, channels, 3, 2, 1, bias=False)
+        self.norm1 = BatchNorm(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 2, 1, bias=False)
+        self.norm2 = BatchNorm(channels)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = F.relu(self.norm0(self.conv0(x)))
+        s0 = self.norm1(self.conv1(x))
+        return s0, self.norm2(self.conv2(F.relu(s0)))
+
+
+class AuxiliaryHead(nn.Module):
+    """A second classifier, on the last reduction's output, for training only (as in NASNet, Zoph et al. 2018).
+
+    The average pooling is DARTS's where the map has the side that follows from CIFAR's or ImageNet's images, and fits
+    itself to others. ImageNet's head has no BatchNorm behind its last convolution, as in the paper's experiments.
+    """
+
+    def __init__(self, channels: int, side: int, classes: int, stem: Stem):
+        super().__init__()
+        assumed, stride = (8, 3) if stem == "cifar" else (7, 2)
+        self.pool = nn.AvgPool2d(5, stride) if side == assumed else nn.AdaptiveAvgPool2d(2)
+        self.conv0 = nn.Conv2d(channels, 128, 1, bias=False)
+        self.norm0 = BatchNorm(128)
+        self.conv1 = nn.Conv2d(128, 768, 2, bias=False)
+        self.norm1 = BatchNorm(768) if stem == "cifar" else nn.Identity()
+        self.classifier = nn.Linear(768, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.norm0(self.conv0(self.pool(x))))
+        return self.classifier(F.relu(self.norm1(self.conv1(x))).flatten(1))
+
+
+class Network(nn.Module):
+    """Stem, cells, head.
+
+    Args:
+        shape: of the images and the answer.
+        channels: width of the first cells; doubled at each of the two reductions.
+        layers: number of cells; those at ``layers // 3`` and ``2 * layers // 3`` reduce.
+        stem: ``cifar`` keeps the image's size, ``imagenet`` divides it by 8; ``imagenet_wide`` as well, three times as
+            wide.
+        inside: builds the inside of a cell from its width and whether it reduces.
+        affine: whether the cells' BatchNorm learns a scale and shift.
+        auxiliary: whether to build the auxiliary head.
+    """
+
+    def __init__(
+        self,
+        shape: ImageShape,
+        channels: int,
+        layers: int,
+        stem: Stem,
+        inside: Callable[[int, bool], nn.Module],
+        affine: bool = True,
+        auxiliary: bool = False,
+    ):
+        super().__init__()
+        if stem == "cifar":
+            self.stem = CIFARStem(shape.channels, 3 * channels)
+            c0 = c1 = 3 * channels
+            side, reduced = shape.size, False
+        else:
+            c0 = c1 = 3 * channels if stem == "imagenet_wide" else channels
+            self.stem = ImageNetStem(shape.channels, c0)
+            side, reduced = -(-shape.size // 8), True
+        self.auxiliary_after = 2 * layers // 3
+        self.cells = nn.ModuleList()
+        self.auxiliary_head = None
+        for index in range(layers):
+            reduction = index in (layers // 3, 2 * layers // 3)
+            channels, side = (2 * channels, -(-side // 2)) if reduction else (channels, side)
+            body = inside(channels, reduction)
+            self.cells.append(Cell(c0, c1, channels, reduced, affine, body))
+            c0, c1, reduced = c1, body.width * channels, reduction
+            if auxiliary and index == self.auxiliary_after:
+                self.auxiliary_head = AuxiliaryHead(c1, side, shape.classes, stem)
+        self.classifier = nn.Linear(c1, shape.classes)
+
+    @property
+    def paths(self) -> int:
+        """How often a derived network calls ``drop_path`` on a batch."""
+        return sum(not isinstance(op, nn.Identity) for cell in self.cells for op in cell.inside.ops)
+
+    def forward(self, x: Tensor, gates: Gates | None = None, drop_path: DropPath | None = None) -> Tensor | Logits:
+        """Class scores, ``(b, classes)``; while training with an auxiliary head, both heads' scores.
+
+        Args:
+            x: images, ``(b, c, h, w)``.
+            gates: of the supernet's tables; a derived network takes none.
+            drop_path: applied to a derived network's paths, or to a supernet's edges while it trains.
+        """
+        s0, s1 = self.stem(x)
+        auxiliary = None
+        for index, cell in enumerate(self.cells):
+            s0, s1 = s1, cell(s0, s1, gates, drop_path)
+            if self.training and self.auxiliary_head is not None and index == self.auxiliary_after:
+                # The original applies this ReLU in place, so the main path sees it too. Cells begin with a ReLU;
+                # it shows only where the head follows at once.
+                s1 = F.relu(s1)
+                auxiliary = self.auxiliary_head(s1)
+        scores = self.classifier(s1.mean((2, 3)))
+        return scores if auxiliary is None else Logits(scores, auxiliary)

@@ -1,0 +1,80 @@
+"""State dicts of the authors' code (github.com/quark0/darts, ``cnn/``), read by name into our networks.
+
+Both their search network and their derived networks, for CIFAR and for ImageNet. Their alphas are not in their state
+dicts. Their count of batches in BatchNorm is not read.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor, nn
+
+from supernet.mixed.graph import MixedGraph
+from supernet.spaces.darts.cells import CIFARStem, MixedCell, Network
+
+_CIFAR_STEM = {"stem.0": "stem.conv", "stem.1": "stem.norm"}
+_IMAGENET_STEM = {
+    "stem0.0": "stem.conv0",
+    "stem0.1": "stem.norm0",
+    "stem0.3": "stem.conv1",
+    "stem0.4": "stem.norm1",
+    "stem1.1": "stem.conv2",
+    "stem1.2": "stem.norm2",
+}
+_AUXILIARY = {
+    "auxiliary_head.features.2": "auxiliary_head.conv0",
+    "auxiliary_head.features.3": "auxiliary_head.norm0",
+    "auxiliary_head.features.5": "auxiliary_head.conv1",
+    "auxiliary_head.features.6": "auxiliary_head.norm1",
+    "auxiliary_head.classifier": "auxiliary_head.classifier",
+}
+
+
+def quark0_names(network: Network) -> dict[str, tuple[str, int | None]]:
+    """Their name of every tensor -> our name, and which slice of a stacked tensor it is."""
+    stem = _CIFAR_STEM if isinstance(network.stem, CIFARStem) else _IMAGENET_STEM
+    modules = {**stem, "classifier": "classifier", **(_AUXILIARY if network.auxiliary_head else {})}
+    names: dict[str, tuple[str, int | None]] = {}
+    for index, cell in enumerate(network.cells):
+        theirs, ours = f"cells.{index}", f"cells.{index}"
+        modules |= {f"{theirs}.{name}": f"{ours}.{name}" for name in ("preprocess0", "preprocess1")}
+        if isinstance(cell.inside, MixedCell):
+            names |= _stacked_names(cell.inside.graph, f"{theirs}._ops", f"{ours}.inside.graph")
+        else:
+            modules |= {f"{theirs}._ops.{k}": f"{ours}.inside.ops.{k}" for k in range(len(cell.inside.ops))}
+    for theirs, ours in modules.items():
+        for name in _tensors(network.get_submodule(ours)):
+            names[f"{theirs}.{name}"] = f"{ours}.{name}", None
+    return names
+
+
+def load_quark0(network: Network, state: Mapping[str, Tensor]) -> None:
+    """Copy their tensors into ours.
+
+    Raises:
+        ValueError: naming what is missing, left over, or of another shape.
+    """
+    state = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    names = quark0_names(network)
+    missing, unknown = sorted(names.keys() - state.keys()), sorted(state.keys() - names.keys())
+    if missing or unknown:
+        raise ValueError(f"not a state dict of this network: missing {missing[:3]}, left over {unknown[:3]}")
+    ours = network.state_dict()
+    for theirs, (name, part) in names.items():
+        target = ours[name] if part is None else ours[name][part]
+        if target.shape != state[theirs].shape:
+            raise ValueError(f"{theirs}: shape {tuple(state[theirs].shape)}, expected {tuple(target.shape)}")
+        target.copy_(state[theirs])
+
+
+def _stacked_names(graph: MixedGraph, theirs: str, ours: str) -> Iterator[tuple[str, tuple[str, int]]]:
+    for index, source in enumerate(graph.sources):
+        for name, op in source.ops.items():
+            column = source.columns[name]
+            for part, edge in enumerate(source.edges[name]):
+                for tensor in _tensors(op):
+                    stacked = f"{ours}.sources.{index}.ops.{name}.{tensor}"
+                    yield f"{theirs}.{source.rows[edge]}._ops.{column}.{tensor}", (stacked, part)
+
+
+def _tensors(module: nn.Module) -> list[str]:
+    return list(module.state_dict())

@@ -1,0 +1,163 @@
+"""The DARTS space: a normal and a reduction cell, searched together (Liu et al. 2019, section 3.1)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import nn
+
+from genotypes import CELL_INPUTS, Cell, CellGenotype, Edge
+from supernet.choice import ChoiceTable, Picks
+from supernet.errors import SpaceError
+from supernet.mixed.graph import Backend, MixedGraph
+from supernet.network import ImageShape
+from supernet.ops import DARTS_PRIMITIVES, derived
+from supernet.spaces.darts.cells import DerivedCell, MixedCell, Network, Stem
+from supernet.spaces.darts.robust import ALLOWED, CANDIDATES
+from supernet.spaces.inherit import as_searched, hand_over, hand_over_rest
+from supernet.spaces.space import Row, SpaceOptions
+
+NORMAL, REDUCE = "normal", "reduce"
+
+LARGEST = "sep_conv_5x5"
+"""The candidate that takes most memory."""
+
+
+@dataclass(frozen=True)
+class DARTSSpace:
+    """Two cells of ``nodes`` nodes; every node has an edge from every state before it, every edge all candidates.
+
+    Attributes:
+        shape: of the images and the answer.
+        channels, layers: width and depth of the supernet.
+        nodes: in each cell; all are concatenated.
+        candidates: operations on each edge.
+        stem: see ``Network``; ``auto`` takes ImageNet's for images from 96 pixels on.
+        partial: see ``MixedGraph``.
+        allowed: table label -> each edge's candidates, where they are not all.
+    """
+
+    shape: ImageShape
+    channels: int = 16
+    layers: int = 8
+    nodes: int = 4
+    candidates: tuple[str, ...] = DARTS_PRIMITIVES
+    stem: Stem | Literal["auto"] = "auto"
+    partial: int = 1
+    allowed: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+
+    @property
+    def tables(self) -> tuple[ChoiceTable, ...]:
+        groups = tuple(range(CELL_INPUTS, CELL_INPUTS + self.nodes))
+        return tuple(
+            ChoiceTable(label, self.candidates, groups, self.allowed.get(label), judged=label == NORMAL)
+            for label in (NORMAL, REDUCE)
+        )
+
+    def supernet(self, backend: Backend = "batched") -> Network:
+        """The network of mixed operations; call it with gates ``(e, o)`` for both tables."""
+
+        def inside(channels: int, reduction: bool) -> MixedCell:
+            stride, label = (2, REDUCE) if reduction else (1, NORMAL)
+            options = self.allowed.get(label), self.partial
+            graph = MixedGraph(channels, self.candidates, CELL_INPUTS, self.nodes, stride, backend, *options)
+            return MixedCell(label, graph, self.nodes)
+
+        return self._network(inside, affine=False)
+
+    def network(self, genotype: CellGenotype, auxiliary: bool = False, searched: bool = False) -> Network:
+        """The derived network of a genotype, with this space's width and depth.
+
+        Args:
+            genotype: two cells, of this space or any other of the family.
+            auxiliary: whether to build the auxiliary head.
+            searched: whether pooling is followed by BatchNorm, as in the supernet; see ``inherit``.
+        """
+        if not isinstance(genotype, CellGenotype):
+            raise SpaceError(f"the DARTS space needs a normal and a reduction cell, not a {type(genotype).__name__}")
+        make = as_searched if searched else derived
+
+        def inside(channels: int, reduction: bool) -> DerivedCell:
+            return DerivedCell(genotype.reduce if reduction else genotype.normal, channels, reduction, make)
+
+        return self._network(inside, auxiliary=auxiliary)
+
+    def inherit(self, network: Network, supernet: Network, genotype: CellGenotype) -> None:
+        """Hand a supernet's weights to a ``searched`` network; an auxiliary head keeps its own."""
+        if self.partial > 1:
+            raise SpaceError("a supernet of partial channels has no weights for whole ones: nothing to inherit")
+        hand_over_rest(network, supernet)
+        rows = {edge: row for row, edge in enumerate(self._edges)}
+        for ours, theirs in zip(network.cells, supernet.cells):
+            wiring = genotype.reduce if theirs.inside.label == REDUCE else genotype.normal
+            kept = [(e, node) for node, edges in enumerate(wiring.nodes) for e in edges if e.source in wiring.alive]
+            for (edge, node), op in zip(kept, ours.inside.ops):
+                if (edge.source, node) not in rows:
+                    raise SpaceError(f"the supernet has no node {node}, so there are no weights to inherit")
+                hand_over(theirs.inside.graph, rows[edge.source, node], edge.op, op)
+
+    def figures(self, genotype: CellGenotype) -> dict[str, Any]:
+        """Skip connections of both cells: a search that collapses fills the normal one with them."""
+        cells = {NORMAL: genotype.normal, REDUCE: genotype.reduce}
+        ops = {label: [edge.op for edges in cell.nodes for edge in edges] for label, cell in cells.items()}
+        return {f"skips_{label}": found.count("skip_connect") for label, found in ops.items()}
+
+    def skipped(self, genotype: CellGenotype) -> tuple[int, int]:
+        """Those of the normal cell."""
+        ops = [edge.op for edges in genotype.normal.nodes for edge in edges]
+        return ops.count("skip_connect"), len(ops)
+
+    def derive(self, picks: Picks) -> CellGenotype:
+        """The genotype of the picked edges. All nodes are concatenated."""
+        cells = []
+        for label in (NORMAL, REDUCE):
+            edges = self._edges
+            nodes: list[list[Edge]] = [[] for _ in range(self.nodes)]
+            for row, op in picks[label]:
+                source, node = edges[row]
+                nodes[node].append(Edge(op, source))
+            cells.append(Cell(tuple(map(tuple, nodes)), tuple(range(CELL_INPUTS, CELL_INPUTS + self.nodes))))
+        return CellGenotype(*cells)
+
+    @property
+    def largest(self) -> CellGenotype:
+        """The genotype whose network takes most memory to train."""
+        edges = tuple(Edge(LARGEST, source) for source in range(CELL_INPUTS))
+        cell = Cell((edges,) * self.nodes, tuple(range(CELL_INPUTS, CELL_INPUTS + self.nodes)))
+        return CellGenotype(cell, cell)
+
+    @property
+    def titles(self) -> dict[str, list[str]]:
+        """Table label -> what each row decides, for people."""
+        states = ["c\u2096\u208b\u2082", "c\u2096\u208b\u2081", *map(str, range(self.nodes))]
+        rows = [f"{states[source]} \u2192 {node}" for source, node in self._edges]
+        return {table.label: rows for table in self.tables}
+
+    @property
+    def _edges(self) -> list[tuple[int, int]]:
+        """The (source, node) of each row."""
+        return [(source, node) for node in range(self.nodes) for source in range(CELL_INPUTS + node)]
+
+    def _network(self, inside: Callable[[int, bool], nn.Module], **options: bool) -> Network:
+        stem = self.stem
+        if stem == "auto":
+            stem = "imagenet" if self.shape.size >= 96 else "cifar"
+        return Network(self.shape, self.channels, self.layers, stem, inside, **options)
+
+
+def make(options: SpaceOptions) -> DARTSSpace:
+    """The space of a run."""
+    options.require(ImageShape, "images")
+    if options.searching and options.layers < 3:
+        raise SpaceError(f"--space.layers is {options.layers}; two cells reduce, so a search needs 3 or more")
+    candidates = options.kept(CANDIDATES.get(options.candidates, DARTSSpace.candidates))
+    allowed = options.allowed or ALLOWED.get(options.candidates, {})
+    nodes = options.nodes or DARTSSpace.nodes
+    if options.candidates in ALLOWED and nodes != DARTSSpace.nodes:
+        reduced = f"--space.candidates {options.candidates} is made for cells of 4 nodes"
+        raise SpaceError(f"{reduced}; --space.nodes is {nodes}")
+    size = options.channels, options.layers, nodes
+    return DARTSSpace(options.shape, *size, candidates, options.stem, options.partial, allowed)
+
+
+ROW = Row(make, CellGenotype)

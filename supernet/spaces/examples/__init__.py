@@ -1,0 +1,1 @@
+"""Two models with choices, as examples."""

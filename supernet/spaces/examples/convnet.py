@@ -1,0 +1,140 @@
+"""A convolutional network with choices, for small images: an example of a model of your own as a space.
+
+It decides, block by block, between a convolutional and a dense block, the kernel, the width between two projections,
+and how a block is connected to those before it; and once for all blocks, the activation and the normalization.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from genotypes.types.choices import ChoicesGenotype
+from supernet.layer_choice import LayerChoice
+from supernet.network import ImageShape
+from supernet.spaces.modules import make_from
+from supernet.spaces.space import Row, SpaceOptions
+
+
+class Convolution(nn.Module):
+    """A convolution of chosen kernel and width, projected back to the width it came from."""
+
+    def __init__(self, channels: int, label: str):
+        super().__init__()
+        factors = {"half": 0.5, "same": 1.0, "double": 2.0}
+        widths = {name: max(1, round(factor * channels)) for name, factor in factors.items()}
+        kernels = {f"{k}x{k}": k for k in (3, 5, 7)}
+        self.body = LayerChoice(
+            {
+                name: nn.Sequential(
+                    LayerChoice(
+                        {kernel: nn.Conv2d(channels, width, k, padding=k // 2) for kernel, k in kernels.items()},
+                        f"{label}.kernel",
+                    ),
+                    activation(),
+                    nn.Conv2d(width, channels, 1),
+                )
+                for name, width in widths.items()
+            },
+            f"{label}.width",
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+class Dense(nn.Module):
+    """A linear map over all pixels, the same for each channel."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.linear = nn.Linear(size * size, size * size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.flatten(2)).unflatten(2, x.shape[2:])
+
+
+class Plain(nn.Module):
+    """A block's output alone."""
+
+    def forward(self, y: Tensor, before: list[Tensor]) -> Tensor:
+        return y
+
+
+class Skip(nn.Module):
+    """A block's output and its input, summed (He et al. 2016)."""
+
+    def forward(self, y: Tensor, before: list[Tensor]) -> Tensor:
+        return y + before[-1]
+
+
+class DenseConnection(nn.Module):
+    """All outputs so far, concatenated (Huang et al. 2017) and projected back to one's width."""
+
+    def __init__(self, channels: int, count: int):
+        super().__init__()
+        self.project = nn.Conv2d(count * channels, channels, 1)
+
+    def forward(self, y: Tensor, before: list[Tensor]) -> Tensor:
+        return self.project(torch.cat([y, *before], 1))
+
+
+class Block(nn.Module):
+    """Body, normalization, activation, connection."""
+
+    def __init__(self, channels: int, size: int, count: int, label: str):
+        super().__init__()
+        bodies = {"convolution": Convolution(channels, label), "dense": Dense(size)}
+        self.body = LayerChoice(bodies, f"{label}.block")
+        norms = {"batch": nn.BatchNorm2d(channels), "group": nn.GroupNorm(1, channels), "none": nn.Identity()}
+        self.normalization = LayerChoice(norms, "normalization")
+        self.activation = activation()
+        connections = {"plain": Plain(), "skip": Skip(), "dense": DenseConnection(channels, count + 1)}
+        self.connection = LayerChoice(connections, f"{label}.connection")
+
+    def forward(self, before: list[Tensor]) -> Tensor:
+        return self.connection(self.activation(self.normalization(self.body(before[-1]))), before)
+
+
+class ConvNet(nn.Module):
+    """Two stages of blocks, of which the second has half the size and twice the width.
+
+    Args:
+        shape: of the images and the answer.
+        channels: width of the first stage.
+        layers: blocks in each stage.
+    """
+
+    def __init__(self, shape: ImageShape, channels: int = 16, layers: int = 2):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(shape.channels, channels, 3, padding=1), nn.BatchNorm2d(channels))
+        self.stages, self.halvings = nn.ModuleList(), nn.ModuleList()
+        size = shape.size
+        for stage in range(2):
+            width_in, channels = channels, channels * (1 + stage)
+            size = -(-size // 2)
+            halving = nn.Sequential(nn.MaxPool2d(2, ceil_mode=True), nn.Conv2d(width_in, channels, 1))
+            self.halvings.append(halving)
+            blocks = [Block(channels, size, 1 + k, f"block{stage * layers + k}") for k in range(layers)]
+            self.stages.append(nn.ModuleList(blocks))
+        self.classifier = nn.Linear(4 * channels, shape.classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Class scores ``(b, classes)`` of images ``(b, c, h, w)``."""
+        x = self.stem(x)
+        for halving, stage in zip(self.halvings, self.stages):
+            states = [halving(x)]
+            for block in stage:
+                states.append(block(states))
+            x = states[-1]
+        return self.classifier(nn.functional.adaptive_avg_pool2d(x, 2).flatten(1))
+
+
+def activation() -> LayerChoice:
+    """The activation, one decision for the whole network."""
+    return LayerChoice({"relu": nn.ReLU(), "gelu": nn.GELU(), "tanh": nn.Tanh()}, "activation")
+
+
+def _build(options: SpaceOptions) -> ConvNet:
+    return ConvNet(options.shape, options.channels, options.layers)
+
+
+ROW = Row(make_from(_build, ImageShape, "images"), ChoicesGenotype)

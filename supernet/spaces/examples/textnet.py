@@ -1,0 +1,162 @@
+"""A classifier of sentences with choices, after the Evolved Transformer (So et al. 2019): a model as a space.
+
+A block has two branches whose sum goes on. Each branch decides among attention of several heads, feed-forward, gated
+linear unit, depthwise and full convolution over time, and nothing; and whether its input is added to it.
+
+Axes: ``b`` sentence, ``t`` word, ``d`` width. Words of number 0 are padding.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from genotypes.types.choices import ChoicesGenotype
+from supernet.layer_choice import LayerChoice
+from supernet.spaces.modules import make_from
+from supernet.spaces.space import Row, SpaceOptions
+
+
+@dataclass(frozen=True)
+class TextShape:
+    """What a network of sentences reads and how many classes it tells apart.
+
+    Attributes:
+        words: size of the vocabulary, padding and unknown words included.
+        length: words of the longest sentence.
+        classes: how many.
+    """
+
+    words: int
+    length: int
+    classes: int
+
+    def example(self, count: int) -> Tensor:
+        """Sentences of unknown words, ``(b, t)``."""
+        return torch.ones(count, self.length, dtype=torch.long)
+
+
+class Attention(nn.Module):
+    """Every word attends to every word that is no padding (Vaswani et al. 2017)."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        q, k, v = rearrange(self.qkv(x), "b t (three head d) -> three b head t d", three=3, head=self.heads)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=present[:, None, None, :])
+        return self.out(rearrange(y, "b head t d -> b t (head d)"))
+
+
+class FeedForward(nn.Module):
+    """Two linear maps, four times as wide between them."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class Gated(nn.Module):
+    """Gated linear unit: one linear map times the sigmoid of another (Dauphin et al. 2017)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.both = nn.Linear(width, 2 * width)
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        return F.glu(self.both(x))
+
+
+class TimeConvolution(nn.Module):
+    """A convolution over words, full or depthwise-separable; padding counts as zeros."""
+
+    def __init__(self, width: int, kernel: int, depthwise: bool):
+        super().__init__()
+        groups = width if depthwise else 1
+        self.conv = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=groups)
+        self.point = nn.Linear(width, width) if depthwise else nn.Identity()
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        y = self.conv((x * present[..., None]).transpose(1, 2)).transpose(1, 2)
+        return self.point(y.relu())
+
+
+class Nothing(nn.Module):
+    """Zeros: the branch is left out."""
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        return x * 0.0
+
+
+class Alone(nn.Module):
+    """A branch's output alone."""
+
+    def forward(self, y: Tensor, x: Tensor) -> Tensor:
+        return y
+
+
+class Residual(nn.Module):
+    """A branch's output and its input, summed."""
+
+    def forward(self, y: Tensor, x: Tensor) -> Tensor:
+        return y + x
+
+
+class Branch(nn.Module):
+    """Normalization, a chosen layer, a chosen connection."""
+
+    def __init__(self, width: int, label: str):
+        super().__init__()
+        layers = {f"attention_{heads}": Attention(width, heads) for heads in (1, 2, 4)}
+        layers |= {"feed_forward": FeedForward(width), "gated": Gated(width)}
+        layers |= {f"depthwise_{k}": TimeConvolution(width, k, True) for k in (3, 7)}
+        layers |= {"convolution_3": TimeConvolution(width, 3, False), "nothing": Nothing()}
+        self.norm = nn.LayerNorm(width)
+        self.layer = LayerChoice(layers, f"{label}.layer")
+        self.connection = LayerChoice({"residual": Residual(), "alone": Alone()}, f"{label}.connection")
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        return self.connection(self.layer(self.norm(x), present), x)
+
+
+class TextNet(nn.Module):
+    """Words to vectors, blocks of two branches, the mean over words, a linear head.
+
+    Args:
+        shape: of the sentences and the answer.
+        width: of the vectors; a multiple of 4.
+        layers: blocks.
+    """
+
+    def __init__(self, shape: TextShape, width: int = 16, layers: int = 2):
+        super().__init__()
+        self.words = nn.Embedding(shape.words, width, padding_idx=0)
+        self.places = nn.Parameter(0.02 * torch.randn(shape.length, width))
+        self.blocks = nn.ModuleList(
+            nn.ModuleList([Branch(width, f"block{k}.left"), Branch(width, f"block{k}.right")]) for k in range(layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.classifier = nn.Linear(width, shape.classes)
+
+    def forward(self, words: Tensor) -> Tensor:
+        """Class scores ``(b, classes)`` of words ``(b, t)``."""
+        present = words != 0
+        x = self.words(words) + self.places[: words.shape[1]]
+        for left, right in self.blocks:
+            x = left(x, present) + right(x, present)
+        x = self.norm(x) * present[..., None]
+        return self.classifier(x.sum(1) / present.sum(1, keepdim=True).clamp_min(1))
+
+
+def _build(options: SpaceOptions) -> TextNet:
+    return TextNet(options.shape, options.channels, options.layers)
+
+
+ROW = Row(make_from(_build, TextShape, "sentences with labels"), ChoicesGenotype)

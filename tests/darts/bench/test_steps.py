@@ -1,0 +1,56 @@
+"""The benchmark from end to end, and what its ratios say."""
+
+import json
+from importlib.metadata import version
+
+import pytest
+import torch
+from rich.console import Console
+
+from darts.bench import steps as bench
+from darts.bench.steps import BenchConfig, Contender, _floor, _row, main
+
+
+def test_measured_and_written(tmp_path):
+    small = "--batch-size 2 --retrain-batch-size 0 --rounds 1 --warmup 1 --order first_order --backends batched"
+    main([*small.split(), "--epoch", "1", "--json", str(tmp_path / "b.json"), "--device", "cpu"], Console(quiet=True))
+    content = json.loads((tmp_path / "b.json").read_text())
+    assert [row["step"] for row in content["steps"]] == ["first_order", "evaluation", "1 of first_order"]
+    step, evaluation, _ = content["steps"]
+    assert step["ms"] > evaluation["ms"] > 0 and step["bytes"] > 2 * evaluation["bytes"] > 0
+    assert 0 < step["floor_share"] < 1
+    assert content["machine"]["torch"] == version("torch") and content["settings"]["batch_size"] == 2
+
+
+def test_all_of_a_gpus_contenders(monkeypatch):
+    for name in ("_search", "_stepping", "_evaluating"):
+        monkeypatch.setattr(bench, name, lambda *given: None)
+    monkeypatch.setattr(bench, "find_spec", lambda name: None)
+    monkeypatch.setattr(bench, "_retrain", lambda *given: ways.append(given[-2:]))
+    for given, count in ((None, 3), (("fused",), 1)):
+        ways = []
+        found = bench._contenders(BenchConfig(retrainings=given), torch.device("cuda"))
+        searched = [contender.code for contender in found if contender.what == "unrolled"]
+        assert searched == ["reference", "reference, graph", "batched", "batched, graph"]
+        assert [contender.what for contender in found].count("evaluation") == 2
+        assert len(ways) == 2 * count and ("on", "fused") in ways
+        assert "fused, graph" in [contender.code for contender in found if contender.what == "retrain"]
+
+
+def test_ratios():
+    def contender(what, code, seconds):
+        return Contender(what, code, 8, lambda: None, seconds)
+
+    all_of = [contender("first_order", "authors", [4.0, 8.0, 9.0]), contender("first_order", "batched", [2.0])]
+    all_of += [contender("unrolled", "batched", [5.0])]
+    rows = [_row(each, all_of, BenchConfig(), (1e12, 1e12)) for each in all_of]
+    assert rows[0]["ms"] == 8000 and rows[1]["speedup"] == 4.0 and rows[2]["first_order_steps"] == 2.5
+    assert "speedup" not in rows[2] and rows[1]["images_per_second"] == 4.0
+
+
+@pytest.mark.parametrize(("order", "passes"), [("first_order", 2), ("unrolled", 5)])
+def test_the_floor_is_passes_of_traffic_or_arithmetic(order, passes):
+    config = BenchConfig(batch_size=64, precision="bfloat16")
+    traffic = _floor(order, config, (4.3e12, 1e15))
+    assert traffic == pytest.approx(passes * 1.06e-3, rel=0.01)
+    assert _floor(order, config, (1e15, 52e9)) == pytest.approx(passes, rel=0.01)

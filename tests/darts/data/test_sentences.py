@@ -1,0 +1,49 @@
+"""Sentences from CSV files of two columns."""
+
+import pytest
+import torch
+
+from darts.data.sentences import UNKNOWN, read_sentences
+from darts.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+def write(path, rows, head=""):
+    path.write_text(head + "".join(f'"{text}",{label}\n' for text, label in rows))
+    return path
+
+
+def test_words_labels_and_splits(tmp_path):
+    rows = [(f"The cat no. {k}", "cat") for k in range(10)] + [(f"a dog, {k + 50}", "dog") for k in range(10)]
+    data = read_sentences(write(tmp_path / "a.csv", rows, "text,animal\n"), CPU)
+    assert (len(data.train), len(data.test)) == (16, 4)
+    assert data.shape.classes == 2 and data.shape.length == 5
+    for split in (data.train, data.test):
+        assert ((split.words != 0).sum(1) == torch.where(split.labels == 0, 5, 4)).all()
+    assert (data.test.words == UNKNOWN).any(), "numbers that only the test split holds are unknown"
+    words, labels = next(data.train.batches(torch.arange(16), 5, True, 3))
+    assert words.shape == (1, 5) and labels.shape == (1,)
+
+
+def test_the_order_of_columns_is_found_out(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("".join(f"{k % 3},word{k} other\n" for k in range(30)))
+    assert read_sentences(path, CPU).shape.classes == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a,b,c\n" * 20, "row 1: 3 columns"),
+        ("a,b\n" * 3, "3 rows are too few"),
+        ("".join(f"text {k},same\n" for k in range(20)), "one label only, 'same'"),
+        ("", "0 rows are too few"),
+    ],
+)
+def test_other_files(content, message, tmp_path):
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(UserError, match=message):
+        read_sentences(tmp_path / "a.csv", CPU)
+    with pytest.raises(UserError, match="not a readable CSV file"):
+        read_sentences(tmp_path, CPU)

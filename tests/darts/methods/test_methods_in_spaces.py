@@ -1,0 +1,70 @@
+"""Methods in a model that comes along, which they were not made for: two steps, an evaluation, a network."""
+
+import pytest
+import torch
+
+from darts.config.language import LanguageConfig
+from darts.config.schema import DataConfig, MethodConfig, SearchConfig, SearchSpaceConfig
+from darts.data.registry import open_data
+from darts.errors import UserError
+from darts.oneshot.task import SearchTask
+from genotypes.formats.registry import read
+from supernet.errors import SpaceError
+from tests import stories
+
+CPU = torch.device("cpu")
+
+
+def task_of(space, method, **options):
+    size = SearchSpaceConfig(channels=4, layers=1, name=space)
+    pieces = {key: options.pop(key) for key in list(options) if key in MethodConfig.__dataclass_fields__}
+    chosen = MethodConfig(method, **pieces)
+    config = SearchConfig(data=DataConfig("digits"), space=size, method=chosen, epochs=4, batch_size=300, **options)
+    return SearchTask(config, open_data(config.data, CPU, 0), CPU)
+
+
+@pytest.mark.parametrize("method", ["gdas", "sgas"])
+def test_a_model_with_choices(method):
+    task = task_of("convnet", method)
+    for epoch in (0, 3):
+        task.begin_epoch(epoch, 0)
+        assert torch.isfinite(task.step()["loss"])
+    task.end_epoch(3, lambda *_: None)
+    assert task.space.network(task.genotype()).eval()(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
+
+
+@pytest.mark.parametrize("method", ["snas", "fair_darts", "drnas", "sdarts_adv", "robust_darts", "darts_pt", "sgas"])
+def test_a_recurrent_network(method, tmp_path):
+    stories.write_folder(tmp_path / "text", counts=(40, 30, 30))
+    language = LanguageConfig(length=7)
+    data = open_data(DataConfig("text", tmp_path / "text"), CPU, 0, language=language)
+    space = SearchSpaceConfig(channels=4, nodes=3, name="recurrent")
+    config = SearchConfig(space=space, method=MethodConfig(method), epochs=4, batch_size=8, language=language)
+    task = SearchTask(config, data, CPU)
+    for epoch in (0, 3):
+        task.begin_epoch(epoch, 0)
+        assert torch.isfinite(task.step()["loss"])
+    genotype = read(task.end_epoch(3, lambda *_: None)["genotype"])
+    assert len(genotype.nodes) == 3 and task.space.network(genotype)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (dict(method="pc_darts"), SpaceError, "partial channels"),
+        (dict(method="pdarts"), UserError, "dropout of skips"),
+        (dict(method="darts_minus"), UserError, "auxiliary skips"),
+        (dict(method="oles"), UserError, "stopping of operations"),
+        (
+            dict(method="snas", penalties=("resource",)),
+            UserError,
+            "no operations between states, which the costs of candidates need: set --method.penalties none",
+        ),
+        (dict(method="darts", edges="per_node"), UserError, "weights of edges need"),
+        (dict(method="darts", relax="gumbel:bare=true"), UserError, "bare gates need"),
+        (dict(method="darts", drop_path=0.1), UserError, "dropped edges need: set --drop-path 0"),
+    ],
+)
+def test_what_a_model_with_choices_cannot_do_is_said(options, error, message):
+    with pytest.raises(error, match=message):
+        task_of("convnet", **options)

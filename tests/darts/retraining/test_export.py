@@ -1,0 +1,119 @@
+"""Each format is written, read back and run; what does not compute the same is refused."""
+
+import importlib.util
+import json
+import sys
+
+import pytest
+import torch
+from rich.console import Console
+
+from darts.artifacts.checkpoint import save
+from darts.errors import UserError
+from darts.report.records import read_record
+from darts.retraining import export
+from genotypes import load, to_json
+from supernet.network import ImageShape
+from supernet.spaces.darts.space import DARTSSpace
+
+SHAPE = ImageShape(3, 12, 5)
+MEAN, STD = [100.0, 110.0, 120.0], [50.0, 60.0, 70.0]
+ONNX = all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript"))
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A finished retraining of a cell with an empty node, with an auxiliary head, and its network."""
+    torch.manual_seed(0)
+    genotype = load("FairDARTS_g")
+    network = DARTSSpace(SHAPE, 4, 3).network(genotype, auxiliary=True)
+    network(torch.randn(8, 3, 12, 12))  # moves BatchNorm's statistics
+    config = {"space": {"name": None, "channels": 4, "layers": 3, "stem": "auto"}, "auxiliary": 0.4}
+    (tmp_path / "config.json").write_text(json.dumps({"kind": "retrain", "config": config}))
+    (tmp_path / "genotype.json").write_text(to_json(genotype))
+    state = {"kind": "weights", "network": network.state_dict(), "shape": (3, 12, 5), "mean": MEAN, "std": STD}
+    save(tmp_path / "weights.pt", state)
+    return tmp_path, network.eval()
+
+
+def run(capsys, *arguments):
+    export.main([str(argument) for argument in arguments], Console(width=200))
+    return capsys.readouterr().out
+
+
+def test_state_dict(trained, capsys):
+    folder, network = trained
+    out = run(capsys, folder, "--format", "state_dict")
+    assert "the same scores" in out
+    fresh = DARTSSpace(SHAPE, 4, 3).network(load("FairDARTS_g"))
+    fresh.load_state_dict(torch.load(folder / "state_dict.pt", weights_only=True))
+    images = torch.randn(2, 3, 12, 12)
+    assert torch.equal(fresh.eval()(images), network(images))
+
+
+def test_a_program_takes_raw_images_any_number_at_once(trained, capsys):
+    folder, network = trained
+    path = folder / "elsewhere" / "cell.pt2"
+    out = run(capsys, folder, "--format", "torch.export", "--output", path)
+    assert "images: (b, 3, 12, 12), float32" in out and "scores: (b, 5)" in out
+    program = torch.export.load(path).module()
+    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+    for count in (1, 5):
+        images = 255 * torch.rand(count, 3, 12, 12)
+        torch.testing.assert_close(program(images), network((images - mean) / std))
+    assert [file.name for file in path.parent.iterdir()] == ["cell.pt2"]
+
+
+@pytest.mark.skipif(not ONNX, reason="no onnx, onnxscript")
+def test_onnx(trained, capsys):
+    folder, _ = trained
+    out = run(capsys, folder, "--format", "onnx")
+    import onnx
+
+    graph = onnx.load(folder / "model.onnx").graph
+    assert [given.name for given in graph.input] == ["images"] and [made.name for made in graph.output] == ["scores"]
+    runs = importlib.util.find_spec("onnxruntime") is not None
+    assert ("read back and run" in out) == runs and ("for want of onnxruntime" in out) != runs
+
+
+def test_onnx_without_its_packages_is_one_line(trained, capsys, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name.startswith("onnx") else find(name))
+    with pytest.raises(UserError, match=r"^--format onnx: onnx, onnxscript not installed; python -m pip install onnx "):
+        run(capsys, trained[0], "--format", "onnx")
+    assert not list(trained[0].glob("*onnx*"))
+
+
+def test_what_computes_something_else_is_not_kept(trained, capsys, monkeypatch):
+    folder, _ = trained
+    (folder / "state_dict.pt").write_text("mine")
+    read = torch.load
+
+    def bent(path, **options):
+        state = read(path, **options)
+        return {name: tensor + 0.1 for name, tensor in state.items()} if "state_dict" in str(path) else state
+
+    monkeypatch.setattr(torch, "load", bent)
+    with pytest.raises(UserError, match="does not compute what the network does"):
+        run(capsys, folder, "--format", "state_dict")
+    assert (folder / "state_dict.pt").read_text() == "mine" and not list(folder.glob(".*"))
+
+
+def test_runs_without_a_trained_network(trained):
+    folder, _ = trained
+    state = torch.load(folder / "weights.pt", weights_only=True)
+    save(folder / "weights.pt", {"kind": "weights", "network": state["network"]})
+    with pytest.raises(UserError, match="does not say what images"):
+        export.rebuilt(read_record(folder))
+    (folder / "weights.pt").unlink()
+    with pytest.raises(UserError, match=r"not finished, weights.pt is missing"):
+        export.rebuilt(read_record(folder))
+    (folder / "config.json").write_text(json.dumps({"kind": "search", "config": {}}))
+    with pytest.raises(UserError, match="python train_final.py --genotype"):
+        export.rebuilt(read_record(folder))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/null is a file there")
+def test_a_place_that_cannot_be_written_to(trained, capsys):
+    with pytest.raises(UserError, match="--output /dev/null/x"):
+        run(capsys, trained[0], "--format", "state_dict", "--output", "/dev/null/x")

@@ -1,0 +1,168 @@
+"""The loop with a task of two numbers: losses that are no numbers, going back, an end in time."""
+
+import io
+import math
+import signal
+
+import pytest
+import torch
+from rich.console import Console
+
+from darts.artifacts.checkpoint import CheckpointError, load, save
+from darts.artifacts.log import read_log
+from darts.config.schema import RunConfig
+from darts.training.loop import MAX_ROLLBACKS, Diverged, Interrupted, train
+from darts.training.progress import Clock
+
+
+class Task:
+    """Adds up what it sees; its loss at step ``fails`` is no number as long as ``attempt`` is at most ``stubborn``."""
+
+    kind, epochs, steps_per_epoch, evaluation_steps, attempt = "sum", 4, 10, 1, 0
+
+    def __init__(self, fails=None, stubborn=0, poison=False, wait=0.0):
+        self.weight, self.fails, self.stubborn, self.poison = torch.zeros(()), fails, stubborn, poison
+        self.evaluations = 0
+        self.begun = []
+
+    def begin_epoch(self, epoch, step):
+        self.at = epoch * self.steps_per_epoch + step
+        self.begun.append((epoch, step, self.attempt))
+
+    def step(self):
+        self.at += 1
+        failing = self.at == self.fails and self.attempt <= self.stubborn
+        self.weight = self.weight + (math.nan if failing and self.poison else 1)
+        loss = math.nan if failing and not self.poison else 1.0
+        return {"loss": torch.tensor(loss), "images": torch.tensor(1)}
+
+    def end_epoch(self, epoch, tell):
+        self.evaluations += 1
+        tell(1, 1)
+        return {"test_accuracy": 0.5}
+
+    def replicas(self):
+        return {}
+
+    def state(self):
+        return {"weight": self.weight}
+
+    def load_state(self, state):
+        self.weight = state["weight"]
+
+
+def run(task, folder, console=None, **options):
+    defaults = {"report_every": 3, "checkpoint_minutes": 1e9}
+    train(task, RunConfig(**(defaults | options)), folder, {}, console or Console(quiet=True))
+
+
+@pytest.mark.parametrize("fails", [1, 14, 15, 40])
+def test_a_loss_that_is_no_number_is_found_within_a_report_interval(fails, tmp_path):
+    task = Task(fails)
+    with pytest.raises(
+        Diverged, match=r"train_loss is nan at step \d+; lower --weights.lr.*--on-nan rollback"
+    ) as error:
+        run(task, tmp_path)
+    assert fails <= task.at < fails + 3
+    epochs = (task.at - 1) // 10
+    assert str(error.value).endswith(f"step_{10 * epochs:09d}.pt" if epochs else "none")
+
+
+def test_a_weight_that_is_no_number_is_not_saved(tmp_path):
+    with pytest.raises(Diverged, match="a weight is nan after step 20.*step_000000010.pt"):
+        run(Task(20, poison=True), tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_000000010.pt"]
+
+
+@pytest.mark.parametrize(("fails", "back"), [(2, (0, 0)), (14, (1, 0)), (40, (3, 0))])
+def test_rollback_goes_on_from_the_last_good_checkpoint_in_another_way(fails, back, tmp_path):
+    task = Task(fails, stubborn=1)
+    run(task, tmp_path, on_nan="rollback")
+    assert [begun[2] for begun in task.begun if begun[:2] == back] == [0, 1, 2]
+    assert task.weight == 40
+    steps = [(line["event"], line["step"]) for line in read_log(tmp_path)]
+    assert len(steps) == len(set(steps)) and steps[-1] == ("epoch", 40)
+
+
+def test_rollback_gives_up(tmp_path):
+    task = Task(25, stubborn=MAX_ROLLBACKS)
+    with pytest.raises(Diverged, match=f"went back {MAX_ROLLBACKS} times in vain"):
+        run(task, tmp_path, on_nan="rollback")
+    assert task.attempt == MAX_ROLLBACKS
+
+
+def test_how_often_a_run_went_back_survives_a_resume(tmp_path):
+    task = Task(14)
+    run(task, tmp_path, on_nan="rollback", max_steps=25)
+    task = Task(14)
+    run(task, tmp_path, on_nan="rollback", resume=True)
+    assert task.attempt == 1 and task.weight == 40
+
+
+def test_a_state_of_other_code_is_refused_and_the_one_before_taken(tmp_path):
+    run(Task(), tmp_path, max_steps=25)
+    newest = tmp_path / "checkpoints" / "step_000000025.pt"
+    sound = load(newest)
+    for wrong in (
+        {"task": {}},
+        {"task": None},
+        {"position": {}},
+        {"position": {**sound["position"], "step": "x"}},
+        {"position": {**sound["position"], "sums": 3}},
+    ):
+        save(newest, {**sound, **wrong})
+        told = io.StringIO()
+        task = Task()
+        run(task, tmp_path, Console(file=told, soft_wrap=True), resume=True, max_steps=20)
+        assert f"refused: {newest}: written by other code" in told.getvalue() and task.weight == 20
+    for path in newest.parent.iterdir():
+        save(path, {**sound, "task": {}})
+    begun = []
+    with pytest.raises(CheckpointError, match="written by other code.*no checkpoint can be gone on from"):
+        train(Task(), RunConfig(resume=True), tmp_path, {}, Console(quiet=True), begun=lambda: begun.append(1))
+    assert not begun
+
+
+def test_a_run_ends_in_time_and_goes_on(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("darts.progress.time.monotonic", lambda: now[0])
+    task = Task()
+    step, end_epoch = task.step, task.end_epoch
+    task.step = lambda: now.__setitem__(0, now[0] + 60) or step()
+    task.end_epoch = lambda *args: now.__setitem__(0, now[0] + 300) or end_epoch(*args)
+    run(task, tmp_path, max_hours=0.5)
+    assert 1500 < now[0] <= 1800 and 10 < task.at < 40
+    stopped = task.at
+    assert (tmp_path / "checkpoints" / f"step_{stopped:09d}.pt").exists()
+    assert read_log(tmp_path)[-1]["event"] == "epoch" and task.evaluations == 2
+    again = Task()
+    run(again, tmp_path, resume=True)
+    assert again.weight == 40 and again.begun[0] == (1, stopped - 10, 0)
+
+
+def test_before_an_evaluation_was_seen_its_batches_count_as_steps(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("darts.progress.time.monotonic", lambda: now[0])
+    clock = Clock(0.0, 0, limit=100.0)
+    now[0] = 40.0
+    assert not clock.late(20, 20) and clock.late(20, 30)
+    clock.evaluated(5.0)
+    assert not clock.late(20, 30)
+
+
+class StoppedWhileEvaluating(Task):
+    """Gets a signal in its second evaluation."""
+
+    def end_epoch(self, epoch, tell):
+        if epoch == 1:
+            signal.raise_signal(signal.SIGINT)
+        return super().end_epoch(epoch, tell)
+
+
+def test_a_signal_ends_an_evaluation(tmp_path):
+    with pytest.raises(Interrupted, match="while epoch 2 was evaluated; saved is .*step_000000010.pt") as stopped:
+        run(StoppedWhileEvaluating(), tmp_path)
+    assert stopped.value.code == 128 + signal.SIGINT
+    task = Task()
+    run(task, tmp_path, resume=True)
+    assert task.begun[0] == (1, 0, 0) and task.weight == 40

@@ -1,0 +1,41 @@
+"""The benchmark of the mixed operations: its gate, its accounts, its output."""
+
+import json
+
+import pytest
+import torch
+from rich.console import Console
+
+from supernet.bench import kernels as bench
+from supernet.mixed.graph import BACKENDS
+
+
+def test_measured_and_written(tmp_path):
+    pytest.importorskip("triton")
+    file = tmp_path / "b.json"
+    small = f"--batch-size 1 --rounds 1 --device cpu --json {file}"
+    bench.main(small.split(), Console(quiet=True))
+    content = json.loads(file.read_text())
+    assert [row["backend"] for row in content["passes"]] == ["reference", "batched"]
+    assert all(row["seconds"] > 0 for row in content["passes"])
+    functions = {row["function"]: row for row in content["functions"]}
+    assert {"forward", "pools", "combine", "input_gradient"} <= set(functions)
+    state = 16 * 32 * 32 * 2
+    assert functions["forward"]["bytes"] > 100 * state and functions["forward"]["operations"] > 1e8
+
+
+def test_no_time_without_the_gate(monkeypatch):
+    right = BACKENDS["batched"]
+    monkeypatch.setitem(BACKENDS, "batched", lambda source, x, gates: [1.01 * y for y in right(source, x, gates)])
+    with pytest.raises(SystemExit, match="not equal"):
+        bench.main(["--device", "cpu"], Console(quiet=True))
+
+
+def test_one_launch():
+    """The account of a forward launch, by hand: a state read once, its planes written; taps and products."""
+    traffic = pytest.importorskip("supernet.fused.traffic")
+    resources = pytest.importorskip("supernet.fused.resources")
+    launches = resources.record(("dil_conv_3x3",), 16, 1, batch=2, size=8, inputs=1, nodes=1, dtype=torch.bfloat16)
+    (forward,) = (launch for launch in launches if launch.kernel.__name__ == "_forward_kernel")
+    pixels = 2 * 8 * 8
+    assert traffic.work_of(forward) == traffic.Work(2 * pixels * 16 * 2, 2 * (9 + 16) * pixels * 16)

@@ -1,0 +1,77 @@
+"""Fused separable convolutions of derived networks: by Triton's interpreter the library's, compiled without spills."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+
+from darts.errors import UserError
+from darts.training.device import check_fused
+from supernet.ops import derived
+from tests import interpreter
+
+pytest.importorskip("triton")
+
+
+def test_interpreted():
+    interpreter.passes(Path(__file__).with_name("separable.py"))
+
+
+def launches_of(channels, side, dilation, stride=1, storage=torch.bfloat16):
+    """The launches of a half, forward and backward, on tensors without values."""
+    from supernet.fused.launch import recorded
+    from supernet.fused.separable import half_backward, half_forward
+
+    with torch.device("meta"):
+        x = torch.empty(96, 32, 32, channels, dtype=storage)
+        depthwise, pointwise = torch.empty(channels, 1, side, side), torch.empty(channels, channels, 1, 1)
+        norm = [torch.empty(channels) for _ in range(4)]
+    with recorded() as launches:
+        out, plane, mean, rstd, _ = half_forward(x, depthwise, pointwise, *norm, stride, dilation, True)
+        half_backward(out, x, depthwise, pointwise, norm[0], plane, mean, rstd, stride, dilation, True)
+    return launches
+
+
+@pytest.mark.parametrize(("arch", "channels", "side", "dilation"), [(90, 36, 7, 1), (80, 144, 5, 1), (90, 72, 3, 2)])
+def test_compiled_nothing_spills(arch, channels, side, dilation):
+    resources = pytest.importorskip("supernet.fused.resources")
+    found = [resources.usage(launch, arch) for launch in launches_of(channels, side, dilation)]
+    assert len(found) == 7 and not [usage for usage in found if usage.spilled]
+    assert max(usage.shared for usage in found) <= 99 * 1024
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says that there is no GPU")
+def test_without_a_gpu_it_is_refused(monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(UserError, match="--fused needs a GPU, the device is cpu; leave it out"):
+        check_fused(torch.device("cpu"), "--fused")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(
+    ("storage", "tolerance"), [(torch.float32, 1e-4), (torch.float16, 0.02), (torch.bfloat16, 0.08)]
+)
+@pytest.mark.parametrize("name", ["sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5"])
+@pytest.mark.parametrize(("channels", "size", "stride"), [(36, (32, 32), 1), (72, (33, 31), 2), (144, (8, 8), 1)])
+def test_on_a_gpu(storage, tolerance, name, channels, size, stride):
+    """Errors relative to the RMS of the reference in float64; the same bits twice."""
+    from supernet.fused.separable import fuse
+
+    torch.manual_seed(0)
+    exact = derived(name, channels, stride).double().cuda()
+    low = copy.deepcopy(exact).float()
+    fuse(low)
+    x = torch.randn(5, channels, *size, dtype=torch.float64, device="cuda")
+
+    def run(op, x):
+        x = x.clone().requires_grad_()
+        y = op(x)
+        loss = (y.float() * torch.cos(torch.arange(y.numel(), device="cuda")).view(y.shape)).sum()
+        return [y, *torch.autograd.grad(loss, [x, *op.parameters()])]
+
+    first, again = run(low, x.to(storage)), run(low, x.to(storage))
+    for a, b, c in zip(run(exact, x), first, again, strict=True):
+        assert b.isfinite().all() and b.equal(c)
+        assert (a - b.double()).square().mean().sqrt() <= tolerance * a.square().mean().sqrt() + 1e-6, a.shape
