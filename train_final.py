@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from darts.artifacts.run_config import searched
+from darts.artifacts.run_config import load_search_config
 from darts.artifacts.run_folder import newest_search, run_folder
 from darts.artifacts.tensorboard import write_results
 from darts.cli import names_recipe, parse, train_script, write_config
@@ -28,7 +28,7 @@ from darts.training.device import choose_device
 from darts.training.distributed import Ranks
 from darts.training.loop import train
 from darts.training.memory_planner import prepare
-from darts.training.progress import counted
+from darts.training.progress import pluralize
 from genotypes.formats.registry import find
 
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     """Parse, build, run, write."""
     config = parse("train_final.py", FINAL_RECIPES, arguments, default="digits")
     source = config.genotype or str(newest_search(config.run.runs))
-    search = searched(Path(source) if Path(source).is_dir() else Path(source).parent)
+    search = load_search_config(Path(source) if Path(source).is_dir() else Path(source).parent)
     if search and not names_recipe(arguments):
         recipe = final_for(search.space.name, search.data.name)
         config = parse("train_final.py", FINAL_RECIPES, arguments, default=recipe)
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     device = choose_device(config.run)
     data = open_data(config.data, device, config.seed, config.run.channels_last, ranks, config.language)
     task = RetrainTask(config, genotype, data, device, ranks)
-    size = f"{counted(task.epochs, 'epoch')}, {task.parameters:,} parameters"
+    size = f"{pluralize(task.epochs, 'epoch')}, {task.parameters:,} parameters"
     console.print(f"retrain {source} by {config.recipe} on {device}: {size}")
     prepare(task, config, device, console)
     begun = partial(write_config, folder, task.kind, config, device, ranks)

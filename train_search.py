@@ -27,7 +27,7 @@ from darts.training.device import choose_device
 from darts.training.distributed import Ranks
 from darts.training.loop import train
 from darts.training.memory_planner import prepare, prepare_retraining
-from darts.training.progress import counted
+from darts.training.progress import pluralize
 from genotypes.formats.registry import describe
 
 ABOUT = (
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     device = choose_device(config.run)
     data = open_data(config.data, device, config.seed, config.run.channels_last, ranks, config.language)
     task = SearchTask(config, data, device, method, ranks=ranks)
-    length = f"{counted(task.epochs, 'epoch')} of {counted(task.steps_per_epoch, 'step')}"
+    length = f"{pluralize(task.epochs, 'epoch')} of {pluralize(task.steps_per_epoch, 'step')}"
     console.print(f"search {config.recipe} on {device}: {length}, {folder}")
     if prepare(task, config, device, console):
         prepare_retraining(task, console)
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
         return
     genotype = task.write(folder, folder.name)
     if "stopped" in task.memory:
-        console.print(f"stopped after {counted(task.epochs, 'epoch')}: {task.memory['stopped']}", highlight=False)
+        console.print(f"stopped after {pluralize(task.epochs, 'epoch')}: {task.memory['stopped']}", highlight=False)
     if config.candidates and task.genotypes:
         genotype = rank(task, folder, console)
     write_results(folder)

@@ -19,7 +19,7 @@ from rich.console import Console
 from darts.artifacts.checkpoint import write_atomically
 from darts.config.schema import Config, check, to_dict
 from darts.errors import UserError
-from darts.training.distributed import ALONE, Lost, Ranks, connected, restarted, speaks
+from darts.training.distributed import SINGLE_PROCESS, Lost, Ranks, connected, is_main_process, restarted
 from darts.training.loop import Interrupted
 from genotypes import GenotypeError
 from supernet.bench.machine import machine
@@ -27,13 +27,13 @@ from supernet.errors import SpaceError
 
 C = TypeVar("C", bound=Config)
 
-SILENCE = 2.0
+EXIT_DELAY = 2.0
 """Seconds that other ranks leave rank 0 to say what is wrong: torchrun ends all as soon as one has ended."""
 
 
 ROOM = "make room; a run goes on with --resume"
 PLACE = "choose a folder that can be written, by --runs"
-MENDABLE = {
+RECOVERABLE_ERRORS = {
     errno.ENOSPC: ROOM,
     errno.EDQUOT: ROOM,
     errno.EFBIG: ROOM,
@@ -87,19 +87,19 @@ def train_script(main: Callable[[Sequence[str], Console, Ranks], None]) -> None:
 
 def run_script(main: Callable[[Sequence[str], Console], None]) -> None:
     """Run a script: a user's mistake is one line and exit code 2, a signal the code that stands for it."""
-    console = Console(soft_wrap=True, quiet=not speaks())
+    console = Console(soft_wrap=True, quiet=not is_main_process())
     try:
         main(sys.argv[1:], console)
     except (UserError, GenotypeError, SpaceError) as error:
-        if speaks():
+        if is_main_process():
             sys.stderr.write(f"error: {error}\n")
         else:
-            time.sleep(SILENCE)
+            time.sleep(EXIT_DELAY)
         sys.exit(2)
     except OSError as error:
-        if error.errno not in MENDABLE:
+        if error.errno not in RECOVERABLE_ERRORS:
             raise
-        if speaks():
+        if is_main_process():
             sys.stderr.write(f"error: {_told(error)}\n")
         sys.exit(2)
     except Lost as lost:
@@ -116,10 +116,10 @@ def run_script(main: Callable[[Sequence[str], Console], None]) -> None:
 def _told(error: OSError) -> str:
     """What a disk or a folder refuses, and what to do."""
     place = f"{error.filename}: " if error.filename else "a file of the run: "
-    return f"{place}{error.strerror}; {MENDABLE[error.errno]}"
+    return f"{place}{error.strerror}; {RECOVERABLE_ERRORS[error.errno]}"
 
 
-def write_config(folder: Path, kind: str, config: Config, device: torch.device, ranks: Ranks = ALONE) -> None:
+def write_config(folder: Path, kind: str, config: Config, device: torch.device, ranks: Ranks = SINGLE_PROCESS) -> None:
     """``config.json``: all that made the run, and the machine and versions that ran it. Written by rank 0."""
     if ranks.rank > 0:
         return

@@ -4,9 +4,19 @@ from genotypes.diff import Difference, differences
 from genotypes.formats.json_form import FORMS, from_json, read, schema_from, to_json, write
 from genotypes.formats.namedtuple_text import from_text, to_text
 from genotypes.formats.validation import Reading
-from genotypes.load import library_entry, library_names, load, load_reading
+from genotypes.load import library_entry, library_names, load, load_with_lines
 from genotypes.neighbours import DERIVED_OPS, mutate, neighbours, sample
-from genotypes.types.cell import CELL_INPUTS, CELL_OPS, Cell, CellGenotype, Edge, Fault, GenotypeError, nearest, remarks
+from genotypes.types.cell import (
+    CELL_INPUTS,
+    CELL_OPS,
+    Cell,
+    CellGenotype,
+    Edge,
+    Fault,
+    GenotypeError,
+    nearest,
+    warnings,
+)
 
 __all__ = [
     "CELL_INPUTS",
@@ -26,15 +36,15 @@ __all__ = [
     "library_entry",
     "library_names",
     "load",
-    "load_reading",
+    "load_with_lines",
     "mutate",
     "nearest",
     "neighbours",
     "read",
-    "remarks",
     "sample",
     "schema_from",
     "to_json",
     "to_text",
+    "warnings",
     "write",
 ]

@@ -21,12 +21,12 @@ from genotypes.diff import differences, differing_entries
 from genotypes.draw.png import png
 from genotypes.draw.svg import dot, outline, svg
 from genotypes.formats.json_form import SCHEMA, schema_from, write
-from genotypes.formats.registry import Genotype, describe, entries, find_reading, picture
+from genotypes.formats.registry import Genotype, describe, entries, find_with_lines, picture
 from genotypes.formats.registry import write as write_kind
 from genotypes.formats.validation import line_of
 from genotypes.load import FIGURES, rows
 from genotypes.neighbours import nasbench201_neighbours, neighbours
-from genotypes.types.cell import CellGenotype, Fault, GenotypeError, remarks, shown
+from genotypes.types.cell import CellGenotype, Fault, GenotypeError, quote, warnings
 from genotypes.types.nasbench201 import NASBench201Genotype
 
 LIMITS = {"channels": (2, 4096), "layers": (1, 1000), "size": (1, 4096), "classes": (1, 1_000_000)}
@@ -59,7 +59,7 @@ def run_show(command: Show, console: Console) -> int:
     ]
     if faults:
         raise GenotypeError(faults, "show")
-    reading = find_reading(command.genotype)
+    reading = find_with_lines(command.genotype)
     genotype = reading.genotype
     console.print(f"{genotype.name or 'without a name'}, hash {genotype.hash}")
     for key in ("paper", "source", "note"):
@@ -111,13 +111,13 @@ def run_check(command: Check, console: Console) -> int:
     faulty = 0
     for file in command.files:
         try:
-            reading = find_reading(file)
+            reading = find_with_lines(file)
         except GenotypeError as error:
             _print_faults(error)
             faulty += 1
             continue
         genotype = reading.genotype
-        for field, text in remarks(genotype) if isinstance(genotype, CellGenotype) else []:
+        for field, text in warnings(genotype) if isinstance(genotype, CellGenotype) else []:
             line = line_of(reading.lines, field)
             _complain("warning", f"{file}: line {line}, {field}: {text}")
         if isinstance(genotype, NASBench201Genotype) and not genotype.connected:
@@ -128,7 +128,7 @@ def run_check(command: Check, console: Console) -> int:
 
 def run_diff(command: Diff, console: Console) -> int:
     """Print the differences as a table; nothing where there is none."""
-    first, second = (find_reading(name).genotype for name in (command.first, command.second))
+    first, second = (find_with_lines(name).genotype for name in (command.first, command.second))
     if type(first) is not type(second):
         raise GenotypeError([Fault(command.second, type(second).__name__, type(first).__name__)], "diff")
     cells = isinstance(first, CellGenotype)
@@ -143,7 +143,7 @@ def run_diff(command: Diff, console: Console) -> int:
 
 def run_convert(command: Convert, console: Console) -> int:
     """Print or write the genotype."""
-    reading = find_reading(command.genotype)
+    reading = find_with_lines(command.genotype)
     genotype = reading.genotype
     # The schema is named as it is seen from the folder that is written to.
     folder = command.output.parent if command.output else Path()
@@ -163,7 +163,7 @@ def run_convert(command: Convert, console: Console) -> int:
 
 def run_mutate(command: Mutate, console: Console) -> int:
     """Print the neighbours in their family's notation."""
-    genotype = find_reading(command.genotype).genotype
+    genotype = find_with_lines(command.genotype).genotype
     if command.count < 1:
         raise GenotypeError([Fault("--count", str(command.count), "1 or more")], "mutate")
     rng = random.Random(command.seed)
@@ -183,7 +183,7 @@ def run_mutate(command: Mutate, console: Console) -> int:
 
 def run_draw(command: Draw, console: Console) -> int:
     """Write the picture."""
-    genotype = find_reading(command.genotype).genotype
+    genotype = find_with_lines(command.genotype).genotype
     suffix = command.output.suffix.lower()
     cells = isinstance(genotype, CellGenotype)
     if suffix == ".svg":
@@ -206,7 +206,7 @@ def _write(path: Path, content: str | bytes, force: bool) -> None:
         fault = Fault("--output", "a file that is there already", "one that is not, or --force")
         raise GenotypeError([fault], str(path)) from None
     except (OSError, ValueError) as error:
-        fault = Fault("--output", shown(getattr(error, "strerror", None) or str(error)), "a file that can be written")
+        fault = Fault("--output", quote(getattr(error, "strerror", None) or str(error)), "a file that can be written")
         raise GenotypeError([fault], str(path)) from None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from genotypes.formats.json_form import extra_fields, read
 from genotypes.formats.json_reader import MAX_CHARACTERS
 from genotypes.formats.validation import Reading
-from genotypes.types.cell import CellGenotype, Fault, GenotypeError, nearest, shown
+from genotypes.types.cell import CellGenotype, Fault, GenotypeError, nearest, quote
 
 LIBRARY = Path(__file__).parent / "library"
 
@@ -49,10 +49,10 @@ def load(name: str | Path) -> CellGenotype:
     Raises:
         GenotypeError: naming the file and every fault; or, for an unknown name, the nearest known one.
     """
-    return load_reading(name, "--genotype").genotype
+    return load_with_lines(name, "--genotype").genotype
 
 
-def load_reading(name: str | Path, asked: str = "genotype") -> Reading:
+def load_with_lines(name: str | Path, asked: str = "genotype") -> Reading:
     """``load`` with the line of every field, and a JSON file's further fields.
 
     ``asked`` says in an error where the name was given.
@@ -70,7 +70,7 @@ def load_reading(name: str | Path, asked: str = "genotype") -> Reading:
             return _read(LIBRARY / f"{known}.json")
     if path.suffix or len(path.parts) > 1:
         raise GenotypeError([Fault("file", "no such file", "a genotype file or a library name")], str(path))
-    raise GenotypeError([Fault("name", shown(str(name)), nearest(str(name), names))], asked)
+    raise GenotypeError([Fault("name", quote(str(name)), nearest(str(name), names))], asked)
 
 
 def _read(path: Path) -> Reading:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from genotypes.formats.validation import LABELS
-from genotypes.types.cell import CELL_INPUTS, CELL_OPS, Cell, CellGenotype, Edge, Fault, GenotypeError, nearest, shown
+from genotypes.types.cell import CELL_INPUTS, CELL_OPS, Cell, CellGenotype, Edge, Fault, GenotypeError, nearest, quote
 from genotypes.types.nasbench201 import NASBENCH201_OPS, NASBench201Genotype
 
 DERIVED_OPS = CELL_OPS[1:8]
@@ -79,7 +79,7 @@ def nasbench201_neighbours(genotype: NASBench201Genotype, rng: Random) -> Iterat
 
 def check_ops(ops: Sequence[str]) -> None:
     """Raise a GenotypeError that names every operation that does not exist."""
-    faults = [Fault("ops", shown(op), nearest(op, CELL_OPS)) for op in ops if op not in CELL_OPS]
+    faults = [Fault("ops", quote(op), nearest(op, CELL_OPS)) for op in ops if op not in CELL_OPS]
     if faults or not ops:
         raise GenotypeError(faults or [Fault("ops", "none given", "at least one")], "mutate")
 

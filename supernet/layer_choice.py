@@ -23,7 +23,7 @@ from supernet.choice import Gates
 from supernet.errors import SpaceError
 
 
-class Weighing(NamedTuple):
+class GateValues(NamedTuple):
     """The gates of one decision, ``(o,)``, and which of them are not 0, where that is known."""
 
     gates: Tensor
@@ -52,10 +52,10 @@ class LayerChoice(nn.Module):
             raise SpaceError(f"LayerChoice {label!r} has no candidates")
         self.label, self.names = label, tuple(map(str, named))
         self.candidates = nn.ModuleList(named.values())
-        self.weighing: Weighing | None = None
+        self.gate_values: GateValues | None = None
 
     def forward(self, *inputs: Any) -> Tensor:
-        return _weighed(self, [lambda op=op: op(*inputs) for op in self.candidates])
+        return _gated_sum(self, [lambda op=op: op(*inputs) for op in self.candidates])
 
     def extra_repr(self) -> str:
         return f"label={self.label!r}, names={self.names}"
@@ -81,14 +81,14 @@ class InputChoice(nn.Module):
         if not 1 <= keep <= len(self.names):
             raise SpaceError(f"InputChoice {label!r}: keep is {keep}, of {len(self.names)} inputs; 1 to n can be kept")
         self.label, self.keep = label, keep
-        self.weighing: Weighing | None = None
+        self.gate_values: GateValues | None = None
 
     def forward(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor:
         """The sum; called with the tensors, or with one list of them."""
         tensors = inputs[0] if len(inputs) == 1 and not isinstance(inputs[0], Tensor) else inputs
         if len(tensors) != len(self.names):
             raise SpaceError(f"InputChoice {self.label!r}: {len(tensors)} inputs given, {len(self.names)} declared")
-        return _weighed(self, [lambda x=x: x for x in tensors])
+        return _gated_sum(self, [lambda x=x: x for x in tensors])
 
     def extra_repr(self) -> str:
         return f"label={self.label!r}, names={self.names}, keep={self.keep}"
@@ -128,14 +128,14 @@ class GatedModel(nn.Module):
         """
         *inputs, gates = inputs
         found = list(choices(self.model))
-        weighings = _weighings(gates)
+        values_by_label = _gate_values(gates)
         for choice in found:
-            choice.weighing = weighings[choice.label]
+            choice.gate_values = values_by_label[choice.label]
         try:
             return self.model(*inputs)
         finally:
             for choice in found:
-                choice.weighing = None
+                choice.gate_values = None
 
 
 def choices(model: nn.Module) -> Iterator[Choice]:
@@ -143,18 +143,18 @@ def choices(model: nn.Module) -> Iterator[Choice]:
     return (module for module in model.modules() if isinstance(module, LayerChoice | InputChoice))
 
 
-def _weighings(gates: Gates) -> dict[str, Weighing]:
+def _gate_values(gates: Gates) -> dict[str, GateValues]:
     rows = {label: gate[0] for label, gate in gates.items() if gate.ndim == 2}
     if torch.compiler.is_compiling():
-        return {label: Weighing(row * (row != 0)) for label, row in rows.items()}
+        return {label: GateValues(row * (row != 0)) for label, row in rows.items()}
     # One transfer for all decisions: on a GPU this waits for the device once a call, not once a choice.
     values = iter(torch.cat([row.detach() != 0 for row in rows.values()]).tolist())
-    return {label: Weighing(row, [next(values) for _ in row]) for label, row in rows.items()}
+    return {label: GateValues(row, [next(values) for _ in row]) for label, row in rows.items()}
 
 
-def _weighed(choice: Choice, candidates: Sequence[Callable[[], Tensor]]) -> Tensor:
+def _gated_sum(choice: Choice, candidates: Sequence[Callable[[], Tensor]]) -> Tensor:
     """The gated sum of what the candidates deliver; those of a gate known to be 0 are not called."""
-    gates, live = choice.weighing or Weighing(torch.tensor([choice.keep / len(candidates)] * len(candidates)))
+    gates, live = choice.gate_values or GateValues(torch.tensor([choice.keep / len(candidates)] * len(candidates)))
     total, first = None, ""
     for index, (name, candidate) in enumerate(zip(choice.names, candidates)):
         if live is not None and not live[index]:

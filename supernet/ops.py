@@ -78,6 +78,23 @@ class ReLUConvBN(nn.Module):
         return self.op(x)
 
 
+class HalvingConv(nn.Conv2d):
+    """A 1x1 convolution of stride 2 without bias.
+
+    On processors with AVX2 alone, oneDNN's weight gradient of such a convolution writes past its buffer where the
+    input's channels are no multiple of its vectors of 8 (``jit_1x1:avx2``, channels-last; PyTorch 2.14). There the
+    pixels that are read are taken first.
+    """
+
+    def __init__(self, c_in: int, c_out: int):
+        super().__init__(c_in, c_out, 1, stride=2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "cpu" and x.shape[1] % 8:
+            return F.conv2d(x[:, :, ::2, ::2], self.weight)
+        return super().forward(x)
+
+
 class FactorizedReduce(nn.Module):
     """Halve the size without a stride-2 blind spot: two 1x1 convolutions, the second on the input shifted by a pixel.
 
@@ -87,8 +104,8 @@ class FactorizedReduce(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, affine: bool = True):
         super().__init__()
-        self.conv_1 = nn.Conv2d(c_in, c_out // 2, 1, stride=2, bias=False)
-        self.conv_2 = nn.Conv2d(c_in, c_out - c_out // 2, 1, stride=2, bias=False)
+        self.conv_1 = HalvingConv(c_in, c_out // 2)
+        self.conv_2 = HalvingConv(c_in, c_out - c_out // 2)
         self.bn = BatchNorm(c_out, affine)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from darts.training.distributed import ALONE
+from darts.training.distributed import SINGLE_PROCESS
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,7 +42,7 @@ def run(script, *arguments, cwd):
 def said(script, *arguments):
     """What a script, given as a module, prints when it runs in this process; a mistake is raised."""
     console = Console(file=io.StringIO(), soft_wrap=True)
-    script.main([str(argument) for argument in arguments], console, ALONE)
+    script.main([str(argument) for argument in arguments], console, SINGLE_PROCESS)
     return console.file.getvalue()
 
 

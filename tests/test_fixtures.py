@@ -68,7 +68,7 @@ def test_one_pass(name, backend):
     assert len(expected["grad_fingerprints"]) > 100
     check_fingerprints(problem.supernet, expected["grad_fingerprints"], dict(zip(problem.weights, grads)), 1e-9)
     problem.supernet.eval()
-    fixture.close(problem.supernet(images, problem.strengths()), expected["logits_eval_after"], 1e-9)
+    fixture.close(problem.supernet(images, problem.expected_gates()), expected["logits_eval_after"], 1e-9)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -137,14 +137,14 @@ def test_partial_channels(name, backend):
         fixture.close(grads[edges_of(label)], case[f"grad_betas_{label}"], 1e-9)
     assert len(case["grad_fingerprints"]) > 100
     check_fingerprints(supernet, case["grad_fingerprints"], grads, 1e-9)
-    ranked = problem.scores()
+    ranked = problem.edge_scores()
     check_genotype(space.derive({t.label: top_edges(ranked[t.label], t) for t in space.tables}), case["genotype"])
     supernet.eval()
-    fixture.close(supernet(images, problem.strengths()), case["logits_eval_after"], 1e-9)
+    fixture.close(supernet(images, problem.expected_gates()), case["logits_eval_after"], 1e-9)
 
 
 def derive(space, logits):
-    return space.derive({t.label: top_edges(Softmax().strength(logits[t.label], t), t) for t in space.tables})
+    return space.derive({t.label: top_edges(Softmax().expected_gates(logits[t.label], t), t) for t in space.tables})
 
 
 def check_genotype(genotype, expected):

@@ -11,7 +11,7 @@ import train_final
 import train_search
 from darts.benchmarks.nasbench201 import DATA
 from darts.errors import UserError
-from darts.training.distributed import ALONE
+from darts.training.distributed import SINGLE_PROCESS
 from genotypes import GenotypeError
 from genotypes.formats.registry import find
 from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBench201Genotype
@@ -83,7 +83,7 @@ def test_search_retrain_and_inherit(name, tmp_path, monkeypatch):
         assert "test accuracy" in scripts.said(train_final, *TINY, *size, *extra)
     if name != "nasbench201":
         with pytest.raises(UserError, match="--drop-path 0.3: the network of this genotype has no paths to drop; use"):
-            train_final.main(["--genotype", "runs/run", "--drop-path", "0.3"], Console(quiet=True), ALONE)
+            train_final.main(["--genotype", "runs/run", "--drop-path", "0.3"], Console(quiet=True), SINGLE_PROCESS)
 
 
 def test_sentences_of_a_grammar_are_told_apart(tmp_path, monkeypatch):
@@ -116,6 +116,6 @@ def test_sentences_of_a_grammar_are_told_apart(tmp_path, monkeypatch):
 def test_mistakes(script, arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises((UserError, SpaceError, GenotypeError)) as error:
-        script.main([str(argument) for argument in arguments], Console(quiet=True), ALONE)
+        script.main([str(argument) for argument in arguments], Console(quiet=True), SINGLE_PROCESS)
     assert message in str(error.value) and "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())

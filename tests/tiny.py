@@ -37,8 +37,8 @@ def data(count=32):
 
 def config(method="darts", channels=4, nodes=1, epochs=3, **options):
     space = SearchSpaceConfig(channels=channels, layers=3, nodes=nodes)
-    pieces = {key: options.pop(key) for key in list(options) if key in MethodConfig.__dataclass_fields__}
-    method = method if isinstance(method, MethodConfig) else MethodConfig(method, **pieces)
+    components = {key: options.pop(key) for key in list(options) if key in MethodConfig.__dataclass_fields__}
+    method = method if isinstance(method, MethodConfig) else MethodConfig(method, **components)
     return SearchConfig(space=space, method=method, epochs=epochs, batch_size=8, **options)
 
 

@@ -98,7 +98,7 @@ def colours(shares: np.ndarray) -> np.ndarray:
     return np.rint(stops[low] + (stops[low + 1] - stops[low]) * part).astype(np.uint8)
 
 
-def listed(
+def gates_to_json(
     gates: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], titles: Mapping[str, list[str]]
 ) -> dict[str, dict[str, Any]]:
     """Gates as a line of the log holds them: table label -> its candidates, and each row's title -> its gates.
@@ -120,7 +120,7 @@ def listed(
     }
 
 
-def moment(candidates: Sequence[str], rows: Mapping[str, Sequence[float]]) -> np.ndarray:
+def gate_image(candidates: Sequence[str], rows: Mapping[str, Sequence[float]]) -> np.ndarray:
     """A table's gates at one moment: a row for each edge, a column for each candidate, both with their names.
 
     Returns:

@@ -14,7 +14,7 @@ from darts.errors import UserError
 C = TypeVar("C")
 
 
-def searched(folder: Path) -> SearchConfig | None:
+def load_search_config(folder: Path) -> SearchConfig | None:
     """The configuration of the search that ran in a folder; None where the folder is of no search.
 
     Raises:

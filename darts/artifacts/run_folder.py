@@ -9,12 +9,12 @@ from typing import Any
 
 from darts.config.schema import RunConfig
 from darts.errors import UserError
-from darts.training.distributed import ALONE, Ranks
+from darts.training.distributed import SINGLE_PROCESS, Ranks
 
 CHECKPOINTS = "checkpoints"
 
 
-def run_folder(run: RunConfig, default: str, ranks: Ranks = ALONE) -> Path:
+def run_folder(run: RunConfig, default: str, ranks: Ranks = SINGLE_PROCESS) -> Path:
     """Where this command runs, as rank 0 decides.
 
     A new run gets a new folder: the default name, with a number where that is taken; a name that the user gave must

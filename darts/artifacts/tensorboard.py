@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darts.artifacts.gate_heatmaps import moment
+from darts.artifacts.gate_heatmaps import gate_image
 from darts.config.schema import flat
 from genotypes import GenotypeError, from_text
 from genotypes.draw.png import image
@@ -42,7 +42,7 @@ class Board:
             if isinstance(value, int | float) and not name.startswith("gates."):
                 self._writer.add_scalar(f"{event}/{name.replace('.', '/')}", value, step)
         for label, table in figures.get("gates", {}).items():
-            picture = moment(table["candidates"], table["rows"])
+            picture = gate_image(table["candidates"], table["rows"])
             self._writer.add_image(f"gates/{label}", picture, step, dataformats="HWC")
         self._draw(figures.get("genotype", ""), step)
 

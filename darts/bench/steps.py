@@ -211,14 +211,14 @@ def _stepping(task: SearchTask | RetrainTask) -> Callable[[], object]:
 
 def _evaluating(task: SearchTask) -> Callable[[], object]:
     """Scores of two batches, as an evaluation computes them."""
-    order = task.valid_half[: 2 * task.config.batch_size]
+    order = task.valid_indices[: 2 * task.config.batch_size]
     ((images, _),) = task.data.train.batches(order, len(order), training=False)
     problem = task.problem
 
     def evaluate() -> None:
         problem.supernet.eval()
         with torch.no_grad(), problem.autocast:
-            problem.supernet(images, problem.strengths())
+            problem.supernet(images, problem.expected_gates())
         problem.supernet.train()
 
     return evaluate

@@ -30,7 +30,7 @@ class LogitsOptimizer(Protocol):
         """Go back to that state."""
 
 
-Update = Callable[[Mapping[str, Tensor], tuple[ChoiceTable, ...], Adaptive], LogitsOptimizer]
+ArchOptimizer = Callable[[Mapping[str, Tensor], tuple[ChoiceTable, ...], Adaptive], LogitsOptimizer]
 """(logits, their tables, the configuration's settings) -> their optimizer."""
 
 
@@ -44,14 +44,14 @@ def adam(logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], settings
     return optimizer
 
 
-def direct(logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], settings: Adaptive) -> LogitsOptimizer:
+def identity(logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], settings: Adaptive) -> LogitsOptimizer:
     """The logits minus what the step returns, for steps that are a move rather than a gradient."""
     return torch.optim.SGD(logits.values(), lr=1.0)
 
 
-def descent(logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], settings: Adaptive) -> LogitsOptimizer:
+def sgd(logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], settings: Adaptive) -> LogitsOptimizer:
     """SGD with the learning rate of the settings, without momentum and L2 penalty, as SNAS's code on one GPU."""
     return torch.optim.SGD(logits.values(), lr=settings.lr)
 
 
-UPDATES: dict[str, Update] = {"adam": adam, "direct": direct, "descent": descent}
+ARCH_OPTIMIZERS: dict[str, ArchOptimizer] = {"adam": adam, "identity": identity, "sgd": sgd}

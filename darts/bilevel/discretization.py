@@ -14,7 +14,7 @@ NEVER_KEPT = "none"
 """The candidate that methods leave out where nothing but its share of the relaxation speaks for it."""
 
 
-def top_edges(strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
+def top_edges(scores: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
     """The strongest edges into each node, each with its strongest candidates (DARTS, section 2.4).
 
     How many of each, and which candidates are never derived, the table says: in the DARTS space two edges with one
@@ -22,7 +22,7 @@ def top_edges(strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ..
     equals in the order of rows; where all are kept, they come in that order.
     """
     columns = [column for column, name in enumerate(table.candidates) if name not in table.dropped]
-    best, order = strength.detach().cpu()[:, columns].sort(dim=1, descending=True, stable=True)
+    best, order = scores.detach().cpu()[:, columns].sort(dim=1, descending=True, stable=True)
     picks = []
     for rows in table.spans:
         if table.keep is not None:

@@ -47,7 +47,7 @@ class Resource:
     def __call__(self, problem: SearchProblem, logits: Params, gates: Gates) -> Tensor:
         shares = _shares(problem, self.cost)
         if self.estimate == "expectation":
-            gates = {table.label: problem.relax.strength(logits[table.label], table) for table in problem.tables}
+            gates = {table.label: problem.relax.expected_gates(logits[table.label], table) for table in problem.tables}
         rows = {label: (gates[label] * share.to(gates[label].dtype)).sum(1) for label, share in shares.items()}
         if self.estimate == "policy_gradient":
             return self.weight * self._scored(problem, logits, gates, rows)
@@ -145,7 +145,7 @@ def _sizes(problem: SearchProblem) -> dict[MixedGraph, tuple[int, int]]:
     graphs = [module for module in problem.supernet.modules() if isinstance(module, MixedGraph)]
     handles = [graph.register_forward_hook(note) for graph in graphs]
     with torch.no_grad():
-        problem.predict(problem.weights, problem.strengths(), problem.example)
+        problem.predict(problem.weights, problem.expected_gates(), problem.example)
     for handle in handles:
         handle.remove()
     return found

@@ -18,7 +18,7 @@ from torch.func import functional_call
 
 from darts.bilevel.hypergradients import Params
 from darts.bilevel.relaxations import Relaxation
-from darts.training.microbatch import Batch, Division
+from darts.training.microbatch import Batch, BatchPartition
 from darts.training.objective import Call, Objective, classification
 from supernet.choice import ChoiceTable, Gates, bias_of, edges_of, skip_of
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from darts.methods.method import EdgeWeights, Penalty, Perturb, Schedule
     from supernet.network import DropPath
 
-OPEN = -1.0
+UNDECIDED = -1.0
 """No gate that is settled: those are 0 or 1."""
 
 ImageBatch = tuple[Tensor, Tensor]
@@ -46,12 +46,12 @@ class SearchProblem:
         generator: for relaxations that sample.
         autocast: the context in which the supernet is called.
         progress: share of the search that is done, ``()`` in float64; a step that is replayed reads it anew.
-        division: how batches are divided over ranks and micro-batches.
+        partition: how batches are divided over ranks and micro-batches.
         edges: how whole edges are weighed, by the logits under ``edges_of(label)``, ``(e,)``.
         penalties: what is added to the loss that the logits descend.
         perturb: what is done to the gates while the weights train.
         skip: the gate of auxiliary skips, by progress.
-        decided: table label -> ``(e, o)``, gates that are settled; ``OPEN`` where the relaxation still decides.
+        decided: table label -> ``(e, o)``, gates that are settled; ``UNDECIDED`` where the relaxation still decides.
         frozen: weight -> ``(e,)``, slices that do not train any more.
         drifting: whether momentum and weight decay go on moving them.
         drop_path: dropped edges and skips, while training.
@@ -70,7 +70,7 @@ class SearchProblem:
     generator: torch.Generator
     autocast: AbstractContextManager
     progress: Tensor | float = 0.0
-    division: Division = field(default_factory=Division)
+    partition: BatchPartition = field(default_factory=BatchPartition)
     edges: EdgeWeights | None = None
     penalties: tuple[Penalty, ...] = ()
     perturb: Perturb | None = None
@@ -100,14 +100,14 @@ class SearchProblem:
         """Gates for one forward pass: of candidates, and of what the method adds."""
         return self._all({t.label: self.relax.gates(logits[t.label], t, *self._when) for t in self.tables}, logits)
 
-    def strengths(self) -> Gates:
+    def expected_gates(self) -> Gates:
         """The expected gates of the current logits, without a graph."""
         logits = {label: logit.detach() for label, logit in self.logits.items()}
-        return self._all({t.label: self.relax.strength(logits[t.label], t) for t in self.tables}, logits)
+        return self._all({t.label: self.relax.expected_gates(logits[t.label], t) for t in self.tables}, logits)
 
-    def scores(self) -> dict[str, Tensor]:
+    def edge_scores(self) -> dict[str, Tensor]:
         """What a discretization ranks, ``(e, o)`` for each table: strengths, times those of their edges."""
-        gates = self.strengths()
+        gates = self.expected_gates()
         weights = {t.label: gates.get(edges_of(t.label)) for t in self.tables}
         return {label: gates[label] if w is None else gates[label] * w[:, None] for label, w in weights.items()}
 
@@ -129,7 +129,7 @@ class SearchProblem:
             tensors, mixed = dict(zip(names, inputs)), dict(zip(gates, inputs[len(names) :]))
             return self.objective(self.functional(tensors, mixed), part).loss
 
-        return self.division.loss(loss, [*weights.values(), *gates.values()], batch)
+        return self.partition.loss(loss, [*weights.values(), *gates.values()], batch)
 
     def loss_in_evaluation(self, gates: Gates, batch: Batch) -> Tensor:
         """The same with the current weights, as constants, and BatchNorm by its running statistics."""
@@ -143,7 +143,7 @@ class SearchProblem:
             return self.objective(network, part).loss
 
         self.supernet.eval()
-        value = self.division.loss(loss, list(gates.values()), batch)
+        value = self.partition.loss(loss, list(gates.values()), batch)
         self.supernet.train()
         return value
 
@@ -174,7 +174,7 @@ class SearchProblem:
             label = table.label
             decided = self.decided.get(label)
             if decided is not None:
-                gates[label] = torch.where(decided == OPEN, gates[label], decided)
+                gates[label] = torch.where(decided == UNDECIDED, gates[label], decided)
             if getattr(self.relax, "bare", False):
                 gates[bias_of(label)] = (gates[label] * (gates[label] == 0)).sum(1)
             if self.edges is not None:
@@ -213,7 +213,7 @@ class SearchProblem:
             outcome = self.objective(self.call(gates), part)
             return outcome.descended, outcome.loss, outcome.sums
 
-        value, sums = self.division.backward(self.supernet, outcome, batch)
+        value, sums = self.partition.backward(self.supernet, outcome, batch)
         frozen = {self.weights[name]: _slices(at, self.weights[name]) for name, at in self.frozen.items()}
         for weight, at in frozen.items():
             weight.grad.masked_fill_(at, 0.0)

@@ -22,7 +22,7 @@ class Relaxation(Protocol):
     def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
         """Gates for one forward pass. ``progress`` is the share of the search that is done, in [0, 1], ``()``."""
 
-    def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:
+    def expected_gates(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         """The expected gates."""
 
 
@@ -33,7 +33,7 @@ class Softmax:
     def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
         return masked(logits, table).softmax(-1)
 
-    def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:
+    def expected_gates(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         return masked(logits, table).softmax(-1)
 
 

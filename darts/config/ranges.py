@@ -1,4 +1,4 @@
-"""What the options of a piece may be. A piece looks when it is made: mistakes are told before anything is trained."""
+"""What the options of a component may be. A component looks when it is made: mistakes are told before anything is trained."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,11 +14,11 @@ RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
 """Range -> how it is told, and whether a value is in it."""
 
 
-def require(piece: Any, **fields: tuple[str, ...]) -> None:
+def require(component: Any, **fields: tuple[str, ...]) -> None:
     """Refuse options out of their range; those that are ``None`` are not looked at.
 
     Args:
-        piece: whose options they are.
+        component: whose options they are.
         fields: range -> names of options.
 
     Raises:
@@ -27,18 +27,18 @@ def require(piece: Any, **fields: tuple[str, ...]) -> None:
     for kind, names in fields.items():
         told, holds = RANGES[kind]
         for name in names:
-            value = getattr(piece, name)
+            value = getattr(component, name)
             if value is not None and not holds(value):
                 raise ValueError(f"{name} is {value}; it must be {told}")
 
 
-def choose(piece: Any, **fields: Iterable[str]) -> None:
+def choose(component: Any, **fields: Iterable[str]) -> None:
     """Refuse options that are none of their names.
 
     Raises:
         ValueError: naming the first such option, its value and what is allowed.
     """
     for name, allowed in fields.items():
-        value = getattr(piece, name)
+        value = getattr(component, name)
         if value not in allowed:
             raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")

@@ -82,9 +82,9 @@ class SearchSpaceConfig(SpaceConfig):
 
 @dataclass(frozen=True)
 class MethodConfig:
-    """A search method, and the pieces that take the place of its own.
+    """A search method, and the components that take the place of its own.
 
-    A piece is its name, or its name and options: gumbel:first=5,last=0.5 (``darts.methods.compose``).
+    A component is its name, or its name and options: gumbel:first=5,last=0.5 (``darts.methods.compose``).
     """
 
     name: str = "darts"
@@ -97,8 +97,8 @@ class MethodConfig:
     step: str | None = None
     """The logits' gradient: first_order, unrolled (DARTS's second order), unrolled_clipped (the same for recurrent
     cells), unrolled_exact, single_level (SNAS), mixed_level (MiLeNAS), neumann (iDARTS), monte_carlo (ZARTS)."""
-    update: str | None = None
-    """What moves the logits: adam, descent (SNAS on one GPU), exponentiated (GAEA), direct (ZARTS)."""
+    arch_optimizer: str | None = None
+    """What moves the logits: adam, sgd (SNAS on one GPU), exponentiated (GAEA), identity (ZARTS)."""
     discretize: str | None = None
     """Which candidates are kept: top_edges, top_edges_of_all (SNAS), limited_skips (P-DARTS), threshold (Fair DARTS),
     perturbation (DARTS-PT), greedy (SGAS)."""
@@ -117,7 +117,7 @@ class MethodConfig:
     """The logits move in one of so many steps; the method's own number where not given."""
     without: tuple[str, ...] | None = None
     """Candidates of the space that are left out, as the candidate none; the method's own where not given."""
-    companions: tuple[str, ...] | None = None
+    callbacks: tuple[str, ...] | None = None
     """What acts beside both optimizations: none, operation_stopping (OLES), eigenvalue_stop (RobustDARTS)."""
 
 

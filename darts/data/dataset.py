@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from darts.data.augment import Augmentation, Draws, draw, moved, normalized
-from darts.training.distributed import ALONE, Ranks
+from darts.training.distributed import SINGLE_PROCESS, Ranks
 from darts.errors import UserError
 from supernet.network import ImageShape
 
@@ -71,7 +71,7 @@ class Images(Protocol):
         """Go back to that state."""
 
 
-class Drawless:
+class DeterministicSplit:
     """A split whose batches depend on their order alone: nothing is drawn for them on the device."""
 
     def begin_epoch(self, progress: float) -> None:
@@ -155,7 +155,7 @@ class ResidentImages:
     augmentation: Augmentation
     generator: torch.Generator
     channels_last: bool = True
-    ranks: Ranks = ALONE
+    ranks: Ranks = SINGLE_PROCESS
     progress: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -234,7 +234,7 @@ def resident(
     generator: torch.Generator,
     channels_last: bool = True,
     dtype: torch.dtype = torch.float32,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> DataSet:
     """A data set on the generator's device."""
     device = generator.device
@@ -268,7 +268,7 @@ def statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.where(std > 0, std, 1)
 
 
-def halves(images: Images, train: float, valid: float | None = None) -> tuple[Tensor, Tensor]:
+def split_search_set(images: Images, train: float, valid: float | None = None) -> tuple[Tensor, Tensor]:
     """The examples that train the weights and those that train the logits, by their places in the split.
 
     Args:
@@ -328,6 +328,6 @@ def steps(images: Images, count: int, size: int, training: bool = True) -> int:
     return images.steps(count, size, training) if hasattr(images, "steps") else -(-count // size)
 
 
-def pace(images: Images, pick: tuple[Tensor, ...]) -> float:
+def lr_scale(images: Images, pick: tuple[Tensor, ...]) -> float:
     """Factor of a training batch on the learning rate: other than 1 where batches are of several lengths."""
-    return images.pace(pick) if hasattr(images, "pace") else 1.0
+    return images.lr_scale(pick) if hasattr(images, "lr_scale") else 1.0

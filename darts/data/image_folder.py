@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from darts.data.dataset import HELD_OUT, Arrays, DataSet, Drawless, part
-from darts.training.distributed import ALONE, Ranks
+from darts.data.dataset import HELD_OUT, Arrays, DataSet, DeterministicSplit, part
+from darts.training.distributed import SINGLE_PROCESS, Ranks
 from darts.errors import UserError
 from supernet.network import ImageShape
 
@@ -146,7 +146,7 @@ def _values(image: Image.Image, channels: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class ImageFiles(Drawless):
+class ImageFiles(DeterministicSplit):
     """A split that stays on disk: decoded, augmented and normalized by worker processes.
 
     An image's augmentation depends on the epoch's order and its index alone, so that a resumed epoch goes on the same.
@@ -160,7 +160,7 @@ class ImageFiles(Drawless):
     workers: int
     channels_last: bool = True
     jitter: bool = True
-    ranks: Ranks = ALONE
+    ranks: Ranks = SINGLE_PROCESS
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -230,7 +230,7 @@ def stream_folder(
     device: torch.device,
     workers: int,
     channels_last: bool = True,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
     jitter: bool = True,
 ) -> DataSet:
     """A folder that stays on disk. Coloured images are normalized by ImageNet's statistics, grey ones by their own

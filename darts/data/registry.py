@@ -6,7 +6,7 @@ from darts.data.augment import Augmentation
 from darts.config.schema import DataConfig
 from darts.data.corpus import TEXTS, read_text
 from darts.data.dataset import DataSet, resident
-from darts.training.distributed import ALONE, Ranks
+from darts.training.distributed import SINGLE_PROCESS, Ranks
 from darts.errors import UserError
 from darts.config.language import LanguageConfig
 from darts.data.readers import READERS, digits
@@ -18,7 +18,7 @@ def open_data(
     device: torch.device,
     seed: int,
     channels_last: bool = True,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
     language: LanguageConfig | None = None,
 ) -> DataSet:
     """The data set, on the device where it fits.

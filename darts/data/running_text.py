@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from darts.data.dataset import Drawless
+from darts.data.dataset import DeterministicSplit
 from darts.errors import UserError
 from darts.config.language import LanguageConfig
 from darts.training.objective import Call, Outcome
@@ -35,7 +35,7 @@ LARGEST_LOSS = 700.0
 
 
 @dataclass(frozen=True)
-class Text(Drawless):
+class Text(DeterministicSplit):
     """A split of a text, on one device: the numbers of its words, ``(n,)``. Examples are the places of words."""
 
     words: Tensor
@@ -84,7 +84,7 @@ class Text(Drawless):
             mean += config.halved * (config.length // 2 - config.length) - (0.5 if config.spread else 0.0)
         return math.ceil((count // size - 1) / mean)
 
-    def pace(self, pick: tuple[Tensor, ...]) -> float:
+    def lr_scale(self, pick: tuple[Tensor, ...]) -> float:
         """A batch's length, as a multiple of what the learning rate is meant for."""
         places, _ = pick
         return (places.shape[1] - 1) / self.config.length

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from darts.data.dataset import HELD_OUT, DataSet, Drawless, part
-from darts.training.distributed import ALONE, Ranks
+from darts.data.dataset import HELD_OUT, DataSet, DeterministicSplit, part
+from darts.training.distributed import SINGLE_PROCESS, Ranks
 from darts.errors import UserError
 from supernet.spaces.examples.textnet import TextShape
 
@@ -26,12 +26,12 @@ MAX_WORDS, MAX_LENGTH = 20_000, 256
 
 
 @dataclass(frozen=True)
-class Sentences(Drawless):
+class Sentences(DeterministicSplit):
     """A split held on one device: words ``(n, t)``, labels ``(n,)``, both int64; ``ranks`` share each batch."""
 
     words: Tensor
     labels: Tensor
-    ranks: Ranks = ALONE
+    ranks: Ranks = SINGLE_PROCESS
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -50,7 +50,7 @@ class Sentences(Drawless):
         return self.words[indices], self.labels[indices]
 
 
-def read_sentences(path: Path, device: torch.device, ranks: Ranks = ALONE) -> DataSet:
+def read_sentences(path: Path, device: torch.device, ranks: Ranks = SINGLE_PROCESS) -> DataSet:
     """A CSV file of sentences and labels, with a fifth of it, in a fixed random order, held out for testing.
 
     Which of the two columns holds labels is found out: the one of fewer different values. A first line that names the

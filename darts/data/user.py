@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
-from darts.data.dataset import Drawless
+from darts.data.dataset import DeterministicSplit
 from darts.errors import UserError
 
 
 @dataclass(frozen=True)
-class Examples(Drawless):
+class Examples(DeterministicSplit):
     """Examples by index, as batches of a loader; see ``darts.data.dataset.Images``.
 
     Attributes:

@@ -1,10 +1,10 @@
-"""Every search method, and every piece that one is composed of, by name.
+"""Every search method, and every component that one is composed of, by name.
 
 A row of a table is a row of the tests: each method searches every tiny space to the end.
 """
 
 from darts.bilevel import arch_optimizers, discretization, hypergradients, relaxations
-from darts.bilevel.arch_optimizers import Update
+from darts.bilevel.arch_optimizers import ArchOptimizer
 from darts.bilevel.discretization import Discretize
 from darts.bilevel.hypergradients import Hypergradient
 from darts.bilevel.penalties import Resource
@@ -29,7 +29,7 @@ from darts.methods import (
     snas,
     zarts,
 )
-from darts.methods.method import Companion, EdgeWeights, Method, Penalty, Perturb, Schedule, Stage
+from darts.methods.method import Callback, EdgeWeights, Method, Penalty, Perturb, Schedule, Stage
 
 METHODS: dict[str, Method] = {
     "darts": darts.METHOD,
@@ -76,7 +76,10 @@ STEPS: dict[str, Hypergradient] = {
     "monte_carlo": zarts.MonteCarlo(),
 }
 
-UPDATES: dict[str, Update] = {**arch_optimizers.UPDATES, "exponentiated": gaea.ExponentiatedGradient()}
+ARCH_OPTIMIZERS: dict[str, ArchOptimizer] = {
+    **arch_optimizers.ARCH_OPTIMIZERS,
+    "exponentiated": gaea.ExponentiatedGradient(),
+}
 
 DISCRETIZATIONS: dict[str, Discretize] = {
     **discretization.DISCRETIZATIONS,
@@ -103,7 +106,7 @@ SKIPS: dict[str, Schedule] = {"falling": darts_minus.Falling()}
 
 STAGES: dict[str, Stage] = {"stage": Stage()}
 
-COMPANIONS: dict[str, Companion] = {
+CALLBACKS: dict[str, Callback] = {
     "operation_stopping": oles.OperationStopping(),
     "eigenvalue_stop": robust_darts.EigenvalueStop(),
 }

@@ -1,6 +1,6 @@
-"""The method that a configuration composes: a named record, and the pieces that take the place of its own.
+"""The method that a configuration composes: a named record, and the components that take the place of its own.
 
-A piece is written as its name, or as its name and options: ``gumbel:first=5,last=0.5``. What cannot go together is
+A component is written as its name, or as its name and options: ``gumbel:first=5,last=0.5``. What cannot go together is
 refused here, before anything is trained.
 """
 
@@ -13,13 +13,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from darts.bilevel.arch_optimizers import direct
+from darts.bilevel.arch_optimizers import identity
 from darts.bilevel.hypergradients import unrolled_exact
 from darts.bilevel.penalties import Resource
 from darts.config.schema import SearchConfig
 from darts.errors import UserError
 from darts.methods import (
-    COMPANIONS,
+    ARCH_OPTIMIZERS,
+    CALLBACKS,
     DISCRETIZATIONS,
     EDGES,
     METHODS,
@@ -29,7 +30,6 @@ from darts.methods import (
     SKIPS,
     STAGES,
     STEPS,
-    UPDATES,
 )
 from darts.methods.drnas import DirichletGates, TowardsUniform
 from darts.methods.fair_darts import Sigmoid, ZeroOne
@@ -39,39 +39,39 @@ from darts.methods.snas import single_level
 from darts.methods.zarts import MonteCarlo
 from supernet.ops import OPS
 
-PIECES: dict[str, Mapping[str, Any]] = {
+COMPONENTS: dict[str, Mapping[str, Any]] = {
     "relax": RELAXATIONS,
     "step": STEPS,
-    "update": UPDATES,
+    "arch_optimizer": ARCH_OPTIMIZERS,
     "discretize": DISCRETIZATIONS,
     "edges": EDGES,
     "penalties": PENALTIES,
     "perturb": PERTURBATIONS,
     "skip": SKIPS,
-    "companions": COMPANIONS,
+    "callbacks": CALLBACKS,
     "stages": STAGES,
 }
-"""Field of a method -> its pieces by name."""
+"""Field of a method -> its components by name."""
 
 VALUES = ("every", "without")
-"""Fields of a method that are no pieces."""
+"""Fields of a method that are no components."""
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", type(None): "a whole number"}
 """Type of an option -> what its value must be."""
 
 NOTHING = "none"
-"""Takes the place of a piece that a method can do without."""
+"""Takes the place of a component that a method can do without."""
 
 
 def compose(config: SearchConfig) -> Method:
-    """The method that a configuration names, with its own pieces replaced by those it gives.
+    """The method that a configuration names, with its own components replaced by those it gives.
 
     Raises:
         UserError: where a name or an option is unknown, or what was composed cannot work, with the reason.
     """
     method = named(config.method.name)
     given = {}
-    for field, table in PIECES.items():
+    for field, table in COMPONENTS.items():
         texts, option = getattr(config.method, field), f"--method.{field}"
         default = Method.__dataclass_fields__[field].default
         if texts is None:
@@ -79,9 +79,9 @@ def compose(config: SearchConfig) -> Method:
         if texts in (NOTHING, (NOTHING,)) and default in (None, ()):
             given[field] = default
         elif isinstance(default, tuple):
-            given[field] = tuple(piece(option, table, text) for text in texts)
+            given[field] = tuple(component(option, table, text) for text in texts)
         else:
-            given[field] = piece(option, table, texts)
+            given[field] = component(option, table, texts)
     given |= {field: value for field in VALUES if (value := getattr(config.method, field)) is not None}
     unknown = [name for name in given.get("without", ()) if name not in OPS]
     if unknown:
@@ -112,8 +112,8 @@ def named(name: str) -> Method:
     return method
 
 
-def piece(option: str, table: Mapping[str, Any], text: str) -> Any:
-    """A piece by its name and options.
+def component(option: str, table: Mapping[str, Any], text: str) -> Any:
+    """A component by its name and options.
 
     Raises:
         UserError: naming ``option`` and what is allowed.
@@ -162,17 +162,17 @@ def _conflicts(config: SearchConfig, method: Method) -> Iterator[str]:
     simplex = isinstance(method.relax, Simplex)
     if simplex and isinstance(method.step, MonteCarlo):
         yield "monte_carlo moves what it likes; simplex gates would leave the simplex: take another --method.step"
-    if simplex is not isinstance(method.update, ExponentiatedGradient):
+    if simplex is not isinstance(method.arch_optimizer, ExponentiatedGradient):
         yield (
             "simplex gates stay on the simplex by the exponentiated gradient alone, and it moves no others: "
-            "set --method.relax simplex and --method.update exponentiated together, or neither"
+            "set --method.relax simplex and --method.arch_optimizer exponentiated together, or neither"
         )
     if method.edges is not None and simplex is not (method.edges is weights_of_edges):
         wanted = "simplex" if simplex else "per_node"
         yield f"weights of edges move as the gates do: set --method.edges {wanted}"
-    if isinstance(method.step, MonteCarlo) is not (method.update is direct):
+    if isinstance(method.step, MonteCarlo) is not (method.arch_optimizer is identity):
         yield (
-            "monte_carlo returns a move, no gradient: set --method.step monte_carlo and --method.update direct "
+            "monte_carlo returns a move, no gradient: set --method.step monte_carlo and --method.arch_optimizer direct "
             "together, or neither"
         )
     for penalty, relax, why in (
@@ -191,8 +191,8 @@ def _conflicts(config: SearchConfig, method: Method) -> Iterator[str]:
     if isinstance(method.relax, Sigmoid) and method.perturb is not None:
         yield "--method.perturb brings gates back to the simplex; sigmoid gates are not on it"
     networks = [stage for stage in method.stages[1:] if stage.fresh or stage.keep]
-    if networks and method.companions:
-        yield "companions remember one network's candidates, which the stages change: set --method.companions none"
+    if networks and method.callbacks:
+        yield "callbacks remember one network's candidates, which the stages change: set --method.callbacks none"
     if any(stage.fresh for stage in networks) and hasattr(method.discretize, "decide"):
         yield "edges that are settled while searching are lost when a stage begins anew: --method.discretize top_edges"
     if config.train_share == 1 and method.step is not single_level:

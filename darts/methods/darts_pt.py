@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from darts.bilevel.discretization import NEVER_KEPT, top_edges
-from darts.bilevel.problem import OPEN
+from darts.bilevel.problem import UNDECIDED
 from darts.config.ranges import require
 from darts.methods.fair_darts import zeros
 from darts.methods.method import Method, Stage
@@ -78,7 +78,7 @@ class Perturbation:
 
 def accuracy_without(search: SearchTask, table: ChoiceTable, where: tuple) -> float:
     """The supernet's accuracy on the validation half with some gates of a table set to 0."""
-    gates: dict[str, Tensor] = dict(search.problem.strengths())
+    gates: dict[str, Tensor] = dict(search.problem.expected_gates())
     gates[table.label] = gates[table.label].clone()
     gates[table.label][where] = 0.0
     return accuracy_by_batches(search, gates)
@@ -93,18 +93,18 @@ def accuracy_by_batches(search: SearchTask, gates: Gates) -> float:
     weights = {name: w.detach() for name, w in problem.weights.items()}
     right = torch.zeros((), dtype=torch.int64)
     with torch.no_grad():
-        for batch in search.data.train.batches(search.valid_half, size, training=False):
+        for batch in search.data.train.batches(search.valid_indices, size, training=False):
             if examples(batch):
                 loss, sums, _ = problem.objective(problem.functional(weights, gates), batch)
                 right = right.to(loss.device) + sums.get("accuracy", -loss * sums["images"])
-    return search.ranks.total(right.cpu()).item() / len(search.valid_half)
+    return search.ranks.total(right.cpu()).item() / len(search.valid_indices)
 
 
 def _decided(search: SearchTask, table: ChoiceTable) -> Tensor:
     """The table's decided gates, to be written to."""
     decided = search.problem.decided
     if table.label not in decided:
-        decided[table.label] = torch.full_like(search.problem.strengths()[table.label], OPEN)
+        decided[table.label] = torch.full_like(search.problem.expected_gates()[table.label], UNDECIDED)
     return decided[table.label]
 
 

@@ -37,7 +37,7 @@ class DirichletGates:
             gamma = gamma * table.mask_on(gamma.device)
         return gamma / gamma.sum(1, keepdim=True).clamp_min(torch.finfo(gamma.dtype).tiny)
 
-    def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:
+    def expected_gates(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         return masked(logits, table).softmax(-1)
 
 

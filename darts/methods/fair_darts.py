@@ -22,9 +22,9 @@ class Sigmoid:
     """Each candidate's own gate, in (0, 1)."""
 
     def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
-        return self.strength(logits, table)
+        return self.expected_gates(logits, table)
 
-    def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:
+    def expected_gates(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         gates = logits.sigmoid()
         return gates if table.allowed is None else gates * table.mask_on(gates.device)
 
@@ -53,13 +53,13 @@ class Threshold:
     least: float = 0.85
     every_edge: bool = False
 
-    def __call__(self, strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
+    def __call__(self, scores: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
         if table.required:
-            return top_edges(strength, table)
+            return top_edges(scores, table)
         column = {name: index for index, name in enumerate(table.candidates)}
         judged = replace(table, keep=None, picks=min(2, len(column))) if self.every_edge else table
-        best = top_edges(strength, judged)
-        kept = tuple((row, op) for row, op in best if strength[row, column[op]] >= self.least)
+        best = top_edges(scores, judged)
+        kept = tuple((row, op) for row, op in best if scores[row, column[op]] >= self.least)
         inputs = table.groups[0]
         if any(row - span.start < inputs for span in table.spans for row, _ in kept if row in span):
             return kept

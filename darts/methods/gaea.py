@@ -56,7 +56,7 @@ class Simplex:
             return HardGumbel(self.first, self.last).gates(_above_0(logits).log(), table, progress, generator)
         return logits
 
-    def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:
+    def expected_gates(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         return logits
 
 
@@ -128,10 +128,10 @@ def _per_node(weights: Tensor, table: ChoiceTable) -> Tensor:
     return torch.cat([part / part.sum() for part in weights.split(list(table.groups))])
 
 
-METHOD = Method(relax=Simplex(), update=ExponentiatedGradient())
+METHOD = Method(relax=Simplex(), arch_optimizer=ExponentiatedGradient())
 PC_METHOD = Method(
     relax=Simplex(),
-    update=ExponentiatedGradient(),
+    arch_optimizer=ExponentiatedGradient(),
     edges=weights_of_edges,
     stages=(Stage(warmup=0.3, partial=4),),
 )

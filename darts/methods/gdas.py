@@ -36,7 +36,7 @@ class HardGumbel:
         hard = torch.zeros_like(soft).scatter_(1, soft.detach().argmax(1, keepdim=True), 1.0)
         return hard + (soft - soft.detach())
 
-    def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:
+    def expected_gates(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         return masked(logits, table).softmax(-1)
 
 

@@ -1,18 +1,18 @@
-"""A search method as a record of the pieces that it is composed of.
+"""A search method as a record of the components that it is composed of.
 
     relax       how logits become gates                         darts/bilevel/relaxations.py
     step        the logits' gradient                            darts/bilevel/hypergradients.py
-    update      what moves the logits along it                  darts/bilevel/arch_optimizers.py
+    arch_optimizer  what moves the logits along it                  darts/bilevel/arch_optimizers.py
     discretize  which candidates are kept                       darts/bilevel/discretization.py
     edges       how whole edges are weighed (PC-DARTS)
     penalties   what is added to the logits' loss               darts/bilevel/penalties.py
     perturb     what is done to the gates while weights train (SDARTS)
     skip        a schedule of auxiliary skips (DARTS-)
-    companions  what acts beside both optimizations: freezes, decides, stops
+    callbacks  what acts beside both optimizations: freezes, decides, stops
     stages      shares of the epochs, with their networks
 
-``METHODS`` in ``darts.methods`` names the records. A piece is a function, or a frozen dataclass whose fields are its
-options; it holds no state. Pieces cross freely; ``conflict`` says what cannot go together, and why.
+``METHODS`` in ``darts.methods`` names the records. A component is a function, or a frozen dataclass whose fields are its
+options; it holds no state. Components cross freely; ``conflict`` says what cannot go together, and why.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
-from darts.bilevel.arch_optimizers import Update, adam
+from darts.bilevel.arch_optimizers import ArchOptimizer, adam
 from darts.bilevel.discretization import Discretize, top_edges
 from darts.bilevel.hypergradients import Batch, Hypergradient, Params, first_order
 from darts.bilevel.relaxations import RELAXATIONS, Relaxation
@@ -47,10 +47,10 @@ Schedule = Callable[[Tensor], Tensor]
 """Share of the search that is done, in [0, 1] -> a value; both are ``()``."""
 
 
-class Companion(Protocol):
+class Callback(Protocol):
     """Acts beside both optimizations. What it remembers it keeps in ``search.memory``: tensors and plain values.
 
-    A companion has one of these functions or several. A discretization that decides while the search runs is one too.
+    A callback has one of these functions or several. A discretization that decides while the search runs is one too.
     """
 
     def before_weights(self, search: SearchTask, train: Batch, valid: Batch) -> None:
@@ -107,22 +107,22 @@ class Method:
 
     relax: Relaxation = RELAXATIONS["softmax"]
     step: Hypergradient = first_order
-    update: Update = adam
+    arch_optimizer: ArchOptimizer = adam
     discretize: Discretize = top_edges
     edges: EdgeWeights | None = None
     penalties: tuple[Penalty, ...] = ()
     perturb: Perturb | None = None
     skip: Schedule | None = None
-    companions: tuple[Companion, ...] = ()
+    callbacks: tuple[Callback, ...] = ()
     stages: tuple[Stage, ...] = (Stage(),)
     every: int = 1
     without: tuple[str, ...] = ()
     initial: Callable[[ChoiceTable, Tensor], Tensor] | None = None
 
     def hooks(self, name: str) -> list[Callable[..., None]]:
-        """The functions of this name of the companions, the discretization among them."""
-        acting = (self.discretize, *self.companions)
-        return [getattr(companion, name) for companion in acting if hasattr(companion, name)]
+        """The functions of this name of the callbacks, the discretization among them."""
+        acting = (self.discretize, *self.callbacks)
+        return [getattr(callback, name) for callback in acting if hasattr(callback, name)]
 
 
 def spans(stages: tuple[Stage, ...], epochs: int) -> list[range]:

@@ -109,9 +109,9 @@ class OperationStopping:
 def _of_the_first_batch(search: SearchTask) -> float:
     """Accuracy, or the loss with its sign turned, on the first batch of the validation half."""
     problem, size = search.problem, search.config.batch_size
-    network = problem.supernet, problem.call(problem.strengths()), problem.objective
-    split = search.data.train, search.valid_half[:size], size
-    means = evaluate(*network, *split, lambda done, examples: None, search.division)
+    network = problem.supernet, problem.call(problem.expected_gates()), problem.objective
+    split = search.data.train, search.valid_indices[:size], size
+    means = evaluate(*network, *split, lambda done, examples: None, search.partition)
     return means.get("accuracy", -means["loss"])
 
 
@@ -127,4 +127,4 @@ def _candidates(supernet: torch.nn.Module) -> dict[str, list[str]]:
     return found
 
 
-METHOD = Method(companions=(OperationStopping(),))
+METHOD = Method(callbacks=(OperationStopping(),))

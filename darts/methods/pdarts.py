@@ -29,16 +29,16 @@ class LimitedSkips:
     def __post_init__(self) -> None:
         require(self, from_0=("most",))
 
-    def __call__(self, strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
-        strength = strength.detach().clone()
+    def __call__(self, scores: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
+        scores = scores.detach().clone()
         while True:
-            picks = top_edges(strength, table)
+            picks = top_edges(scores, table)
             skips = [row for row, op in picks if op == SKIP]
             if not table.judged or len(skips) <= self.most or set(table.candidates) <= {SKIP, "none"}:
                 return picks
             column = table.candidates.index(SKIP)
-            weakest = min(skips, key=lambda row: strength[row, column].item())
-            strength[weakest, column] = -1.0
+            weakest = min(skips, key=lambda row: scores[row, column].item())
+            scores[weakest, column] = -1.0
 
 
 def stages(*skip_dropout: float) -> tuple[Stage, ...]:

@@ -79,7 +79,7 @@ class EigenvalueStop:
 def eigenvalue_of(search: SearchTask, epoch: int) -> float:
     """The largest eigenvalue on a validation batch of the epoch's own."""
     size, seed = search.config.batch_size, search.config.seed + EIGENVALUE_STREAM
-    batch = next(endless(search.data.train, search.valid_half, size, seed, epoch))
+    batch = next(endless(search.data.train, search.valid_indices, size, seed, epoch))
     return largest_eigenvalue(search.problem, batch, search.config.logits.weight_decay)
 
 
@@ -95,5 +95,5 @@ def _snapshot(search: SearchTask) -> dict[str, dict[str, torch.Tensor]]:
     return {part: {name: t.detach().cpu().clone() for name, t in tensors.items()} for part, tensors in state.items()}
 
 
-METHOD = Method(step=unrolled, companions=(EigenvalueStop(),))
-ADAPTIVE = replace(METHOD, companions=(EigenvalueStop(adapt=True),))
+METHOD = Method(step=unrolled, callbacks=(EigenvalueStop(),))
+ADAPTIVE = replace(METHOD, callbacks=(EigenvalueStop(adapt=True),))

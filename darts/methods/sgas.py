@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from darts.bilevel.discretization import top_edges
-from darts.bilevel.problem import OPEN
+from darts.bilevel.problem import UNDECIDED
 from darts.config.ranges import require
 from darts.methods.method import Method
 from supernet.choice import ChoiceTable
@@ -49,11 +49,11 @@ class Greedy:
         return top_edges(strength, table)
 
     def decide(self, search: SearchTask, epoch: int) -> None:
-        problem, strengths = search.problem, search.problem.strengths()
+        problem, strengths = search.problem, search.problem.expected_gates()
         memory = search.memory.setdefault("greedy", {})
         before = sum(len(state["rows"]) for state in memory.values())
         for table in problem.tables:
-            strength = problem.relax.strength(problem.logits[table.label].detach(), table).cpu()
+            strength = problem.relax.expected_gates(problem.logits[table.label].detach(), table).cpu()
             state = memory.setdefault(table.label, {"rows": [], "readings": []})
             columns = _real(table)
             shares = strength[:, columns] / strength[:, columns].sum(1, keepdim=True)
@@ -64,7 +64,7 @@ class Greedy:
                 choice = columns[shares[row].argmax().item()]
                 decided = problem.decided.get(table.label)
                 if decided is None:
-                    decided = torch.full_like(strengths[table.label], OPEN)
+                    decided = torch.full_like(strengths[table.label], UNDECIDED)
                 problem.decided[table.label] = settled(decided, table, row, choice, state["rows"])
             state["readings"] = [*state["readings"], shares][-self.window :]
         if sum(len(state["rows"]) for state in memory.values()) > before:

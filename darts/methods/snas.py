@@ -4,7 +4,7 @@ Gates are samples of the concrete distribution, ``softmax((log a + gumbel) / t)`
 from 1 to 0.03. The logits here are the paper's ``log a``. Weights and logits descend the same loss on the same data
 (section 2.2), plus, where asked for, the expected cost of what is sampled (``darts.bilevel.penalties``). Edges are ranked with
 ``none`` among their candidates, so that a kept edge may deliver nothing. On one GPU the authors' code moves the logits
-by plain SGD, the update ``descent``; on several by Adam, which is taken here.
+by plain SGD, the update ``sgd``; on several by Adam, which is taken here.
 """
 
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ class Concrete:
     def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
         return perturbed(logits, table, generator).div(linear(self.first, self.last, progress)).softmax(-1)
 
-    def strength(self, logits: Tensor, table: ChoiceTable) -> Tensor:
+    def expected_gates(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         return masked(logits, table).softmax(-1)
 
     def log_density(self, gates: Tensor, logits: Tensor, table: ChoiceTable, progress: Tensor) -> Tensor:
@@ -62,10 +62,10 @@ class TopEdgesOfAll:
 
     every_edge: bool = False
 
-    def __call__(self, strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
+    def __call__(self, scores: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
         if table.required:
-            return top_edges(strength, table)
-        return top_edges(strength, replace(table, dropped=(), keep=None if self.every_edge else table.keep))
+            return top_edges(scores, table)
+        return top_edges(scores, replace(table, dropped=(), keep=None if self.every_edge else table.keep))
 
 
 def near_one(table: ChoiceTable, draw: Tensor) -> Tensor:

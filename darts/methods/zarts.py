@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from darts.bilevel.arch_optimizers import direct
+from darts.bilevel.arch_optimizers import identity
 from darts.bilevel.discretization import NEVER_KEPT
 from darts.bilevel.hypergradients import Batch, Params, first_order, frozen, gradient
 from darts.bilevel.problem import SearchProblem
@@ -25,7 +25,7 @@ from darts.methods.method import Method, Stage
 
 @dataclass(frozen=True)
 class MonteCarlo:
-    """The move, with its sign turned, so that ``direct`` takes it.
+    """The move, with its sign turned, so that ``identity`` takes it.
 
     ``samples`` moves, each rated after ``inner`` steps. Three forms of the authors' code: with ``blend`` a move is the
     weighted sum of a draw of either distribution, instead of a draw of one of them; ``floor``, there 1e-4, is added to
@@ -99,7 +99,7 @@ def _flat(parts: Params) -> Tensor:
 
 METHOD = Method(
     step=MonteCarlo(),
-    update=direct,
+    arch_optimizer=identity,
     every=10,
     without=(NEVER_KEPT,),
     stages=(Stage(warmup=0.2),),

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from darts.artifacts.checkpoint import write_atomically
 from darts.config.schema import RetrainConfig, SpaceConfig, identity
-from darts.data.dataset import DataSet, Images, endless_picks, pace, steps
+from darts.data.dataset import DataSet, Images, endless_picks, lr_scale, steps
 from darts.oneshot.task import SearchTask
 from darts.retraining.task import RetrainTask
 from darts.training.loop import train
 from darts.training.objective import ranked_by
-from darts.training.progress import counted
+from darts.training.progress import pluralize
 from genotypes.formats.registry import Genotype, describe, read, write
 
 
@@ -54,9 +54,9 @@ class Part:
         """Batches that so many examples make."""
         return steps(self.images, count, size, training)
 
-    def pace(self, pick: tuple[Tensor, ...]) -> float:
+    def lr_scale(self, pick: tuple[Tensor, ...]) -> float:
         """Factor of a training batch on the learning rate."""
-        return pace(self.images, pick)
+        return lr_scale(self.images, pick)
 
     def load(self, *pick: Tensor, training: bool) -> tuple[Tensor, Tensor]:
         """The batch of a pick."""
@@ -96,7 +96,7 @@ def rank(search: SearchTask, folder: Path, console: Console) -> Genotype:
         The best candidate on the validation half.
     """
     config, data = search.config, search.data
-    halves = (Part(data.train, search.train_half), Part(data.train, search.valid_half))
+    halves = (Part(data.train, search.train_indices), Part(data.train, search.valid_indices))
     device = search.problem.generator.device
     ranked = []
     for epoch, genotype in best_epochs(search, config.candidates):
@@ -128,6 +128,6 @@ def rank(search: SearchTask, folder: Path, console: Console) -> Genotype:
     for row in ranked:
         value = row[f"valid_{key}"]
         reached = f"{100 * value:.2f} %" if key == "accuracy" else f"{key} {value:.4f}"
-        shown = f"epoch {row['epoch']:>3}: {reached} after {counted(config.candidate_epochs, 'epoch')}"
+        shown = f"epoch {row['epoch']:>3}: {reached} after {pluralize(config.candidate_epochs, 'epoch')}"
         console.print(f"candidate of {shown}, {row['parameters']:,} parameters", highlight=False)
     return best

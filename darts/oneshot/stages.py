@@ -102,7 +102,7 @@ def build(config: SearchConfig, method: Method, setting: Setting, device: torch.
         objective=setting.objective,
     )
     draw_noise_from(problem.generator, supernet)
-    return Built(space, problem, method.update(logits, space.tables, config.logits))
+    return Built(space, problem, method.arch_optimizer(logits, space.tables, config.logits))
 
 
 def follow(built: Built, config: SearchConfig, method: Method, setting: Setting, number: int) -> Built:
@@ -113,7 +113,7 @@ def follow(built: Built, config: SearchConfig, method: Method, setting: Setting,
     """
     space, problem, logits_optimizer = built
     stage, device = method.stages[number], problem.generator.device
-    allowed = narrowed(space.tables, problem.scores(), stage.keep)
+    allowed = narrowed(space.tables, problem.edge_scores(), stage.keep)
     if stage.fresh:
         return build(config, method, setting, device, number, allowed)
     if stage.keep is None and stage.partial == method.stages[number - 1].partial:
@@ -145,12 +145,12 @@ def narrowed(tables: tuple[ChoiceTable, ...], scores: Mapping[str, Tensor], keep
 
 def _check_graphs(config: SearchConfig, method: Method, supernet: nn.Module) -> None:
     """Refuse what needs operations between states, where there are none."""
-    acting = {"companions": method.companions, "penalties": method.penalties}
+    acting = {"callbacks": method.callbacks, "penalties": method.penalties}
     needing = {name: any(getattr(each, "needs_operations", False) for each in parts) for name, parts in acting.items()}
     needs = {
         "auxiliary skips need: set --method.skip none": method.skip is not None,
         "the dropout of skips needs: set --method.stages": any(stage.skip_dropout for stage in method.stages),
-        "the stopping of operations needs: set --method.companions none": needing["companions"],
+        "the stopping of operations needs: set --method.callbacks none": needing["callbacks"],
         "the costs of candidates need: set --method.penalties none": needing["penalties"],
         "weights of edges need: set --method.edges none": method.edges is not None,
         "bare gates need: set --method.relax gumbel": getattr(method.relax, "bare", False),

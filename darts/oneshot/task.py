@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from darts.artifacts.checkpoint import write_atomically
-from darts.artifacts.gate_heatmaps import gates_svg, listed
+from darts.artifacts.gate_heatmaps import gates_svg, gates_to_json
 from darts.benchmarks.nasbench201 import benchmark_for
 from darts.bilevel.hypergradients import Batch, unrolled_exact
 from darts.bilevel.problem import ImageBatch
 from darts.config.schema import SearchConfig
-from darts.data.dataset import DataSet, endless, endless_picks, halves, pace, steps
+from darts.data.dataset import DataSet, endless, endless_picks, lr_scale, split_search_set, steps
 from darts.errors import UserError
 from darts.methods.compose import compose
 from darts.methods.method import Method, spans
@@ -24,10 +24,10 @@ from darts.methods.robust_darts import eigenvalue_of
 from darts.oneshot.collapse import signs
 from darts.oneshot.stages import Built, Setting, build, dropped_skips, follow
 from darts.training.cuda_graph import StepGraph, capturing, set_learning_rate
-from darts.training.distributed import ALONE, Ranks, average_statistics, synchronize_batchnorm
+from darts.training.distributed import SINGLE_PROCESS, Ranks, average_statistics, synchronize_batchnorm
 from darts.training.evaluate import Tell, evaluate
-from darts.training.hidden_state import Carry
-from darts.training.microbatch import Division
+from darts.training.hidden_state import HiddenState
+from darts.training.microbatch import BatchPartition
 from darts.training.objective import classification, ranked_by
 from genotypes import schema_from
 from genotypes.formats.registry import Genotype, describe, picture, read, write
@@ -52,7 +52,7 @@ class SearchTask:
         table: of a benchmark that knows the true accuracy of every genotype, where the configuration names one.
         stage: the number of the stage at work.
         batch_size: images a step, of each half; the configuration's, unless the method lets it grow.
-        memory: what the method's companions remember: tensors and plain values.
+        memory: what the method's callbacks remember: tensors and plain values.
         accuracies: of the epochs, on the half that trains the logits; the loss with the opposite sign, where nothing is
             classified.
     """
@@ -66,7 +66,7 @@ class SearchTask:
         device: torch.device,
         method: Method | None = None,
         setting: Setting | None = None,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ):
         self.config, self.data, self.ranks = config, data, ranks
         self.setting = setting or Setting(data.shape, objective=data.objective or classification)
@@ -77,22 +77,24 @@ class SearchTask:
             raise UserError("--method.step unrolled_exact differentiates twice: it runs in one process only")
         if ranks.count > 1 and config.candidates:
             raise UserError("--candidates retrains in one process only: leave it or torchrun out")
-        self.division = Division(ranks, synchronized=config.run.sync_batchnorm, guarded=once)
-        self.division.release = lambda: self.graph.forget()
+        self.partition = BatchPartition(ranks, synchronized=config.run.sync_batchnorm, guarded=once)
+        self.partition.release = lambda: self.graph.forget()
         if data.valid:
-            self.train_half, self.valid_half = torch.arange(len(data.train)).split(
+            self.train_indices, self.valid_indices = torch.arange(len(data.train)).split(
                 [len(data.train) - data.valid, data.valid]
             )
         else:
-            self.train_half, self.valid_half = halves(data.train, config.train_share, config.valid_share)
+            self.train_indices, self.valid_indices = split_search_set(
+                data.train, config.train_share, config.valid_share
+            )
         self.epochs, self.batch_size = config.epochs, config.batch_size
-        steps(data.train, len(self.valid_half), config.batch_size)  # says so where there are too few
-        self.evaluation_steps = steps(data.train, len(self.valid_half), 2 * config.batch_size, training=False)
+        steps(data.train, len(self.valid_indices), config.batch_size)  # says so where there are too few
+        self.evaluation_steps = steps(data.train, len(self.valid_indices), 2 * config.batch_size, training=False)
         self.attempt = 0
         self.spans = spans(self.method.stages, config.epochs)
         self.memory: dict[str, Any] = {"drawn": 0}
         self._go_on(0, build(config, self.method, self.setting, device))
-        self.history = {label: [s.cpu().clone()] for label, s in self.problem.scores().items()}
+        self.history = {label: [s.cpu().clone()] for label, s in self.problem.edge_scores().items()}
         self.evaluated: dict[str, float] = {}
         self.genotypes: list[str] = []
         self.accuracies: list[float] = []
@@ -105,16 +107,16 @@ class SearchTask:
 
     @property
     def steps_per_epoch(self) -> int:
-        return steps(self.data.train, len(self.train_half), self.batch_size)
+        return steps(self.data.train, len(self.train_indices), self.batch_size)
 
     def _go_on(self, stage: int, built: Built) -> None:
         """Search with the network of a stage from here on."""
         self.stage = stage
         self.space, self.problem, self.logits_optimizer = built
         self.problem.draw = self._draw
-        self.problem.division = self.division
-        self.carry = Carry(self.problem.supernet)
-        if self.ranks.count > 1 and self.carry.carries:
+        self.problem.partition = self.partition
+        self.hidden = HiddenState(self.problem.supernet)
+        if self.ranks.count > 1 and self.hidden.is_stateful:
             raise UserError("a hidden state is carried from batch to batch, in one process only: leave torchrun out")
         self.graph = self._new_graph()
         if self.config.run.sync_batchnorm:
@@ -122,10 +124,10 @@ class SearchTask:
 
     def _new_graph(self) -> StepGraph:
         drawn = [self.problem.generator, *self.data.train.generators]
-        graph = StepGraph(self.config.run.graph, self.problem.generator.device, drawn, tell=self.division.say)
+        graph = StepGraph(self.config.run.graph, self.problem.generator.device, drawn, tell=self.partition.say)
         if self.ranks.count > 1:
             graph.refuse("several processes")
-        if self.carry.carries:
+        if self.hidden.is_stateful:
             graph.refuse("a hidden state is carried from batch to batch, of several lengths")
         if self.setting.make:
             graph.refuse("a network and a loss of the user's own may change from step to step")
@@ -151,8 +153,8 @@ class SearchTask:
         self._warm = since < round(stage.warmup * len(span))
         self._step = epoch * self.steps_per_epoch + step
         size, seed = self.batch_size, config.seed + VALID_STREAM
-        self._train = endless_picks(self.data.train, self.train_half, size, config.seed, self._step, self.attempt)
-        self._valid = endless_picks(self.data.train, self.valid_half, size, seed, self._step, self.attempt)
+        self._train = endless_picks(self.data.train, self.train_indices, size, config.seed, self._step, self.attempt)
+        self._valid = endless_picks(self.data.train, self.valid_indices, size, seed, self._step, self.attempt)
         if any(self.method.hooks(name) for name in ("decide", "after_epoch")):
             self.graph.forget()
 
@@ -160,14 +162,14 @@ class SearchTask:
         moves = not self._warm and self._step % self.method.every == 0
         picks = next(self._train), next(self._valid)
         self._step += 1
-        set_learning_rate(self.problem.optimizer, self._rate * pace(self.data.train, picks[0]))
+        set_learning_rate(self.problem.optimizer, self._rate * lr_scale(self.data.train, picks[0]))
 
         def update(*tensors: Any) -> Mapping[str, Tensor]:
             halves = tensors[: len(picks[0])], tensors[len(picks[0]) :]
             train, valid = (self.data.train.load(*half, training=True) for half in halves)
-            return self.update(self.carry.join("train", train), self.carry.join("valid", valid), moves)
+            return self.update(self.hidden.attach("train", train), self.hidden.attach("valid", valid), moves)
 
-        return self.graph(update, (*picks[0], *picks[1]), (self.stage, moves, self.division.way, self._schedule()))
+        return self.graph(update, (*picks[0], *picks[1]), (self.stage, moves, self.partition.way, self._schedule()))
 
     def _dropping(self, edges: float, skips: float) -> DropPath | None:
         """What drops edges and skips with these probabilities; 0 drops nothing, the others stand in their places."""
@@ -212,20 +214,20 @@ class SearchTask:
             raise RuntimeError("a batch that the method draws for itself is picked on the host")
         self.memory["drawn"] += 1
         seed = self.config.seed + DRAW_STREAM
-        return next(endless(self.data.train, self.train_half, self.batch_size, seed, self.memory["drawn"] - 1))
+        return next(endless(self.data.train, self.train_indices, self.batch_size, seed, self.memory["drawn"] - 1))
 
     def end_epoch(self, epoch: int, tell: Tell) -> dict[str, Any]:
         average_statistics(self.problem.supernet, self.ranks)
         for act in self.method.hooks("decide"):
             act(self, epoch)
-        scores = self.problem.scores()
+        scores = self.problem.edge_scores()
         for label, score in scores.items():
             self.history[label].append(score.cpu().clone())
         genotype = self.genotype()
         entropies = {f"gate_entropy_{label}": _entropy(score) for label, score in scores.items()}
         figures = {**self.evaluate(tell), **entropies, **self.figures(genotype), "genotype": describe(genotype)}
         self.genotypes.append(figures["genotype"])
-        figures["gates"] = listed(scores, self.space.tables, self.space.titles)
+        figures["gates"] = gates_to_json(scores, self.space.tables, self.space.titles)
         self.accuracies.append(figures.get("valid_accuracy", -figures["valid_loss"]))
         for act in self.method.hooks("after_epoch"):
             figures |= act(self, epoch) or {}
@@ -260,15 +262,15 @@ class SearchTask:
     def evaluate(self, tell: Tell) -> dict[str, float]:
         """Loss and accuracy of the supernet on the half that trains the logits, without augmentation."""
         problem = self.problem
-        network = problem.supernet, problem.call(problem.strengths()), problem.objective
-        split = self.data.train, self.valid_half, 2 * self.config.batch_size
-        means = evaluate(*network, *split, tell, self.division)
+        network = problem.supernet, problem.call(problem.expected_gates()), problem.objective
+        split = self.data.train, self.valid_indices, 2 * self.config.batch_size
+        means = evaluate(*network, *split, tell, self.partition)
         self.evaluated = {f"valid_{name}": mean for name, mean in means.items()}
         return self.evaluated
 
     def genotype(self) -> Genotype:
         """What is derived from the logits as they are now."""
-        scores = self.problem.scores()
+        scores = self.problem.edge_scores()
         return self.space.derive({t.label: self.method.discretize(scores[t.label], t) for t in self.space.tables})
 
     def replicas(self) -> Mapping[str, Tensor]:
@@ -284,7 +286,7 @@ class SearchTask:
             "logits_optimizer": self.logits_optimizer.state_dict(),
             "method_generator": problem.generator.get_state(),
             "data": self.data.train.state(),
-            "carried": self.carry.states,
+            "hidden_states": self.hidden.states,
             "stage": self.stage,
             "allowed": {t.label: t.allowed for t in self.space.tables},
             "decided": problem.decided,
@@ -312,7 +314,7 @@ class SearchTask:
         self.logits_optimizer.load_state_dict(state["logits_optimizer"])
         problem.generator.set_state(state["method_generator"])
         self.data.train.load_state(state["data"])
-        self.carry.states = {stream: carried.to(device) for stream, carried in state["carried"].items()}
+        self.hidden.states = {stream: carried.to(device) for stream, carried in state["hidden_states"].items()}
         problem.decided = {label: decided.to(device) for label, decided in state["decided"].items()}
         problem.frozen = {name: at.to(device) for name, at in state["frozen"].items()}
         self.memory = state["memory"]

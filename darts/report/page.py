@@ -13,8 +13,8 @@ from darts.report.charts import chart, heat_maps, largest_gate, legend, series
 from darts.report.figures import COST, is_share, ordered, title, written
 from darts.report.html import document, table
 from darts.report.records import Record, origin, read_record, retrainings
-from darts.training.progress import counted
-from genotypes import remarks
+from darts.training.progress import pluralize
+from genotypes import warnings
 from genotypes.atomic_write import write_atomically
 from genotypes.draw.svg import outline, svg
 from genotypes.formats.registry import describe, drawn, picture
@@ -71,7 +71,7 @@ def heading(record: Record) -> str:
     recipe, data, seed = (record.config.get(key) for key in ("recipe", "data.name", "seed"))
     of = f" of {record.config['genotype']}" if record.config.get("genotype") else ""
     done, asked = len(record.epochs), record.config.get("epochs")
-    far = f"finished after {counted(done, 'epoch')}"
+    far = f"finished after {pluralize(done, 'epoch')}"
     state = far if record.finished else f"not finished: {done} of {asked} epochs so far"
     text = f"{verb}{of} by recipe {recipe} on {data}, seed {seed}; {state}."
     return f'<h1>{escape(record.name)}</h1><p class="soft">{escape(text)}</p>'
@@ -90,7 +90,7 @@ def architectures(records: Sequence[Record]) -> str:
     parts = []
     for genotype in found.values():
         if drawn(genotype):
-            odd = "".join(f'<p class="soft">{escape(field)}: {escape(text)}</p>' for field, text in remarks(genotype))
+            odd = "".join(f'<p class="soft">{escape(field)}: {escape(text)}</p>' for field, text in warnings(genotype))
             drawing = f'<figure>{svg(genotype)}</figure><pre class="narrow">{escape(outline(genotype))}</pre>{odd}'
         else:
             code = base64.b64encode(picture(genotype).encode()).decode()

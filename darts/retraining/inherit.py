@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from darts.artifacts.checkpoint import load, newest_first
-from darts.artifacts.run_config import searched
+from darts.artifacts.run_config import load_search_config
 from darts.artifacts.run_folder import CHECKPOINTS
 from darts.config.schema import RetrainConfig, check
 from darts.errors import UserError
@@ -30,7 +30,7 @@ def inherited(config: RetrainConfig, genotype: Genotype, shape: Any) -> nn.Modul
         SpaceError: where its supernet has no weights for the genotype.
     """
     run = Path(config.inherit)
-    search = searched(run)
+    search = load_search_config(run)
     paths = newest_first(run / CHECKPOINTS)
     if search is None or not paths:
         raise UserError(f"--inherit {run}: no run of a search with its checkpoints")

@@ -14,16 +14,16 @@ from torch import Tensor, nn
 
 from darts.artifacts.checkpoint import canonical, save, write_atomically
 from darts.config.schema import RetrainConfig
-from darts.data.dataset import DataSet, Images, endless_picks, pace, steps
+from darts.data.dataset import DataSet, Images, endless_picks, lr_scale, steps
 from darts.errors import UserError
 from darts.retraining.inherit import inherited
 from darts.retraining.weight_averaging import Averaging
 from darts.training.cuda_graph import StepGraph, set_learning_rate
 from darts.training.device import autocast, check_fused
-from darts.training.distributed import ALONE, Ranks, average_statistics, synchronize_batchnorm
+from darts.training.distributed import SINGLE_PROCESS, Ranks, average_statistics, synchronize_batchnorm
 from darts.training.evaluate import Tell, evaluate
-from darts.training.hidden_state import Carry
-from darts.training.microbatch import Batch, Division
+from darts.training.hidden_state import HiddenState
+from darts.training.microbatch import Batch, BatchPartition
 from darts.training.objective import Call, Outcome, classification
 from genotypes import schema_from
 from genotypes.formats.registry import Genotype, describe, picture, write
@@ -54,11 +54,11 @@ class RetrainTask:
         genotype: Genotype,
         data: DataSet,
         device: torch.device,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ):
         self.config, self.genotype, self.data, self.ranks = config, genotype, data, ranks
-        self.division = Division(ranks, synchronized=config.run.sync_batchnorm, guarded=True)
-        self.division.release = lambda: self.graph.forget()
+        self.partition = BatchPartition(ranks, synchronized=config.run.sync_batchnorm, guarded=True)
+        self.partition.release = lambda: self.graph.forget()
         self.space = space_of(config, genotype, data.shape)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -85,8 +85,8 @@ class RetrainTask:
         self.generator = torch.Generator(device).manual_seed(config.seed)
         draw_noise_from(self.generator, self.network)
         self.autocast = autocast(device, config.run.precision)
-        self.objective, self.carry = data.objective or self._classified, Carry(self.network)
-        if ranks.count > 1 and self.carry.carries:
+        self.objective, self.hidden = data.objective or self._classified, HiddenState(self.network)
+        if ranks.count > 1 and self.hidden.is_stateful:
             raise UserError("a hidden state is carried from batch to batch, in one process only: leave torchrun out")
         self.averaging = Averaging(self.network, config.average_after)
         examples = torch.arange(len(data.train))
@@ -110,10 +110,10 @@ class RetrainTask:
         self._step, self._rate = 0, 0.0
         self._picks: Iterator[tuple[Tensor, ...]] = iter(())
         drawn = [self.generator, *data.train.generators]
-        self.graph = StepGraph(config.run.graph, device, drawn, tell=self.division.say)
+        self.graph = StepGraph(config.run.graph, device, drawn, tell=self.partition.say)
         if ranks.count > 1:
             self.graph.refuse("several processes")
-        if self.carry.carries:
+        if self.hidden.is_stateful:
             self.graph.refuse("a hidden state is carried from batch to batch, of several lengths")
 
     def begin_epoch(self, epoch: int, step: int) -> None:
@@ -129,14 +129,14 @@ class RetrainTask:
 
     def step(self) -> Mapping[str, Tensor]:
         pick = next(self._picks)
-        set_learning_rate(self.optimizer, self._rate * pace(self.data.train, pick))
-        return self.graph(self.update, pick, self.division.way)
+        set_learning_rate(self.optimizer, self._rate * lr_scale(self.data.train, pick))
+        return self.graph(self.update, pick, self.partition.way)
 
     def update(self, *pick: Tensor) -> Mapping[str, Tensor]:
         """One step on the batch of a pick."""
         batch = self.data.train.load(*pick, training=True)
-        batch = (*self.carry.join("train", batch), *self._drawn_paths(len(batch[0])))
-        loss, sums = self.division.backward(self.network, self._loss, batch)
+        batch = (*self.hidden.attach("train", batch), *self._drawn_paths(len(batch[0])))
+        loss, sums = self.partition.backward(self.network, self._loss, batch)
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.weights.clip)
         self.optimizer.step()
         self.averaging.step()
@@ -192,7 +192,7 @@ class RetrainTask:
         self.tested = {}
         with self.averaging.applied():
             for name, split, indices in self._evaluated():
-                means = evaluate(*network, split, indices, 2 * self.config.batch_size, tell, self.division)
+                means = evaluate(*network, split, indices, 2 * self.config.batch_size, tell, self.partition)
                 self.tested |= {f"{name}_{figure}": mean for figure, mean in means.items()}
             loss = self.tested.get("valid_loss")
             if loss is not None and loss <= min([loss, *self.averaging.losses]):
@@ -212,7 +212,7 @@ class RetrainTask:
             "optimizer": self.optimizer.state_dict(),
             "drop_path_generator": self.generator.get_state(),
             "data": self.data.train.state(),
-            "carried": self.carry.states,
+            "hidden_states": self.hidden.states,
             "averaging": self.averaging.state(),
             "tested": self.tested,
             "kept": self.kept,
@@ -224,7 +224,9 @@ class RetrainTask:
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["drop_path_generator"])
         self.data.train.load_state(state["data"])
-        self.carry.states = {stream: carried.to(self.keep.device) for stream, carried in state["carried"].items()}
+        self.hidden.states = {
+            stream: carried.to(self.keep.device) for stream, carried in state["hidden_states"].items()
+        }
         self.averaging.load_state(state["averaging"])
         self.tested, self.kept = state["tested"], state["kept"]
 

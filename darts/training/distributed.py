@@ -122,7 +122,7 @@ class Ranks:
                 raise RuntimeError(f"rank {self.rank}: {name} differs between ranks; the run cannot go on")
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = Ranks()
 """A run of one process."""
 
 
@@ -140,7 +140,7 @@ def _starts() -> int:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
-def speaks() -> bool:
+def is_main_process() -> bool:
     """Whether this process prints: rank 0, or the only one."""
     return int(os.environ.get("RANK", 0)) == 0
 
@@ -163,7 +163,7 @@ class Lost(Exception):
 def connected() -> Iterator[Ranks]:
     """The processes that torchrun started, connected; or this one alone."""
     if not launched():
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     # torchrun may hand on the store of the processes that died: their addresses must not be found in it.

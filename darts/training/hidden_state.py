@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 
-class Carry:
+class HiddenState:
     """The states in which a network left its streams of batches; nothing for a network that hands nothing on.
 
     Attributes:
@@ -21,16 +21,16 @@ class Carry:
         self._start = getattr(network, "start", None)
 
     @property
-    def carries(self) -> bool:
+    def is_stateful(self) -> bool:
         """Whether the network hands something on."""
         return self._start is not None
 
-    def join(self, stream: str, batch: Any) -> Any:
+    def attach(self, stream: str, batch: Any) -> Any:
         """A batch with two more parts: the state it begins with, and the place for the state that it ends with.
 
         Every pass over the batch begins with the same state and writes to the same place; the last one is gone on from.
         """
-        if not self.carries:
+        if not self.is_stateful:
             return batch
         goes_on = batch[-1]
         state = self.states.get(stream)

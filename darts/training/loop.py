@@ -28,9 +28,9 @@ from darts.artifacts.log import RunLog
 from darts.artifacts.run_folder import CHECKPOINTS
 from darts.config.schema import RunConfig
 from darts.errors import UserError
-from darts.training.distributed import ALONE, Ranks
+from darts.training.distributed import SINGLE_PROCESS, Ranks
 from darts.training.evaluate import Tell
-from darts.training.progress import Clock, Signals, progress_bar, worth_a_look
+from darts.training.progress import Clock, Signals, progress_bar, progress_line
 
 MAX_ROLLBACKS = 3
 """How often a run goes back before it gives up: each time with half the learning rate."""
@@ -88,7 +88,7 @@ def train(
     folder: Path,
     identity: Mapping[str, Any],
     console: Console,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
     begun: Callable[[], None] = lambda: None,
 ) -> None:
     """Train a task to its end, to ``run.max_steps`` or to ``run.max_hours``.
@@ -168,7 +168,7 @@ class _Loop:
         figures = self._finite(position.means(self.ranks)) | self._evaluate(epoch)
         self._write("epoch", figures, epoch)
         done = self.clock.report(position.step, self.last)
-        line = f"epoch {epoch + 1:>3}/{task.epochs}  {worth_a_look(figures)}  {done}"
+        line = f"epoch {epoch + 1:>3}/{task.epochs}  {progress_line(figures)}  {done}"
         self.console.print(line, highlight=False)
         if "warning" in figures:
             self.console.print(figures["warning"], style="yellow", highlight=False)
@@ -191,7 +191,7 @@ class _Loop:
         due = position.step == self.last < self.total or aged
         if report or due or stop:
             figures = self._finite(position.means(self.ranks))
-            self.bar.update(self.shown, figures=worth_a_look(figures))
+            self.bar.update(self.shown, figures=progress_line(figures))
             if report:
                 self._write("step", figures, epoch)
         if due or stop:

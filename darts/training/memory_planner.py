@@ -29,7 +29,7 @@ from darts.oneshot.task import SearchTask
 from darts.recipes.registry import FINAL_RECIPES, final_for
 from darts.retraining.task import RetrainTask
 from darts.training.evaluate import Tell
-from darts.training.microbatch import Division
+from darts.training.microbatch import BatchPartition
 
 UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 SAMPLES = 2, 4
@@ -37,10 +37,10 @@ SAMPLES = 2, 4
 
 
 class Rehearsed(Protocol):
-    """What can be rehearsed: a task of the training loop whose gradients a ``Division`` computes."""
+    """What can be rehearsed: a task of the training loop whose gradients a ``BatchPartition`` computes."""
 
     kind: str
-    division: Division
+    partition: BatchPartition
 
     def begin_epoch(self, epoch: int, step: int) -> None: ...
     def step(self) -> Mapping[str, Tensor]: ...
@@ -78,7 +78,7 @@ def prepare(task: Rehearsed, config: Config, device: torch.device, console: Cons
     Raises:
         UserError: where one image does not fit into ``--memory``.
     """
-    task.division.tell = lambda message: console.print(message, highlight=False)
+    task.partition.tell = lambda message: console.print(message, highlight=False)
     limit = parse_bytes(config.run.memory) if config.run.memory else None
     if limit is None and device.type != "cuda":
         return False
@@ -120,16 +120,16 @@ def rehearse(task: Rehearsed, batch_size: int, device: torch.device, limit: int 
     Raises:
         UserError: where one image does not fit.
     """
-    ranks = task.division.ranks
+    ranks = task.partition.ranks
     mine = -(-batch_size // ranks.count)
     step, evaluation = needs(task, device)
-    before = task.division.parts
+    before = task.partition.parts
     if limit is not None:
         if step.of(1) > limit:
             raise UserError(f"--memory {amount(limit)}: a {task.kind} step needs {amount(step.of(1))} for one image")
         parts = next(parts for parts in range(1, mine + 1) if step.of(-(-mine // parts)) <= limit)
-        (task.division.parts,) = ranks.agree([max(parts, before)])
-    whole, part = mine, -(-mine // task.division.parts)
+        (task.partition.parts,) = ranks.agree([max(parts, before)])
+    whole, part = mine, -(-mine // task.partition.parts)
     text = f"memory: {amount(step.of(part))} a {task.kind} step, {amount(evaluation.of(2 * part))} an evaluation"
     if part < whole:
         text += f"; in micro-batches of {part} images, {amount(step.of(whole))} without"
@@ -141,11 +141,11 @@ def needs(task: Rehearsed, device: torch.device) -> tuple[Need, Need]:
     peaks = []
     saved, base = canonical(task.state()), _process_bytes()
     for images in SAMPLES:
-        with _peak(device, base) as step, _sample(task.division, images):
+        with _peak(device, base) as step, _sample(task.partition, images):
             for _ in range(2):
                 task.begin_epoch(0, 0)  # an epoch may have one step only
                 task.step()
-        with _peak(device, base) as evaluation, _sample(task.division, images):
+        with _peak(device, base) as evaluation, _sample(task.partition, images):
             _evaluate_a_batch(task)
         task.load_state(saved)
         peaks.append((step[0], evaluation[0]))
@@ -157,12 +157,12 @@ def needs(task: Rehearsed, device: torch.device) -> tuple[Need, Need]:
 
 
 @contextmanager
-def _sample(division: Division, images: int) -> Iterator[None]:
-    division.sample = images
+def _sample(partition: BatchPartition, images: int) -> Iterator[None]:
+    partition.sample = images
     try:
         yield
     finally:
-        division.sample = None
+        partition.sample = None
 
 
 class _Enough(Exception):

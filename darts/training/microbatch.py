@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from darts.errors import UserError
 from darts.training.cuda_graph import capturing
-from darts.training.distributed import ALONE, Ranks
+from darts.training.distributed import SINGLE_PROCESS, Ranks
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ Sums = Mapping[str, Tensor]
 
 
 @dataclass
-class Division:
+class BatchPartition:
     """How a batch is divided.
 
     Attributes:
@@ -44,7 +44,7 @@ class Division:
         release: frees memory that is not needed for the next step, before a batch is computed once more.
     """
 
-    ranks: Ranks = ALONE
+    ranks: Ranks = SINGLE_PROCESS
     parts: int = 1
     synchronized: bool = False
     guarded: bool = False
@@ -182,7 +182,7 @@ class _Divided(torch.autograd.Function):
     """A loss whose gradients are computed with it, part by part."""
 
     @staticmethod
-    def forward(ctx, division, loss, batch, *inputs):
+    def forward(ctx, partition, loss, batch, *inputs):
         _, _, _, *wanted = ctx.needs_input_grad
         leaves = [x.detach().requires_grad_(needed) for x, needed in zip(inputs, wanted)]
         wrt = [leaf for leaf, needed in zip(leaves, wanted) if needed]
@@ -192,8 +192,8 @@ class _Divided(torch.autograd.Function):
             return value, value, {}
 
         with torch.set_grad_enabled(bool(wrt)):
-            value, _, grads = division._gradients(value_of, wrt, batch)
-        value, *grads = division.ranks.average([value, *grads])
+            value, _, grads = partition._gradients(value_of, wrt, batch)
+        value, *grads = partition.ranks.average([value, *grads])
         ready = iter(grads)
         ctx.grads = [next(ready) if needed else None for needed in wanted]
         return value

@@ -94,12 +94,12 @@ def progress_bar(console: Console) -> Progress:
     return Progress(*columns, *times, console=console, transient=True)
 
 
-def counted(count: int, thing: str) -> str:
+def pluralize(count: int, thing: str) -> str:
     """``1 epoch``, ``2 epochs``."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
-def worth_a_look(figures: Mapping[str, Any]) -> str:
+def progress_line(figures: Mapping[str, Any]) -> str:
     """What is worth a look while it runs: the training loss, accuracies and perplexities."""
     shown = [f"train loss {figures['train_loss']:.4f}"]
     shown += [f"{k.replace('_', ' ')} {100 * v:.2f} %" for k, v in figures.items() if k.endswith("accuracy")]

@@ -22,7 +22,7 @@ STEP, RISE, TOP = 112, 30, 40
 """Pixels: from state to state, an arc's height for each state it spans, the title's height."""
 
 
-def arcs_svg(title: str, states: Sequence[str], edges: Sequence[tuple[int, int, str]]) -> str:
+def dag_svg(title: str, states: Sequence[str], edges: Sequence[tuple[int, int, str]]) -> str:
     """States in a row and (source, target, label) arcs between them."""
     highest = max((target - source for source, target, _ in edges), default=1)
     base = TOP + RISE * highest + 30

@@ -98,18 +98,18 @@ def _shapes(pencil, layout: Layout, top: float, scale: float, colours: dict) -> 
 
 def _points(boxes: list[Box]) -> list[Point]:
     """Points along the line through boxes."""
-    (x, y), *pieces = curve(boxes)
+    (x, y), *segments = curve(boxes)
     points = [(x, y)]
-    for piece in pieces:
-        if len(piece) == 6:
+    for segment in segments:
+        if len(segment) == 6:
             x0, y0 = points[-1]
-            x1, y1, x2, y2, x3, y3 = piece
+            x1, y1, x2, y2, x3, y3 = segment
             for step in range(1, 25):
                 t = step / 24
                 a, b, c, d = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3
                 points.append((a * x0 + b * x1 + c * x2 + d * x3, a * y0 + b * y1 + c * y2 + d * y3))
         else:
-            points.append((piece[0], piece[1]))
+            points.append((segment[0], segment[1]))
     return points
 
 

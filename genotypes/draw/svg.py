@@ -102,10 +102,10 @@ def _cell(layout: Layout) -> str:
 
 
 def _line(boxes: list[Box], kind: str) -> str:
-    (x, y), *pieces = curve(boxes)
+    (x, y), *segments = curve(boxes)
     path = f"M{x:.1f} {y:.1f}"
-    for piece in pieces:
-        path += ("C" if len(piece) == 6 else "L") + " ".join(f"{number:.1f}" for number in piece)
+    for segment in segments:
+        path += ("C" if len(segment) == 6 else "L") + " ".join(f"{number:.1f}" for number in segment)
     marker = ' marker-end="url(#arrow)"' if kind == "edge" else ""
     return f'<path class="{kind}" d="{path}"{marker}/>'
 
@@ -114,16 +114,16 @@ def curve(boxes: list[Box]) -> list[tuple[float, ...]]:
     """A smooth line from the right side of the first box to the left side of the last, through those between.
 
     Returns:
-        Its first point ``(x, y)``, then cubic pieces ``(x, y, x, y, x, y)`` and straight ones ``(x, y)``.
+        Its first point ``(x, y)``, then cubic segments ``(x, y, x, y, x, y)`` and straight ones ``(x, y)``.
     """
-    pieces: list[tuple[float, ...]] = [(boxes[0].x + boxes[0].width / 2, boxes[0].y)]
+    segments: list[tuple[float, ...]] = [(boxes[0].x + boxes[0].width / 2, boxes[0].y)]
     for before, after in itertools.pairwise(boxes):
         x0, x1 = before.x + before.width / 2, after.x - after.width / 2
         middle = (x0 + x1) / 2
-        pieces.append((middle, before.y, middle, after.y, x1, after.y))
+        segments.append((middle, before.y, middle, after.y, x1, after.y))
         if after is not boxes[-1]:
-            pieces.append((after.x + after.width / 2, after.y))
-    return pieces
+            segments.append((after.x + after.width / 2, after.y))
+    return segments
 
 
 def _box(box: Box) -> str:

@@ -32,7 +32,7 @@ from typing import Any
 from genotypes.formats.json_reader import read_json, within
 from genotypes.formats.namedtuple_text import is_identifier, read_text, to_text
 from genotypes.formats.validation import LABELS, MAX_NODES, PLACEHOLDER, Reading, finish, is_int, read_states
-from genotypes.types.cell import MAX_FAULTS, Cell, CellGenotype, Edge, Fault, GenotypeError, nearest, shown
+from genotypes.types.cell import MAX_FAULTS, Cell, CellGenotype, Edge, Fault, GenotypeError, nearest, quote
 
 FORMAT = "cell-genotype"
 FORMATS = (FORMAT, "nasbench201-genotype", "recurrent-genotype", "choices-genotype")
@@ -116,7 +116,7 @@ def read_document(text: str, source: str = "genotype") -> Reading:
     located = read_json(text)
     document = located.value
     if not isinstance(document, dict):
-        fault = Fault("file", shown(document), "an object with normal and reduce")
+        fault = Fault("file", quote(document), "an object with normal and reduce")
         raise GenotypeError(located.faults or [fault], source)
     faults: list[Fault] = []
     if document.get("format") != FORMAT:
@@ -127,7 +127,7 @@ def read_document(text: str, source: str = "genotype") -> Reading:
     for key in ("name", "$schema"):
         value = document.get(key)
         if value is not None and not is_printable(value):
-            faults.append(Fault(key, shown(value), "a printable string of at most 200 characters"))
+            faults.append(Fault(key, quote(value), "a printable string of at most 200 characters"))
     cells = [_cell(document, label, faults) for label in LABELS]
     extra = {key: value for key, value in document.items() if key not in ("format", "version", *LABELS)}
     unread = {fault.field for fault in located.faults}
@@ -149,7 +149,7 @@ def _cell(document: Mapping[str, Any], label: str, faults: list[Fault]) -> Cell 
     concat = read_states(value.get("concat"), f"{label}.concat", faults)
     listed = value.get("nodes")
     if not isinstance(listed, list) or len(listed) > MAX_NODES:
-        found = f"{len(listed)} nodes" if isinstance(listed, list) else shown(listed)
+        found = f"{len(listed)} nodes" if isinstance(listed, list) else quote(listed)
         faults.append(Fault(f"{label}.nodes", found, f"a list of at most {MAX_NODES} nodes"))
         return None
     nodes = []
@@ -157,24 +157,24 @@ def _cell(document: Mapping[str, Any], label: str, faults: list[Fault]) -> Cell 
         if isinstance(edges, list):
             nodes.append(tuple(_edge(edge, f"{label}.nodes[{index}][{i}]", faults) for i, edge in enumerate(edges)))
         else:
-            faults.append(Fault(f"{label}.nodes[{index}]", shown(edges), "a list of edges"))
+            faults.append(Fault(f"{label}.nodes[{index}]", quote(edges), "a list of edges"))
             nodes.append((PLACEHOLDER,))
     return Cell(tuple(nodes), concat)
 
 
 def _edge(value: Any, where: str, faults: list[Fault]) -> Edge:
     if not isinstance(value, dict):
-        faults.append(Fault(where, shown(value), 'an edge {"op": name, "from": state}'))
+        faults.append(Fault(where, quote(value), 'an edge {"op": name, "from": state}'))
         return PLACEHOLDER
     complete = _check_keys(value, ("op", "from"), where, faults)
     op, source = (value.get(key) for key in ("op", "from"))
     if not isinstance(op, str):
         if complete or "op" in value:
-            faults.append(Fault(f"{where}.op", shown(op), "an operation's name"))
+            faults.append(Fault(f"{where}.op", quote(op), "an operation's name"))
         op = PLACEHOLDER.op
     if not is_int(source):
         if complete or "from" in value:
-            faults.append(Fault(f"{where}.from", shown(source), "a state's number"))
+            faults.append(Fault(f"{where}.from", quote(source), "a state's number"))
         source = PLACEHOLDER.source
     return Edge(op, source)
 
@@ -183,7 +183,7 @@ def _check_keys(value: Mapping[str, Any], wanted: Sequence[str], where: str, fau
     """Name the unknown fields of an object. Without any, a wanted one that is missing is a fault of its own."""
     unknown = [key for key in value if key not in wanted]
     for key in unknown[: MAX_FAULTS - len(faults) if len(faults) < MAX_FAULTS else 0]:
-        faults.append(Fault(within(where, key), f"a field {shown(key)}", nearest(key, wanted)))
+        faults.append(Fault(within(where, key), f"a field {quote(key)}", nearest(key, wanted)))
     return not unknown
 
 
@@ -192,5 +192,5 @@ def _wrong(document: Mapping[str, Any], key: str, allowed: str) -> Fault:
     others = [other for other in document if other not in FIELDS and len(other) < 20][:50]
     close = get_close_matches(key, others, n=1) if key not in document else []
     if close:
-        return Fault(within("", close[0]), f"a field {shown(close[0])}", nearest(close[0], (key,)))
-    return Fault(key, shown(document.get(key)), allowed)
+        return Fault(within("", close[0]), f"a field {quote(close[0])}", nearest(close[0], (key,)))
+    return Fault(key, quote(document.get(key)), allowed)

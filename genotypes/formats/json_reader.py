@@ -12,7 +12,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from genotypes.types.cell import Fault, shown
+from genotypes.types.cell import Fault, quote
 
 MAX_CHARACTERS = 200_000
 MAX_DEPTH = 16
@@ -58,7 +58,7 @@ def read_json(text: str) -> Located:
 
 def within(path: str, key: str) -> str:
     """The path of an object's field, short and on one line whatever its name."""
-    name = key[:40] if key.isprintable() else shown(key[:40])
+    name = key[:40] if key.isprintable() else quote(key[:40])
     return f"{path}.{name}" if path else name
 
 
@@ -111,7 +111,7 @@ class _Reader:
         else:
             value, allowed = self._words.get(token), 'a number, true, false, null or "text"'
         if value is None and token != "null":
-            self._fault(shown(token), allowed, line, path or "file")
+            self._fault(quote(token), allowed, line, path or "file")
         return value
 
     def _read_number(self, token: str) -> float | int | None:
@@ -138,7 +138,7 @@ class _Reader:
             if key is None:
                 if self.kind not in ("word", "quoted", "string"):
                     self._stop('a field\'s name in "..."')
-                self._fault(shown(self.token), 'a field\'s name in "..."', line, f"column {column}")
+                self._fault(quote(self.token), 'a field\'s name in "..."', line, f"column {column}")
                 key = self.token.strip("'")
             self._take()
             field = within(path, key)
@@ -146,7 +146,7 @@ class _Reader:
                 self._stop("':'")
             self._take()
             if key in found:
-                self._fault(f"{shown(key)} again", "each field once", line, field)
+                self._fault(f"{quote(key)} again", "each field once", line, field)
             found[key] = self._value(field, depth + 1)
             self._separator("}")
         self._take()
@@ -171,7 +171,7 @@ class _Reader:
             if self.token == close:
                 self._fault("','", f"none before {close!r}", line, f"column {column}")
         elif self.token and self.token not in "]}:":
-            self._fault(shown(self.token), f"',' or {close!r} before it", line, f"column {column}")
+            self._fault(quote(self.token), f"',' or {close!r} before it", line, f"column {column}")
         else:
             self._stop(f"',' or {close!r}")
 
@@ -194,5 +194,5 @@ class _Reader:
     def _stop(self, allowed: str, found: str = "") -> NoReturn:
         rest = self.text[self.start : self.start + 20]
         line, column = self._place()
-        self._fault(found or (shown(rest) if rest else "the end of the text"), allowed, line, f"column {column}")
+        self._fault(found or (quote(rest) if rest else "the end of the text"), allowed, line, f"column {column}")
         raise _Stop

@@ -17,7 +17,7 @@ from typing import Any
 
 from genotypes.formats.python_literal_reader import read_call
 from genotypes.formats.validation import LABELS, MAX_NODES, Reading, finish, is_int, read_states
-from genotypes.types.cell import CELL_INPUTS, Cell, CellGenotype, Edge, Fault, GenotypeError, shown
+from genotypes.types.cell import CELL_INPUTS, Cell, CellGenotype, Edge, Fault, GenotypeError, quote
 
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat", "normal_order", "reduce_order")
 
@@ -117,13 +117,13 @@ def _entries(
 ) -> tuple[list[Entry], int] | None:
     """A cell's edges in whatever dialect, and its number of nodes; None where it is in none."""
     if not isinstance(value, list) or not value:
-        faults.append(Fault(label, shown(value) if value else "no edges", "a list of (op, input) pairs"))
+        faults.append(Fault(label, quote(value) if value else "no edges", "a list of (op, input) pairs"))
         return None
     kinds = [_kind(item) for item in value]
     odd = next((index for index, kind in enumerate(kinds) if kind != kinds[0]), 0)
     if odd or kinds[0] is None:
         allowed = "pairs (op, input), triples (op, to, from), a list for each node, or operations: all of one kind"
-        faults.append(Fault(f"{label}[{odd}]", "mixed entries" if odd else shown(value[0]), allowed))
+        faults.append(Fault(f"{label}[{odd}]", "mixed entries" if odd else quote(value[0]), allowed))
         return None
     if kinds[0] == "pair":
         if len(value) % 2:
@@ -174,14 +174,14 @@ def _nodes(entries: list[Entry], count: int, label: str, lines: dict[str, int]) 
 def _ordered(nodes: tuple, order: Any, field: str, faults: list[Fault]) -> tuple:
     """Put each node's edges in the order in which their sources are listed."""
     if not isinstance(order, list) or len(order) != len(nodes):
-        faults.append(Fault(field, shown(order), f"a list of sources for each of {len(nodes)} nodes"))
+        faults.append(Fault(field, quote(order), f"a list of sources for each of {len(nodes)} nodes"))
         return nodes
     result = []
     for index, (edges, sources) in enumerate(zip(nodes, order)):
         by_source = {edge.source: edge for edge in edges}
         known = isinstance(sources, list) and all(map(is_int, sources)) and len(sources) == len(edges)
         if not known or set(sources) != set(by_source) or len(by_source) != len(edges):
-            faults.append(Fault(f"{field}[{index}]", shown(sources), f"{sorted(by_source)} in some order"))
+            faults.append(Fault(f"{field}[{index}]", quote(sources), f"{sorted(by_source)} in some order"))
             result.append(edges)
         else:
             result.append(tuple(by_source[source] for source in sources))

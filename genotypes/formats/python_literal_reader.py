@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from genotypes.formats.json_reader import MAX_CHARACTERS, MAX_VALUES, Lines
-from genotypes.types.cell import Fault, GenotypeError, nearest, shown
+from genotypes.types.cell import Fault, GenotypeError, nearest, quote
 
 MAX_DEPTH = 8
 
@@ -76,16 +76,16 @@ class _Reader:
         while self.token != ("sign", ")"):
             field = self._expect("name", "one of " + ", ".join(known))
             if field not in known:
-                raise self._stop(shown(field), nearest(field, known))
+                raise self._stop(quote(field), nearest(field, known))
             if field in fields:
-                raise self._stop(shown(field), "each once of " + ", ".join(known))
+                raise self._stop(quote(field), "each once of " + ", ".join(known))
             self._sign("=")
             fields[field] = self._value(field, 0)
             self._separator(")")
         self._sign(")")
         if self.token is not None or self.start < len(self.text):
             self.begin = self.start
-            raise self._stop(shown(self.text[self.start : self.start + 20]), "nothing after the genotype")
+            raise self._stop(quote(self.text[self.start : self.start + 20]), "nothing after the genotype")
         return name, fields
 
     def _value(self, path: str, depth: int) -> Any:
@@ -110,7 +110,7 @@ class _Reader:
                 self._separator(close)
             self._sign(close)
             return items
-        raise self._stop(shown(value), "a string, a number, None, a list, a tuple or range(...)")
+        raise self._stop(quote(value), "a string, a number, None, a list, a tuple or range(...)")
 
     def _range(self) -> list[int]:
         self._sign("(")
@@ -131,19 +131,19 @@ class _Reader:
     def _expect(self, kind: str, wanted: str) -> str:
         found = self._take(wanted)
         if found[0] != kind:
-            raise self._stop(shown(found[1]), wanted)
+            raise self._stop(quote(found[1]), wanted)
         return found[1]
 
     def _sign(self, sign: str) -> None:
         found = self._take(repr(sign))
         if found != ("sign", sign):
-            raise self._stop(shown(found[1]), repr(sign))
+            raise self._stop(quote(found[1]), repr(sign))
 
     def _take(self, wanted: str) -> tuple[str, str]:
         found, self.begin = self.token, self.start
         if found is None:
             rest = self.text[self.start :][:20]
-            raise self._stop(shown(rest) if rest else "the end of the text", wanted)
+            raise self._stop(quote(rest) if rest else "the end of the text", wanted)
         self._look()
         return found
 

@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genotypes.draw.dag_svg import arcs_svg, choices_svg
+from genotypes.draw.dag_svg import choices_svg, dag_svg
 from genotypes.draw.svg import svg
 from genotypes.formats import json_form
 from genotypes.formats.json_form import is_printable, to_json
 from genotypes.formats.json_reader import MAX_CHARACTERS, read_json, within
 from genotypes.formats.namedtuple_text import to_text
 from genotypes.formats.validation import Reading, line_of
-from genotypes.load import load_reading, read_file
-from genotypes.types.cell import MAX_FAULTS, CellGenotype, Edge, Fault, GenotypeError, shown
+from genotypes.load import load_with_lines, read_file
+from genotypes.types.cell import MAX_FAULTS, CellGenotype, Edge, Fault, GenotypeError, quote
 from genotypes.types.choices import ChoicesGenotype
 from genotypes.types.nasbench201 import EDGES, NASBENCH201_STATES, NASBench201Genotype, from_string
 from genotypes.types.recurrent import RecurrentGenotype, from_recurrent_text
@@ -97,16 +97,16 @@ def find(name: str | Path) -> Genotype:
     Raises:
         GenotypeError: naming the file and what is wrong with it.
     """
-    return find_reading(name).genotype
+    return find_with_lines(name).genotype
 
 
-def find_reading(name: str | Path) -> Reading:
+def find_with_lines(name: str | Path) -> Reading:
     """``find`` with the line of every field, and a JSON file's further fields."""
     if str(name).lstrip().startswith("|"):
         return Reading(from_string(str(name)), {})
     path = Path(name)
     path = path / "genotype.json" if os.path.isdir(path) else path
-    return read_any(read_file(path), str(path)) if os.path.isfile(path) else load_reading(name)
+    return read_with_lines(read_file(path), str(path)) if os.path.isfile(path) else load_with_lines(name)
 
 
 def read(text: str, source: str = "genotype") -> Genotype:
@@ -115,10 +115,10 @@ def read(text: str, source: str = "genotype") -> Genotype:
     Raises:
         GenotypeError: with all faults, by line.
     """
-    return read_any(text, source).genotype
+    return read_with_lines(text, source).genotype
 
 
-def read_any(text: str, source: str = "genotype") -> Reading:
+def read_with_lines(text: str, source: str = "genotype") -> Reading:
     """``read`` with the line of every field.
 
     Raises:
@@ -162,11 +162,11 @@ def _placed(error: GenotypeError, lines: Mapping[str, int], otherwise: int | Non
 def _from_document(document: Mapping[str, Any], source: str) -> Genotype:
     version = document.get("version")
     if type(version) is not int or version != VERSION:
-        raise GenotypeError([Fault("version", shown(version), str(VERSION))], source)
+        raise GenotypeError([Fault("version", quote(version), str(VERSION))], source)
     for key in ("name", "$schema"):
         value = document.get(key)
         if value is not None and not is_printable(value):
-            raise GenotypeError([Fault(key, shown(value), "a printable string of at most 200 characters")], source)
+            raise GenotypeError([Fault(key, quote(value), "a printable string of at most 200 characters")], source)
     try:
         return KINDS[document["format"]].read(document, source).named(document.get("name"))
     except GenotypeError as error:
@@ -176,7 +176,7 @@ def _from_document(document: Mapping[str, Any], source: str) -> Genotype:
 def _read_nasbench201(document: Mapping[str, Any], source: str) -> NASBench201Genotype:
     text = document.get("architecture")
     if not isinstance(text, str):
-        raise GenotypeError([Fault("architecture", shown(text), "a string |op~0|+...")], source)
+        raise GenotypeError([Fault("architecture", quote(text), "a string |op~0|+...")], source)
     return from_string(text, source)
 
 
@@ -186,9 +186,9 @@ def _read_recurrent(document: Mapping[str, Any], source: str) -> RecurrentGenoty
     for index, edge in enumerate(nodes if isinstance(nodes, list) else [None]):
         whole = isinstance(edge, dict) and set(edge) == {"op", "from"}
         if not whole or not isinstance(edge["op"], str) or type(edge["from"]) is not int:
-            faults.append(Fault(f"nodes[{index}]", shown(edge), 'an edge {"op": name, "from": state}'))
+            faults.append(Fault(f"nodes[{index}]", quote(edge), 'an edge {"op": name, "from": state}'))
     if not isinstance(concat, list) or any(type(state) is not int for state in concat):
-        faults.append(Fault("concat", shown(concat), "a list of states"))
+        faults.append(Fault("concat", quote(concat), "a list of states"))
     if faults:
         raise GenotypeError(faults, source)
     return RecurrentGenotype(tuple(Edge(edge["op"], edge["from"]) for edge in nodes), tuple(concat))
@@ -197,9 +197,9 @@ def _read_recurrent(document: Mapping[str, Any], source: str) -> RecurrentGenoty
 def _read_choices(document: Mapping[str, Any], source: str) -> ChoicesGenotype:
     choices = document.get("choices")
     if not isinstance(choices, dict):
-        raise GenotypeError([Fault("choices", shown(choices), "an object: label -> list of names")], source)
+        raise GenotypeError([Fault("choices", quote(choices), "an object: label -> list of names")], source)
     faults = [
-        Fault(within("choices", label), shown(names), "a list of names")
+        Fault(within("choices", label), quote(names), "a list of names")
         for label, names in choices.items()
         if not isinstance(names, list) or any(not isinstance(name, str) for name in names)
     ]
@@ -211,12 +211,12 @@ def _read_choices(document: Mapping[str, Any], source: str) -> ChoicesGenotype:
 def _nasbench201_svg(title: str, genotype: NASBench201Genotype) -> str:
     states = ["input", *map(str, range(1, NASBENCH201_STATES - 1)), "output"]
     kept = [(*edge, op) for op, edge in zip(genotype.ops, EDGES) if op != "none"]
-    return arcs_svg(title, states, kept)
+    return dag_svg(title, states, kept)
 
 
 def _recurrent_svg(title: str, genotype: RecurrentGenotype) -> str:
     edges = [(edge.source, node, edge.op) for node, edge in enumerate(genotype.nodes, 1)]
-    return arcs_svg(title, ["x, h", *map(str, range(1, len(genotype.nodes) + 1))], edges)
+    return dag_svg(title, ["x, h", *map(str, range(1, len(genotype.nodes) + 1))], edges)
 
 
 def _value(value: Any) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from genotypes.types.cell import MAX_FAULTS, Cell, CellGenotype, Edge, Fault, GenotypeError, cell_faults, shown
+from genotypes.types.cell import MAX_FAULTS, Cell, CellGenotype, Edge, Fault, GenotypeError, cell_faults, quote
 
 LABELS = ("normal", "reduce")
 MAX_NODES = 256
@@ -72,10 +72,10 @@ def line_of(lines: Mapping[str, int], field: str) -> int | None:
 def read_states(value: Any, field: str, faults: list[Fault]) -> tuple[int, ...]:
     """A list of states, as of a concatenation."""
     if not isinstance(value, list) or not value:
-        faults.append(Fault(field, shown(value) if value != [] else "an empty list", "a list of states"))
+        faults.append(Fault(field, quote(value) if value != [] else "an empty list", "a list of states"))
         return ()
     wrong = [index for index, state in enumerate(value) if not is_int(state)][:MAX_FAULTS]
-    faults += [Fault(f"{field}[{index}]", shown(value[index]), "a state's number") for index in wrong]
+    faults += [Fault(f"{field}[{index}]", quote(value[index]), "a state's number") for index in wrong]
     return tuple(state if is_int(state) else NO_STATE for state in value)
 
 

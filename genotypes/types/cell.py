@@ -146,7 +146,7 @@ def nearest(name: str, names: Sequence[str]) -> str:
     return f"{close[0]!r} (nearest)" if close else "one of " + ", ".join(names)
 
 
-def shown(value: Any) -> str:
+def quote(value: Any) -> str:
     """A value as a message quotes it: short and on one line."""
     kinds = {dict: "an object", list: "a list", tuple: "a list", type(None): "nothing"}
     if type(value) in kinds:
@@ -174,19 +174,19 @@ def _faults(cell: Cell, label: str) -> Iterator[Fault]:
         for position, edge in enumerate(edges):
             where = f"{label}.nodes[{index}][{position}]"
             if edge.op not in CELL_OPS:
-                yield Fault(f"{where}.op", shown(edge.op), nearest(edge.op, CELL_OPS))
+                yield Fault(f"{where}.op", quote(edge.op), nearest(edge.op, CELL_OPS))
             if not 0 <= edge.source <= last:
-                yield Fault(f"{where}.from", shown(edge.source), f"an earlier state, 0 to {last}")
+                yield Fault(f"{where}.from", quote(edge.source), f"an earlier state, 0 to {last}")
     states = range(CELL_INPUTS, CELL_INPUTS + len(cell.nodes))
     for position, state in enumerate(cell.concat):
         if state not in states:
             allowed = f"a node of this cell, {states.start} to {states.stop - 1}"
-            yield Fault(f"{label}.concat[{position}]", shown(state), allowed)
+            yield Fault(f"{label}.concat[{position}]", quote(state), allowed)
         elif state in cell.concat[:position]:
             yield Fault(f"{label}.concat[{position}]", f"{state} again", "each state once")
 
 
-def remarks(genotype: CellGenotype) -> list[tuple[str, str]]:
+def warnings(genotype: CellGenotype) -> list[tuple[str, str]]:
     """What a genotype may hold but seldom means: nodes without a value, and nodes whose value is never used.
 
     Returns:

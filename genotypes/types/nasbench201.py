@@ -10,7 +10,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field, replace
 
-from genotypes.types.cell import Fault, GenotypeError, nearest, shown
+from genotypes.types.cell import Fault, GenotypeError, nearest, quote
 
 NASBENCH201_OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NASBENCH201_STATES = 4
@@ -36,7 +36,7 @@ class NASBench201Genotype:
             faults.append(Fault("ops", f"{len(self.ops)} operations", f"one for each of {len(EDGES)} edges"))
         for index, op in enumerate(self.ops):
             if op not in NASBENCH201_OPS:
-                faults.append(Fault(f"ops[{index}]", shown(op), nearest(str(op), NASBENCH201_OPS)))
+                faults.append(Fault(f"ops[{index}]", quote(op), nearest(str(op), NASBENCH201_OPS)))
         if faults:
             raise GenotypeError(faults, self.name or "genotype")
 
@@ -88,11 +88,11 @@ def from_string(text: str, source: str = "architecture string") -> NASBench201Ge
         sources = [entry.rpartition("~")[2] for entry in entries]
         if sources != [str(state) for state in range(node)]:
             form = "|".join(f"op~{state}" for state in range(node))
-            faults.append(Fault(f"block {node}", shown(block), f"|{form}|"))
+            faults.append(Fault(f"block {node}", quote(block), f"|{form}|"))
         for position, entry in enumerate(entries):
             op = entry.rpartition("~")[0]
             if op not in NASBENCH201_OPS:
-                faults.append(Fault(f"block {node}, entry {position}", shown(op), nearest(op, NASBENCH201_OPS)))
+                faults.append(Fault(f"block {node}, entry {position}", quote(op), nearest(op, NASBENCH201_OPS)))
             ops.append(op)
     if faults:
         raise GenotypeError(faults, source)

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from genotypes.formats.validation import MAX_NODES
-from genotypes.types.cell import Edge, Fault, GenotypeError, nearest, shown
+from genotypes.types.cell import Edge, Fault, GenotypeError, nearest, quote
 
 RECURRENT_OPS = ("none", "tanh", "relu", "sigmoid", "identity")
 
@@ -35,13 +35,13 @@ class RecurrentGenotype:
         faults = [] if self.nodes else [Fault("nodes", "no node", "at least one")]
         for index, edge in enumerate(self.nodes):
             if edge.op not in RECURRENT_OPS[1:]:
-                faults.append(Fault(f"nodes[{index}].op", shown(edge.op), nearest(str(edge.op), RECURRENT_OPS[1:])))
+                faults.append(Fault(f"nodes[{index}].op", quote(edge.op), nearest(str(edge.op), RECURRENT_OPS[1:])))
             if not 0 <= edge.source <= index:
-                faults.append(Fault(f"nodes[{index}].from", shown(edge.source), f"an earlier state, 0 to {index}"))
+                faults.append(Fault(f"nodes[{index}].from", quote(edge.source), f"an earlier state, 0 to {index}"))
         for position, state in enumerate(self.concat):
             if not 1 <= state <= len(self.nodes) or state in self.concat[:position]:
                 allowed = f"each node at most once, 1 to {len(self.nodes)}"
-                faults.append(Fault(f"concat[{position}]", shown(state), allowed))
+                faults.append(Fault(f"concat[{position}]", quote(state), allowed))
         if not self.concat:
             faults.append(Fault("concat", "no state", "at least one node"))
         if faults:
@@ -76,7 +76,7 @@ def from_recurrent_text(text: str, source: str = "genotype") -> RecurrentGenotyp
     )
     if whole is None:
         form = "Genotype(recurrent=[(op, state), ...], concat=range(1, n))"
-        raise GenotypeError([Fault("text", shown(text.strip()[:40]), form)], source)
+        raise GenotypeError([Fault("text", quote(text.strip()[:40]), form)], source)
     name, edges, *_, first, stop, listed = whole.groups()
     nodes = tuple(Edge(op, int(state)) for op, state in re.findall(pair, edges))
     concat = range(int(first), int(stop)) if first else map(int, re.findall(r"\d+", listed))

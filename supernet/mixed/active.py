@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from supernet.mixed.graph import MixedSource
 
 
-class Used(NamedTuple):
+class ActiveEdges(NamedTuple):
     """The edges on which a candidate is computed.
 
     ``edges``: which of the source's; ``parts``: which of the candidate's stack. ``at`` and ``slices`` are the same as
@@ -39,7 +39,7 @@ class Used(NamedTuple):
         return len(self.gate)
 
 
-def used_edges(source: MixedSource, name: str, gates: Tensor, live: list[list[bool]] | None) -> Used | None:
+def active_edges(source: MixedSource, name: str, gates: Tensor, live: list[list[bool]] | None) -> ActiveEdges | None:
     """The edges on which a candidate is computed, or ``None`` where there are none.
 
     Args:
@@ -58,13 +58,13 @@ def used_edges(source: MixedSource, name: str, gates: Tensor, live: list[list[bo
     gate = gates[:, column] if at is None else gates[at, column]
     momentum = BatchNorm.momentum if live else BatchNorm.momentum * (gate.detach() != 0)[:, None].to(gate.dtype)
     slices = None if len(parts) == len(having) else torch.tensor(parts)
-    return Used(edges, parts, at, slices, gate, momentum)
+    return ActiveEdges(edges, parts, at, slices, gate, momentum)
 
 
-class Running(NamedTuple):
+class RunningStats(NamedTuple):
     """The running statistics of a BatchNorm, ``(e, c)``, of which some edges are in use."""
 
-    used: Used
+    used: ActiveEdges
     norm: BatchNorm
 
     def move(self, mean: Tensor, var: Tensor) -> None:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
-from supernet.mixed.active import Running, Used, used_edges
+from supernet.mixed.active import ActiveEdges, RunningStats, active_edges
 from supernet.mixed.depthwise import depthwise_conv
 from supernet.mixed.stacked import unstack
 from supernet.ops import BatchNorm, DilConv, FactorizedReduce, SepConv, Zero, over_ranks, shifted
@@ -56,7 +56,7 @@ class _Linear(NamedTuple):
     ``d`` is ``(b, e k, h, w)``, or ``(b, k, h, w)`` where all edges share it; ``p`` is ``(e, k, c)``.
     """
 
-    used: Used
+    used: ActiveEdges
     d: Tensor
     p: Tensor | None = None
     norm: BatchNorm | None = None
@@ -65,10 +65,10 @@ class _Linear(NamedTuple):
 def _leaving(source: MixedSource, x: Tensor, gates: Tensor, live: list[list[bool]] | None) -> Sequence[Tensor]:
     """``live``: which gates are not 0, where that is known."""
     linear: list[_Linear] = []
-    others: list[tuple[Used, list[dict[str, Tensor]], nn.Module]] = []
+    others: list[tuple[ActiveEdges, list[dict[str, Tensor]], nn.Module]] = []
     repeated: dict[int, Tensor] = {}
     for name, op in source.ops.items():
-        used = used_edges(source, name, gates, live)
+        used = active_edges(source, name, gates, live)
         if used is None:
             continue
         match op:
@@ -94,7 +94,7 @@ def _leaving(source: MixedSource, x: Tensor, gates: Tensor, live: list[list[bool
     return leaving
 
 
-def _separable(layers: nn.Sequential, x: Tensor, used: Used) -> _Linear:
+def _separable(layers: nn.Sequential, x: Tensor, used: ActiveEdges) -> _Linear:
     """ReLU (done), depthwise, pointwise, BatchNorm; once for a dilated convolution, twice for a separable one."""
     if len(layers) > 4:
         _, depthwise, pointwise, norm = layers[:4]
@@ -103,7 +103,7 @@ def _separable(layers: nn.Sequential, x: Tensor, used: Used) -> _Linear:
     return _Linear(used, _depthwise(x, depthwise, used), _matrix(pointwise, used), norm)
 
 
-def _matrix(pointwise: nn.Conv2d, used: Used) -> Tensor:
+def _matrix(pointwise: nn.Conv2d, used: ActiveEdges) -> Tensor:
     """A stacked 1x1 convolution ``(e, c, k, 1, 1)`` as matrices ``(e, k, c)``."""
     return used.of(pointwise.weight).flatten(2).transpose(1, 2)
 
@@ -113,13 +113,13 @@ def _two_phases(x: Tensor) -> Tensor:
     return torch.cat([half[:, :, ::2, ::2] for half in (x, shifted(x))], 1)
 
 
-def _two_blocks(op: FactorizedReduce, used: Used) -> Tensor:
+def _two_blocks(op: FactorizedReduce, used: ActiveEdges) -> Tensor:
     """Both convolutions of a factorized reduction as block-diagonal matrices, ``(e, 2 k, c)``."""
     first, second = _matrix(op.conv_1, used), _matrix(op.conv_2, used)
     return torch.cat([F.pad(first, (0, second.shape[2])), F.pad(second, (first.shape[2], 0))], 1)
 
 
-def _depthwise(x: Tensor, conv: nn.Conv2d, used: Used) -> Tensor:
+def _depthwise(x: Tensor, conv: nn.Conv2d, used: ActiveEdges) -> Tensor:
     """The stacked depthwise convolutions of ``e`` edges on ``(b, e c, h, w)``."""
     (stride, _), (dilation, _) = conv.stride, conv.dilation
     if stride == dilation == 2:
@@ -133,7 +133,7 @@ def _normed_relu(linear: _Linear) -> Tensor:
     used, d, p, norm = linear
     if norm.training:
         d, mean = _Centred.apply(d, norm.average)
-        return _NormedReLU.apply(d, p, mean, Running(used, norm))
+        return _NormedReLU.apply(d, p, mean, RunningStats(used, norm))
     scale, shift = _affine(norm, used)
     y = torch.matmul(_rows(d, len(p)), (p * scale).to(d.dtype)) + shift.to(d.dtype)
     return _image(F.relu(y), d)
@@ -146,7 +146,7 @@ def _gated_sum(candidates: Sequence[_Linear], edges: int) -> Sequence[Tensor]:
         for used, d, _, norm in candidates:
             d, mean = _Centred.apply(d, norm.average) if norm else (d, None)
             inputs.append(d)
-            buffers.append((mean, Running(used, norm)) if norm else None)
+            buffers.append((mean, RunningStats(used, norm)) if norm else None)
         used, _, ps, _ = zip(*candidates)
         at = [u.at for u in used]
         return _GatedSum.apply(edges, buffers, at, *inputs, *ps, *(u.gate for u in used))
@@ -166,7 +166,7 @@ def _gated_sum(candidates: Sequence[_Linear], edges: int) -> Sequence[Tensor]:
     return [_image((t if isinstance(t, Tensor) else torch.zeros_like(pixels))[None], like) for t in totals]
 
 
-def _affine(norm: BatchNorm, used: Used) -> tuple[Tensor, Tensor]:
+def _affine(norm: BatchNorm, used: ActiveEdges) -> tuple[Tensor, Tensor]:
     """BatchNorm by its running statistics as a scale and a shift, each ``(e, 1, c)``."""
     scale = (used.of(norm.running_var) + norm.eps).rsqrt()[:, None]
     return scale, -used.of(norm.running_mean)[:, None] * scale
@@ -298,7 +298,7 @@ def _thirds(items: tuple) -> tuple[tuple, tuple, tuple]:
     return items[:count], items[count : 2 * count], items[2 * count :]
 
 
-def _moments(d: Tensor, p: Tensor, mean: Tensor, running: Running) -> tuple[Tensor, Tensor]:
+def _moments(d: Tensor, p: Tensor, mean: Tensor, running: RunningStats) -> tuple[Tensor, Tensor]:
     """``cov(d) p``, ``(e, k, c)``, and ``1 / std(d p)``, ``(e, 1, c)``; the running statistics of ``d p`` move.
 
     ``d`` is ``(e, m, k)`` or ``(1, m, k)``, centred; ``mean`` is what was subtracted.

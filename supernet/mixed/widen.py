@@ -13,7 +13,7 @@ from supernet.mixed.graph import MixedGraph, MixedSource
 from supernet.ops import BatchNorm, FactorizedReduce
 
 
-class Copies:
+class ChannelMap:
     """Which old channel each new one is a copy of: all old ones in order, then old ones drawn at random."""
 
     def __init__(self, generator: torch.Generator):
@@ -35,7 +35,7 @@ def widen(old: nn.Module, new: nn.Module, generator: torch.Generator) -> None:
         old, new: networks of the same cells; all else has the same shapes.
         generator: on the CPU; draws which channels are copied, alike for all candidates of a width.
     """
-    copies = Copies(generator)
+    copies = ChannelMap(generator)
     inside = {id(module) for graph in _graphs(new) for module in graph.modules()}
     modules = dict(new.named_modules())
     for name, theirs in old.named_modules():
@@ -51,7 +51,7 @@ def _graphs(network: nn.Module) -> list[MixedGraph]:
     return [module for module in network.modules() if isinstance(module, MixedGraph)]
 
 
-def _widen_source(old: MixedSource, new: MixedSource, copies: Copies) -> None:
+def _widen_source(old: MixedSource, new: MixedSource, copies: ChannelMap) -> None:
     for name, op in new.ops.items():
         slices = [old.edges[name].index(edge) for edge in new.edges[name]]
         widen_candidate(old.ops[name], op, slices, copies)
@@ -60,7 +60,7 @@ def _widen_source(old: MixedSource, new: MixedSource, copies: Copies) -> None:
 
 
 @torch.no_grad()
-def widen_candidate(old: nn.Module, new: nn.Module, slices: list[int], copies: Copies) -> None:
+def widen_candidate(old: nn.Module, new: nn.Module, slices: list[int], copies: ChannelMap) -> None:
     """Fill a stacked candidate from a narrower one, of which ``slices`` are taken."""
     halves = {id(part.bn) for part in new.modules() if isinstance(part, FactorizedReduce)}
     for theirs, ours in zip(old.modules(), new.modules()):
@@ -74,7 +74,7 @@ def widen_candidate(old: nn.Module, new: nn.Module, slices: list[int], copies: C
                 wide.copy_(values[slices][:, at])
 
 
-def _convolution(weight: Tensor, shape: torch.Size, copies: Copies) -> Tensor:
+def _convolution(weight: Tensor, shape: torch.Size, copies: ChannelMap) -> Tensor:
     """``(e, c_out, c_in, k, k)``, or a depthwise one ``(e, c, 1, k, k)``, of a larger shape."""
     weight = weight[:, copies.of(weight.shape[1], shape[1]).to(weight.device)]
     if weight.shape[2] == shape[2]:
@@ -83,7 +83,7 @@ def _convolution(weight: Tensor, shape: torch.Size, copies: Copies) -> Tensor:
     return weight[:, :, at] / at.bincount()[at].to(weight.dtype)[:, None, None]
 
 
-def _half_by_half(old: int, new: int, copies: Copies) -> Tensor:
+def _half_by_half(old: int, new: int, copies: ChannelMap) -> Tensor:
     """The channels of a factorized reduction: both of its convolutions deliver a half."""
     half = copies.of(old // 2, new // 2)
     return torch.cat([half, old // 2 + half])

@@ -9,14 +9,14 @@ from supernet.mixed.stacked import unstack
 from supernet.ops import OPS, BatchNorm, NorConv
 
 
-def as_searched(name: str, channels: int, stride: int) -> nn.Module:
+def supernet_op(name: str, channels: int, stride: int) -> nn.Module:
     """An operation that can take a supernet's weights: it keeps the BatchNorm that searching put behind a pooling."""
     op = OPS[name](channels, stride, True)
     return nn.Sequential(op, BatchNorm(channels)) if "pool" in name else op
 
 
 @torch.no_grad()
-def hand_over(graph: MixedGraph, row: int, name: str, op: nn.Module) -> None:
+def copy_op_weights(graph: MixedGraph, row: int, name: str, op: nn.Module) -> None:
     """Copy one edge's candidate of a graph into a derived network's operation.
 
     BatchNorm's scale and shift stay at 1 and 0. A convolution's bias, which the derived one has not, is what BatchNorm
@@ -40,7 +40,7 @@ def hand_over(graph: MixedGraph, row: int, name: str, op: nn.Module) -> None:
 
 
 @torch.no_grad()
-def hand_over_rest(network: nn.Module, supernet: nn.Module) -> None:
+def copy_shared_weights(network: nn.Module, supernet: nn.Module) -> None:
     """Copy what both networks have under one name: stem, head, and all between the searched parts.
 
     Raises:

@@ -18,7 +18,7 @@ from supernet.errors import SpaceError
 from supernet.mixed.graph import Backend, MixedGraph
 from supernet.network import DropPath, ImageShape
 from supernet.ops import OPS, BatchNorm, Zero, derived
-from supernet.spaces.inherit import hand_over, hand_over_rest
+from supernet.spaces.inherit import copy_op_weights, copy_shared_weights
 from supernet.spaces.space import Row, SpaceOptions
 
 CELL = "cell"
@@ -39,7 +39,7 @@ class MixedCell(nn.Module):
     ):
         super().__init__()
         self.label = CELL
-        options = 1, NASBENCH201_STATES - 1, 1, backend, allowed, partial, searched
+        options = 1, NASBENCH201_STATES - 1, 1, backend, allowed, partial, supernet_op
         self.graph = MixedGraph(channels, candidates, *options)
 
     def forward(self, x: Tensor, gates: Gates, drop_path: DropPath | None) -> Tensor:
@@ -47,7 +47,7 @@ class MixedCell(nn.Module):
         return self.graph([x], gates[CELL], *extras, drop_path if self.training else None)[-1]
 
 
-def searched(name: str, channels: int, stride: int) -> nn.Module:
+def supernet_op(name: str, channels: int, stride: int) -> nn.Module:
     """A candidate as the supernet holds it; its pooling has no BatchNorm, unlike that of the DARTS space."""
     return OPS[name](channels, stride, False)
 
@@ -171,11 +171,11 @@ class NASBench201Space:
         """Hand a supernet's weights to the network of an architecture."""
         if self.partial > 1:
             raise SpaceError("a supernet of partial channels has no weights for whole ones: nothing to inherit")
-        hand_over_rest(network, supernet)
+        copy_shared_weights(network, supernet)
         for ours, theirs in zip(network.stages, supernet.stages):
             for cell, mixed in zip(ours, theirs):
                 for row, (name, op) in enumerate(zip(genotype.ops, cell.ops)):
-                    hand_over(mixed.graph, row, name, op)
+                    copy_op_weights(mixed.graph, row, name, op)
 
     def figures(self, genotype: NASBench201Genotype) -> dict[str, Any]:
         """Skip connections: a search that collapses has nothing else."""

@@ -14,7 +14,7 @@ from supernet.network import ImageShape
 from supernet.ops import DARTS_PRIMITIVES, derived
 from supernet.spaces.darts.cells import DerivedCell, MixedCell, Network, Stem
 from supernet.spaces.darts.robust import ALLOWED, CANDIDATES
-from supernet.spaces.inherit import as_searched, hand_over, hand_over_rest
+from supernet.spaces.inherit import copy_op_weights, copy_shared_weights, supernet_op
 from supernet.spaces.space import Row, SpaceOptions
 
 NORMAL, REDUCE = "normal", "reduce"
@@ -75,7 +75,7 @@ class DARTSSpace:
         """
         if not isinstance(genotype, CellGenotype):
             raise SpaceError(f"the DARTS space needs a normal and a reduction cell, not a {type(genotype).__name__}")
-        make = as_searched if searched else derived
+        make = supernet_op if searched else derived
 
         def inside(channels: int, reduction: bool) -> DerivedCell:
             return DerivedCell(genotype.reduce if reduction else genotype.normal, channels, reduction, make)
@@ -86,7 +86,7 @@ class DARTSSpace:
         """Hand a supernet's weights to a ``searched`` network; an auxiliary head keeps its own."""
         if self.partial > 1:
             raise SpaceError("a supernet of partial channels has no weights for whole ones: nothing to inherit")
-        hand_over_rest(network, supernet)
+        copy_shared_weights(network, supernet)
         rows = {edge: row for row, edge in enumerate(self._edges)}
         for ours, theirs in zip(network.cells, supernet.cells):
             wiring = genotype.reduce if theirs.inside.label == REDUCE else genotype.normal
@@ -94,7 +94,7 @@ class DARTSSpace:
             for (edge, node), op in zip(kept, ours.inside.ops):
                 if (edge.source, node) not in rows:
                     raise SpaceError(f"the supernet has no node {node}, so there are no weights to inherit")
-                hand_over(theirs.inside.graph, rows[edge.source, node], edge.op, op)
+                copy_op_weights(theirs.inside.graph, rows[edge.source, node], edge.op, op)
 
     def figures(self, genotype: CellGenotype) -> dict[str, Any]:
         """Skip connections of both cells: a search that collapses fills the normal one with them."""

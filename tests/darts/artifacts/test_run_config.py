@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from darts.artifacts.run_config import searched
+from darts.artifacts.run_config import load_search_config
 from darts.config.schema import to_dict
 from darts.errors import UserError
 from darts.recipes.registry import SEARCH_RECIPES
@@ -20,14 +20,14 @@ def test_every_recipe_is_read_back(tmp_path):
     for make in SEARCH_RECIPES.values():
         config = make()
         write(tmp_path, to_dict(config))
-        assert searched(tmp_path) == config
+        assert load_search_config(tmp_path) == config
 
 
 def test_what_is_no_search_is_none(tmp_path):
-    assert searched(tmp_path) is None
+    assert load_search_config(tmp_path) is None
     for text in ("[" * 5000, '{"kind": "sea', '{"kind": "retrain"}', '{"kind": "search", "x": "\\ud800"}'):
         (tmp_path / "config.json").write_text(text)
-        assert searched(tmp_path) is None
+        assert load_search_config(tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_spoilt_field_is_named(field, value, allowed, tmp_path):
     inner[name] = value
     write(tmp_path, config)
     with pytest.raises(UserError, match=f"config.json: config.{field} is .*must be {allowed}"):
-        searched(tmp_path)
+        load_search_config(tmp_path)
 
 
 LINE = {"event": "epoch", "epoch": 0, "step": 3, "seconds": 1.5, "train_loss": 1e30}

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from darts.artifacts.gate_heatmaps import colours, listed, moment
+from darts.artifacts.gate_heatmaps import colours, gate_image, gates_to_json
 from darts.artifacts.log import RunLog, read_log
 from darts.artifacts.tensorboard import write_results
 from genotypes import load, to_text
@@ -23,7 +23,7 @@ def written_run(folder):
     log = RunLog(folder, 0, 0)
     for epoch, name in enumerate(("DARTS_V1", "DARTS_V1", "FairDARTS_g")):
         gates = {t.label: torch.rand(t.rows, 8) for t in space.tables}
-        listing = listed(gates, space.tables, space.titles)
+        listing = gates_to_json(gates, space.tables, space.titles)
         figures = {"valid_accuracy": 0.5 + 0.1 * epoch, "genotype": to_text(load(name)), "gates": listing}
         log.write("epoch", figures, epoch, 10 * (epoch + 1), 1.0 + epoch)
     log.close()
@@ -64,7 +64,7 @@ def test_an_epochs_line_has_its_usage(tmp_path, monkeypatch):
 
 def test_gates_of_a_moment():
     rows = {"0 \u2192 1": [0.0, 1.0], "c\u2096\u208b\u2081 \u2192 1": [0.5, 0.25]}
-    picture = moment(["sep_conv_3x3", "none"], rows)
+    picture = gate_image(["sep_conv_3x3", "none"], rows)
     assert picture.dtype == np.uint8 and picture.shape == (110 + 2 * 26, 90 + 2 * 26, 3)
     cells = picture[110 + 13 :: 26, 90 + 13 :: 26]
     assert np.array_equal(cells, colours(np.array(list(rows.values()))))
@@ -75,7 +75,7 @@ def test_gates_of_a_moment():
 def test_gates_in_the_log():
     space = DARTSSpace(ImageShape(3, 32, 10), nodes=1)
     gates = {"normal": torch.full((2, 8), 0.125), "reduce": torch.tensor([0.25, 0.75])}
-    found = listed(gates, space.tables, space.titles)
+    found = gates_to_json(gates, space.tables, space.titles)
     assert list(found["normal"]["rows"]) == space.titles["normal"]
     assert found["normal"]["candidates"] == list(space.candidates)
     assert list(found["reduce"]["rows"].values()) == [[0.25], [0.75]]

@@ -25,7 +25,7 @@ from darts.recipes.registry import final_for
 from darts.retraining.task import RetrainTask
 from darts.retraining.weight_averaging import Averaging
 from darts.training.evaluate import evaluate
-from darts.training.hidden_state import Carry
+from darts.training.hidden_state import HiddenState
 from genotypes import Edge
 from genotypes.types.recurrent import RecurrentGenotype
 from supernet.errors import SpaceError
@@ -46,8 +46,8 @@ def folder_of(tmp_path, language=SHORT, **options):
 
 def search(data, method="darts", **options):
     space = SearchSpaceConfig(name="recurrent", channels=6, nodes=2)
-    pieces = {key: options.pop(key) for key in list(options) if key in MethodConfig.__dataclass_fields__}
-    config = SearchConfig(space=space, method=MethodConfig(method, **pieces), weights=SGD, epochs=2, batch_size=16)
+    components = {key: options.pop(key) for key in list(options) if key in MethodConfig.__dataclass_fields__}
+    config = SearchConfig(space=space, method=MethodConfig(method, **components), weights=SGD, epochs=2, batch_size=16)
     return SearchTask(replace(config, language=SHORT, **options), data, CPU)
 
 
@@ -125,7 +125,7 @@ def test_batches_go_on_where_the_one_before_ended(spread):
     assert count / 29 == pytest.approx(text.steps(800, 4), rel=0.15)
     inner = [length for length in lengths if length >= SHORTEST]
     assert max(lengths) <= 20 + LONGEST and (len(set(inner)) > 15) == bool(spread)
-    assert text.pace((torch.zeros(4, 11), None)) == 0.5
+    assert text.lr_scale((torch.zeros(4, 11), None)) == 0.5
     later = text.endless_picks(order, 4, seed=3, first=37)
     again = text.endless_picks(order, 4, seed=3, first=0)
     for _ in range(37):
@@ -148,16 +148,16 @@ def test_a_carried_state_makes_short_batches_equal_to_long_ones(tmp_path):
 def test_only_the_last_pass_over_a_batch_is_gone_on_from(tmp_path):
     data = folder_of(tmp_path)
     network = RecurrentSpace(data.shape.words, 8, 2).network(CELL).eval()
-    carry = Carry(network)
+    hidden = HiddenState(network)
     picks = data.train.picks(torch.arange(400), 4, True)
-    batch = carry.join("train", data.train.load(*next(picks), training=True))
+    batch = hidden.attach("train", data.train.load(*next(picks), training=True))
     assert not batch[3].any()
     for _ in range(2):
         data.objective(network, batch)
-    begun = carry.join("train", data.train.load(*next(picks), training=True))[3]
+    begun = hidden.attach("train", data.train.load(*next(picks), training=True))[3]
     assert torch.equal(begun, network(batch[0].t(), None).hidden)
-    assert not carry.join("other", data.train.load(*next(picks), training=True))[3].any()
-    assert Carry(nn.Linear(1, 1)).join("train", batch) is batch
+    assert not hidden.attach("other", data.train.load(*next(picks), training=True))[3].any()
+    assert HiddenState(nn.Linear(1, 1)).join("train", batch) is batch
 
 
 def test_penalties_are_descended_and_not_shown(tmp_path):
@@ -188,9 +188,9 @@ def test_a_search_moves_weights_and_logits_and_resumes(options, tmp_path):
         else:
             tiny.run(task)
         assert all(not torch.equal(before[label], logit) for label, logit in task.problem.logits.items())
-        assert set(task.carry.states) == {"train", "valid"} and task.carry.states["train"].any()
+        assert set(task.hidden.states) == {"train", "valid"} and task.hidden.states["train"].any()
         ends.append(task.state())
-    for part in ("supernet", "logits", "carried"):
+    for part in ("supernet", "logits", "hidden_states"):
         for name, value in ends[0][part].items():
             assert torch.equal(value, ends[1][part][name]), (part, name)
     assert ends[0]["evaluated"] == ends[1]["evaluated"] and ends[0]["evaluated"]["valid_perplexity"] > 1

@@ -18,7 +18,7 @@ def test_gates_have_the_numeric_gradient(name):
     relax, generator = RELAXATIONS[name], torch.Generator()
     logits = torch.randn(TABLE.rows, 3, dtype=torch.float64, requires_grad=True)
     torch.autograd.gradcheck(lambda x: relax.gates(x, TABLE, 0.5, generator), (logits,))
-    torch.testing.assert_close(relax.strength(logits, TABLE).sum(1), torch.ones(TABLE.rows, dtype=torch.float64))
+    torch.testing.assert_close(relax.expected_gates(logits, TABLE).sum(1), torch.ones(TABLE.rows, dtype=torch.float64))
 
 
 def test_top_edges_by_their_best_candidate_but_none():

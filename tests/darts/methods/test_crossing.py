@@ -1,4 +1,4 @@
-"""Pieces cross: each combination takes a step and ends an epoch, or is refused in a line before anything is trained."""
+"""Components cross: each combination takes a step and ends an epoch, or is refused in a line before anything is trained."""
 
 import itertools
 import random
@@ -9,17 +9,17 @@ import torch
 
 from darts.config.schema import MethodConfig
 from darts.errors import UserError
-from darts.methods.compose import PIECES, compose
+from darts.methods.compose import COMPONENTS, compose
 from tests import tiny
 
-LISTS = ("penalties", "companions")
+LISTS = ("penalties", "callbacks")
 FIELDS = {
     field: (*table, *(("none",) if field in ("edges", "perturb", "skip", *LISTS) else ()))
-    for field, table in PIECES.items()
+    for field, table in COMPONENTS.items()
     if field != "stages"
 }
 BOUND = ("relax", "step", "update", "edges", "penalties", "perturb")
-"""Fields whose pieces can exclude each other; those of the others go with all."""
+"""Fields whose components can exclude each other; those of the others go with all."""
 
 CHEAPER = {
     "monte_carlo": "monte_carlo:samples=2,inner=1",
@@ -74,35 +74,35 @@ NEVER = {
     },
     "penalties towards_uniform": {"relax": ("softmax", "gumbel", "concrete", "sigmoid")},
 }
-"""Pairs of pieces that no combination has. All others work together in some."""
+"""Pairs of components that no combination has. All others work together in some."""
 
 
-def configuration(pieces):
-    given = {field: CHEAPER.get(name, name) for field, name in pieces.items()}
+def configuration(components):
+    given = {field: CHEAPER.get(name, name) for field, name in components.items()}
     given = {field: (text,) if field in LISTS else text for field, text in given.items()}
     config = tiny.config(channels=2, epochs=1, method=MethodConfig("darts", **given))
-    backend = "reference" if pieces["step"] == "unrolled_exact" else "auto"
+    backend = "reference" if components["step"] == "unrolled_exact" else "auto"
     return replace(config, space=replace(config.space, backend=backend))
 
 
 @pytest.fixture(scope="module")
 def composed():
-    """Every combination of the bound fields that is not refused, and pieces of the other fields, drawn."""
+    """Every combination of the bound fields that is not refused, and components of the other fields, drawn."""
     rng, found = random.Random(0), []
     for names in itertools.product(*(FIELDS[field] for field in BOUND)):
         others = {field: rng.choice(FIELDS[field]) for field in FIELDS if field not in BOUND}
-        pieces = {**dict(zip(BOUND, names)), **others}
+        components = {**dict(zip(BOUND, names)), **others}
         try:
-            compose(configuration(pieces))
+            compose(configuration(components))
         except UserError as refused:
             assert "\n" not in str(refused) and "--method." in str(refused), refused
         else:
-            found.append(pieces)
+            found.append(components)
     return found
 
 
-def pairs_of(pieces):
-    return {frozenset(pair) for pair in itertools.combinations((f"{f} {name}" for f, name in pieces.items()), 2)}
+def pairs_of(components):
+    return {frozenset(pair) for pair in itertools.combinations((f"{f} {name}" for f, name in components.items()), 2)}
 
 
 def test_only_what_cannot_go_together_is_refused(composed):
@@ -114,9 +114,9 @@ def test_only_what_cannot_go_together_is_refused(composed):
 
 
 def test_whatever_is_not_refused_searches(composed):
-    """Few combinations that have all pairs of pieces: each takes a step, is evaluated, and derives a genotype."""
-    left, pairs = set().union(*map(pairs_of, composed)), [pairs_of(pieces) for pieces in composed]
-    costs = [3 if pieces["companions"] == "eigenvalue_stop" else 1 for pieces in composed]
+    """Few combinations that have all pairs of components: each takes a step, is evaluated, and derives a genotype."""
+    left, pairs = set().union(*map(pairs_of, composed)), [pairs_of(components) for components in composed]
+    costs = [3 if components["callbacks"] == "eigenvalue_stop" else 1 for components in composed]
     while left:
         best = max(range(len(composed)), key=lambda index: len(pairs[index] & left) / costs[index])
         left -= pairs[best]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from darts.bilevel.hessian import largest_eigenvalue
-from darts.bilevel.problem import OPEN
+from darts.bilevel.problem import UNDECIDED
 from darts.config.schema import WeightsConfig
 from darts.methods import METHODS, darts_pt, robust_darts
 from darts.methods.darts_minus import Falling
@@ -23,7 +23,7 @@ from darts.methods.snas import TopEdgesOfAll
 from darts.oneshot.stages import dropped_skips, narrowed
 from supernet.choice import ChoiceTable
 from supernet.mixed.graph import MixedGraph
-from supernet.mixed.widen import Copies, widen, widen_candidate
+from supernet.mixed.widen import ChannelMap, widen, widen_candidate
 from tests import tiny
 from tests.tiny import TABLE
 
@@ -122,7 +122,7 @@ def test_widened_candidates_compute_the_same():
         MixedGraph(c, ("skip_connect", "sep_conv_3x3", "avg_pool_3x3", "dil_conv_5x5"), 1, 1, 2) for c in (4, 6)
     )
     old(torch.randn(1, 3, 4, 6, 6), torch.rand(1, 4))  # running statistics of their own
-    copies = Copies(torch.Generator().manual_seed(0))
+    copies = ChannelMap(torch.Generator().manual_seed(0))
     at = copies.of(4, 6)
     x = torch.randn(3, 4, 6, 6)
     for name, op in new.sources[0].ops.items():
@@ -177,17 +177,17 @@ def test_decisions_are_due_when_the_papers_are():
 
 
 def test_settled_edges_close_their_node():
-    decided = settled(torch.full((5, 4), OPEN), TABLE, 3, 1, [3])
-    assert decided[3].tolist() == [0, 1, 0, 0] and (decided[[0, 1, 2, 4]] == OPEN).all()
+    decided = settled(torch.full((5, 4), UNDECIDED), TABLE, 3, 1, [3])
+    assert decided[3].tolist() == [0, 1, 0, 0] and (decided[[0, 1, 2, 4]] == UNDECIDED).all()
     decided = settled(decided, TABLE, 2, 2, [3, 2])
-    assert decided[4].tolist() == [0] * 4 and (decided[:2] == OPEN).all()
+    assert decided[4].tolist() == [0] * 4 and (decided[:2] == UNDECIDED).all()
 
 
 def test_greedy_ends_as_the_derived_network():
     task = tiny.run(tiny.search(tiny.config("sgas", nodes=2), make=tiny.few_candidates))
     for table in task.space.tables:
-        gates = task.problem.strengths()[table.label]
-        assert not (task.problem.decided[table.label] == OPEN).any()
+        gates = task.problem.expected_gates()[table.label]
+        assert not (task.problem.decided[table.label] == UNDECIDED).any()
         assert [int((gates[span].sum(1) == 1).sum()) for span in table.spans] == [2, 2]
         assert gates.sum() == 4 and set(gates.unique().tolist()) == {0.0, 1.0}
 
@@ -199,7 +199,7 @@ def test_greedy_takes_the_certain_edge_first():
         task.problem.logits["normal"][1, 4] = 3.0
     Greedy(first=0.0).decide(task, 0)
     decided = task.problem.decided["normal"]
-    assert decided[1].argmax() == 4 and (decided[0] == OPEN).all()
+    assert decided[1].argmax() == 4 and (decided[0] == UNDECIDED).all()
 
 
 def test_batches_grow_after_each_epoch_of_decisions(tmp_path):
@@ -229,7 +229,7 @@ def test_perturbation_keeps_what_is_missed_most(monkeypatch):
     monkeypatch.setattr(darts_pt, "accuracy_without", accuracy)
     Perturbation().decide(task, task.epochs - 1)
     for table in task.space.tables:
-        gates = task.problem.strengths()[table.label]
+        gates = task.problem.expected_gates()[table.label]
         dropped_edge = max(range(2, 5), key=lambda row: without[table.label][row, 7].item())
         for row in range(5):
             expected = torch.zeros(7)
@@ -243,9 +243,9 @@ def test_a_removed_candidates_gate_is_not_made_up_for(monkeypatch):
     seen = []
     monkeypatch.setattr(darts_pt, "accuracy_by_batches", lambda search, gates: seen.append(gates) or 0.5)
     darts_pt.accuracy_without(task, task.space.tables[0], (1, 2))
-    before, without = task.problem.strengths()["normal"], seen[0]["normal"]
+    before, without = task.problem.expected_gates()["normal"], seen[0]["normal"]
     assert without[1, 2] == 0 and torch.equal(torch.where(without == 0, before, without), before)
-    assert torch.equal(seen[0]["reduce"], task.problem.strengths()["reduce"])
+    assert torch.equal(seen[0]["reduce"], task.problem.expected_gates()["reduce"])
 
 
 def test_frozen_candidates_stay_and_the_others_train():
@@ -262,7 +262,7 @@ def test_frozen_candidates_stay_and_the_others_train():
 
 @pytest.mark.parametrize(("threshold", "frozen"), [(-1.1, False), (1.1, True)])
 def test_a_candidate_is_frozen_below_the_threshold(threshold, frozen):
-    task = tiny.search(tiny.config("oles", companions=(f"operation_stopping:threshold={threshold},window=2",)))
+    task = tiny.search(tiny.config("oles", callbacks=(f"operation_stopping:threshold={threshold},window=2",)))
     task.begin_epoch(0, 0)
     task.step()
     assert not task.problem.frozen and task.memory["agreement"]["steps"] == 1
@@ -302,7 +302,7 @@ def test_what_is_left_over_is_the_clipped_gradient_of_the_step_before():
 def test_forms_of_the_authors_code_of_oles(tmp_path):
     """Frozen weights go on moving, the first batch chooses the epoch, and all of it is resumed."""
     forms = "operation_stopping:window=1,threshold=1.1,by_channel=true,left_over=true,drifting=true,one_batch=true"
-    settings = tiny.config("oles", channels=2, epochs=2, companions=(forms,))
+    settings = tiny.config("oles", channels=2, epochs=2, callbacks=(forms,))
     files = [((1, 1), tmp_path / "state.pt")]
     whole = tiny.run(tiny.search(settings, make=tiny.few_candidates), saving=files)
     again = tiny.gone_on(tiny.search(settings, make=tiny.few_candidates), files[0][1], 1, 1)

@@ -11,7 +11,7 @@ from darts.config.schema import MethodConfig, RetrainConfig, SpaceConfig, Weight
 from darts.data.user import examples_of
 from darts.errors import UserError
 from darts.methods import METHODS
-from darts.methods.compose import PIECES, compose
+from darts.methods.compose import COMPONENTS, compose
 from darts.retraining.task import RetrainTask
 from darts.training.objective import classification
 from genotypes.formats.registry import read
@@ -24,7 +24,7 @@ CHEAPER = {
     "zarts": dict(step="monte_carlo:samples=2,inner=1", every=1),
     "idarts": dict(every=1),
     "sdarts_adv": dict(perturb="adversarial:steps=2"),
-    "oles": dict(companions=("operation_stopping:window=2",)),
+    "oles": dict(callbacks=("operation_stopping:window=2",)),
 }
 """The same methods by smaller numbers; where the logits move seldom, they move in every step here."""
 
@@ -121,10 +121,10 @@ CROSSED = [
 ]
 
 
-@pytest.mark.parametrize("pieces", CROSSED, ids=lambda pieces: "-".join(map(str, pieces.values()))[:60])
-def test_pieces_cross_over_stages(pieces):
-    pieces = dict(pieces)
-    task = tiny.run(tiny.search(tiny.config(pieces.pop("name", "darts"), **pieces), make=tiny.few_candidates))
+@pytest.mark.parametrize("components", CROSSED, ids=lambda components: "-".join(map(str, components.values()))[:60])
+def test_pieces_cross_over_stages(components):
+    components = dict(components)
+    task = tiny.run(tiny.search(tiny.config(components.pop("name", "darts"), **components), make=tiny.few_candidates))
     assert len(task.genotypes) == 3 and task.stage == len(task.method.stages) - 1
 
 
@@ -140,7 +140,7 @@ def test_gaea_searches_on_the_simplex(name):
 
 
 @pytest.mark.parametrize(
-    ("pieces", "reason"),
+    ("components", "reason"),
     [
         (dict(method="dartz"), "--method.name is 'dartz'; it must be one of darts, pc_darts"),
         (dict(relax="gumble"), "--method.relax is 'gumble'; it must be one of softmax, gumbel"),
@@ -148,7 +148,7 @@ def test_gaea_searches_on_the_simplex(name):
         (dict(relax="gumbel:last=cold"), "--method.relax gumbel:last=cold: last is 'cold'; it must be a number"),
         (dict(penalties=("zero_one",)), "the penalty zero_one drives independent gates"),
         (dict(penalties=("towards_uniform",)), "set --method.relax dirichlet, or --method.penalties none"),
-        (dict(relax="simplex"), "set --method.relax simplex and --method.update exponentiated together"),
+        (dict(relax="simplex"), "set --method.relax simplex and --method.arch_optimizer exponentiated together"),
         (dict(method="gaea", edges="per_node"), "set --method.edges simplex"),
         (dict(step="monte_carlo"), "monte_carlo returns a move"),
         (dict(relax="sigmoid", perturb="random"), "sigmoid gates are not on it"),
@@ -170,20 +170,20 @@ def test_gaea_searches_on_the_simplex(name):
         (dict(method="pc_darts", channels=6), "--space.channels 6 cannot be split into 4 equal parts"),
         (dict(method="pdarts", epochs=2), "--epochs 2 is too short: the method has 3 stages"),
         (dict(method="pdarts", discretize="greedy"), "are lost when a stage begins anew"),
-        (dict(method="drnas_progressive", channels=12, companions=("operation_stopping",)), "one network's candidates"),
+        (dict(method="drnas_progressive", channels=12, callbacks=("operation_stopping",)), "one network's candidates"),
         (dict(train_share=1.0), "only --method.step single_level needs none"),
         (dict(method="absent.py"), "absent.py: no such file"),
     ],
 )
-def test_what_cannot_go_together_is_refused_with_the_reason(pieces, reason):
+def test_what_cannot_go_together_is_refused_with_the_reason(components, reason):
     with pytest.raises(UserError) as refused:
-        compose(tiny.config(**pieces))
+        compose(tiny.config(**components))
     assert reason in str(refused.value)
 
 
 def test_a_single_level_needs_no_other_half():
     task = tiny.search(tiny.config("snas", train_share=1.0, epochs=1), make=tiny.few_candidates)
-    assert len(task.train_half) == len(task.valid_half) == 32
+    assert len(task.train_indices) == len(task.valid_indices) == 32
     tiny.run(task)
 
 
@@ -191,15 +191,15 @@ def test_both_parts_are_shares_of_each_class():
     """Of 32 images 11, 11 and 10 are of the three classes: 3 of each train the weights, 2 of each the logits."""
     task = tiny.search(tiny.config(train_share=0.25, valid_share=0.2, epochs=1), make=tiny.few_candidates)
     labels = task.data.train.labels
-    assert labels[task.train_half].bincount().tolist() == [3, 3, 2]
-    assert labels[task.valid_half].bincount().tolist() == [2, 2, 2]
-    assert not set(task.train_half.tolist()) & set(task.valid_half.tolist())
+    assert labels[task.train_indices].bincount().tolist() == [3, 3, 2]
+    assert labels[task.valid_indices].bincount().tolist() == [2, 2, 2]
+    assert not set(task.train_indices.tolist()) & set(task.valid_indices.tolist())
     tiny.run(task)
 
 
 def test_help_names_every_method_and_piece():
     text = inspect.getsource(MethodConfig)
-    for table in (METHODS, *PIECES.values()):
+    for table in (METHODS, *COMPONENTS.values()):
         assert all(name in text for name in table)
 
 
@@ -212,7 +212,7 @@ def test_every_method_searches_a_reduced_space(name):
     task = tiny.run(tiny.search(replace(made, epochs=len(METHODS[name].stages)), count=8))
     assert len(task.genotypes) == len(METHODS[name].stages)
     for table in task.space.tables:
-        for row, op in task.method.discretize(task.problem.scores()[table.label], table):
+        for row, op in task.method.discretize(task.problem.edge_scores()[table.label], table):
             assert table.permits(row, op)
     assert torch.isfinite(one_step_from_scratch(task, task.genotype(), "darts"))
 

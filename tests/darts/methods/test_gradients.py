@@ -81,7 +81,7 @@ def problem():
 def penalized(problem, penalty, logits, progress=0.5, relax=None, table=TABLE):
     """A penalty as a function of the logits of one table."""
     problem = replace(problem, tables=(table,), progress=progress, relax=relax or tiny.Softmax())
-    return penalty(problem, {"t": logits}, {"t": problem.relax.strength(logits, table)})
+    return penalty(problem, {"t": logits}, {"t": problem.relax.expected_gates(logits, table)})
 
 
 PENALTIES = [BetaDecay(7.0), TowardsUniform(0.3), Entropic(0.3), ZeroOne(5.0), ZeroOne(5.0, absolute=True)]
@@ -153,7 +153,7 @@ def test_costs_are_the_candidates_weights_and_multiply_adds():
 def test_the_expected_cost_is_that_of_the_expected_gates():
     problem, *_ = tiny.problem(relax=Concrete(), example=torch.zeros(2, 3, 8, 8).double())
     expected = Resource(2.0, estimate="expectation")(problem, problem.logits, problem.gates(problem.logits))
-    assert expected == Resource(2.0)(problem, problem.logits, problem.strengths())
+    assert expected == Resource(2.0)(problem, problem.logits, problem.expected_gates())
     assert all(grad.any() for grad in torch.autograd.grad(expected, list(problem.logits.values())))
 
 
@@ -223,7 +223,7 @@ def darts():
         dict(skip="falling:first=0"),
         dict(step="neumann:terms=0"),
     ],
-    ids=lambda pieces: next(iter(pieces)),
+    ids=lambda components: next(iter(components)),
 )
 def test_neutral_settings_are_darts_bit_for_bit(neutral, darts):
     neutral = states(**neutral)
@@ -245,7 +245,7 @@ def test_partial_channels_of_one_part_and_equal_weights_of_edges_are_darts():
 
 def test_random_smoothing_stays_near_and_on_the_simplex():
     problem, train, _ = tiny.problem(progress=0.5)
-    gates = problem.strengths()
+    gates = problem.expected_gates()
     smoothed = RandomSmoothing(0.0, 0.2)(problem, gates, train)
     for label, gate in gates.items():
         torch.testing.assert_close(smoothed[label].sum(1), torch.ones(len(gate)).double())
@@ -257,7 +257,7 @@ def test_random_smoothing_stays_near_and_on_the_simplex():
 
 def test_the_adversary_raises_the_loss_more_than_chance():
     problem, train, _ = tiny.problem(progress=1.0)
-    gates = problem.strengths()
+    gates = problem.expected_gates()
     plain = problem.loss_in_evaluation(gates, train).item()
     chance = [problem.loss_in_evaluation(RandomSmoothing()(problem, gates, train), train).item() for _ in range(10)]
     worst = problem.loss_in_evaluation(Adversarial()(problem, gates, train), train).item()

@@ -17,8 +17,8 @@ CPU = torch.device("cpu")
 
 def task_of(space, method, **options):
     size = SearchSpaceConfig(channels=4, layers=1, name=space)
-    pieces = {key: options.pop(key) for key in list(options) if key in MethodConfig.__dataclass_fields__}
-    chosen = MethodConfig(method, **pieces)
+    components = {key: options.pop(key) for key in list(options) if key in MethodConfig.__dataclass_fields__}
+    chosen = MethodConfig(method, **components)
     config = SearchConfig(data=DataConfig("digits"), space=size, method=chosen, epochs=4, batch_size=300, **options)
     return SearchTask(config, open_data(config.data, CPU, 0), CPU)
 

@@ -36,14 +36,14 @@ def gates_of(relax, x, table=TABLE, progress=0.5, seed=0):
 @pytest.mark.parametrize("name", [name for name in RELAXATIONS if name not in ("gumbel", "dirichlet")])
 def test_gradient_is_the_numeric_one(name):
     assert gradcheck(lambda x: gates_of(RELAXATIONS[name], x), (logits(),))
-    assert gradcheck(lambda x: RELAXATIONS[name].strength(x, TABLE), (logits(),))
+    assert gradcheck(lambda x: RELAXATIONS[name].expected_gates(x, TABLE), (logits(),))
 
 
 @pytest.mark.parametrize("name", RELAXATIONS)
 def test_what_is_not_allowed_has_a_gate_of_0(name):
     x = uniform(ALLOWED, torch.zeros(2, 4)).double() if name == "simplex" else logits(ALLOWED)
     x = x.detach().requires_grad_()
-    for gates in (gates_of(RELAXATIONS[name], x, ALLOWED), RELAXATIONS[name].strength(x, ALLOWED)):
+    for gates in (gates_of(RELAXATIONS[name], x, ALLOWED), RELAXATIONS[name].expected_gates(x, ALLOWED)):
         assert torch.equal(gates == 0, gates.detach() * ALLOWED.mask == 0)
         assert not gates[~ALLOWED.mask].any() and gates[ALLOWED.mask].sum() > 0
         if name != "sigmoid":
@@ -119,7 +119,7 @@ def test_the_density_knows_what_is_not_allowed():
 
 
 def test_fair_darts_gates_are_independent():
-    jacobian = torch.autograd.functional.jacobian(lambda x: Sigmoid().strength(x, TABLE), logits()).view(20, 20)
+    jacobian = torch.autograd.functional.jacobian(lambda x: Sigmoid().expected_gates(x, TABLE), logits()).view(20, 20)
     assert torch.equal(jacobian, torch.diag(jacobian.diagonal())) and (jacobian.diagonal() > 0).all()
 
 

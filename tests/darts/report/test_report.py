@@ -9,7 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from darts.artifacts.gate_heatmaps import listed
+from darts.artifacts.gate_heatmaps import gates_to_json
 from darts.errors import UserError
 from darts.report.charts import chart, heat_maps
 from darts.report.compare import comparison_page, comparison_tables, groups
@@ -46,7 +46,7 @@ def made(runs, name, kind="search", cell="DARTS_V2", seed=0, epochs=3, finished=
         if kind == "search":
             gates = {t.label: torch.rand(t.rows, 8, generator=generator) for t in space.tables}
             figures |= {"gate_entropy_normal": 0.9, "gate_entropy_reduce": 0.8, "skips_normal": epoch}
-            figures |= {"genotype": to_text(genotype), "gates": listed(gates, space.tables, space.titles)}
+            figures |= {"genotype": to_text(genotype), "gates": gates_to_json(gates, space.tables, space.titles)}
         usage = {"peak_memory_mib": 100.0 + epoch, "energy_j": 1000.0}
         at = {"epoch": epoch, "step": 2 * epoch + 2, "seconds": 10.0 * (epoch + 1)}
         lines.append({"event": "epoch", **figures, "usage": usage, **at})

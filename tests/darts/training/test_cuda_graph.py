@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import supernet.mixed.batched
 import torch
 from torch.utils._pytree import tree_leaves
 
 import genotypes
+import supernet.mixed.batched
 from darts.artifacts.checkpoint import canonical, load, save
 from darts.bilevel.hypergradients import same_draws, unrolled
 from darts.bilevel.relaxations import Softmax
@@ -24,7 +24,7 @@ from darts.oneshot.task import SearchTask
 from darts.recipes.registry import FINAL_RECIPES, search_digits
 from darts.retraining.task import RetrainTask
 from darts.training.cuda_graph import KEPT, WARM_UP, StepGraph, capturing, set_learning_rate
-from darts.training.microbatch import Division
+from darts.training.microbatch import BatchPartition
 from tests import tiny
 from tests.darts.training.recorded import WAITING, RecordedGraph, Recorder
 from tests.darts.training.test_memory_planner import flat
@@ -281,7 +281,7 @@ def test_a_failed_capture_leaves_no_trace(pretended, mode):
 
 def test_memory_that_runs_out_drops_the_graphs_and_a_capture_is_not_halved(pretended, monkeypatch):
     network, dropped = torch.nn.Linear(2, 1), []
-    division = Division(release=lambda: dropped.append(True))
+    partition = BatchPartition(release=lambda: dropped.append(True))
 
     def loss(part):
         if len(part[0]) > 2:
@@ -289,12 +289,12 @@ def test_memory_that_runs_out_drops_the_graphs_and_a_capture_is_not_halved(prete
         value = network(part[0]).mean()
         return value, value, {}
 
-    division.backward(network, loss, (torch.zeros(4, 2), torch.zeros(4)))
-    assert division.parts == 2 and dropped == [True]
+    partition.backward(network, loss, (torch.zeros(4, 2), torch.zeros(4)))
+    assert partition.parts == 2 and dropped == [True]
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     with pytest.raises(torch.OutOfMemoryError):
-        division.backward(network, loss, (torch.zeros(8, 2), torch.zeros(8)))
-    assert division.parts == 2
+        partition.backward(network, loss, (torch.zeros(8, 2), torch.zeros(8)))
+    assert partition.parts == 2
 
 
 @pytest.mark.parametrize(("relax", "redraws"), [(Softmax(), False), (HardGumbel(), True)])

@@ -21,7 +21,7 @@ from darts.recipes.registry import FINAL_RECIPES, search_digits
 from darts.retraining.task import RetrainTask
 from darts.training.distributed import Ranks, connected
 from darts.training.loop import Interrupted
-from darts.training.microbatch import Division
+from darts.training.microbatch import BatchPartition
 from supernet.ops import BatchNorm
 
 CPU = torch.device("cpu")
@@ -180,7 +180,7 @@ def test_micro_batches_equal_the_whole_without_batch_statistics():
 
     results = []
     for parts in (1, 3, 7):
-        value, sums = Division(parts=parts).backward(network, loss, (images, labels))
+        value, sums = BatchPartition(parts=parts).backward(network, loss, (images, labels))
         results.append([value, *sums.values(), *(p.grad for p in network.parameters())])
     for other in results[1:]:
         for ours, theirs in zip(other, results[0]):
@@ -196,7 +196,7 @@ def test_running_statistics_move_once_a_step_by_the_mean_of_the_parts():
         out = norm(part[0])
         return out.square().mean(), out.mean(), {}
 
-    Division(parts=4).backward(norm, loss, (images, labels))
+    BatchPartition(parts=4).backward(norm, loss, (images, labels))
     torch.testing.assert_close(norm.running_mean, expected)
 
 
@@ -205,7 +205,7 @@ def test_out_of_memory_halves_the_micro_batch_and_goes_on(error):
     network = torch.nn.Sequential(BatchNorm(2), torch.nn.Flatten(), torch.nn.Linear(8, 3)).double()
     batch = torch.randn(8, 2, 2, 2).double(), torch.arange(8) % 3
     said = []
-    division = Division(tell=said.append)
+    partition = BatchPartition(tell=said.append)
 
     def loss(part):
         scores = network(part[0])
@@ -214,9 +214,9 @@ def test_out_of_memory_halves_the_micro_batch_and_goes_on(error):
         value = torch.nn.functional.cross_entropy(scores, part[1])
         return value, value, {}
 
-    division.backward(network, loss, batch)
-    assert division.parts == 4 and len(said) == 2 and "micro-batches of 2 images" in said[-1]
-    exact = Division(parts=4)
+    partition.backward(network, loss, batch)
+    assert partition.parts == 4 and len(said) == 2 and "micro-batches of 2 images" in said[-1]
+    exact = BatchPartition(parts=4)
     after = [p.grad for p in network.parameters()], network[0].running_mean.clone()
     for parameter in network.parameters():
         parameter.grad = None
@@ -224,7 +224,7 @@ def test_out_of_memory_halves_the_micro_batch_and_goes_on(error):
     for ours, theirs in zip(after[0], network.parameters()):
         assert torch.equal(ours, theirs.grad)
     with pytest.raises(UserError, match="out of memory with one image at a time"):
-        Division().backward(network, lambda part: (_ for _ in ()).throw(error), batch)
+        BatchPartition().backward(network, lambda part: (_ for _ in ()).throw(error), batch)
 
 
 def test_other_errors_are_not_taken_for_out_of_memory():
@@ -232,7 +232,7 @@ def test_other_errors_are_not_taken_for_out_of_memory():
         raise RuntimeError("something else")
 
     with pytest.raises(RuntimeError, match="something else"):
-        Division().backward(torch.nn.Linear(1, 1), loss, (torch.zeros(2, 1), torch.zeros(2)))
+        BatchPartition().backward(torch.nn.Linear(1, 1), loss, (torch.zeros(2, 1), torch.zeros(2)))
 
 
 def test_batches_of_any_form_are_divided_only_where_they_can_be():
@@ -247,8 +247,8 @@ def test_batches_of_any_form_are_divided_only_where_they_can_be():
     results = []
     for batch, parts in (((inputs, answers), 1), ([inputs, answers], 4), ({"x": inputs, "y": answers}, 4)):
         with torch.no_grad():
-            value, sums = Division(parts=parts).outcome(loss, batch)
-        gradients = Division(parts=parts).backward(network, lambda part: (loss(part)[0], *loss(part)), batch)
+            value, sums = BatchPartition(parts=parts).outcome(loss, batch)
+        gradients = BatchPartition(parts=parts).backward(network, lambda part: (loss(part)[0], *loss(part)), batch)
         assert torch.equal(gradients[0], value) and sums["images"] == 6
         results.append([value, sums["largest"], network.weight.grad])
     for other in results[1:]:

@@ -125,7 +125,7 @@ def test_a_state_of_other_code_is_refused_and_the_one_before_taken(tmp_path):
 
 def test_a_run_ends_in_time_and_goes_on(tmp_path, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("darts.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("darts.training.progress.time.monotonic", lambda: now[0])
     task = Task()
     step, end_epoch = task.step, task.end_epoch
     task.step = lambda: now.__setitem__(0, now[0] + 60) or step()
@@ -142,7 +142,7 @@ def test_a_run_ends_in_time_and_goes_on(tmp_path, monkeypatch):
 
 def test_before_an_evaluation_was_seen_its_batches_count_as_steps(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("darts.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("darts.training.progress.time.monotonic", lambda: now[0])
     clock = Clock(0.0, 0, limit=100.0)
     now[0] = 40.0
     assert not clock.late(20, 20) and clock.late(20, 30)

@@ -102,7 +102,7 @@ def test_a_limit_picks_micro_batches(monkeypatch):
     found = step, _ = needs(task, CPU)
     monkeypatch.setattr("darts.training.memory_planner.needs", lambda task, device: found)
     rehearse(task, 32, CPU, int(step.of(10)), QUIET)
-    assert task.division.parts == 4
+    assert task.partition.parts == 4
     task.begin_epoch(0, 0)
     with LiveTensors() as divided:
         task.step()
@@ -131,5 +131,5 @@ def test_running_out_of_gpu_memory_halves_the_micro_batch():
             task.step()
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, device)
-    assert task.division.parts >= 2
-    assert all(parts == task.division.parts for ((_, _, (parts, _), _), _) in task.graph._graphs)
+    assert task.partition.parts >= 2
+    assert all(parts == task.partition.parts for ((_, _, (parts, _), _), _) in task.graph._graphs)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from genotypes import FORMS, CellGenotype, Edge, GenotypeError, load, write
 from genotypes.__main__ import main
-from genotypes.formats.registry import KINDS, describe, read_any
+from genotypes.formats.registry import KINDS, describe, read_with_lines
 from genotypes.formats.registry import write as write_kind
 from genotypes.types.choices import ChoicesGenotype
 from genotypes.types.nasbench201 import from_string
@@ -33,7 +33,7 @@ OTHERS = [
 SOUND += [write_kind(genotype) for genotype in OTHERS] + [describe(genotype) for genotype in OTHERS[:2]]
 
 CODE = "__import__('os').system('touch executed')"
-PIECES = [
+FRAGMENTS = [
     *"[]{}(),:='\"\\\n\t #",
     "null",
     "None",
@@ -70,7 +70,7 @@ VALUES = [None, True, 0, -1, 10**30, 1.5, "", "none", CODE, [], {}, [[]], {"op":
 
 
 def mutilated(rng):
-    """A sound document after a few accidents: pieces put in, left out, repeated or exchanged; values of other types."""
+    """A sound document after a few accidents: fragments put in, left out, repeated or exchanged; values of other types."""
     text = rng.choice(SOUND)
     kind = rng.randrange(8)
     if kind == 0:
@@ -82,8 +82,8 @@ def mutilated(rng):
         return json.dumps(exchanged(json.loads(text), rng), indent=rng.choice([None, 2]))
     for _ in range(rng.randrange(1, 6)):
         at = rng.randrange(len(text))
-        piece = rng.choice(PIECES) * rng.choice([1, 1, 1, 400])
-        text = text[:at] + piece + text[at + rng.choice([0, 1, 9, 200]) :]
+        fragment = rng.choice(FRAGMENTS) * rng.choice([1, 1, 1, 400])
+        text = text[:at] + fragment + text[at + rng.choice([0, 1, 9, 200]) :]
         if rng.random() < 0.1:
             start = rng.randrange(len(text) or 1)
             text += text[start : start + 500] * rng.choice([1, 50])
@@ -106,7 +106,7 @@ def exchanged(value, rng):
 def outcome(text):
     """``sound`` or ``refused``, after checking what is promised of either."""
     try:
-        genotype = read_any(text, "file")
+        genotype = read_with_lines(text, "file")
     except GenotypeError as error:
         assert error.faults
         for fault in map(str, error.faults):

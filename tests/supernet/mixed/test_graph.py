@@ -3,11 +3,11 @@
 import copy
 
 import pytest
-import supernet.mixed.batched
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import supernet.mixed.batched
 from supernet.mixed.graph import MixedGraph, add_auxiliary_skips
 from supernet.network import DropPath, ImageShape
 from supernet.ops import DARTS_PRIMITIVES, OPS, DilConv
@@ -183,7 +183,9 @@ def test_where_gates_are_not_known_the_numbers_are_the_same(stride, monkeypatch)
     expected = run(graph, states, gates, "reference")
     leaving = supernet.mixed.batched._leaving
     monkeypatch.setattr(
-        supernet.mixed.batched, "_leaving", lambda source, x, gates, live: leaving(source, x, gates * (gates != 0), None)
+        supernet.mixed.batched,
+        "_leaving",
+        lambda source, x, gates, live: leaving(source, x, gates * (gates != 0), None),
     )
     assert_equal(run(graph, states, gates, "batched"), expected)
 
