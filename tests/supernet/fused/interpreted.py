@@ -13,7 +13,7 @@ from supernet.mixed.graph import MixedGraph, add_auxiliary_skips
 from supernet.network import ImageShape
 from supernet.ops import DARTS_PRIMITIVES
 from supernet.spaces.darts.space import DARTSSpace
-from supernet.spaces.nasbench201 import NASBENCH201_OPS, searched
+from supernet.spaces.nasbench201 import NASBENCH201_OPS, supernet_op
 from tests.supernet.fused.twenty_steps import twenty_steps
 
 KNOWN = ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7",
@@ -119,7 +119,7 @@ def test_auxiliary_skips(stride):
 
 
 def test_nasbench201():
-    assert_equal(*graph_and_inputs(3, NASBENCH201_OPS, 1, 3, make=searched))
+    assert_equal(*graph_and_inputs(3, NASBENCH201_OPS, 1, 3, make=supernet_op))
 
 
 def test_layouts():
