@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import inspect
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,14 +19,16 @@ from rich.console import Console
 
 from darts.artifacts.checkpoint import write_atomically
 from darts.config.schema import Config, check, to_dict
-from darts.errors import UserError
-from darts.training.distributed import SINGLE_PROCESS, Lost, Ranks, connected, is_main_process, restarted
+from darts.processes import SINGLE_PROCESS, Ranks
+from darts.training.distributed import Lost, connected, is_main_process, restarted
 from darts.training.loop import Interrupted
-from genotypes import GenotypeError
+from genotypes.errors import InputError
 from supernet.bench.machine import machine
-from supernet.errors import SpaceError
 
 C = TypeVar("C", bound=Config)
+
+FIELD = re.compile(r"`([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)`")
+"""A configuration field by its dotted path, in backticks."""
 
 EXIT_DELAY = 2.0
 """Seconds that other ranks leave rank 0 to say what is wrong: torchrun ends all as soon as one has ended."""
@@ -90,9 +93,9 @@ def run_script(main: Callable[[Sequence[str], Console], None]) -> None:
     console = Console(soft_wrap=True, quiet=not is_main_process())
     try:
         main(sys.argv[1:], console)
-    except (UserError, GenotypeError, SpaceError) as error:
+    except InputError as error:
         if is_main_process():
-            sys.stderr.write(f"error: {error}\n")
+            sys.stderr.write(f"error: {fields_as_options(str(error))}\n")
         else:
             time.sleep(EXIT_DELAY)
         sys.exit(2)
@@ -117,6 +120,20 @@ def _told(error: OSError) -> str:
     """What a disk or a folder refuses, and what to do."""
     place = f"{error.filename}: " if error.filename else "a file of the run: "
     return f"{place}{error.strerror}; {RECOVERABLE_ERRORS[error.errno]}"
+
+
+def fields_as_options(message: str) -> str:
+    """Return a message with the configuration fields that stand in backticks written as command-line options.
+
+    >>> fields_as_options("`run.memory` is 3; set `weights.lr_min`")
+    '--memory is 3; set --weights.lr-min'
+    """
+    return FIELD.sub(lambda match: option(match[1]), message)
+
+
+def option(field: str) -> str:
+    """Return a field's name as it is typed on the command line; the fields of ``run`` stand there without a prefix."""
+    return "--" + field.removeprefix("run.").replace("_", "-")
 
 
 def write_config(folder: Path, kind: str, config: Config, device: torch.device, ranks: Ranks = SINGLE_PROCESS) -> None:

@@ -1,5 +1,7 @@
-"""What goes wrong with a space before anything is trained."""
+"""What is wrong with a search space, found before anything is trained."""
+
+from genotypes.errors import InputError
 
 
-class SpaceError(ValueError):
+class SpaceError(InputError, ValueError):
     """A space that cannot be built or searched; the message is one line that says why."""

@@ -13,6 +13,8 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
+from genotypes.errors import InputError
+
 CELL_INPUTS = 2
 
 CELL_OPS = (
@@ -51,7 +53,7 @@ class Fault:
         return f"{place}: found {self.found}, allowed {self.allowed}"
 
 
-class GenotypeError(ValueError):
+class GenotypeError(InputError, ValueError):
     """A genotype that does not describe a network. ``faults`` lists everything that was found wrong."""
 
     def __init__(self, faults: Sequence[Fault], source: str = "genotype"):

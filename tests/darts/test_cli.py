@@ -6,7 +6,10 @@ import os
 import pytest
 
 from darts.artifacts.checkpoint import write_atomically
-from darts.cli import run_script
+from darts.cli import fields_as_options, run_script
+from darts.errors import UserError
+from genotypes.errors import InputError
+from supernet.errors import SpaceError
 
 
 @pytest.mark.parametrize(
@@ -34,3 +37,27 @@ def test_other_errors_of_the_system_are_no_users(tmp_path):
 
     with pytest.raises(OSError, match="no child"):
         run_script(main)
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("`weights.lr_min` is nan; it must be 0 or more", "--weights.lr-min is nan; it must be 0 or more"),
+        ("lower `run.memory`, or set `space.backend` reference", "lower --memory, or set --space.backend reference"),
+        ("`language.dropout.x` and `epochs`", "--language.dropout.x and --epochs"),
+        ("file `A.py`, `two words`, `` and `METHOD`", "file `A.py`, `two words`, `` and `METHOD`"),
+    ],
+)
+def test_fields_in_messages_become_options(message, shown):
+    assert fields_as_options(message) == shown
+
+
+@pytest.mark.parametrize("error", [UserError, SpaceError])
+def test_a_mistake_is_one_line_that_names_options(error, capsys):
+    def main(arguments, console):
+        raise error("`method.edges` is 'x'; set `run.graph` off")
+
+    assert issubclass(error, InputError)
+    with pytest.raises(SystemExit) as stop:
+        run_script(main)
+    assert stop.value.code == 2 and capsys.readouterr().err == "error: --method.edges is 'x'; set --graph off\n"
