@@ -20,12 +20,12 @@ from darts.artifacts.tensorboard import write_results
 from darts.cli import names_recipe, parse, train_script, write_config
 from darts.config.schema import identity
 from darts.data.registry import open_data
+from darts.processes import Ranks
 from darts.recipes.registry import FINAL_RECIPES, final_for
 from darts.report.figures import headline
 from darts.report.page import write_report
 from darts.retraining.task import RetrainTask
 from darts.training.device import choose_device
-from darts.training.distributed import Ranks
 from darts.training.loop import train
 from darts.training.memory_planner import prepare
 from darts.training.progress import pluralize

@@ -21,10 +21,10 @@ from darts.methods import METHODS
 from darts.methods.compose import compose
 from darts.oneshot.rerank import rank
 from darts.oneshot.task import SearchTask
+from darts.processes import Ranks
 from darts.recipes.registry import SEARCH_RECIPES, final_for
 from darts.report.page import write_report
 from darts.training.device import choose_device
-from darts.training.distributed import Ranks
 from darts.training.loop import train
 from darts.training.memory_planner import prepare, prepare_retraining
 from darts.training.progress import pluralize

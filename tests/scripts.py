@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from darts.training.distributed import SINGLE_PROCESS
+from darts.processes import SINGLE_PROCESS
 
 ROOT = Path(__file__).parent.parent
 

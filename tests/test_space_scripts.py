@@ -11,7 +11,7 @@ import train_final
 import train_search
 from darts.benchmarks.nasbench201 import DATA
 from darts.errors import UserError
-from darts.training.distributed import SINGLE_PROCESS
+from darts.processes import SINGLE_PROCESS
 from genotypes import GenotypeError
 from genotypes.formats.registry import find
 from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBench201Genotype

@@ -9,7 +9,7 @@ from typing import Any
 
 from darts.config.schema import RunConfig
 from darts.errors import UserError
-from darts.training.distributed import SINGLE_PROCESS, Ranks
+from darts.processes import SINGLE_PROCESS, Ranks
 
 CHECKPOINTS = "checkpoints"
 
@@ -23,7 +23,7 @@ def run_folder(run: RunConfig, default: str, ranks: Ranks = SINGLE_PROCESS) -> P
     Raises:
         UserError: where the given name is taken, or is a path.
     """
-    return Path(ranks.first(lambda: str(_choose(run, default))))
+    return Path(ranks.broadcast_from_rank0(lambda: str(_choose(run, default))))
 
 
 def _choose(run: RunConfig, default: str) -> Path:

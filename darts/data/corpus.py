@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from darts.data.dataset import DataSet
-from darts.errors import UserError
-from darts.data.running_text import LanguageModelling, Text
 from darts.config.language import LanguageConfig
-from supernet.spaces.recurrent import LanguageShape
+from darts.data.dataset import DataSet
+from darts.data.running_text import LanguageModelling, Text
+from darts.errors import UserError
+from supernet.shapes import LanguageShape
 
 PARTS = ("train", "valid", "test")
 PATTERNS = ("ptb.{}.txt", "wiki.{}.tokens", "{}.txt")

@@ -21,9 +21,9 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from darts.data.dataset import HELD_OUT, Arrays, DataSet, DeterministicSplit, part
-from darts.training.distributed import SINGLE_PROCESS, Ranks
 from darts.errors import UserError
-from supernet.network import ImageShape
+from darts.processes import SINGLE_PROCESS, Ranks
+from supernet.shapes import ImageShape
 
 RESIDENT_BYTES = 2 * 2**30
 """Decoded sets up to this size are kept in memory."""

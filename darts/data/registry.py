@@ -2,15 +2,15 @@
 
 import torch
 
-from darts.data.augment import Augmentation
+from darts.config.language import LanguageConfig
 from darts.config.schema import DataConfig
+from darts.data.augment import Augmentation
 from darts.data.corpus import TEXTS, read_text
 from darts.data.dataset import DataSet, resident
-from darts.training.distributed import SINGLE_PROCESS, Ranks
-from darts.errors import UserError
-from darts.config.language import LanguageConfig
 from darts.data.readers import READERS, digits
 from darts.data.sentences import read_sentences
+from darts.errors import UserError
+from darts.processes import SINGLE_PROCESS, Ranks
 
 
 def open_data(
@@ -46,7 +46,11 @@ def open_data(
     elif config.name in READERS:
         arrays = READERS[config.name](root, config.download)
     else:
-        from darts.data.image_folder import fits_memory, read_folder, stream_folder  # torchvision takes a second to import
+        from darts.data.image_folder import (  # torchvision takes a second to import
+            fits_memory,
+            read_folder,
+            stream_folder,
+        )
 
         if config.name == "imagenet" or not fits_memory(root, config.size):
             how = config.size, device, config.workers, channels_last, ranks, config.jitter

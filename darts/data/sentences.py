@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from darts.data.dataset import HELD_OUT, DataSet, DeterministicSplit, part
-from darts.training.distributed import SINGLE_PROCESS, Ranks
 from darts.errors import UserError
-from supernet.spaces.examples.textnet import TextShape
+from darts.processes import SINGLE_PROCESS, Ranks
+from supernet.shapes import TextShape
 
 PADDING, UNKNOWN = 0, 1
 """Numbers of what is no word, and of words outside the vocabulary."""

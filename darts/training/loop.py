@@ -28,7 +28,7 @@ from darts.artifacts.log import RunLog
 from darts.artifacts.run_folder import CHECKPOINTS
 from darts.config.schema import RunConfig
 from darts.errors import UserError
-from darts.training.distributed import SINGLE_PROCESS, Ranks
+from darts.processes import SINGLE_PROCESS, Ranks
 from darts.training.evaluate import Tell
 from darts.training.progress import Clock, Signals, progress_bar, progress_line
 
@@ -183,7 +183,7 @@ class _Loop:
         position, run = self.position, self.run
         late = self.clock.late(position.step, self.task.evaluation_steps)
         aged = self.clock.since_saved > 60 * run.checkpoint_minutes
-        stop, late, aged = self.ranks.agree((self.signals.received, late, aged))
+        stop, late, aged = self.ranks.all_reduce_max((self.signals.received, late, aged))
         if late and position.step < self.last:
             self.last = position.step
             self.console.print(f"--max-hours {run.max_hours:g}: ends after step {position.step}; --resume goes on")

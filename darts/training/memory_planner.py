@@ -128,7 +128,7 @@ def rehearse(task: Rehearsed, batch_size: int, device: torch.device, limit: int 
         if step.of(1) > limit:
             raise UserError(f"--memory {amount(limit)}: a {task.kind} step needs {amount(step.of(1))} for one image")
         parts = next(parts for parts in range(1, mine + 1) if step.of(-(-mine // parts)) <= limit)
-        (task.partition.parts,) = ranks.agree([max(parts, before)])
+        (task.partition.parts,) = ranks.all_reduce_max([max(parts, before)])
     whole, part = mine, -(-mine // task.partition.parts)
     text = f"memory: {amount(step.of(part))} a {task.kind} step, {amount(evaluation.of(2 * part))} an evaluation"
     if part < whole:

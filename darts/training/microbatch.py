@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from darts.errors import UserError
+from darts.processes import SINGLE_PROCESS, Ranks
 from darts.training.cuda_graph import capturing
-from darts.training.distributed import SINGLE_PROCESS, Ranks
 
 T = TypeVar("T")
 

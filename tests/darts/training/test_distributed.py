@@ -17,9 +17,10 @@ from darts.data.augment import Augmentation
 from darts.data.dataset import Arrays, resident
 from darts.errors import UserError
 from darts.oneshot.task import SearchTask
+from darts.processes import Ranks
 from darts.recipes.registry import FINAL_RECIPES, search_digits
 from darts.retraining.task import RetrainTask
-from darts.training.distributed import Ranks, connected
+from darts.training.distributed import connected
 from darts.training.loop import Interrupted
 from darts.training.microbatch import BatchPartition
 from supernet.ops import BatchNorm
@@ -78,7 +79,11 @@ def as_a_rank(rank, port, folder):
     torch.set_num_threads(1)
     with connected() as ranks:
         made = {case: after_some_steps(case, ranks) for case in CASES}
-        parts = [ranks.agree([rank, 5 - rank]), ranks.first(lambda: "decided"), ranks.total(torch.tensor(rank + 1.0))]
+        parts = [
+            ranks.all_reduce_max([rank, 5 - rank]),
+            ranks.broadcast_from_rank0(lambda: "decided"),
+            ranks.total(torch.tensor(rank + 1.0)),
+        ]
         unequal = None
         try:
             ranks.check_equal({"logits": torch.tensor([1.0, float(rank)])})
@@ -89,7 +94,7 @@ def as_a_rank(rank, port, folder):
             raise UserError("a mistake")
 
         try:
-            ranks.first(mistake)
+            ranks.broadcast_from_rank0(mistake)
         except UserError as error:
             parts.append(str(error))
         torch.save({"made": made, "parts": parts, "unequal": unequal}, folder / f"{rank}.pt")
@@ -163,7 +168,7 @@ def test_averages_go_type_by_type_in_the_order_of_the_tensors(monkeypatch):
 
 @pytest.mark.parametrize(("size", "count"), [(8, 2), (7, 3), (2, 3), (1, 4)])
 def test_shares_are_of_one_size_and_miss_nothing(size, count):
-    shares = [Ranks(rank, count).share(size) for rank in range(count)]
+    shares = [Ranks(rank, count).shard(size) for rank in range(count)]
     assert len({len(share) for share in shares}) == 1
     assert set(torch.cat(shares).tolist()) == set(range(size))
 
