@@ -160,7 +160,7 @@ def test_ranks_that_agreed_to_stop_part_in_order(monkeypatch, capsys):
 
 def test_averages_go_type_by_type_in_the_order_of_the_tensors(monkeypatch):
     sent = []
-    monkeypatch.setattr("darts.distributed.dist.all_reduce", lambda flat: sent.append(flat.dtype))
+    monkeypatch.setattr("darts.processes.dist.all_reduce", lambda flat: sent.append(flat.dtype))
     order = [torch.float64, torch.bfloat16, torch.float32, torch.float16]
     Ranks(0, 2).average([torch.zeros(2, dtype=dtype) for dtype in order * 2])
     assert sent == order
