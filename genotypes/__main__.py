@@ -83,7 +83,7 @@ def _print_cost(genotype: Genotype, command: Show, what: str, channels: int, lay
     """Print parameters and multiply-adds, at the given width and depth where the command names none."""
     # Here, so that the commands that count nothing start without waiting for torch.
     from supernet.cost.network import count_unbuilt
-    from supernet.network import ImageShape
+    from supernet.shapes import ImageShape
     from supernet.spaces.darts.space import DARTSSpace
     from supernet.spaces.nasbench201 import NASBench201Space
 

@@ -1,23 +1,10 @@
-"""What networks of every space share: the shape of images, dropped paths, two heads' scores, the count of weights."""
+"""What the networks of every space share: drop path, the logits of two heads, the number of weights."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-
-
-@dataclass(frozen=True)
-class ImageShape:
-    """What a network reads and how many classes it tells apart. ``size`` is the side of a square, in pixels."""
-
-    channels: int
-    size: int
-    classes: int
-
-    def example(self, count: int) -> Tensor:
-        """Images of zeros, ``(b, c, h, w)``."""
-        return torch.zeros(count, self.channels, self.size, self.size)
 
 
 @dataclass(frozen=True)

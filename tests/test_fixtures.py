@@ -13,7 +13,7 @@ from darts.bilevel.relaxations import Softmax
 from darts.methods import METHODS
 from genotypes import Cell, CellGenotype, Edge
 from supernet.choice import edges_of
-from supernet.network import ImageShape
+from supernet.shapes import ImageShape
 from supernet.spaces.darts.quark0 import load_quark0, quark0_names
 from supernet.spaces.darts.space import DARTSSpace
 from tests import fixture_data as fixture

@@ -9,7 +9,8 @@ from darts.methods import METHODS
 from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES
 from darts.report.records import read_record
 from darts.retraining.export import rebuilt
-from supernet.network import ImageShape, count_parameters
+from supernet.network import count_parameters
+from supernet.shapes import ImageShape
 from tests import scripts
 
 TINY = ["--epochs", 1, "--max-steps", 2, "--batch-size", 16]

@@ -16,7 +16,7 @@ from darts.oneshot.stages import Setting
 from darts.oneshot.task import SearchTask
 from supernet.choice import ChoiceTable
 from supernet.layer_choice import InputChoice, LayerChoice
-from supernet.network import ImageShape
+from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
 from supernet.spaces.modules import ModuleSpace, refuse
 

@@ -44,7 +44,7 @@ from darts.training.cuda_graph import WARM_UP
 from darts.training.device import choose_device
 from darts.training.memory_planner import LiveTensors
 from supernet.bench.machine import backends_on, copy_rate, machine, product_rate, seconds_of
-from supernet.network import ImageShape
+from supernet.shapes import ImageShape
 from supernet.spaces import SPACES
 from supernet.spaces.space import SpaceOptions
 

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from supernet.network import ImageShape, count_parameters
+from supernet.network import count_parameters
+from supernet.shapes import ImageShape
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBENCH201_STAT
 from supernet.choice import ChoiceTable, Gates, Picks, bias_of, edges_of, skip_of
 from supernet.errors import SpaceError
 from supernet.mixed.graph import Backend, MixedGraph
-from supernet.network import DropPath, ImageShape
+from supernet.network import DropPath
 from supernet.ops import OPS, BatchNorm, Zero, derived
+from supernet.shapes import ImageShape
 from supernet.spaces.inherit import copy_op_weights, copy_shared_weights
 from supernet.spaces.space import Row, SpaceOptions
 

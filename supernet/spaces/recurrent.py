@@ -24,6 +24,7 @@ from genotypes.types.cell import Edge
 from genotypes.types.recurrent import RECURRENT_OPS, RecurrentGenotype
 from supernet.choice import ChoiceTable, Gates, Picks
 from supernet.errors import SpaceError
+from supernet.shapes import LanguageShape
 from supernet.spaces.space import Row, SpaceOptions
 
 RECURRENT = "recurrent"
@@ -37,13 +38,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "identity": lambda x: x,
 }
-
-
-@dataclass(frozen=True)
-class LanguageShape:
-    """What a language model reads: words of a vocabulary of this size."""
-
-    words: int
 
 
 @dataclass(frozen=True)

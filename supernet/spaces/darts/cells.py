@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from genotypes import Cell as CellWiring
 from supernet.choice import Gates, bias_of, edges_of, skip_of
 from supernet.mixed.graph import Make, MixedGraph
-from supernet.network import DropPath, ImageShape, Logits
+from supernet.network import DropPath, Logits
 from supernet.ops import BatchNorm, FactorizedReduce, ReLUConvBN
+from supernet.shapes import ImageShape
 
 Stem = Literal["cifar", "imagenet", "imagenet_wide"]
 

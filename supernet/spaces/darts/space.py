@@ -10,8 +10,8 @@ from genotypes import CELL_INPUTS, Cell, CellGenotype, Edge
 from supernet.choice import ChoiceTable, Picks
 from supernet.errors import SpaceError
 from supernet.mixed.graph import Backend, MixedGraph
-from supernet.network import ImageShape
 from supernet.ops import DARTS_PRIMITIVES, derived
+from supernet.shapes import ImageShape
 from supernet.spaces.darts.cells import DerivedCell, MixedCell, Network, Stem
 from supernet.spaces.darts.robust import ALLOWED, CANDIDATES
 from supernet.spaces.inherit import copy_op_weights, copy_shared_weights, supernet_op

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from genotypes.types.choices import ChoicesGenotype
 from supernet.layer_choice import LayerChoice
-from supernet.network import ImageShape
+from supernet.shapes import ImageShape
 from supernet.spaces.modules import make_from
 from supernet.spaces.space import Row, SpaceOptions
 

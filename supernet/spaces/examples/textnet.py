@@ -6,8 +6,6 @@ linear unit, depthwise and full convolution over time, and nothing; and whether 
 Axes: ``b`` sentence, ``t`` word, ``d`` width. Words of number 0 are padding.
 """
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -15,27 +13,9 @@ from torch import Tensor, nn
 
 from genotypes.types.choices import ChoicesGenotype
 from supernet.layer_choice import LayerChoice
+from supernet.shapes import TextShape
 from supernet.spaces.modules import make_from
 from supernet.spaces.space import Row, SpaceOptions
-
-
-@dataclass(frozen=True)
-class TextShape:
-    """What a network of sentences reads and how many classes it tells apart.
-
-    Attributes:
-        words: size of the vocabulary, padding and unknown words included.
-        length: words of the longest sentence.
-        classes: how many.
-    """
-
-    words: int
-    length: int
-    classes: int
-
-    def example(self, count: int) -> Tensor:
-        """Sentences of unknown words, ``(b, t)``."""
-        return torch.ones(count, self.length, dtype=torch.long)
 
 
 class Attention(nn.Module):

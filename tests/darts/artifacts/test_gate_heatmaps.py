@@ -3,7 +3,7 @@ import xml.etree.ElementTree as ElementTree
 import torch
 
 from darts.artifacts.gate_heatmaps import colour, gates_svg
-from supernet.network import ImageShape
+from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
 
 

@@ -10,7 +10,7 @@ from darts.artifacts.gate_heatmaps import colours, gate_image, gates_to_json
 from darts.artifacts.log import RunLog, read_log
 from darts.artifacts.tensorboard import write_results
 from genotypes import load, to_text
-from supernet.network import ImageShape
+from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
 
 

@@ -8,7 +8,7 @@ import torch
 from darts.bilevel.hypergradients import STEPS, UnrolledClipped, first_order, unrolled, unrolled_exact
 from darts.bilevel.problem import SearchProblem
 from darts.bilevel.relaxations import Softmax
-from supernet.network import ImageShape
+from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
 from tests import tiny
 from tests.tiny import Smooth, numeric

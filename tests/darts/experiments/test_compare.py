@@ -9,7 +9,7 @@ from rich.console import Console
 from darts.errors import UserError
 from darts.experiments.compare import RANDOM, main, random_genotype, summary
 from darts.methods import METHODS
-from supernet.network import ImageShape
+from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
 
 SPACE = DARTSSpace(ImageShape(1, 8, 10))

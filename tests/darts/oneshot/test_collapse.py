@@ -10,7 +10,7 @@ from darts.config.schema import RunConfig
 from darts.oneshot.collapse import signs
 from darts.oneshot.rerank import Part, best_epochs, rank
 from genotypes import Cell, CellGenotype, Edge, from_text, load, to_text
-from supernet.network import ImageShape
+from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
 from tests import tiny
 

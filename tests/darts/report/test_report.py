@@ -18,7 +18,7 @@ from darts.report.page import run_page, write_report
 from darts.report.records import origin, read_record, retrainings
 from genotypes import load, to_json, to_text
 from genotypes.formats import registry
-from supernet.network import ImageShape
+from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
 from tests import browser
 

@@ -13,7 +13,7 @@ from darts.errors import UserError
 from darts.report.records import read_record
 from darts.retraining import export
 from genotypes import load, to_json
-from supernet.network import ImageShape
+from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
 
 SHAPE = ImageShape(3, 12, 5)

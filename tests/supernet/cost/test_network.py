@@ -4,7 +4,8 @@ from torch import nn
 
 from genotypes import library_entry, library_names, load
 from supernet.cost.network import Cost, count, count_unbuilt
-from supernet.network import ImageShape, count_parameters
+from supernet.network import count_parameters
+from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
 
 MOBILE = DARTSSpace(ImageShape(3, 224, 1000), 48, 14)

@@ -6,12 +6,12 @@ import pytest
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-
 from supernet.fused.graph import graph_forward
+
 from supernet.fused.plan import describe, flat_tensors
 from supernet.mixed.graph import MixedGraph, add_auxiliary_skips
-from supernet.network import ImageShape
 from supernet.ops import DARTS_PRIMITIVES
+from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
 from supernet.spaces.nasbench201 import NASBENCH201_OPS, supernet_op
 from tests.supernet.fused.twenty_steps import twenty_steps

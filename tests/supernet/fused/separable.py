@@ -15,8 +15,8 @@ from darts.recipes.registry import FINAL_RECIPES
 from darts.retraining.task import RetrainTask
 from supernet.cost.network import count
 from supernet.fused.separable import fuse
-from supernet.network import ImageShape
 from supernet.ops import derived
+from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
 
 SEPARABLE = ("sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5")

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 import supernet.mixed.batched
 from supernet.mixed.graph import MixedGraph, add_auxiliary_skips
-from supernet.network import DropPath, ImageShape
+from supernet.network import DropPath
 from supernet.ops import DARTS_PRIMITIVES, OPS, DilConv
+from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
 from tests.supernet.fused.twenty_steps import twenty_steps
 

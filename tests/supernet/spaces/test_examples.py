@@ -5,9 +5,9 @@ import random
 import pytest
 import torch
 
-from supernet.network import ImageShape
+from supernet.shapes import ImageShape, TextShape
 from supernet.spaces.examples.convnet import ConvNet
-from supernet.spaces.examples.textnet import TextNet, TextShape
+from supernet.spaces.examples.textnet import TextNet
 from supernet.spaces.modules import ModuleSpace
 
 WORDS = torch.tensor([[3, 4, 5, 6, 2], [7, 8, 0, 0, 0], [2, 2, 9, 0, 0]])

@@ -9,7 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from genotypes.types.nasbench201 import from_string
-from supernet.network import ImageShape, count_parameters
+from supernet.network import count_parameters
+from supernet.shapes import ImageShape
 from supernet.spaces.nasbench201 import NASBench201Space
 from tests import fixture_data as fixture
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from genotypes import load
-from supernet.network import ImageShape
+from supernet.shapes import ImageShape
 from supernet.spaces.darts.quark0 import load_quark0, quark0_names
 from supernet.spaces.darts.space import DARTSSpace
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from supernet.network import ImageShape
 from supernet.ops import Noise, draw_noise_from
+from supernet.shapes import ImageShape
 from supernet.spaces.darts.robust import ALLOWED, CANDIDATES
 from supernet.spaces.darts.space import DARTSSpace
 

@@ -7,12 +7,10 @@ import torch
 
 from darts.bilevel.discretization import top_edges
 from supernet.errors import SpaceError
-from supernet.network import ImageShape
+from supernet.shapes import ImageShape, LanguageShape, TextShape
 from supernet.spaces import SPACES
 from supernet.spaces.darts.space import DARTSSpace
-from supernet.spaces.examples.textnet import TextShape
 from supernet.spaces.nasbench201 import NASBench201Space
-from supernet.spaces.recurrent import LanguageShape
 from supernet.spaces.space import SpaceOptions
 
 IMAGES = ImageShape(3, 12, 4)

@@ -1,0 +1,61 @@
+"""The shapes of examples and answers: what a data set delivers and a network is built for.
+
+Data sets state one, search spaces require one of a kind (``SpaceOptions.require``). ``example`` returns a batch of that
+shape with arbitrary content, for passes whose values do not matter.
+
+Axes: ``b`` batch, ``c`` channel, ``h w`` space, ``t`` time.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ImageShape:
+    """Square images with one class each.
+
+    Attributes:
+        channels: of an image.
+        size: side of the square, in pixels.
+        classes: number of classes.
+    """
+
+    channels: int
+    size: int
+    classes: int
+
+    def example(self, count: int) -> Tensor:
+        """Return ``count`` images of zeros, ``(b, c, h, w)``."""
+        return torch.zeros(count, self.channels, self.size, self.size)
+
+
+@dataclass(frozen=True)
+class TextShape:
+    """Sentences with one class each.
+
+    Attributes:
+        words: size of the vocabulary, with the tokens for padding and for unknown words.
+        length: of the longest sentence, in tokens.
+        classes: number of classes.
+    """
+
+    words: int
+    length: int
+    classes: int
+
+    def example(self, count: int) -> Tensor:
+        """Return ``count`` sentences of unknown words, ``(b, t)``."""
+        return torch.ones(count, self.length, dtype=torch.long)
+
+
+@dataclass(frozen=True)
+class LanguageShape:
+    """Running text whose next token is predicted.
+
+    Attributes:
+        words: size of the vocabulary.
+    """
+
+    words: int
