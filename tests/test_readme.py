@@ -44,12 +44,13 @@ def test_a_command_is_understood(script, words):
         assert parse(script, recipes, words, default=default)
 
 
-def test_the_python_example_runs(tmp_path):
+def test_the_python_example_runs(tmp_path, monkeypatch):
     (example,) = blocks(ROOT / "README.md", "python")
     short = example.replace("epochs=5", 'epochs=1, verbose=False, device="cpu"')
     assert short.count("epochs=1") == 2
     (tmp_path / "example.py").write_text(short)
-    code, out, err = scripts.start(tmp_path / "example.py", cwd=tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    code, out, err = scripts.run(tmp_path / "example.py", cwd=tmp_path)
     assert code == 0, err
     assert "kernel" in out and "shortcut" in out
 
