@@ -33,6 +33,10 @@ class ChoiceTable:
         picks: how many candidates are derived on a row.
         judged: whether a collapse shows in it: too many skip connections.
         required: whether a discretization must decide every row or group, by what is not in ``dropped``.
+        when: the table takes part in an architecture only where one of these alternatives holds: each a conjunction of
+            (table label, candidate) pairs that are all kept. Empty: it always takes part.
+        all_outputs: of rows that are the edges of a directed acyclic graph, whether the graph's output is made of every
+            node; else it is the last node alone.
     """
 
     label: str
@@ -44,6 +48,8 @@ class ChoiceTable:
     picks: int = 1
     judged: bool = True
     required: bool = False
+    when: tuple[tuple[tuple[str, str], ...], ...] = ()
+    all_outputs: bool = True
     _masks: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
