@@ -1,0 +1,79 @@
+"""The search space of a configuration: the one place where a configuration, a method and a stage become a space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from darts.config import LanguageConfig, RetrainConfig, SearchConfig, SearchSpaceConfig
+from darts.errors import UserError
+from darts.methods.method import Method, Stage
+from genotypes.formats.registry import Genotype
+from supernet.spaces import SPACES
+from supernet.spaces.space import SearchSpace, SpaceOptions
+
+DEFAULT_SPACE = "darts"
+
+Allowed = Mapping[str, tuple[tuple[str, ...], ...]]
+"""Table label -> each row's candidates."""
+
+FIRST_STAGE = Stage()
+
+
+def space_from(
+    config: SearchConfig | RetrainConfig,
+    *,
+    shape: Any,
+    method: Method | None = None,
+    stage: Stage = FIRST_STAGE,
+    allowed: Allowed | None = None,
+    genotype: Genotype | None = None,
+    language: LanguageConfig | None = None,
+    make: Callable[[SpaceOptions], SearchSpace] | None = None,
+) -> SearchSpace:
+    """Return the space that a configuration describes, for a search or for the network of one genotype.
+
+    Args:
+        config: of a search, whose supernet will be built; or of a retraining, which builds one network.
+        shape: of the data set's examples and answers.
+        method: of the search, which may leave out candidates (``Method.without``).
+        stage: of the method, which may change the depth and the share of channels that candidates see.
+        allowed: table label -> the candidates of each row, where a stage has narrowed them.
+        genotype: names the space where the configuration does not: the first whose genotypes are of this type.
+        language: options of a language model, in place of the configuration's.
+        make: builds the space, in place of the one that the configuration names.
+
+    Raises:
+        UserError: where the configuration names no known space.
+        SpaceError: where the space does not support the options.
+    """
+    size = config.space
+    options = SpaceOptions(
+        shape=shape,
+        channels=size.channels,
+        layers=round(size.layers * stage.depth),
+        stem=size.stem,
+        without=method.without if method else (),
+        partial=stage.partial,
+        allowed=allowed or {},
+        searching=isinstance(size, SearchSpaceConfig),
+        dropouts=asdict((language or config.language).dropout),
+    )
+    if isinstance(size, SearchSpaceConfig):
+        partial = size.partial or stage.partial
+        options = replace(options, nodes=size.nodes, candidates=size.candidates, partial=partial)
+    return (make or SPACES[name_of(config, genotype)].make)(options)
+
+
+def name_of(config: SearchConfig | RetrainConfig, genotype: Genotype | None = None) -> str:
+    """Return the name of the configuration's space: a row of ``SPACES``.
+
+    Raises:
+        UserError: where there is no such row.
+    """
+    fitting = [name for name, row in SPACES.items() if isinstance(genotype, row.genotype)]
+    name = config.space.name or (fitting[0] if fitting else DEFAULT_SPACE)
+    if name not in SPACES:
+        raise UserError(f"`space.name` is {name!r}; it must be one of {', '.join(SPACES)}")
+    return name
