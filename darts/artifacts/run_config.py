@@ -1,54 +1,60 @@
-"""The configuration of a run that is there, from its ``config.json``; what a hand has spoilt in it is named."""
+"""The configuration of an earlier search, read from its ``config.json``. Invalid hand edits are named field by field."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from darts.artifacts.run_folder import read_config
-from darts.config.schema import SearchConfig
+from darts.config import LanguageSearchConfig, SearchConfig
 from darts.errors import UserError
 
 C = TypeVar("C")
 
 
 def load_search_config(folder: Path) -> SearchConfig | None:
-    """The configuration of the search that ran in a folder; None where the folder is of no search.
+    """Return the configuration of the search that ran in a folder; None where the folder is not a search's.
 
     Raises:
-        UserError: naming the file, the first field that cannot be, and what may stand there.
+        UserError: naming the file, the first invalid field, and what may stand there.
     """
     content = read_config(folder)
     if content.get("kind") != "search":
         return None
-    return _read(SearchConfig, content.get("config"), "config", folder / "config.json")
+    config = content.get("config")
+    kind = LanguageSearchConfig if isinstance(config, Mapping) and "language" in config else SearchConfig
+    return _section(kind, config, "config", folder / "config.json")
 
 
-def _read(kind: type[C], content: Any, field: str, path: Path) -> C:
-    """A configuration from a mapping; fields that it lacks, as those of older runs may, have their default."""
+def _section(kind: type[C], content: Any, field: str, path: Path) -> C:
+    """Return a configuration from a mapping; fields that it lacks, as those of older runs may, have their default."""
     if not isinstance(content, dict):
         raise UserError(f"{path}: {field} is {str(content)[:60]!r}; it must be an object")
     values = {}
-    for name, hint in get_type_hints(kind).items():
+    hints = get_type_hints(kind)
+    assert dataclasses.is_dataclass(kind)
+    for name in (each.name for each in dataclasses.fields(kind)):
         if name in content:
-            values[name] = _value(hint, content[name], f"{field}.{name}", path)
+            values[name] = _value(hints[name], content[name], f"{field}.{name}", path)
     return kind(**values)
 
 
 def _value(hint: Any, value: Any, field: str, path: Path) -> Any:
     if dataclasses.is_dataclass(hint):
-        return _read(hint, value, field, path)
+        assert isinstance(hint, type)
+        return _section(hint, value, field, path)
     if not _fits(hint, value):
-        raise UserError(f"{path}: {field} is {str(value)[:60]!r}; it must be {_told(hint)}")
+        raise UserError(f"{path}: {field} is {str(value)[:60]!r}; it must be {_in_words(hint)}")
     if value is not None and Path in (hint, *get_args(hint)):
         return Path(value)
     return tuple(value) if isinstance(value, list) else value
 
 
 def _fits(hint: Any, value: Any) -> bool:
-    """Whether JSON's value can be one of the type."""
+    """Whether a value of JSON can be one of the type."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return any(_fits(each, value) for each in inner)
@@ -61,14 +67,14 @@ def _fits(hint: Any, value: Any) -> bool:
     return isinstance(value, {float: (float, int), Path: str}.get(hint, hint))
 
 
-def _told(hint: Any) -> str:
+def _in_words(hint: Any) -> str:
     """A type as a message names it."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return " or ".join(map(_told, inner))
+        return " or ".join(map(_in_words, inner))
     if origin is Literal:
         return f"one of {', '.join(inner)}"
     if origin is tuple:
-        return f"a list, each {_told(inner[0])}"
+        return f"a list, each {_in_words(inner[0])}"
     names = {float: "a number", int: "a whole number", bool: "true or false", str: "text", Path: "a path"}
     return "null" if hint is NoneType else names[hint]

@@ -1,1 +1,39 @@
-"""The configuration of searches and retrainings: dataclasses whose fields are the command line's options."""
+"""The configuration of searches and retrainings: frozen dataclasses, written beside every run.
+
+Every field is an option of the command line: ``WeightsConfig.lr`` of a search's ``weights`` is ``--weights.lr``. Its
+range, and whether a run may be resumed with another value, stand beside it; ``check`` and ``identity`` read them there.
+"""
+
+from darts.config.checks import Config, check
+from darts.config.data import DataConfig, DataName
+from darts.config.language import DropoutConfig, LanguageConfig
+from darts.config.method import MethodConfig
+from darts.config.optimizers import LogitsConfig, WeightsConfig
+from darts.config.records import flat, identity, to_dict
+from darts.config.retrain import LanguageRetrainConfig, RetrainConfig
+from darts.config.run import RunConfig
+from darts.config.search import BenchmarkConfig, LanguageSearchConfig, SearchConfig
+from darts.config.space import SearchSpaceConfig, SpaceConfig
+
+__all__ = [
+    "BenchmarkConfig",
+    "Config",
+    "DataConfig",
+    "DataName",
+    "DropoutConfig",
+    "LanguageConfig",
+    "LanguageRetrainConfig",
+    "LanguageSearchConfig",
+    "LogitsConfig",
+    "MethodConfig",
+    "RetrainConfig",
+    "RunConfig",
+    "SearchConfig",
+    "SearchSpaceConfig",
+    "SpaceConfig",
+    "WeightsConfig",
+    "check",
+    "flat",
+    "identity",
+    "to_dict",
+]

@@ -1,17 +1,58 @@
-"""What the options of a component may be. A component looks when it is made: mistakes are told before anything is trained."""
+"""Allowed values: ranges that stand beside the fields of a configuration, and those of a component's options.
 
+A field of a configuration is annotated with its range, ``lr: Annotated[float, POSITIVE]``, and ``darts.config.check``
+reads the annotations. A component (a relaxation, a penalty, ...) validates its options when it is made, by ``require``
+and ``choose``.
+"""
+
+import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
-RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
-    "above_0": ("more than 0", lambda value: value > 0),
-    "from_0": ("0 or more", lambda value: value >= 0),
-    "from_1": ("1 or more", lambda value: value >= 1),
-    "from_2": ("2 or more", lambda value: value >= 2),
-    "share": ("in [0, 1]", lambda value: 0 <= value <= 1),
-    "below_1": ("in [0, 1)", lambda value: 0 <= value < 1),
+
+@dataclass(frozen=True)
+class Range:
+    """A set of numbers, and how a message names it."""
+
+    text: str
+    contains: Callable[[float], bool]
+
+
+POSITIVE = Range("more than 0", lambda value: value > 0)
+NOT_NEGATIVE = Range("0 or more", lambda value: value >= 0)
+FROM_1 = Range("1 or more", lambda value: value >= 1)
+FROM_2 = Range("2 or more", lambda value: value >= 2)
+SHARE = Range("in [0, 1]", lambda value: 0 <= value <= 1)
+POSITIVE_SHARE = Range("more than 0 and at most 1", lambda value: 0 < value <= 1)
+BELOW_1 = Range("in [0, 1)", lambda value: 0 <= value < 1)
+BELOW_HALF = Range("in (0, 0.5)", lambda value: 0 < value < 0.5)
+FINITE = Range("a finite number", math.isfinite)
+
+
+def at_most(most: int) -> Range:
+    """Return the range of numbers up to ``most``."""
+    return Range(f"at most {most}", lambda value: value <= most)
+
+
+WIDEST = at_most(2**31 - 1)
+"""Counts and sizes, wherever a field does not say less: parts of PyTorch hold them in 32 bits."""
+
+LARGEST = Range("between -1e30 and 1e30", lambda value: -1e30 <= value <= 1e30)
+"""Other numbers: what float32 holds, with room for a product with a gradient."""
+
+SEED = Range("from 0 to 18446744069414584319", lambda value: 0 <= value < 2**64 - 2**32)
+"""Seeds: PyTorch takes 64 bits, and streams of random numbers add less than 2^32 to tell themselves apart."""
+
+RANGES: dict[str, Range] = {
+    "above_0": POSITIVE,
+    "from_0": NOT_NEGATIVE,
+    "from_1": FROM_1,
+    "from_2": FROM_2,
+    "share": SHARE,
+    "below_1": BELOW_1,
 }
-"""Range -> how it is told, and whether a value is in it."""
+"""The ranges of components' options, as ``require`` names them."""
 
 
 def require(component: Any, **fields: tuple[str, ...]) -> None:
@@ -19,21 +60,20 @@ def require(component: Any, **fields: tuple[str, ...]) -> None:
 
     Args:
         component: whose options they are.
-        fields: range -> names of options.
+        fields: name of a range -> names of options.
 
     Raises:
         ValueError: naming the first such option, its value and what is allowed.
     """
     for kind, names in fields.items():
-        told, holds = RANGES[kind]
         for name in names:
             value = getattr(component, name)
-            if value is not None and not holds(value):
-                raise ValueError(f"{name} is {value}; it must be {told}")
+            if value is not None and not RANGES[kind].contains(value):
+                raise ValueError(f"{name} is {value}; it must be {RANGES[kind].text}")
 
 
 def choose(component: Any, **fields: Iterable[str]) -> None:
-    """Refuse options that are none of their names.
+    """Refuse options that are none of the allowed names.
 
     Raises:
         ValueError: naming the first such option, its value and what is allowed.

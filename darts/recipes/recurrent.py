@@ -1,23 +1,27 @@
-"""Named runs of language modelling: recurrent cells (Liu et al. 2019, appendices A.1.2 and A.2.2).
+"""Searches and retrainings of recurrent cells for language modelling (Liu et al. 2019, appendices A.1.2 and A.2.2).
 
-As in ``darts.recipes.registry``. Perplexities are those of Penn Treebank as Mikolov et al. 2010 prepared it, with 10,000 words.
+Perplexities are those of Penn Treebank as Mikolov et al. 2010 prepared it, with 10,000 words.
+
+A number is *published* where the paper or its code's README states it, and *quoted* where another paper's table does;
+a number that could be verified in neither is not given.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from darts.config.language import DropoutConfig, LanguageConfig
-from darts.config.schema import (
+from darts.config import (
     DataConfig,
+    DropoutConfig,
+    LanguageConfig,
+    LanguageRetrainConfig,
+    LanguageSearchConfig,
     LogitsConfig,
     MethodConfig,
-    RetrainConfig,
     RunConfig,
-    SearchConfig,
     SearchSpaceConfig,
     SpaceConfig,
     WeightsConfig,
 )
+from darts.recipes.recipe import recipe
 
 SGD = WeightsConfig(lr=20.0, schedule="constant", momentum=0.0, weight_decay=5e-7, clip=0.25)
 LOGITS = LogitsConfig(lr=3e-3, betas=(0.9, 0.999))
@@ -27,12 +31,12 @@ LIGHT = DropoutConfig(input=0.1, output=0.2, x=0.2, hidden=0.1)
 """For small networks, which overfit less."""
 
 
-def darts_recurrent_ptb() -> SearchConfig:
+@recipe
+def darts_recurrent_ptb() -> LanguageSearchConfig:
     """First-order DARTS of a recurrent cell on Penn Treebank: a folder with ptb.train.txt, ptb.valid.txt, ptb.test.txt.
     The logits train on the validation part. Published: 57.6 test perplexity after retraining, 60.2 on the validation
     part, the best of 4 searches, 0.5 GPU-days for the 4 (Liu et al. 2019, table 2)."""
-    return SearchConfig(
-        recipe="darts_recurrent_ptb",
+    return LanguageSearchConfig(
         data=DataConfig("ptb"),
         space=SearchSpaceConfig(name="recurrent", channels=300),
         weights=SGD,
@@ -43,18 +47,19 @@ def darts_recurrent_ptb() -> SearchConfig:
     )
 
 
-def darts_v2_recurrent_ptb() -> SearchConfig:
+@recipe
+def darts_v2_recurrent_ptb() -> LanguageSearchConfig:
     """Second-order DARTS of a recurrent cell on Penn Treebank, with clipped virtual steps. Published: 55.7 test
     perplexity after retraining, 58.1 on the validation part, the best of 4 searches, 1 GPU-day for the 4 (Liu et al.
     2019, table 2)."""
-    return replace(darts_recurrent_ptb(), recipe="darts_v2_recurrent_ptb", method=MethodConfig(step="unrolled_clipped"))
+    return replace(darts_recurrent_ptb(), method=MethodConfig(step="unrolled_clipped"))
 
 
-def darts_recurrent_text() -> SearchConfig:
+@recipe
+def darts_recurrent_text() -> LanguageSearchConfig:
     """First-order DARTS of a small recurrent cell on any text: a file, or a folder with train.txt, valid.txt, test.txt.
     The logits learn faster than in the paper, since there are few steps. No number is published."""
-    return SearchConfig(
-        recipe="darts_recurrent_text",
+    return LanguageSearchConfig(
         data=DataConfig("text"),
         space=SearchSpaceConfig(name="recurrent", channels=100, nodes=4),
         weights=SGD,
@@ -65,12 +70,12 @@ def darts_recurrent_text() -> SearchConfig:
     )
 
 
-def final_recurrent_ptb() -> RetrainConfig:
+@recipe
+def recurrent_ptb() -> LanguageRetrainConfig:
     """The DARTS evaluation protocol on Penn Treebank: 850 units, until averaged weights improve no more, at most 8000
     epochs. Published for the cell of second order: 55.7 test perplexity, 58.1 on the validation part, 23 M parameters,
     3 days on a GTX 1080 Ti (Liu et al. 2019, table 2)."""
-    return RetrainConfig(
-        recipe="recurrent_ptb",
+    return LanguageRetrainConfig(
         data=DataConfig("ptb"),
         space=SpaceConfig(name="recurrent", channels=850),
         weights=replace(SGD, weight_decay=8e-7),
@@ -85,14 +90,14 @@ def final_recurrent_ptb() -> RetrainConfig:
     )
 
 
-def final_recurrent_wikitext2() -> RetrainConfig:
+@recipe
+def recurrent_wikitext2() -> LanguageRetrainConfig:
     """The DARTS protocol on WikiText-2: a folder with wiki.train.tokens, wiki.valid.tokens and wiki.test.tokens; 700
     units. No number that we could verify is published."""
-    config = final_recurrent_ptb()
+    config = recurrent_ptb()
     dropout = DropoutConfig(embedding=0.1, hidden=0.15)
     return replace(
         config,
-        recipe="recurrent_wikitext2",
         data=DataConfig("wikitext2"),
         space=SpaceConfig(name="recurrent", channels=700),
         weights=SGD,
@@ -100,10 +105,10 @@ def final_recurrent_wikitext2() -> RetrainConfig:
     )
 
 
-def final_recurrent_text() -> RetrainConfig:
+@recipe
+def recurrent_text() -> LanguageRetrainConfig:
     """A small network of a recurrent cell on any text, from scratch. No number is published."""
-    return RetrainConfig(
-        recipe="recurrent_text",
+    return LanguageRetrainConfig(
         data=DataConfig("text"),
         space=SpaceConfig(name="recurrent", channels=200),
         weights=SGD,
@@ -115,16 +120,3 @@ def final_recurrent_text() -> RetrainConfig:
         average_after=3,
         run=ROLL_BACK,
     )
-
-
-LANGUAGE_SEARCHES: dict[str, Callable[[], SearchConfig]] = {
-    "darts_recurrent_ptb": darts_recurrent_ptb,
-    "darts_v2_recurrent_ptb": darts_v2_recurrent_ptb,
-    "darts_recurrent_text": darts_recurrent_text,
-}
-
-LANGUAGE_FINALS: dict[str, Callable[[], RetrainConfig]] = {
-    "recurrent_ptb": final_recurrent_ptb,
-    "recurrent_wikitext2": final_recurrent_wikitext2,
-    "recurrent_text": final_recurrent_text,
-}

@@ -1,223 +1,120 @@
-"""Named runs: functions that return a configuration with a paper's protocol.
+"""All recipes by name, and the retraining that fits the result of a search.
 
-A recipe's docstring says what it runs and which number to expect; ``--help`` prints it. Published figures are those
-that the paper or its code's README states; a figure without a source is one of this project, measured.
+Their order is that of ``--help``.
 """
 
 from collections.abc import Callable
 
-from darts.config.schema import (
-    DataConfig,
-    LogitsConfig,
-    MethodConfig,
-    RetrainConfig,
-    SearchConfig,
-    SearchSpaceConfig,
-    SpaceConfig,
-    WeightsConfig,
+from darts.config import RetrainConfig, SearchConfig
+from darts.recipes import (
+    darts_retrainings,
+    darts_searches,
+    darts_variants,
+    later_methods,
+    models,
+    nasbench201,
+    recurrent,
+    robust,
 )
-from darts.recipes.darts_family import FAMILY
-from darts.recipes.other_spaces import SPACE_FINALS, SPACE_SEARCHES
+from darts.recipes.recipe import by_name
 
-CIFAR_SEARCH = dict(crop_padding=4, flip=True)
-CIFAR_FINAL = dict(crop_padding=4, flip=True, cutout=16)
+SEARCH_RECIPES: dict[str, Callable[[], SearchConfig]] = by_name(
+    darts_searches.digits,
+    darts_searches.darts_v1_cifar10,
+    darts_searches.darts_v2_cifar10,
+    darts_searches.darts_cifar100,
+    darts_searches.darts_svhn,
+    darts_searches.darts_mnist,
+    darts_searches.darts_fashion_mnist,
+    darts_searches.darts_folder,
+    darts_searches.darts_npz,
+    darts_variants.pc_darts_cifar10,
+    darts_variants.pc_darts_cifar100,
+    darts_variants.pc_darts_imagenet,
+    darts_variants.pdarts_cifar10,
+    darts_variants.pdarts_cifar100,
+    darts_variants.gdas_cifar10,
+    darts_variants.gdas_cifar100,
+    darts_variants.snas_cifar10,
+    darts_variants.fair_darts_cifar10,
+    robust.darts_minus_cifar10,
+    robust.darts_minus_cifar100,
+    robust.sdarts_rs_cifar10,
+    robust.sdarts_adv_cifar10,
+    robust.robust_darts_es_cifar10,
+    robust.robust_darts_ada_cifar10,
+    robust.robust_darts_l2_cifar10,
+    robust.robust_darts_dp_cifar10,
+    robust.darts_s1_cifar10,
+    robust.darts_s2_cifar10,
+    robust.darts_s3_cifar10,
+    robust.darts_s4_cifar10,
+    later_methods.drnas_cifar10,
+    later_methods.drnas_imagenet,
+    later_methods.drnas_plain_cifar10,
+    later_methods.beta_darts_cifar10,
+    later_methods.beta_darts_cifar100,
+    later_methods.darts_pt_cifar10,
+    later_methods.darts_pt_fixed_cifar10,
+    later_methods.sdarts_rs_pt_cifar10,
+    later_methods.milenas_cifar10,
+    later_methods.idarts_cifar10,
+    later_methods.gaea_darts_cifar10,
+    later_methods.gaea_pc_darts_cifar10,
+    later_methods.zarts_cifar10,
+    later_methods.oles_cifar10,
+    later_methods.oles_cifar100,
+    later_methods.sgas_cifar10,
+    later_methods.sgas_2_cifar10,
+    nasbench201.darts_nasbench201_cifar10,
+    nasbench201.darts_nasbench201_cifar100,
+    nasbench201.darts_v2_nasbench201_cifar10,
+    nasbench201.gdas_nasbench201_cifar10,
+    nasbench201.drnas_nasbench201_cifar10,
+    nasbench201.drnas_progressive_nasbench201_cifar10,
+    nasbench201.beta_darts_nasbench201_cifar10,
+    nasbench201.darts_pt_nasbench201_cifar10,
+    nasbench201.darts_pt_fixed_nasbench201_cifar10,
+    nasbench201.gaea_nasbench201_cifar10,
+    nasbench201.darts_nasbench201_digits,
+    models.darts_convnet_digits,
+    models.darts_convnet_mnist,
+    models.darts_textnet_csv,
+    recurrent.darts_recurrent_ptb,
+    recurrent.darts_v2_recurrent_ptb,
+    recurrent.darts_recurrent_text,
+)
 
-
-def search_digits() -> SearchConfig:
-    """First-order DARTS on scikit-learn's 8x8 digits, which come with the package: a whole search in a minute on 2
-    CPU cores. The logits learn faster than in the paper, since there are few steps."""
-    return SearchConfig(
-        recipe="digits",
-        data=DataConfig("digits", crop_padding=1),
-        space=SearchSpaceConfig(channels=8, layers=3),
-        logits=LogitsConfig(lr=0.02),
-        epochs=15,
-    )
-
-
-def darts_v1_cifar10() -> SearchConfig:
-    """First-order DARTS on CIFAR-10. Published: 3.00 +- 0.14 % test error after retraining, the best of 4 searches,
-    1.5 GPU-days for the 4 on a GTX 1080 Ti (Liu et al. 2019, table 1)."""
-    return SearchConfig(recipe="darts_v1_cifar10", data=DataConfig("cifar10", **CIFAR_SEARCH))
-
-
-def darts_v2_cifar10() -> SearchConfig:
-    """Second-order DARTS on CIFAR-10. Published: 2.76 +- 0.09 % test error after retraining, the best of 4 searches,
-    4 GPU-days for the 4 on a GTX 1080 Ti (Liu et al. 2019, table 1)."""
-    return SearchConfig(
-        recipe="darts_v2_cifar10",
-        data=DataConfig("cifar10", **CIFAR_SEARCH),
-        method=MethodConfig(step="unrolled"),
-    )
-
-
-def darts_cifar100() -> SearchConfig:
-    """First-order DARTS on CIFAR-100, by the CIFAR-10 protocol. Quoted for DARTS's second-order cell: 20.58 +- 0.44 %
-    test error (Shu et al. 2022, NASI)."""
-    return SearchConfig(recipe="darts_cifar100", data=DataConfig("cifar100", **CIFAR_SEARCH))
-
-
-def darts_svhn() -> SearchConfig:
-    """First-order DARTS on SVHN, by the CIFAR-10 protocol without mirroring. No number is published for DARTS's own
-    protocol."""
-    return SearchConfig(recipe="darts_svhn", data=DataConfig("svhn", crop_padding=4))
-
-
-def darts_mnist() -> SearchConfig:
-    """First-order DARTS on MNIST, by the CIFAR-10 protocol with smaller crops, no mirroring and 20 epochs. No number is
-    published for DARTS's own protocol."""
-    return SearchConfig(recipe="darts_mnist", data=DataConfig("mnist", crop_padding=2), epochs=20)
-
-
-def darts_fashion_mnist() -> SearchConfig:
-    """First-order DARTS on Fashion-MNIST, by the CIFAR-10 protocol with smaller crops. No number is published for
-    DARTS's own protocol."""
-    return SearchConfig(recipe="darts_fashion_mnist", data=DataConfig("fashion_mnist", crop_padding=2, flip=True))
-
-
-def darts_folder() -> SearchConfig:
-    """First-order DARTS on your own images: a folder in torchvision's ImageFolder layout, by the CIFAR-10 protocol."""
-    return SearchConfig(recipe="darts_folder", data=DataConfig("folder", **CIFAR_SEARCH))
-
-
-def darts_npz() -> SearchConfig:
-    """First-order DARTS on your own arrays: an .npz file of images and labels, by the CIFAR-10 protocol."""
-    return SearchConfig(recipe="darts_npz", data=DataConfig("npz", **CIFAR_SEARCH))
-
-
-SEARCH_RECIPES: dict[str, Callable[[], SearchConfig]] = {
-    "digits": search_digits,
-    "darts_v1_cifar10": darts_v1_cifar10,
-    "darts_v2_cifar10": darts_v2_cifar10,
-    "darts_cifar100": darts_cifar100,
-    "darts_svhn": darts_svhn,
-    "darts_mnist": darts_mnist,
-    "darts_fashion_mnist": darts_fashion_mnist,
-    "darts_folder": darts_folder,
-    "darts_npz": darts_npz,
-    **FAMILY,
-    **SPACE_SEARCHES,
-}
-
-
-def final_digits() -> RetrainConfig:
-    """A small network of the searched cells on scikit-learn's digits, in half a minute on 2 CPU cores."""
-    return RetrainConfig(
-        recipe="digits",
-        data=DataConfig("digits", crop_padding=1),
-        space=SpaceConfig(channels=16, layers=5),
-        weights=WeightsConfig(lr_min=0.0),
-        epochs=20,
-        drop_path=0.1,
-    )
-
-
-def final_darts_cifar10() -> RetrainConfig:
-    """The DARTS evaluation protocol on CIFAR-10: 20 cells, 36 channels, 600 epochs. Published for DARTS_V2: 2.76 +-
-    0.09 % test error over 10 runs, 1.5 days on a GTX 1080 Ti (Liu et al. 2019, table 1, appendix A.2.1)."""
-    return RetrainConfig(
-        recipe="darts_cifar10",
-        data=DataConfig("cifar10", **CIFAR_FINAL),
-        space=SpaceConfig(channels=36, layers=20),
-        weights=WeightsConfig(lr_min=0.0),
-    )
-
-
-def final_darts_cifar100() -> RetrainConfig:
-    """The DARTS evaluation protocol on CIFAR-100. Quoted for DARTS's second-order cell: 20.58 +- 0.44 % test error
-    (Shu et al. 2022, NASI)."""
-    return RetrainConfig(
-        recipe="darts_cifar100",
-        data=DataConfig("cifar100", **CIFAR_FINAL),
-        space=SpaceConfig(channels=36, layers=20),
-        weights=WeightsConfig(lr_min=0.0),
-    )
-
-
-def final_darts_svhn() -> RetrainConfig:
-    """The DARTS evaluation protocol on SVHN, without mirroring. No number is published for DARTS's own protocol."""
-    return RetrainConfig(
-        recipe="darts_svhn",
-        data=DataConfig("svhn", crop_padding=4, cutout=16),
-        space=SpaceConfig(channels=36, layers=20),
-        weights=WeightsConfig(lr_min=0.0),
-    )
-
-
-def final_darts_mnist() -> RetrainConfig:
-    """Searched cells on MNIST: 8 cells, 16 channels, 20 epochs. No number is published for DARTS's own protocol."""
-    return RetrainConfig(
-        recipe="darts_mnist",
-        data=DataConfig("mnist", crop_padding=2),
-        space=SpaceConfig(channels=16, layers=8),
-        weights=WeightsConfig(lr_min=0.0),
-        epochs=20,
-    )
-
-
-def final_darts_fashion_mnist() -> RetrainConfig:
-    """Searched cells on Fashion-MNIST: 8 cells, 36 channels, 100 epochs. No number is published for DARTS's own
-    protocol."""
-    return RetrainConfig(
-        recipe="darts_fashion_mnist",
-        data=DataConfig("fashion_mnist", crop_padding=2, flip=True, cutout=8),
-        space=SpaceConfig(channels=36, layers=8),
-        weights=WeightsConfig(lr_min=0.0),
-        epochs=100,
-    )
-
-
-def final_darts_imagenet() -> RetrainConfig:
-    """The DARTS evaluation protocol on ImageNet's mobile setting: 14 cells, 48 channels, 250 epochs at 224 pixels.
-    Published for DARTS_V2: 26.7 % top-1, 8.7 % top-5 error, 12 days on one GPU (Liu et al. 2019, table 3, A.2.3)."""
-    return RetrainConfig(
-        recipe="darts_imagenet",
-        data=DataConfig("imagenet", size=224),
-        space=SpaceConfig(channels=48, layers=14, stem="imagenet"),
-        weights=WeightsConfig(lr=0.1, schedule="exponential", gamma=0.97, weight_decay=3e-5),
-        epochs=250,
-        batch_size=128,
-        drop_path=0.0,
-        label_smoothing=0.1,
-    )
-
-
-def final_darts_folder() -> RetrainConfig:
-    """Searched cells on your own images: a folder in torchvision's ImageFolder layout."""
-    return RetrainConfig(
-        recipe="darts_folder",
-        data=DataConfig("folder", **CIFAR_FINAL),
-        space=SpaceConfig(channels=36, layers=20),
-        weights=WeightsConfig(lr_min=0.0),
-    )
-
-
-def final_darts_npz() -> RetrainConfig:
-    """Searched cells on your own arrays: an .npz file of images and labels."""
-    return RetrainConfig(
-        recipe="darts_npz",
-        data=DataConfig("npz", **CIFAR_FINAL),
-        space=SpaceConfig(channels=36, layers=20),
-        weights=WeightsConfig(lr_min=0.0),
-    )
-
-
-FINAL_RECIPES: dict[str, Callable[[], RetrainConfig]] = {
-    "digits": final_digits,
-    "darts_cifar10": final_darts_cifar10,
-    "darts_cifar100": final_darts_cifar100,
-    "darts_svhn": final_darts_svhn,
-    "darts_mnist": final_darts_mnist,
-    "darts_fashion_mnist": final_darts_fashion_mnist,
-    "darts_imagenet": final_darts_imagenet,
-    "darts_folder": final_darts_folder,
-    "darts_npz": final_darts_npz,
-    **SPACE_FINALS,
-}
+FINAL_RECIPES: dict[str, Callable[[], RetrainConfig]] = by_name(
+    darts_retrainings.digits,
+    darts_retrainings.darts_cifar10,
+    darts_retrainings.darts_cifar100,
+    darts_retrainings.darts_svhn,
+    darts_retrainings.darts_mnist,
+    darts_retrainings.darts_fashion_mnist,
+    darts_retrainings.darts_imagenet,
+    darts_retrainings.darts_folder,
+    darts_retrainings.darts_npz,
+    nasbench201.nasbench201_cifar10,
+    nasbench201.nasbench201_cifar10_12epochs,
+    nasbench201.nasbench201_cifar100,
+    nasbench201.nasbench201_cifar100_12epochs,
+    nasbench201.nasbench201_digits,
+    models.convnet_digits,
+    models.convnet_mnist,
+    models.textnet_csv,
+    recurrent.recurrent_ptb,
+    recurrent.recurrent_wikitext2,
+    recurrent.recurrent_text,
+)
 
 
 def final_for(space: str | None, data: str) -> str:
-    """The first recipe that retrains results of a space on a data set; at least on that data set."""
-    known = {name: (c.space.name, c.data.name) for name, c in ((name, make()) for name, make in FINAL_RECIPES.items())}
-    fitting = [name for name, of in known.items() if of == (space, data)]
-    return next(iter(fitting), next(name for name, of in known.items() if of[1] == data))
+    """Return the name of the first recipe that retrains results of a space on a data set.
+
+    Where there is none of the space, it is the first on the data set.
+    """
+    known = {name: make() for name, make in FINAL_RECIPES.items()}
+    on_data = [name for name, config in known.items() if config.data.name == data]
+    fitting = [name for name in on_data if known[name].space.name == space]
+    return (fitting or on_data)[0]

@@ -1,0 +1,42 @@
+"""The data set of a run, and how its training examples are augmented."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from darts.config.fields import Resume
+from darts.config.ranges import NOT_NEGATIVE, POSITIVE, at_most
+
+DataName = Literal[
+    "digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "imagenet", "folder", "npz", "csv",
+    "text", "ptb", "wikitext2",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The data set, and how its training images are augmented."""
+
+    name: DataName = "digits"
+    """The data set. Your own: folder (images in torchvision's ImageFolder layout), npz (a file of arrays), csv (a file
+    of sentences and labels), text (running text: one file, or a folder with train, valid and test)."""
+    root: Annotated[Path | None, Resume.FREE] = None
+    """The folder or file of the data set (digits needs none)."""
+    download: Annotated[bool, Resume.FREE] = False
+    """Download the data set if it is not there (torchvision's data sets)."""
+    size: Annotated[int | None, POSITIVE, at_most(16_384)] = None
+    """Height and width in pixels that the images of a folder are resized to; inferred from the images by default."""
+    crop_padding: Annotated[int, NOT_NEGATIVE, at_most(16_384)] = 0
+    """Zeros around a training image before a random crop, in pixels."""
+    flip: bool = False
+    """Mirror half of the training images (random horizontal flip)."""
+    cutout: Annotated[int, NOT_NEGATIVE] = 0
+    """Side of the square that cutout sets to zero, in pixels; 0 for no cutout."""
+    cutout_rises: bool = False
+    """Apply cutout with a probability that rises linearly over the epochs, from 0 to 1 (R-DARTS)."""
+    jitter: bool = True
+    """Color jitter (brightness, contrast, saturation) of training images that are read from disk (ImageNet)."""
+    workers: Annotated[int, NOT_NEGATIVE, at_most(4096), Resume.FREE] = 4
+    """Processes that decode images which do not fit into memory."""

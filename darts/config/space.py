@@ -1,0 +1,39 @@
+"""The size of the network or supernet, and the search space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from darts.config.fields import Resume
+from darts.config.ranges import POSITIVE, at_most
+
+
+@dataclass(frozen=True)
+class SpaceConfig:
+    """The network: its size, for a search or for a retraining."""
+
+    channels: Annotated[int, POSITIVE, at_most(65_536)] = 16
+    """Number of channels of the first layers; hidden size of a recurrent network."""
+    layers: Annotated[int, POSITIVE, at_most(10_000)] = 8
+    """Depth: the number of cells (DARTS), of cells in a stage (NAS-Bench-201) or of blocks."""
+    stem: Literal["auto", "cifar", "imagenet", "imagenet_wide"] = "auto"
+    """The first layers. imagenet divides the image's size by 8, and auto takes it from 96 pixels on; imagenet_wide is
+    three times as wide, as in the supernets of PC-DARTS and DrNAS."""
+    name: str | None = None
+    """The search space; by default darts, or the space of the genotype that is retrained."""
+
+
+@dataclass(frozen=True)
+class SearchSpaceConfig(SpaceConfig):
+    """The supernet. A space refuses those of the options that it has no use for."""
+
+    nodes: Annotated[int | None, POSITIVE, at_most(64)] = None
+    """Intermediate nodes of the searched cell; by default the search space's own number."""
+    candidates: Literal["darts", "s1", "s2", "s3", "s4"] = "darts"
+    """Candidate operations of an edge: the eight of DARTS, or those of a reduced space, S1 to S4 (RobustDARTS)."""
+    partial: Annotated[int | None, POSITIVE] = None
+    """K: candidate operations see 1/K of the channels (PC-DARTS); by default the method's own."""
+    backend: Annotated[Literal["auto", "reference", "batched", "fused"], Resume.FREE] = "auto"
+    """How mixed operations are computed: by PyTorch, operation by operation (reference) or operations of a kind
+    together (batched), or by fused Triton kernels (fused). The results are the same but for rounding."""

@@ -1,0 +1,27 @@
+"""Data sets as recipes use them: with the augmentation of the DARTS papers."""
+
+from dataclasses import replace
+
+from darts.config import DataConfig
+
+DIGITS = DataConfig("digits", crop_padding=1)
+MNIST = DataConfig("mnist", crop_padding=2)
+FASHION_MNIST = DataConfig("fashion_mnist", crop_padding=2, flip=True)
+CIFAR10 = DataConfig("cifar10", crop_padding=4, flip=True)
+CIFAR100 = DataConfig("cifar100", crop_padding=4, flip=True)
+SVHN = DataConfig("svhn", crop_padding=4)
+FOLDER = DataConfig("folder", crop_padding=4, flip=True)
+NPZ = DataConfig("npz", crop_padding=4, flip=True)
+SENTENCES = DataConfig("csv")
+
+IMAGENET = DataConfig("imagenet", size=224)
+IMAGENET_SEARCH = replace(IMAGENET, jitter=False)
+"""As PC-DARTS and DrNAS search."""
+
+IMAGENET_SHARES: dict[str, float] = dict(train_share=0.1, valid_share=0.025)
+"""Shares of each class's images, as PC-DARTS and DrNAS search."""
+
+
+def with_cutout(data: DataConfig, size: int = 16) -> DataConfig:
+    """Return a data set whose training images lose a square by cutout, as the final networks train."""
+    return replace(data, cutout=size)
