@@ -3,12 +3,12 @@
 from supernet.spaces import nasbench201, recurrent
 from supernet.spaces.darts import space as darts
 from supernet.spaces.examples import convnet, textnet
-from supernet.spaces.space import Row
+from supernet.spaces.space import SpaceEntry
 
-SPACES: dict[str, Row] = {
-    "darts": darts.ROW,
-    "nasbench201": nasbench201.ROW,
-    "convnet": convnet.ROW,
-    "textnet": textnet.ROW,
-    "recurrent": recurrent.ROW,
+SPACES: dict[str, SpaceEntry] = {
+    "darts": darts.ENTRY,
+    "nasbench201": nasbench201.ENTRY,
+    "convnet": convnet.ENTRY,
+    "textnet": textnet.ENTRY,
+    "recurrent": recurrent.ENTRY,
 }

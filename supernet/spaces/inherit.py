@@ -11,8 +11,8 @@ from supernet.ops import OPS, BatchNorm, NorConv
 
 def supernet_op(name: str, channels: int, stride: int) -> nn.Module:
     """An operation that can take a supernet's weights: it keeps the BatchNorm that searching put behind a pooling."""
-    op = OPS[name](channels, stride, True)
-    return nn.Sequential(op, BatchNorm(channels)) if "pool" in name else op
+    op = OPS[name].make(channels, stride, True)
+    return nn.Sequential(op, BatchNorm(channels)) if OPS[name].norm_in_supernet else op
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
@@ -13,11 +13,11 @@ from genotypes.types.choices import ChoicesGenotype
 from supernet.choice import ChoiceTable, Picks
 from supernet.errors import SpaceError
 from supernet.layer_choice import Choice, ChosenInputs, GatedModel, LayerChoice, choices
-from supernet.spaces.space import SpaceOptions
+from supernet.spaces.space import SearchSpace, SpaceOptions
 
 
 @dataclass(frozen=True)
-class ModuleSpace:
+class ModuleSpace(SearchSpace):
     """The decisions in a model.
 
     Attributes:
@@ -45,9 +45,22 @@ class ModuleSpace:
 
     @property
     def tables(self) -> tuple[ChoiceTable, ...]:
-        """One table of one row for each label."""
+        """One table of one row for each label; one inside candidates takes part where one of these is kept."""
+        when: dict[str, list[tuple[tuple[str, str], ...]]] = {}
+        for label, path in _conditions(self.model):
+            when.setdefault(label, []).append(path)
         return tuple(
-            ChoiceTable(label, choice.names, (1,), self.allowed.get(label), None, (), choice.keep, required=True)
+            ChoiceTable(
+                label,
+                choice.names,
+                groups=(1,),
+                allowed=self.allowed.get(label),
+                keep=None,
+                dropped=(),
+                picks=choice.keep,
+                required=True,
+                when=() if () in when[label] else tuple(dict.fromkeys(when[label])),
+            )
             for label, choice in self._labelled.items()
         )
 
@@ -63,7 +76,7 @@ class ModuleSpace:
     def network(self, genotype: ChoicesGenotype, auxiliary: bool = False, searched: bool = False) -> nn.Module:
         """A copy without choices, with the model's own values: each choice is replaced by what was chosen."""
         if auxiliary:
-            raise SpaceError("a model of your own has no auxiliary head: set --auxiliary 0")
+            raise SpaceError("a model of your own has no auxiliary head: set `auxiliary` 0")
         return self._decided(self._new(), genotype)
 
     def derive(self, picks: Picks) -> ChoicesGenotype:
@@ -71,6 +84,19 @@ class ModuleSpace:
         kept = {label: tuple(name for _, name in pairs) for label, pairs in picks.items()}
         reached = set(_reached(self.model, kept))
         return ChoicesGenotype(tuple((label, kept[label]) for label in self._labelled if label in reached))
+
+    def picks(self, genotype: ChoicesGenotype) -> Picks:
+        """Return the names of each decision that takes part, in the model's order.
+
+        Raises:
+            SpaceError: where a decision is missing or takes no part, or a name is none of its candidates.
+        """
+        kept = self._kept(genotype)
+        reached = set(_reached(self.model, kept))
+        spare = [label for label in kept if label not in reached]
+        if spare:
+            raise SpaceError(f"{spare[0]!r} is decided, but takes no part in the network of this genotype")
+        return {label: tuple((0, name) for name in kept[label]) for label in self._labelled if label in kept}
 
     def inherit(self, network: nn.Module, supernet: GatedModel, genotype: ChoicesGenotype) -> None:
         """Copy the chosen modules' tensors."""
@@ -115,18 +141,32 @@ class ModuleSpace:
         return {choice.label: choice for choice in choices(self.model)}
 
     def _decided(self, model: nn.Module, genotype: ChoicesGenotype) -> nn.Module:
-        """The model with its choices replaced, in place."""
+        """Return the model with its choices replaced, in place."""
+        return _replaced(model, self._kept(genotype))
+
+    def _kept(self, genotype: ChoicesGenotype) -> dict[str, tuple[str, ...]]:
+        """Return label -> kept names of a genotype that decides all that it needs.
+
+        Raises:
+            SpaceError: where it is of another model.
+        """
         if not isinstance(genotype, ChoicesGenotype):
             raise SpaceError(f"a model with choices needs label -> names, not a {type(genotype).__name__}")
-        missing = [label for label in _reached(model, dict(genotype.picks)) if label not in dict(genotype.picks)]
+        kept = dict(genotype.picks)
+        missing = [label for label in _reached(self.model, kept) if label not in kept]
         if missing:
             raise SpaceError(f"the genotype does not decide {missing[0]!r}; it is of another model")
         for label, names in genotype.picks:
             choice = self._labelled.get(label)
-            if choice is None or not set(names) <= set(choice.names) or len(names) != choice.keep:
+            if (
+                choice is None
+                or not set(names) <= set(choice.names)
+                or len(set(names)) != len(names)
+                or len(names) != choice.keep
+            ):
                 allowed = f"{choice.keep} of {', '.join(choice.names)}" if choice else ", ".join(self._labelled)
                 raise SpaceError(f"{label!r}: found {', '.join(names)}, allowed {allowed}")
-        return _replaced(model, dict(genotype.picks))
+        return kept
 
     def _new(self) -> nn.Module:
         return self.fresh() if self.fresh else copy.deepcopy(self.model)
@@ -156,20 +196,37 @@ def _reached(module: nn.Module, kept: dict[str, tuple[str, ...]]) -> Iterator[st
         yield from _reached(child, kept)
 
 
+def _conditions(
+    module: nn.Module, path: tuple[tuple[str, str], ...] = ()
+) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
+    """Yield the label of each choice, and the (label, candidate) pairs that must be kept for it to be reached."""
+    if isinstance(module, Choice):
+        yield module.label, path
+    if isinstance(module, LayerChoice):
+        held = dict(path)
+        for op, name in zip(module.candidates, module.names):
+            if held.get(module.label, name) == name:
+                yield from _conditions(op, path if module.label in held else (*path, (module.label, name)))
+    else:
+        for child in module.children():
+            yield from _conditions(child, path)
+
+
 def _described(choice: Choice) -> str:
     of = f"{choice.keep} of {', '.join(choice.names)}"
     return f"{type(choice).__name__} {choice.label!r} ({of})"
 
 
 def refuse(options: SpaceOptions) -> None:
-    """Say which options are not for a model of one's own.
+    """Refuse options that do not apply to a model of one's own.
 
     Raises:
-        SpaceError: for the first one.
+        SpaceError: naming the first one.
     """
-    options.refuse_reduced()
-    if options.nodes is not None:
-        raise SpaceError("--space.nodes does not apply to a model of your own")
+    own = options.own
+    for each in fields(own) if own is not None else ():
+        if getattr(own, each.name) != getattr(type(own)(), each.name):
+            raise SpaceError(f"`space.{each.name}` does not apply to a model of your own")
     if options.partial > 1:
         raise SpaceError("partial channels are not for a model of your own; take a method without them")
 

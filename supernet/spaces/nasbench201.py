@@ -15,14 +15,16 @@ from torch import Tensor, nn
 from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBENCH201_STATES, NASBench201Genotype
 from supernet.choice import ChoiceTable, Gates, Picks, bias_of, edges_of, skip_of
 from supernet.errors import SpaceError
-from supernet.mixed.graph import Backend, MixedGraph
+from supernet.mixed.backends import Backend
+from supernet.mixed.graph import MixedGraph
 from supernet.network import DropPath
 from supernet.ops import OPS, BatchNorm, Zero, derived
 from supernet.shapes import ImageShape
 from supernet.spaces.inherit import copy_op_weights, copy_shared_weights
-from supernet.spaces.space import Row, SpaceOptions
+from supernet.spaces.space import SearchSpace, SpaceEntry, SpaceOptions, require_candidate
 
 CELL = "cell"
+NO_OPERATION = "none"
 WIDTHS = (1, 2, 4)
 """Of the stages, in units of the first one's."""
 
@@ -40,17 +42,31 @@ class MixedCell(nn.Module):
     ):
         super().__init__()
         self.label = CELL
-        options = 1, NASBENCH201_STATES - 1, 1, backend, allowed, partial, supernet_op
-        self.graph = MixedGraph(channels, candidates, *options)
+        self.graph = MixedGraph(
+            channels,
+            candidates,
+            inputs=1,
+            nodes=NASBENCH201_STATES - 1,
+            backend=backend,
+            allowed=allowed,
+            partial=partial,
+            make=supernet_op,
+        )
 
     def forward(self, x: Tensor, gates: Gates, drop_path: DropPath | None) -> Tensor:
-        extras = (gates.get(name(CELL)) for name in (edges_of, skip_of, bias_of))
-        return self.graph([x], gates[CELL], *extras, drop_path if self.training else None)[-1]
+        return self.graph(
+            [x],
+            gates[CELL],
+            edges=gates.get(edges_of(CELL)),
+            skip=gates.get(skip_of(CELL)),
+            bias=gates.get(bias_of(CELL)),
+            drop_path=drop_path if self.training else None,
+        )[-1]
 
 
 def supernet_op(name: str, channels: int, stride: int) -> nn.Module:
     """A candidate as the supernet holds it; its pooling has no BatchNorm, unlike that of the DARTS space."""
-    return OPS[name](channels, stride, False)
+    return OPS[name].make(channels, stride, False)
 
 
 class DerivedCell(nn.Module):
@@ -127,7 +143,15 @@ class StagedNetwork(nn.Module):
 
 
 @dataclass(frozen=True)
-class NASBench201Space:
+class NASBench201Options:
+    """The options that only the NAS-Bench-201 space has."""
+
+    nodes: int = NASBENCH201_STATES
+    """States of the cell; the benchmark's is the only number."""
+
+
+@dataclass(frozen=True)
+class NASBench201Space(SearchSpace):
     """One cell, used in the whole network.
 
     Attributes:
@@ -148,25 +172,40 @@ class NASBench201Space:
     @property
     def tables(self) -> tuple[ChoiceTable, ...]:
         groups = tuple(range(1, NASBENCH201_STATES))
-        return (ChoiceTable(CELL, self.candidates, groups, self.allowed.get(CELL), keep=None, dropped=()),)
+        allowed = self.allowed.get(CELL)
+        return (ChoiceTable(CELL, self.candidates, groups, allowed, keep=None, dropped=(), all_outputs=False),)
 
     def supernet(self, backend: Backend = "batched") -> StagedNetwork:
         """The network of mixed operations; call it with gates ``(e, o)`` for the table."""
-        options = self.candidates, backend, self.allowed.get(CELL), self.partial
-        return self._network(lambda width: MixedCell(width, *options))
+        allowed = self.allowed.get(CELL)
+        return self._network(lambda width: MixedCell(width, self.candidates, backend, allowed, self.partial))
 
     def network(self, genotype: NASBench201Genotype, auxiliary: bool = False, searched: bool = False) -> StagedNetwork:
         """The network of an architecture, with this space's width and depth; the same whether ``searched`` or not."""
-        if not isinstance(genotype, NASBench201Genotype):
-            raise SpaceError(f"NAS-Bench-201 needs an architecture string |op~0|+..., not a {type(genotype).__name__}")
+        _require_architecture(genotype)
         if auxiliary:
-            raise SpaceError("networks of NAS-Bench-201 have no auxiliary head: set --auxiliary 0")
+            raise SpaceError("networks of NAS-Bench-201 have no auxiliary head: set `auxiliary` 0")
         return self._network(lambda width: DerivedCell(genotype, width))
 
     def derive(self, picks: Picks) -> NASBench201Genotype:
         """The architecture of one candidate for each edge; ``none`` where an edge has none."""
         ops = dict(picks[CELL])
-        return NASBench201Genotype(tuple(ops.get(row, "none") for row in range(len(EDGES))))
+        return NASBench201Genotype(tuple(ops.get(row, NO_OPERATION) for row in range(len(EDGES))))
+
+    def picks(self, genotype: NASBench201Genotype) -> Picks:
+        """Return the operation of every edge, without ``none`` where the space does not have it.
+
+        Raises:
+            SpaceError: where the genotype is of another kind, or an edge does not have its operation.
+        """
+        _require_architecture(genotype)
+        (table,) = self.tables
+        pairs = []
+        for row, name in enumerate(genotype.ops):
+            if name != NO_OPERATION or (name in table.candidates and table.permits(row, name)):
+                require_candidate(table, row, name, f"ops[{row}]")
+                pairs.append((row, name))
+        return {CELL: tuple(pairs)}
 
     def inherit(self, network: StagedNetwork, supernet: StagedNetwork, genotype: NASBench201Genotype) -> None:
         """Hand a supernet's weights to the network of an architecture."""
@@ -227,15 +266,29 @@ def _convolutions(genotype: NASBench201Genotype) -> int:
     return genotype.ops.count("nor_conv_1x1") + genotype.ops.count("nor_conv_3x3")
 
 
+def _require_architecture(genotype: Any) -> None:
+    if not isinstance(genotype, NASBench201Genotype):
+        raise SpaceError(f"NAS-Bench-201 needs an architecture string |op~0|+..., not a {type(genotype).__name__}")
+
+
 def make(options: SpaceOptions) -> NASBench201Space:
-    """The space of a run."""
+    """Return the space of a run.
+
+    Raises:
+        SpaceError: where the data set holds no images, or the options do not fit.
+    """
     options.require(ImageShape, "images")
-    if options.nodes not in (None, NASBENCH201_STATES):
-        raise SpaceError(f"--space.nodes is {options.nodes}; NAS-Bench-201's cell has {NASBENCH201_STATES} states")
-    options.refuse_reduced()
-    candidates = options.kept(NASBENCH201_OPS)
-    size = options.channels, options.layers
-    return NASBench201Space(options.shape, *size, candidates, options.partial, options.allowed)
+    nodes = options.own_as(NASBench201Options).nodes
+    if nodes != NASBENCH201_STATES:
+        raise SpaceError(f"`space.nodes` is {nodes}; NAS-Bench-201's cell has {NASBENCH201_STATES} states")
+    return NASBench201Space(
+        shape=options.shape,
+        channels=options.channels,
+        layers=options.layers,
+        candidates=options.kept(NASBENCH201_OPS),
+        partial=options.partial,
+        allowed=options.allowed,
+    )
 
 
-ROW = Row(make, NASBench201Genotype)
+ENTRY = SpaceEntry(make, NASBench201Genotype, NASBench201Options)

@@ -12,8 +12,8 @@ Axes: ``t`` time, ``b`` sequence, ``i`` width of a word's vector, ``h`` hidden w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -24,8 +24,10 @@ from genotypes.types.cell import Edge
 from genotypes.types.recurrent import RECURRENT_OPS, RecurrentGenotype
 from supernet.choice import ChoiceTable, Gates, Picks
 from supernet.errors import SpaceError
+from supernet.mixed.backends import check_backend, warn_fallback
+from supernet.ops import RandomModule
 from supernet.shapes import LanguageShape
-from supernet.spaces.space import Row, SpaceOptions
+from supernet.spaces.space import SearchSpace, SpaceEntry, SpaceOptions, require_candidate
 
 RECURRENT = "recurrent"
 SCALE = 0.04
@@ -93,7 +95,11 @@ class MixedCell(Cell):
 
     def __init__(self, width_in: int, width: int, nodes: int, candidates: Sequence[str], backend: str):
         super().__init__(width_in, width, nodes, normed=True)
-        self.candidates, self.backend = tuple(candidates), backend
+        self.candidates = tuple(candidates)
+        check_backend(backend)
+        if backend not in NODES:
+            warn_fallback(backend, "batched", "the recurrent cell has no kernels")
+        self.backend = backend if backend in NODES else "batched"
 
     def forward(self, x: Tensor, hidden: Tensor, gates: Gates, masks: tuple[Tensor, Tensor] | None) -> Tensor:
         """One word further; ``gates`` are ``(e, o)``, node by node, then by source.
@@ -102,14 +108,12 @@ class MixedCell(Cell):
             SpaceError: where BatchNorm has one sequence only to learn from.
         """
         if self.training and len(x) < 2:
-            raise SpaceError("the searched network normalizes over sequences, one is too few: raise --batch-size")
+            raise SpaceError("the searched network normalizes over sequences, one is too few: raise `batch_size`")
         at, inside = masks or (None, None)
         states = [self.first(x, hidden, at)]
         row = 0
         for w in self.w:
-            total = NODES.get(self.backend, _batched)(
-                self, states, w, gates[RECURRENT][row : row + len(states)], inside
-            )
+            total = NODES[self.backend](self, states, w, gates[RECURRENT][row : row + len(states)], inside)
             row += len(states)
             states.append(self.norm(total))
         return torch.stack(states[1:]).mean(0)
@@ -146,7 +150,7 @@ def _batched(cell: MixedCell, states: list[Tensor], w: Tensor, gates: Tensor, ma
 
 
 NODES = {"reference": _reference, "batched": _batched}
-"""Backend -> a node's sum; others are computed as ``batched`` is."""
+"""Backend -> a node's sum; ``batched`` serves for the others."""
 
 
 class DerivedCell(Cell):
@@ -167,18 +171,15 @@ class DerivedCell(Cell):
         return torch.stack([states[index] for index in self.concat]).mean(0)
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(RandomModule):
     """Words to vectors, the cell over time, scores by the same vectors (Press and Wolf 2017).
 
     Args:
         words: size of the vocabulary.
         width: of vectors and of the hidden state.
         cell: of this width.
-        dropouts: while it trains. Masks are drawn by ``generator``, on the model's device (``draw_noise_from``), or by
-            PyTorch's own where none was set.
+        dropouts: while it trains. Masks are drawn from ``generator`` (``RandomModule``).
     """
-
-    generator: torch.Generator | None = None
 
     def __init__(self, words: int, width: int, cell: Cell, dropouts: Dropouts):
         super().__init__()
@@ -220,7 +221,17 @@ class LanguageModel(nn.Module):
 
 
 @dataclass(frozen=True)
-class RecurrentSpace:
+class RecurrentOptions:
+    """The options that only the recurrent space has."""
+
+    nodes: int = 8
+    """Nodes of the cell."""
+    dropouts: Mapping[str, float] = field(default_factory=dict)
+    """Fields of ``Dropouts`` -> their probabilities; the others keep their defaults."""
+
+
+@dataclass(frozen=True)
+class RecurrentSpace(SearchSpace):
     """One recurrent cell.
 
     Attributes:
@@ -244,7 +255,7 @@ class RecurrentSpace:
     @property
     def titles(self) -> dict[str, list[str]]:
         """Table label -> what each row decides, for people."""
-        return {RECURRENT: [f"{source} \u2192 {node}" for node in range(1, self.nodes + 1) for source in range(node)]}
+        return {RECURRENT: [f"{source} \u2192 {node}" for source, node in self._edges]}
 
     def supernet(self, backend: str = "batched") -> LanguageModel:
         """The model with the mixed cell; call it with words, hidden state and gates."""
@@ -253,19 +264,35 @@ class RecurrentSpace:
 
     def network(self, genotype: RecurrentGenotype, auxiliary: bool = False, searched: bool = False) -> LanguageModel:
         """The model with the cell of a genotype; ``searched`` keeps the BatchNorm of the search."""
-        if not isinstance(genotype, RecurrentGenotype):
-            raise SpaceError(f"the recurrent space has no {type(genotype).__name__}; give a recurrent cell")
+        _require_cell(genotype)
         if auxiliary:
-            raise SpaceError("a recurrent network has no auxiliary head: set --auxiliary 0")
+            raise SpaceError("a recurrent network has no auxiliary head: set `auxiliary` 0")
         cell = DerivedCell(self.width, self.width, genotype, searched)
         return LanguageModel(self.words, self.width, cell, self.dropouts)
 
     def derive(self, picks: Picks) -> RecurrentGenotype:
         """The cell of the strongest edge into each node."""
-        edges = [(source, node) for node in range(1, self.nodes + 1) for source in range(node)]
-        chosen = {edges[row][1]: Edge(op, edges[row][0]) for row, op in picks[RECURRENT]}
-        nodes = range(1, self.nodes + 1)
-        return RecurrentGenotype(tuple(chosen[node] for node in nodes), tuple(nodes))
+        chosen = {self._edges[row][1]: Edge(op, self._edges[row][0]) for row, op in picks[RECURRENT]}
+        return RecurrentGenotype(tuple(chosen[node] for node in self._states), tuple(self._states))
+
+    def picks(self, genotype: RecurrentGenotype) -> Picks:
+        """Return the edge into each node.
+
+        Raises:
+            SpaceError: where the number of nodes, the averaged states or an activation is of another space.
+        """
+        _require_cell(genotype)
+        (table,) = self.tables
+        if len(genotype.nodes) != self.nodes:
+            raise SpaceError(f"nodes: {len(genotype.nodes)} nodes; the cell of this space has {self.nodes}")
+        if genotype.concat != tuple(self._states):
+            raise SpaceError(f"concat: {list(genotype.concat)}; this space has {list(self._states)}")
+        pairs = []
+        for node, edge in enumerate(genotype.nodes, 1):
+            row = self._edges.index((edge.source, node))
+            require_candidate(table, row, edge.op, f"nodes[{node - 1}]")
+            pairs.append((row, edge.op))
+        return {RECURRENT: tuple(pairs)}
 
     def inherit(self, network: LanguageModel, supernet: LanguageModel, genotype: RecurrentGenotype) -> None:
         """Copy all tensors: both cells store the same ones."""
@@ -280,16 +307,39 @@ class RecurrentSpace:
         ops = [edge.op for edge in genotype.nodes]
         return {"commonest_activation": max(map(ops.count, ops))}
 
+    @property
+    def _states(self) -> range:
+        """The nodes' states, which are averaged."""
+        return range(1, self.nodes + 1)
+
+    @property
+    def _edges(self) -> list[tuple[int, int]]:
+        """The (source, node) of each row."""
+        return [(source, node) for node in self._states for source in range(node)]
+
+
+def _require_cell(genotype: Any) -> None:
+    if not isinstance(genotype, RecurrentGenotype):
+        raise SpaceError(f"the recurrent space has no {type(genotype).__name__}; give a recurrent cell")
+
 
 def make(options: SpaceOptions) -> RecurrentSpace:
-    """The space of a run: the width is that of the hidden state."""
+    """Return the space of a run: the width is that of the hidden state.
+
+    Raises:
+        SpaceError: where the data set holds no running text, or the options do not fit.
+    """
     options.require(LanguageShape, "running text")
-    options.refuse_reduced()
+    own = options.own_as(RecurrentOptions)
     if options.partial > 1:
-        raise SpaceError("partial channels are not for a recurrent cell: set --space.partial 1")
-    nodes = options.nodes or RecurrentSpace.nodes
-    kept, dropouts = options.kept(RECURRENT_OPS), Dropouts(**options.dropouts)
-    return RecurrentSpace(options.shape.words, options.channels, nodes, kept, dropouts)
+        raise SpaceError("partial channels do not apply to a recurrent cell: set `space.partial` 1")
+    return RecurrentSpace(
+        words=options.shape.words,
+        width=options.channels,
+        nodes=own.nodes,
+        candidates=options.kept(RECURRENT_OPS),
+        dropouts=Dropouts(**own.dropouts),
+    )
 
 
-ROW = Row(make, RecurrentGenotype)
+ENTRY = SpaceEntry(make, RecurrentGenotype, RecurrentOptions)

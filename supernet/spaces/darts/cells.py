@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from genotypes import Cell as CellWiring
 from supernet.choice import Gates, bias_of, edges_of, skip_of
-from supernet.mixed.graph import Make, MixedGraph
+from supernet.mixed.graph import MixedGraph
+from supernet.mixed.source import Make
 from supernet.network import DropPath, Logits
 from supernet.ops import BatchNorm, FactorizedReduce, ReLUConvBN
 from supernet.shapes import ImageShape
@@ -31,9 +32,15 @@ class MixedCell(nn.Module):
         self.width = concat
 
     def forward(self, s0: Tensor, s1: Tensor, gates: Gates | None, drop_path: DropPath | None) -> Tensor:
-        label = self.label
-        extras = (gates.get(name(label)) for name in (edges_of, skip_of, bias_of))
-        states = self.graph([s0, s1], gates[label], *extras, drop_path if self.training else None)
+        assert gates is not None, "a supernet is called with gates"
+        states = self.graph(
+            [s0, s1],
+            gates[self.label],
+            edges=gates.get(edges_of(self.label)),
+            skip=gates.get(skip_of(self.label)),
+            bias=gates.get(bias_of(self.label)),
+            drop_path=drop_path if self.training else None,
+        )
         return torch.cat(states[-self.width :], dim=1)
 
 

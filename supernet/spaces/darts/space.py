@@ -9,13 +9,14 @@ from torch import nn
 from genotypes import CELL_INPUTS, Cell, CellGenotype, Edge
 from supernet.choice import ChoiceTable, Picks
 from supernet.errors import SpaceError
-from supernet.mixed.graph import Backend, MixedGraph
+from supernet.mixed.backends import Backend
+from supernet.mixed.graph import MixedGraph
 from supernet.ops import DARTS_PRIMITIVES, derived
 from supernet.shapes import ImageShape
 from supernet.spaces.darts.cells import DerivedCell, MixedCell, Network, Stem
 from supernet.spaces.darts.robust import ALLOWED, CANDIDATES
 from supernet.spaces.inherit import copy_op_weights, copy_shared_weights, supernet_op
-from supernet.spaces.space import Row, SpaceOptions
+from supernet.spaces.space import SearchSpace, SpaceEntry, SpaceOptions, require_candidate
 
 NORMAL, REDUCE = "normal", "reduce"
 
@@ -24,7 +25,20 @@ LARGEST = "sep_conv_5x5"
 
 
 @dataclass(frozen=True)
-class DARTSSpace:
+class DARTSOptions:
+    """The options that only the DARTS space has."""
+
+    nodes: int = 4
+    """Intermediate nodes of each cell."""
+    stem: Stem | Literal["auto"] = "auto"
+    """The first layers: imagenet divides the image's size by 8, imagenet_wide too and is three times as wide; auto
+    takes imagenet from 96 pixels on."""
+    candidates: Literal["darts", "s1", "s2", "s3", "s4"] = "darts"
+    """The operations of each edge: DARTS's eight, or a reduced space of RobustDARTS."""
+
+
+@dataclass(frozen=True)
+class DARTSSpace(SearchSpace):
     """Two cells of ``nodes`` nodes; every node has an edge from every state before it, every edge all candidates.
 
     Attributes:
@@ -59,8 +73,16 @@ class DARTSSpace:
 
         def inside(channels: int, reduction: bool) -> MixedCell:
             stride, label = (2, REDUCE) if reduction else (1, NORMAL)
-            options = self.allowed.get(label), self.partial
-            graph = MixedGraph(channels, self.candidates, CELL_INPUTS, self.nodes, stride, backend, *options)
+            graph = MixedGraph(
+                channels,
+                self.candidates,
+                inputs=CELL_INPUTS,
+                nodes=self.nodes,
+                stride=stride,
+                backend=backend,
+                allowed=self.allowed.get(label),
+                partial=self.partial,
+            )
             return MixedCell(label, graph, self.nodes)
 
         return self._network(inside, affine=False)
@@ -73,8 +95,7 @@ class DARTSSpace:
             auxiliary: whether to build the auxiliary head.
             searched: whether pooling is followed by BatchNorm, as in the supernet; see ``inherit``.
         """
-        if not isinstance(genotype, CellGenotype):
-            raise SpaceError(f"the DARTS space needs a normal and a reduction cell, not a {type(genotype).__name__}")
+        _require_cells(genotype)
         make = supernet_op if searched else derived
 
         def inside(channels: int, reduction: bool) -> DerivedCell:
@@ -116,14 +137,40 @@ class DARTSSpace:
             for row, op in picks[label]:
                 source, node = edges[row]
                 nodes[node].append(Edge(op, source))
-            cells.append(Cell(tuple(map(tuple, nodes)), tuple(range(CELL_INPUTS, CELL_INPUTS + self.nodes))))
+            cells.append(Cell(tuple(map(tuple, nodes)), self._concat))
         return CellGenotype(*cells)
+
+    def picks(self, genotype: CellGenotype) -> Picks:
+        """Return the edges of a genotype, in its order; nodes may have fewer edges than the space keeps.
+
+        Raises:
+            SpaceError: where the number of nodes, the concatenation or an operation is of another space, or an edge
+                has two operations.
+        """
+        _require_cells(genotype)
+        rows = {edge: row for row, edge in enumerate(self._edges)}
+        found = {}
+        for table, cell in zip(self.tables, (genotype.normal, genotype.reduce)):
+            if len(cell.nodes) != self.nodes:
+                raise SpaceError(f"{table.label}.nodes: {len(cell.nodes)} nodes; cells of this space have {self.nodes}")
+            if cell.concat != self._concat:
+                raise SpaceError(f"{table.label}.concat: {list(cell.concat)}; this space has {list(self._concat)}")
+            pairs: list[tuple[int, str]] = []
+            for node, edges in enumerate(cell.nodes):
+                for position, edge in enumerate(edges):
+                    row, where = rows[edge.source, node], f"{table.label}.nodes[{node}][{position}]"
+                    require_candidate(table, row, edge.op, where)
+                    if any(row == other for other, _ in pairs):
+                        raise SpaceError(f"{where}: a second operation on the edge from state {edge.source}")
+                    pairs.append((row, edge.op))
+            found[table.label] = tuple(pairs)
+        return found
 
     @property
     def largest(self) -> CellGenotype:
         """The genotype whose network takes most memory to train."""
         edges = tuple(Edge(LARGEST, source) for source in range(CELL_INPUTS))
-        cell = Cell((edges,) * self.nodes, tuple(range(CELL_INPUTS, CELL_INPUTS + self.nodes)))
+        cell = Cell((edges,) * self.nodes, self._concat)
         return CellGenotype(cell, cell)
 
     @property
@@ -138,6 +185,10 @@ class DARTSSpace:
         """The (source, node) of each row."""
         return [(source, node) for node in range(self.nodes) for source in range(CELL_INPUTS + node)]
 
+    @property
+    def _concat(self) -> tuple[int, ...]:
+        return tuple(range(CELL_INPUTS, CELL_INPUTS + self.nodes))
+
     def _network(self, inside: Callable[[int, bool], nn.Module], **options: bool) -> Network:
         stem = self.stem
         if stem == "auto":
@@ -145,19 +196,34 @@ class DARTSSpace:
         return Network(self.shape, self.channels, self.layers, stem, inside, **options)
 
 
+def _require_cells(genotype: Any) -> None:
+    if not isinstance(genotype, CellGenotype):
+        raise SpaceError(f"the DARTS space needs a normal and a reduction cell, not a {type(genotype).__name__}")
+
+
 def make(options: SpaceOptions) -> DARTSSpace:
-    """The space of a run."""
+    """Return the space of a run.
+
+    Raises:
+        SpaceError: where the data set holds no images, or the options do not fit.
+    """
     options.require(ImageShape, "images")
+    own = options.own_as(DARTSOptions)
     if options.searching and options.layers < 3:
-        raise SpaceError(f"--space.layers is {options.layers}; two cells reduce, so a search needs 3 or more")
-    candidates = options.kept(CANDIDATES.get(options.candidates, DARTSSpace.candidates))
-    allowed = options.allowed or ALLOWED.get(options.candidates, {})
-    nodes = options.nodes or DARTSSpace.nodes
-    if options.candidates in ALLOWED and nodes != DARTSSpace.nodes:
-        reduced = f"--space.candidates {options.candidates} is made for cells of 4 nodes"
-        raise SpaceError(f"{reduced}; --space.nodes is {nodes}")
-    size = options.channels, options.layers, nodes
-    return DARTSSpace(options.shape, *size, candidates, options.stem, options.partial, allowed)
+        raise SpaceError(f"`space.layers` is {options.layers}; two cells reduce, so a search needs 3 or more")
+    if own.candidates in ALLOWED and own.nodes != DARTSSpace.nodes:
+        reduced = f"`space.candidates` {own.candidates} is made for cells of 4 nodes"
+        raise SpaceError(f"{reduced}; `space.nodes` is {own.nodes}")
+    return DARTSSpace(
+        shape=options.shape,
+        channels=options.channels,
+        layers=options.layers,
+        nodes=own.nodes,
+        candidates=options.kept(CANDIDATES.get(own.candidates, DARTSSpace.candidates)),
+        stem=own.stem,
+        partial=options.partial,
+        allowed=options.allowed or ALLOWED.get(own.candidates, {}),
+    )
 
 
-ROW = Row(make, CellGenotype)
+ENTRY = SpaceEntry(make, CellGenotype, DARTSOptions)

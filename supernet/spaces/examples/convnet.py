@@ -11,7 +11,7 @@ from genotypes.types.choices import ChoicesGenotype
 from supernet.layer_choice import LayerChoice
 from supernet.shapes import ImageShape
 from supernet.spaces.modules import make_from
-from supernet.spaces.space import Row, SpaceOptions
+from supernet.spaces.space import SpaceEntry, SpaceOptions
 
 
 class Convolution(nn.Module):
@@ -137,4 +137,4 @@ def _build(options: SpaceOptions) -> ConvNet:
     return ConvNet(options.shape, options.channels, options.layers)
 
 
-ROW = Row(make_from(_build, ImageShape, "images"), ChoicesGenotype)
+ENTRY = SpaceEntry(make_from(_build, ImageShape, "images"), ChoicesGenotype)

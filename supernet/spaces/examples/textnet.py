@@ -15,7 +15,7 @@ from genotypes.types.choices import ChoicesGenotype
 from supernet.layer_choice import LayerChoice
 from supernet.shapes import TextShape
 from supernet.spaces.modules import make_from
-from supernet.spaces.space import Row, SpaceOptions
+from supernet.spaces.space import SpaceEntry, SpaceOptions
 
 
 class Attention(nn.Module):
@@ -139,4 +139,4 @@ def _build(options: SpaceOptions) -> TextNet:
     return TextNet(options.shape, options.channels, options.layers)
 
 
-ROW = Row(make_from(_build, TextShape, "sentences with labels"), ChoicesGenotype)
+ENTRY = SpaceEntry(make_from(_build, TextShape, "sentences with labels"), ChoicesGenotype)

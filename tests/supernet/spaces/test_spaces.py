@@ -10,6 +10,7 @@ from supernet.errors import SpaceError
 from supernet.shapes import ImageShape, LanguageShape, TextShape
 from supernet.spaces import SPACES
 from supernet.spaces.darts.space import DARTSSpace
+from supernet.spaces.modules import refuse
 from supernet.spaces.nasbench201 import NASBench201Space
 from supernet.spaces.space import SpaceOptions
 
@@ -107,15 +108,35 @@ def test_every_space_keeps_the_protocol(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "message"),
+    ("name", "options", "own", "message"),
     [
-        ("darts", {"layers": 2}, "--space.layers is 2; two cells reduce"),
-        ("nasbench201", {"nodes": 3}, "--space.nodes is 3; NAS-Bench-201's cell has 4 states"),
-        ("convnet", {"nodes": 3}, "--space.nodes does not apply"),
-        ("convnet", {"partial": 4}, "partial channels are not for a model of your own"),
-        ("recurrent", {"partial": 4}, "partial channels are not for a recurrent cell"),
+        ("darts", {"layers": 2}, {}, "`space.layers` is 2; two cells reduce"),
+        ("darts", {}, {"candidates": "s1", "nodes": 3}, "`space.candidates` s1 is made for cells of 4 nodes"),
+        ("nasbench201", {}, {"nodes": 3}, "`space.nodes` is 3; NAS-Bench-201's cell has 4 states"),
+        ("nasbench201", {}, {"stem": "imagenet"}, "`space.stem` is imagenet; it does not apply to this space"),
+        ("convnet", {}, {"nodes": 3}, "`space.nodes` is 3; it does not apply"),
+        ("convnet", {"partial": 4}, {}, "partial channels are not for a model of your own"),
+        ("recurrent", {"partial": 4}, {}, "partial channels do not apply to a recurrent cell"),
+        ("recurrent", {}, {"candidates": "s1"}, "`space.candidates` is s1; it does not apply"),
     ],
 )
-def test_options_that_do_not_fit(name, options, message):
+def test_options_that_do_not_fit(name, options, own, message):
+    entry = SPACES[name]
     with pytest.raises(SpaceError, match=message):
-        SPACES[name].make(SpaceOptions(SHAPES.get(name, IMAGES), **options))
+        entry.make(SpaceOptions(SHAPES.get(name, IMAGES), own=entry.own_options(own), **options))
+
+
+def test_options_of_another_space_are_refused():
+    """By a space of the table, and by a model of one's own, whose options are those of the default space."""
+    with pytest.raises(SpaceError, match="has the options DARTSOptions, not RecurrentOptions"):
+        SPACES["darts"].make(SpaceOptions(IMAGES, own=SPACES["recurrent"].own_options({"nodes": 3})))
+    with pytest.raises(SpaceError, match="`space.nodes` does not apply to a model of your own"):
+        refuse(SpaceOptions(IMAGES, own=SPACES["darts"].own_options({"nodes": 3})))
+    refuse(SpaceOptions(IMAGES, own=SPACES["darts"].own_options({})))
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_options_of_every_space_have_defaults_and_are_documented(name):
+    options = SPACES[name].options
+    assert options() == SPACES[name].own_options({}, offered={"unknown": 1})
+    assert options.__doc__ and not options.__doc__.startswith(options.__name__)
