@@ -1,8 +1,8 @@
 """Augmentation of whole batches on the device that holds the data set.
 
 DARTS trains with zero-padded random crops and horizontal flips, then normalization, then Cutout (Liu et al. 2019,
-appendix A; DeVries and Taylor 2017). What is random is drawn for a whole batch at once, a few numbers for each image;
-then the raw pixels of all its images are read, cropped and mirrored, straight from the data set.
+appendix A; DeVries and Taylor 2017). The random numbers of a whole batch are drawn at once, a few for each image; then
+the raw pixels of all its images are read from the data set, cropped and mirrored, in one gather.
 
 Axes: ``n`` image of the data set, ``b`` image of the batch, ``c`` channel, ``h w`` space.
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What happens to a training image.
+    """The augmentation policy of training images.
 
     Attributes:
         crop_padding: zeros put around the image before a random crop of its size, in pixels; 0 for no crop.
@@ -35,12 +35,12 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Draws:
-    """What was drawn for a batch, numbers for each image, ``(b,)``; ``None`` where images stay as they are.
+    """The random numbers drawn for a batch, one for each image, ``(b,)``; ``None`` where images are not changed.
 
     Attributes:
         top, left: where the crop begins, int64; outside the image lies the padding.
         mirrored: whether the crop is mirrored, bool.
-        row, column: the middle of Cutout's square, int64; far outside where the image stays whole.
+        row, column: the centre of Cutout's square, int64; far outside where the image is not cut.
         side: of that square, in pixels.
     """
 
@@ -51,9 +51,9 @@ class Draws:
     column: Tensor | None = None
     side: int = 0
 
-    def of(self, share: Tensor | slice) -> Draws:
-        """Those of some images of the batch."""
-        drawn = {name: value[share] for name, value in vars(self).items() if isinstance(value, Tensor)}
+    def of(self, positions: Tensor | slice) -> Draws:
+        """Return the draws of the images at these positions of the batch."""
+        drawn = {name: value[positions] for name, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **drawn)
 
 
@@ -65,29 +65,35 @@ def draw(
     generator: torch.Generator,
     progress: Tensor | float = 0.0,
 ) -> Draws:
-    """Draw the augmentation of a batch, on the generator's device, when this share of the training is over."""
-    source = dict(generator=generator, device=generator.device)
+    """Draw the augmentation of a batch on the generator's device; ``progress`` is the share of training done."""
+
+    def integers(low: int, high: int, shape: tuple[int, ...]) -> Tensor:
+        return torch.randint(low, high, shape, generator=generator, device=generator.device)
+
+    def uniform() -> Tensor:
+        return torch.rand(batch, generator=generator, device=generator.device)
+
     top = left = mirrored = row = column = None
     if policy.crop_padding or policy.flip:
         padding = policy.crop_padding
-        top, left = torch.randint(-padding, padding + 1, (2, batch), **source).unbind(0)
+        top, left = integers(-padding, padding + 1, (2, batch)).unbind(0)
         if policy.flip:
-            mirrored = torch.rand(batch, **source) < 0.5
+            mirrored = uniform() < 0.5
     if policy.cutout:
-        row, column = (torch.randint(0, length, (batch,), **source) for length in (height, width))
+        row, column = (integers(0, length, (batch,)) for length in (height, width))
         if policy.rising:
-            row = row.where(torch.rand(batch, **source) < progress, -policy.cutout)
+            row = row.where(uniform() < progress, -policy.cutout)
     return Draws(top, left, mirrored, row, column, policy.cutout)
 
 
-def moved(images: Tensor, indices: Tensor, draws: Draws) -> Tensor:
-    """Raw images, cropped and mirrored, ``(b, c, h, w)`` of the images' type, channels-last where they are moved.
+def cropped(images: Tensor, indices: Tensor, draws: Draws) -> Tensor:
+    """Return raw images, cropped and mirrored, ``(b, c, h, w)`` of the images' type; channels-last where cropped.
 
     Args:
         images: the data set, ``(n, c, h, w)``.
         indices: of the batch, ``(b,)``.
     """
-    if draws.top is None:
+    if draws.top is None or draws.left is None:
         return images[indices]
     h, w = images.shape[2:]
     rows = draws.top[:, None] + torch.arange(h, device=images.device)
@@ -102,14 +108,14 @@ def moved(images: Tensor, indices: Tensor, draws: Draws) -> Tensor:
 
 
 def normalized(images: Tensor, draws: Draws, mean: Tensor, std: Tensor) -> Tensor:
-    """Raw images as a network reads them, of ``mean``'s type; Cutout's square is 0, the mean.
+    """Return raw images as a network reads them, of ``mean``'s type; Cutout's square is set to 0, the mean.
 
     Args:
         images: ``(b, c, h, w)``.
         mean, std: of each channel, in the raw images' unit, ``(c,)``.
     """
     images = (images.to(mean.dtype) - mean[:, None, None]) / std[:, None, None]
-    if draws.row is not None:
+    if draws.row is not None and draws.column is not None:
         h, w = images.shape[2:]
         rows, columns = _square(draws.row, h, draws.side), _square(draws.column, w, draws.side)
         images = images.masked_fill_((rows[:, :, None] & columns[:, None, :])[:, None], 0)
@@ -117,6 +123,6 @@ def normalized(images: Tensor, draws: Draws, mean: Tensor, std: Tensor) -> Tenso
 
 
 def _square(centre: Tensor, length: int, side: int) -> Tensor:
-    """One dimension of squares around pixels, ``(b, length)``; what sticks out is cut off."""
+    """Return the mask of one dimension of squares around these pixels, ``(b, length)``, clipped at the border."""
     pixel = torch.arange(length, device=centre.device)
     return (pixel >= centre[:, None] - side // 2) & (pixel < centre[:, None] + side // 2)

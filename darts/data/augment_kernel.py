@@ -1,7 +1,7 @@
 """A batch in one kernel: raw pixels read from the data set, cropped, mirrored, normalized, cut out, and written.
 
-Equal to ``moved`` and ``normalized`` of ``darts.data.augment`` bit for bit: division is rounded exactly. All that is random
-comes in as numbers drawn before, so that a captured CUDA graph draws new ones at every replay.
+Equal to ``cropped`` and ``normalized`` of ``darts.data.augment`` bit for bit: division is rounded exactly. All that is
+random comes in as numbers drawn before, so that a captured CUDA graph draws new ones at every replay.
 
 Axes: ``n`` image of the data set, ``b`` image of the batch, ``c`` channel, ``h w`` space.
 """
@@ -56,7 +56,7 @@ def _batch_kernel(
 
 
 def read_batch(images: Tensor, indices: Tensor, draws: Draws, mean: Tensor, std: Tensor, channels_last: bool) -> Tensor:
-    """The batch of these indices, as ``darts.data.dataset.batch_of`` says.
+    """The batch of these indices, as ``darts.data.resident.batch_of`` says.
 
     Args:
         images: ``(n, c, h, w)``, of any strides.

@@ -1,6 +1,6 @@
-"""Arrays of your own: an ``.npz`` file of images and labels, of whatever shape and type NumPy writes them.
+"""A user's own arrays: an ``.npz`` file of images and labels, of any shape and type that NumPy writes.
 
-Nothing is unpickled. What cannot be trained on is said in one line that names the file, the array and the mending.
+Nothing is unpickled. Errors are one line that names the file, the array and the fix.
 """
 
 from __future__ import annotations
@@ -24,44 +24,44 @@ NPZ_KEYS = (
 
 
 def npz(path: Path, download: bool = False) -> Arrays:
-    """Arrays from a ``.npz`` file: images of any layout and type of real numbers, labels of any kind.
+    """Read arrays from a ``.npz`` file: images of any layout and type of real numbers, labels of any kind.
 
     Keys are those of ``NPZ_KEYS``; without a test split, a fifth of the examples is held out.
 
     Raises:
-        UserError: naming the file, the array, what is wrong with it and what to do.
+        UserError: naming the file, the array, what is wrong with it and how to fix it.
     """
     content = _content(path)
     keys = next((keys for keys in NPZ_KEYS if set(keys) <= set(content)), None)
     if keys is None:
         wanted = " or ".join("/".join(keys) for keys in NPZ_KEYS)
-        raise UserError(f"--data.root {path}: holds {', '.join(sorted(content)) or 'nothing'}; wanted are {wanted}")
+        raise UserError(f"`data.root` {path}: holds {', '.join(sorted(content)) or 'nothing'}; wanted are {wanted}")
     try:
         images = _same([(key, *_images(key, content[key])) for key in keys[::2]])
         labels = _labels({key: content[key] for key in keys[1::2]}, list(map(len, images)), keys[::2])
         if len(images) == 1:
             return hold_out(images[0], labels[0])
     except UserError as error:
-        raise UserError(f"--data.root {path}: {error}") from None
+        raise UserError(f"`data.root` {path}: {error}") from None
     order = np.random.default_rng(0).permutation(len(labels[0]))
     return Arrays(images[0][order], labels[0][order], images[1], labels[1])
 
 
 def _content(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of a file."""
+    """Return all arrays of a file."""
     if path.is_file() and not zipfile.is_zipfile(path):
-        raise UserError(f"--data.root {path}: no .npz file, or a part of one; numpy.savez writes such files")
+        raise UserError(f"`data.root` {path}: no .npz file, or a part of one; numpy.savez writes such files")
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
     except Exception as error:
-        raise UserError(f"--data.root {path}: not a readable .npz file of plain arrays ({str(error)[:80]})") from None
+        raise UserError(f"`data.root` {path}: not a readable .npz file of plain arrays ({str(error)[:80]})") from None
 
 
 def _images(key: str, images: np.ndarray) -> tuple[np.ndarray, bool]:
-    """``(n, h, w)``, ``(n, c, h, w)`` or ``(n, h, w, c)`` as ``(n, c, h, w)``, and whether these were whole numbers.
+    """Return ``(n, h, w)``, ``(n, c, h, w)`` or ``(n, h, w, c)`` as ``(n, c, h, w)``, and whether these were integers.
 
-    Values of 8 bits stay, others become float32. Images are square, which tells where the channels stand.
+    Values of 8 bits stay, others become float32. Images are square, which shows which axis holds the channels.
     """
     found = f"{key} has shape {images.shape}, type {images.dtype}"
     if images.dtype.kind not in "buif":
@@ -85,7 +85,7 @@ def _images(key: str, images: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 def _same(splits: Sequence[tuple[str, np.ndarray, bool]]) -> list[np.ndarray]:
-    """The images of both splits, where they are of one kind."""
+    """Return the images of both splits, checked to be of one shape and kind."""
     (first, train, whole), (last, test, also) = splits[0], splits[-1]
     if train.shape[1:] != test.shape[1:]:
         a, b = ("x".join(map(str, images.shape[1:])) for images in (train, test))
@@ -96,7 +96,7 @@ def _same(splits: Sequence[tuple[str, np.ndarray, bool]]) -> list[np.ndarray]:
 
 
 def _labels(arrays: Mapping[str, np.ndarray], counts: Sequence[int], images: Sequence[str]) -> list[np.ndarray]:
-    """The labels of each split as numbers from 0 up, in the order of the labels' values."""
+    """Return the labels of each split as classes from 0 up, in the order of the labels' values."""
     for key, labels, count, images_key in zip(arrays, arrays.values(), counts, images):
         found = f"{key} has shape {labels.shape}, type {labels.dtype}"
         if labels.shape not in ((count,), (count, 1)):

@@ -1,4 +1,4 @@
-"""The order of examples: the permutation of an epoch, and the shard of each batch that one of several processes gets."""
+"""The order of examples: the permutation of an epoch, and the shard of each batch that a process gets."""
 
 from __future__ import annotations
 

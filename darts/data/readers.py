@@ -1,23 +1,24 @@
-"""Readers: data sets in the form their publishers or torchvision keep them, into arrays.
+"""Readers of image data sets into arrays, from the files of their publishers or of torchvision.
 
-A reader checks what it reads and says which file is at fault. Nothing is unpickled but torchvision's CIFAR files, whose
+A reader validates what it reads and names the file at fault. Nothing is unpickled but torchvision's CIFAR files, whose
 MD5 sums torchvision checks first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from darts.data.dataset import HELD_OUT, Arrays
-from darts.errors import UserError
 from darts.data.npz import npz
+from darts.errors import UserError
 
 
-def digits() -> Arrays:
-    """scikit-learn's handwritten digits: 1,797 grey images of 8x8 pixels, a fifth held out, balanced over classes."""
+def digits(root: Path, download: bool) -> Arrays:
+    """Return scikit-learn's handwritten digits: 1,797 grey images of 8x8 pixels; a fifth is held out, stratified."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -29,7 +30,7 @@ def digits() -> Arrays:
 
 
 def cifar10(root: Path, download: bool) -> Arrays:
-    """CIFAR-10: the official binary version (no pickle in it) or torchvision's files."""
+    """Read CIFAR-10: the official binary version (no pickle in it) or torchvision's files."""
     folder = _holding(root, "cifar-10-batches-bin", "data_batch_1.bin")
     if folder is None:
         return _torchvision("CIFAR10", root, download)
@@ -39,7 +40,7 @@ def cifar10(root: Path, download: bool) -> Arrays:
 
 
 def cifar100(root: Path, download: bool) -> Arrays:
-    """CIFAR-100 with its fine labels: the official binary version or torchvision's files."""
+    """Read CIFAR-100 with its fine labels: the official binary version or torchvision's files."""
     folder = _holding(root, "cifar-100-binary", "train.bin")
     if folder is None:
         return _torchvision("CIFAR100", root, download)
@@ -51,18 +52,18 @@ def _holding(root: Path, folder: str, file: str) -> Path | None:
 
 
 def _records(path: Path, label_bytes: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The official CIFAR binary format: for each image its labels, the finest last, then 3x32x32 bytes."""
+    """Read the official CIFAR binary format: for each image its labels, the finest last, then 3x32x32 bytes."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; the folder holds only a part of the data set")
     length = label_bytes + 3 * 32 * 32
     raw = np.fromfile(path, np.uint8)
     if raw.size == 0 or raw.size % length or (labels := raw.reshape(-1, length)[:, label_bytes - 1]).max() >= classes:
-        raise UserError(f"{path}: not a CIFAR binary file of {length}-byte records; get it again")
+        raise UserError(f"{path}: not a CIFAR binary file of {length}-byte records; download it again")
     return raw.reshape(-1, length)[:, label_bytes:].reshape(-1, 3, 32, 32), labels
 
 
 def _torchvision(name: str, root: Path, download: bool) -> Arrays:
-    """A data set by torchvision's reader, which checks its files' MD5 sums."""
+    """Read a data set by torchvision's reader, which checks its files' MD5 sums."""
     import torchvision.datasets
 
     options = [{"split": "train"}, {"split": "test"}] if name == "SVHN" else [{"train": True}, {"train": False}]
@@ -73,7 +74,7 @@ def _torchvision(name: str, root: Path, download: bool) -> Arrays:
         except Exception as error:
             reason = str(error).splitlines()[0][:120]
             raise UserError(
-                f"--data.root {root}: {name} could not be read ({reason}); --data.download gets it"
+                f"`data.root` {root}: {name} could not be read ({reason}); `data.download` downloads it"
             ) from None
         images, labels = part.data, getattr(part, "targets", getattr(part, "labels", None))
         images = np.asarray(images)
@@ -85,12 +86,21 @@ def _torchvision(name: str, root: Path, download: bool) -> Arrays:
     return Arrays(*arrays)
 
 
-READERS: dict[str, Callable[[Path, bool], Arrays]] = {
-    "mnist": lambda root, download: _torchvision("MNIST", root, download),
-    "fashion_mnist": lambda root, download: _torchvision("FashionMNIST", root, download),
-    "svhn": lambda root, download: _torchvision("SVHN", root, download),
-    "cifar10": cifar10,
-    "cifar100": cifar100,
-    "npz": npz,
+@dataclass(frozen=True)
+class Reader:
+    """A reader of arrays: (root, whether to download) -> arrays; and whether it needs a root."""
+
+    read: Callable[[Path, bool], Arrays]
+    needs_root: bool = True
+
+
+READERS: dict[str, Reader] = {
+    "digits": Reader(digits, needs_root=False),
+    "mnist": Reader(lambda root, download: _torchvision("MNIST", root, download)),
+    "fashion_mnist": Reader(lambda root, download: _torchvision("FashionMNIST", root, download)),
+    "svhn": Reader(lambda root, download: _torchvision("SVHN", root, download)),
+    "cifar10": Reader(cifar10),
+    "cifar100": Reader(cifar100),
+    "npz": Reader(npz),
 }
-"""Data set -> its reader, which takes the root and whether to download. ``digits`` needs neither."""
+"""Data set -> its reader."""

@@ -1,157 +1,118 @@
-"""Language modelling: running text as streams of words, and the loss of foretelling the next word.
+"""Running text as parallel streams of tokens.
 
-A text is cut into as many parts as a batch has sequences; a batch is the next few words of each part, and goes on where
-the one before has ended. Lengths vary around the one that gradients go back over, and the learning rate with them
-(Merity et al. 2018, section 5.1).
+A text is cut into as many streams as a batch has sequences; a batch holds the next few tokens of each stream, and
+continues where the previous batch ended. Lengths vary around that of truncated backpropagation, and the learning rate
+is scaled with them (Merity et al. 2018, section 5.1).
 
-Axes: ``b`` part of the text, ``t`` word, ``h`` hidden width, ``v`` vocabulary.
+Axes: ``b`` stream of the text, ``t`` token.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from darts.data.dataset import DeterministicSplit
+from darts.config import LanguageConfig
+from darts.data.split import HostBatch, Split
 from darts.errors import UserError
-from darts.config.language import LanguageConfig
-from darts.training.objective import Call, Outcome
 
 SHORTEST = 5
-"""Words of the shortest batch that is drawn."""
+"""Tokens of the shortest batch that is drawn."""
 
 LONGEST = 20
-"""Words that a batch may have more than the configuration's length."""
-
-LARGEST_LOSS = 700.0
-"""Nats whose exponential is still a number."""
+"""Tokens that a batch may have more than the configuration's length."""
 
 
 @dataclass(frozen=True)
-class Text(DeterministicSplit):
-    """A split of a text, on one device: the numbers of its words, ``(n,)``. Examples are the places of words."""
+class RunningText(Split):
+    """A split of a text on one device: the indices of its tokens, ``(n,)``. Its examples are positions of tokens."""
 
-    words: Tensor
+    tokens: Tensor
     config: LanguageConfig
 
     def __len__(self) -> int:
-        return len(self.words)
+        return len(self.tokens)
 
-    def batches(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[tuple[Tensor, ...]]:
-        for pick in self.picks(order, size, training, first):
-            yield self.load(*pick, training=training)
-
-    def picks(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[tuple[Tensor, ...]]:
-        """Batches of one length: the places of their words, ``(b, t + 1)``, and which parts go on, ``(b,)``.
+    def host_batches(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[HostBatch]:
+        """Yield batches of one length: positions of tokens, ``(b, t + 1)``, and which streams continue, ``(b,)``.
 
         Args:
-            order: places of words that follow each other.
-            size: parts, while training.
+            order: consecutive positions of tokens.
+            size: number of streams, while training; in evaluation ``config.streams``.
+            training: whether the network trains on the batches.
+            first: number of the batch to begin with.
         """
         size = size if training else self._streams(len(order))
-        yield from self._cut(order, size, repeat(self.config.length), first)
+        yield from self._batches_of(order, size, repeat(self.config.length), first)
 
-    def endless_picks(
+    def endless_host_batches(
         self, indices: Tensor, size: int, seed: int, first: int, attempt: int = 0
-    ) -> Iterator[tuple[Tensor, ...]]:
-        """Training batches of drawn lengths, from batch ``first`` on; at its end the text begins anew."""
-        number, last = 0, len(indices) // size - 1
+    ) -> Iterator[HostBatch]:
+        """Yield training batches of drawn lengths, from batch ``first`` on; at its end the text begins anew."""
+        epoch, last = 0, len(indices) // size - 1
         while True:
-            lengths = self._drawn(last, seed, number)
+            lengths = self._draw_lengths(last, seed, epoch)
             if first < len(lengths):
-                yield from self._cut(indices, size, lengths, first)
-            number, first = number + 1, max(first - len(lengths), 0)
+                yield from self._batches_of(indices, size, lengths, first)
+            epoch, first = epoch + 1, max(first - len(lengths), 0)
 
     def steps(self, count: int, size: int, training: bool = True) -> int:
-        """Batches of so many words; where lengths are drawn, on the average.
+        """Return the number of batches that ``count`` tokens make; where lengths are drawn, its expectation.
 
         Raises:
-            UserError: where there are too few words.
+            UserError: where there are too few tokens.
         """
         config = self.config
         size = size if training else self._streams(count)
         if count < 2 * size:
-            raise UserError(f"{count} words are too few for {size} parts of two words: lower --batch-size")
-        mean = config.length
+            raise UserError(f"{count} tokens are too few for {size} streams of two tokens: lower `batch_size`")
+        mean = float(config.length)
         if training:
             mean += config.halved * (config.length // 2 - config.length) - (0.5 if config.spread else 0.0)
         return math.ceil((count // size - 1) / mean)
 
-    def lr_scale(self, pick: tuple[Tensor, ...]) -> float:
-        """A batch's length, as a multiple of what the learning rate is meant for."""
-        places, _ = pick
-        return (places.shape[1] - 1) / self.config.length
+    def lr_scale(self, host_batch: HostBatch) -> float:
+        """Return a batch's length as a multiple of the length that the learning rate is meant for."""
+        positions, _ = host_batch
+        return (positions.shape[1] - 1) / self.config.length
 
-    def load(self, *pick: Tensor, training: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """Words ``(b, t)``, the words that follow them, and which parts go on."""
-        places, goes_on = pick
-        words = self.words[places]
-        return words[:, :-1], words[:, 1:], goes_on
+    def load(self, *host_batch: Tensor, training: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Return tokens ``(b, t)``, the tokens that follow them, ``(b, t)``, and which streams continue, ``(b,)``."""
+        positions, continues = host_batch
+        tokens = self.tokens[positions]
+        return tokens[:, :-1], tokens[:, 1:], continues
 
     def _streams(self, count: int) -> int:
-        """Parts that are evaluated side by side: fewer where the text is short."""
+        """Return the number of streams that are evaluated in parallel: fewer where the text is short."""
         return max(1, min(self.config.streams, count // 2))
 
-    def _cut(self, order: Tensor, size: int, lengths: Iterable[int], first: int) -> Iterator[tuple[Tensor, ...]]:
-        """The batches of these lengths; the last is as long as the text. Words that fill no column are left out."""
-        each = len(order) // size
-        rows = order[: each * size].to(self.words.device).view(size, each)
+    def _batches_of(self, order: Tensor, size: int, lengths: Iterable[int], first: int) -> Iterator[HostBatch]:
+        """Yield the batches of these lengths; the last ends with the text. Tokens that fill no column are left out."""
+        length_of_stream = len(order) // size
+        rows = order[: length_of_stream * size].to(self.tokens.device).view(size, length_of_stream)
         start = 0
         for number, length in enumerate(lengths):
-            stop = min(start + length, each - 1)
+            stop = min(start + length, length_of_stream - 1)
             if start >= stop:
                 return
             if number >= first:
-                yield rows[:, start : stop + 1], self.words.new_full((size,), start > 0, dtype=torch.float32)
+                yield rows[:, start : stop + 1], self.tokens.new_full((size,), start > 0, dtype=torch.float32)
             start = stop
 
-    def _drawn(self, last: int, seed: int, number: int) -> list[int]:
-        """The lengths of the batches of a text's pass, until ``last`` words have gone by."""
+    def _draw_lengths(self, last: int, seed: int, epoch: int) -> list[int]:
+        """Return the lengths of the batches of an epoch, whose sum reaches ``last`` tokens."""
         config = self.config
         half = max(1, config.length // 2)
         least = min(SHORTEST, half)
-        rng = np.random.default_rng((seed, number))
+        rng = np.random.default_rng((seed, epoch))
         count = last // least + 1
         lengths = np.where(rng.random(count) < config.halved, half, config.length)
         if config.spread:
             lengths = rng.normal(lengths, config.spread).astype(int).clip(least, config.length + LONGEST)
         return lengths[: int(np.searchsorted(lengths.cumsum(), last)) + 1].tolist()
-
-
-@dataclass(frozen=True)
-class LanguageModelling:
-    """Mean cross-entropy of every next word, in nats.
-
-    Weights that train also descend ``activation`` times the mean square of what goes on to the scores, and ``slowness``
-    times that of the state's steps from word to word (Merity et al. 2018, section 4.3).
-    """
-
-    activation: float = 0.0
-    slowness: float = 0.0
-
-    def __call__(self, network: Call, batch: tuple[Tensor, ...]) -> Outcome:
-        """Of ``(words, answers, which parts go on)``, and where states are carried, the state and its place."""
-        words, answers, _, *carried = batch
-        begin, end = carried or (None, None)
-        passed = network(words.t(), begin)
-        if end is not None:
-            end.copy_(passed.hidden.detach())
-        scores = passed.scores.float() if passed.scores.dtype.itemsize < 4 else passed.scores
-        loss = F.cross_entropy(scores.flatten(0, 1), answers.t().flatten())
-        extra = torch.zeros_like(loss)
-        if self.activation:
-            extra = extra + self.activation * passed.dropped.square().mean()
-        if self.slowness and len(passed.raw) > 1:
-            extra = extra + self.slowness * (passed.raw[1:] - passed.raw[:-1]).square().mean()
-        return Outcome(loss, {"images": torch.tensor(answers.numel())}, extra)
-
-    def figures(self, means: Mapping[str, float]) -> dict[str, float]:
-        """The perplexity: e to the mean loss."""
-        return {"perplexity": math.exp(min(means["loss"], LARGEST_LOSS))}

@@ -19,7 +19,7 @@ from torch import Tensor
 from darts.data.order import shuffled
 
 Batch = Any
-"""What an objective reads: ``(images, labels)``, ``(words, next words, continues)``, or whatever a user's loader gives."""
+"""What an objective reads: ``(images, labels)``, ``(tokens, next tokens, continues)``, or of a user's own form."""
 
 HostBatch = tuple[Any, ...]
 """The part of a batch that the host prepares: the arguments of ``Split.load``."""
@@ -94,7 +94,7 @@ class Split:
         """Restore what ``state`` returned."""
 
     def moments(self) -> tuple[list[float], list[float]] | None:
-        """Return mean and standard deviation of each channel that images were normalized by; None for other examples."""
+        """Return mean and standard deviation of each channel that images were normalized by; None without."""
         return None
 
     def class_labels(self) -> Tensor | None:

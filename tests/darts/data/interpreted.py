@@ -1,16 +1,17 @@
-"""Cases for Triton's interpreter; ``test_batch_kernel`` runs this file in a process where it is chosen."""
+"""Cases for Triton's interpreter; ``test_augment_kernel`` runs this file in a process where it is chosen."""
 
-from darts.data import augment_kernel, dataset
 import numpy as np
 import pytest
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-
+from darts.data import augment_kernel
+from darts.data import resident as resident_module
 from darts.data.augment import Augmentation, Draws, draw
 from darts.data.augment_kernel import read_batch
-from darts.data.dataset import Arrays, batch_of, resident
+from darts.data.dataset import Arrays
+from darts.data.resident import batch_of, resident
 
 
 @settings(max_examples=30, deadline=None, phases=[Phase.generate])  # the interpreter is too slow to shrink
@@ -48,7 +49,7 @@ def test_a_data_set_reads_its_batches_by_it(monkeypatch):
     images, labels = rng.integers(0, 256, (40, 3, 8, 8), np.uint8), np.arange(40) % 3
     batches = []
     for how in (batch_of, read_batch):
-        monkeypatch.setattr(dataset, "batch_of", how)
+        monkeypatch.setattr(resident_module, "batch_of", how)
         arrays = Arrays(images[:30], labels[:30], images[30:], labels[30:])
         data = resident("small", arrays, Augmentation(2, True, 4), torch.Generator().manual_seed(0))
         training = [batch for _ in range(2) for batch in data.train.batches(torch.arange(30), 8, True)]

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from darts.data.augment import Augmentation, Draws, draw, moved, normalized
+from darts.data.augment import Augmentation, Draws, cropped, draw, normalized
 
 
 def generator(seed=0):
@@ -13,12 +13,12 @@ def generator(seed=0):
 
 def random_crop_flip(images, padding, flip, generator):
     draws = draw(Augmentation(padding, flip), len(images), *images.shape[2:], generator)
-    return moved(images, torch.arange(len(images)), draws)
+    return cropped(images, torch.arange(len(images)), draws)
 
 
 def augment(images, policy, mean, std, generator):
     draws = draw(policy, len(images), *images.shape[2:], generator) if policy else Draws()
-    return normalized(moved(images, torch.arange(len(images)), draws), draws, mean, std)
+    return normalized(cropped(images, torch.arange(len(images)), draws), draws, mean, std)
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -91,6 +91,6 @@ def test_a_share_of_a_batch_is_augmented_as_in_the_whole():
     indices, share = torch.randperm(40, generator=generator())[:12], torch.tensor([4, 5, 6, 0])
     draws = draw(Augmentation(2, True, 4), 12, 8, 8, generator())
     mean, std = torch.full((3,), 100.0), torch.full((3,), 50.0)
-    whole = normalized(moved(images, indices, draws), draws, mean, std)
-    part = normalized(moved(images, indices[share], draws.of(share)), draws.of(share), mean, std)
+    whole = normalized(cropped(images, indices, draws), draws, mean, std)
+    part = normalized(cropped(images, indices[share], draws.of(share)), draws.of(share), mean, std)
     assert torch.equal(part, whole[share])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from darts.data.augment import Augmentation, Draws, draw
-from darts.data.dataset import ResidentImages, batch_of
+from darts.data.resident import ResidentImages, batch_of
 from tests import interpreter
 
 pytest.importorskip("triton")
@@ -55,10 +55,10 @@ def test_a_captured_batch_is_drawn_anew_at_every_replay():
     device = torch.device("cuda")
     images = torch.randint(0, 256, (500, 3, 32, 32), dtype=torch.uint8, device=device)
     labels, moments = torch.arange(500, device=device) % 10, torch.ones(2, 3, device=device).unbind(0)
-    batches = []
+    batches, progress = [], torch.zeros((), device=device)
     for captured in (False, True):
         generator = torch.Generator(device).manual_seed(0)
-        data = ResidentImages(images, labels, *moments, Augmentation(4, True, 16), generator)
+        data = ResidentImages(images, labels, *moments, Augmentation(4, True, 16), generator, progress)
         indices = torch.arange(64, device=device)
         seen = [data.load(indices, training=True)[0] for _ in range(6 - 3 * captured)]
         if captured:

@@ -8,12 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
-from darts.config.schema import DataConfig
+from darts.config import DataConfig
 from darts.data.augment import Augmentation
-from darts.data.dataset import Arrays, endless, resident, shuffled, statistics
-from darts.data.image_folder import ImageFiles, list_folder, stream_folder
+from darts.data.dataset import Arrays
+from darts.data.folder_layout import list_folder
+from darts.data.order import shuffled
 from darts.data.readers import READERS
 from darts.data.registry import open_data
+from darts.data.resident import resident, statistics
+from darts.data.streamed_images import StreamedImages, stream_folder
 from darts.errors import UserError
 
 CPU = torch.device("cpu")
@@ -24,7 +27,7 @@ def opened(root, name, **options):
 
 
 def read(name, root):
-    return READERS[name](root, False)
+    return READERS[name].read(root, False)
 
 
 def cifar_records(count, label_bytes=1, seed=0):
@@ -79,13 +82,13 @@ def test_damaged_cifar_is_named(tmp_path, damage):
         read("cifar10", tmp_path)
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", [name for name, reader in READERS.items() if reader.needs_root])
 def test_absent_data_says_what_to_do(name, tmp_path):
-    with pytest.raises(UserError, match="--data.root"):
+    with pytest.raises(UserError, match="`data.root`"):
         opened(None, name)
     with pytest.raises(UserError, match="no such file or folder"):
         opened(tmp_path / "absent", name)
-    with pytest.raises(UserError, match=f"--data.root {tmp_path}"):
+    with pytest.raises(UserError, match=f"`data.root` {tmp_path}"):
         opened(tmp_path, name)
 
 
@@ -273,7 +276,7 @@ def test_an_image_too_large_is_named(tmp_path, monkeypatch):
 def test_streamed_folder_goes_on_the_same(tmp_path, workers):
     write_folder(tmp_path, size=(40, 36))
     data = stream_folder("imagenet", tmp_path, 32, CPU, workers)
-    assert isinstance(data.train, ImageFiles) and data.shape.size == 32
+    assert isinstance(data.train, StreamedImages) and data.shape.size == 32
     order = shuffled(torch.arange(12), 3, 0)
     whole = list(data.train.batches(order, 5, True))
     rest = list(data.train.batches(order, 5, True, first=1))
@@ -309,14 +312,14 @@ def test_an_epoch_is_a_permutation_by_seed_and_epoch():
 
 def test_batches_go_on_where_they_stopped():
     data = small()
-    stream = endless(data.train, torch.arange(23), 5, seed=0, first=0)
+    stream = data.train.endless_batches(torch.arange(23), 5, seed=0, first=0)
     whole = []
     for count in range(13):
         if count == 7:
             state = data.train.state()
         whole.append(next(stream))
     data.train.load_state(state)
-    resumed = endless(data.train, torch.arange(23), 5, seed=0, first=7)
+    resumed = data.train.endless_batches(torch.arange(23), 5, seed=0, first=7)
     for x, y in whole[7:]:
         a, b = next(resumed)
         assert torch.equal(a, x) and torch.equal(b, y)

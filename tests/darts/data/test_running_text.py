@@ -7,18 +7,20 @@ import pytest
 import torch
 from torch import nn
 
-from darts.config.language import DropoutConfig, LanguageConfig
-from darts.config.schema import (
+from darts.config import (
     DataConfig,
+    DropoutConfig,
+    LanguageConfig,
+    LanguageRetrainConfig,
+    LanguageSearchConfig,
     MethodConfig,
-    RetrainConfig,
     SearchConfig,
     SearchSpaceConfig,
     SpaceConfig,
     WeightsConfig,
 )
-from darts.data.corpus import UNKNOWN, read_text
-from darts.data.running_text import LONGEST, SHORTEST, Text
+from darts.data.running_text import LONGEST, SHORTEST, RunningText
+from darts.data.text_reader import UNKNOWN, read_text
 from darts.errors import UserError
 from darts.oneshot.task import SearchTask
 from darts.recipes.registry import final_for
@@ -47,8 +49,11 @@ def folder_of(tmp_path, language=SHORT, **options):
 def search(data, method="darts", **options):
     space = SearchSpaceConfig(name="recurrent", channels=6, nodes=2)
     components = {key: options.pop(key) for key in list(options) if key in MethodConfig.__dataclass_fields__}
-    config = SearchConfig(space=space, method=MethodConfig(method, **components), weights=SGD, epochs=2, batch_size=16)
-    return SearchTask(replace(config, language=SHORT, **options), data, CPU)
+    chosen = MethodConfig(method, **components)
+    config = LanguageSearchConfig(
+        space=space, method=chosen, weights=SGD, language=SHORT, epochs=2, batch_size=16, **options
+    )
+    return SearchTask(config, data, CPU)
 
 
 def test_a_folder_of_parts(tmp_path):
@@ -59,7 +64,7 @@ def test_a_folder_of_parts(tmp_path):
     for pattern in ("wiki.{}.tokens", "{}.txt"):
         stories.write_folder(tmp_path / pattern[:4], pattern)
         other = read_text("text", tmp_path / pattern[:4], SHORT, CPU)
-        assert torch.equal(other.train.words, data.train.words)
+        assert torch.equal(other.train.tokens, data.train.tokens)
 
 
 def test_one_file_is_divided_in_its_order(tmp_path):
@@ -68,7 +73,7 @@ def test_one_file_is_divided_in_its_order(tmp_path):
     data = read_text("text", path, replace(SHORT, held_out=0.25), CPU)
     total = 50 * 7 + 3 + 1
     assert (data.valid, len(data.test)) == (total // 4, total // 4) and len(data.train) + len(data.test) == total
-    assert data.shape.words == 7 and (data.test.words == 0).sum() == 2, "rare and four are unknown"
+    assert data.shape.words == 7 and (data.test.tokens == 0).sum() == 2, "rare and four are unknown"
     characters = read_text("text", path, replace(SHORT, unit="character"), CPU)
     assert characters.shape.words == 1 + len(set("One two.\nTwo three!\n\n"))
 
@@ -80,7 +85,7 @@ def test_rare_words_and_the_size_of_the_vocabulary(tmp_path):
     for most, known in ((100, 5), (3, 3)):
         data = read_text("text", tmp_path, replace(SHORT, vocabulary=most), CPU)
         assert data.shape.words == known
-        assert (data.train.words == 0).any()
+        assert (data.train.tokens == 0).any()
     path.write_text(f"a once {UNKNOWN}\n")
     assert read_text("text", tmp_path, SHORT, CPU).shape.words == 4, "a text that knows the unknown keeps rare words"
 
@@ -101,16 +106,16 @@ def test_other_folders(write, message, tmp_path):
 
 def test_too_short_a_text_is_refused_before_it_is_trained_on(tmp_path):
     (tmp_path / "a.txt").write_text("one two three " * 10)
-    with pytest.raises(UserError, match="words are too few for 16 parts of two words: lower --batch-size"):
+    with pytest.raises(UserError, match="tokens are too few for 16 streams of two tokens: lower `batch_size`"):
         search(read_text("text", tmp_path / "a.txt", SHORT, CPU))
 
 
 @pytest.mark.parametrize("spread", [0.0, 4.0])
 def test_batches_go_on_where_the_one_before_ended(spread):
-    text = Text(torch.arange(1000), replace(SHORT, length=20, spread=spread))
+    text = RunningText(torch.arange(1000), replace(SHORT, length=20, spread=spread))
     order = torch.arange(100, 900)
     count, ends, fresh, lengths = 0, None, 0, []
-    for pick in text.endless_picks(order, 4, seed=3, first=0):
+    for pick in text.endless_host_batches(order, 4, seed=3, first=0):
         words, answers, goes_on = text.load(*pick, training=True)
         assert torch.equal(words + 1, answers) and words.shape[0] == 4
         if goes_on[0]:
@@ -126,8 +131,8 @@ def test_batches_go_on_where_the_one_before_ended(spread):
     inner = [length for length in lengths if length >= SHORTEST]
     assert max(lengths) <= 20 + LONGEST and (len(set(inner)) > 15) == bool(spread)
     assert text.lr_scale((torch.zeros(4, 11), None)) == 0.5
-    later = text.endless_picks(order, 4, seed=3, first=37)
-    again = text.endless_picks(order, 4, seed=3, first=0)
+    later = text.endless_host_batches(order, 4, seed=3, first=37)
+    again = text.endless_host_batches(order, 4, seed=3, first=0)
     for _ in range(37):
         next(again)
     assert all(torch.equal(a, b) for a, b in zip(next(later), next(again)))
@@ -139,7 +144,7 @@ def test_a_carried_state_makes_short_batches_equal_to_long_ones(tmp_path):
     network = RecurrentSpace(data.shape.words, 8, 2).network(CELL).double()
     losses = []
     for length in (7, 1000):
-        text = Text(data.test.words, replace(SHORT, length=length))
+        text = RunningText(data.test.tokens, replace(SHORT, length=length))
         losses.append(evaluate(network, network, data.objective, text, torch.arange(420), 9, lambda *_: None))
     assert losses[0]["loss"] == pytest.approx(losses[1]["loss"], abs=1e-12)
     assert losses[0]["perplexity"] == pytest.approx(math.exp(losses[0]["loss"]))
@@ -149,7 +154,7 @@ def test_only_the_last_pass_over_a_batch_is_gone_on_from(tmp_path):
     data = folder_of(tmp_path)
     network = RecurrentSpace(data.shape.words, 8, 2).network(CELL).eval()
     hidden = HiddenState(network)
-    picks = data.train.picks(torch.arange(400), 4, True)
+    picks = data.train.host_batches(torch.arange(400), 4, True)
     batch = hidden.attach("train", data.train.load(*next(picks), training=True))
     assert not batch[3].any()
     for _ in range(2):
@@ -163,7 +168,7 @@ def test_only_the_last_pass_over_a_batch_is_gone_on_from(tmp_path):
 def test_penalties_are_descended_and_not_shown(tmp_path):
     data = folder_of(tmp_path, replace(SHORT, activation=2.0, slowness=3.0))
     network = RecurrentSpace(data.shape.words, 8, 2).network(CELL).eval()
-    batch = data.train.load(*next(data.train.picks(torch.arange(400), 4, True)), training=True)
+    batch = data.train.load(*next(data.train.host_batches(torch.arange(400), 4, True)), training=True)
     outcome = data.objective(network, batch)
     h = network(batch[0].t(), None).raw
     expected = 2 * h.square().mean() + 3 * (h[1:] - h[:-1]).square().mean()
@@ -199,7 +204,7 @@ def test_a_search_moves_weights_and_logits_and_resumes(options, tmp_path):
 def test_retraining_learns_the_grammar_keeps_the_best_epoch_and_resumes(tmp_path):
     """The perplexity comes near the least that is possible; that of word frequencies alone is 11."""
     data = folder_of(tmp_path, counts=(400, 60, 60))
-    config = RetrainConfig(
+    config = LanguageRetrainConfig(
         space=SpaceConfig(name="recurrent", channels=12), weights=SGD, language=SHORT, epochs=9, batch_size=16,
         auxiliary=0.0, drop_path=0.0, average_after=1,
     )  # fmt: skip

@@ -20,10 +20,10 @@ def test_words_labels_and_splits(tmp_path):
     assert (len(data.train), len(data.test)) == (16, 4)
     assert data.shape.classes == 2 and data.shape.length == 5
     for split in (data.train, data.test):
-        assert ((split.words != 0).sum(1) == torch.where(split.labels == 0, 5, 4)).all()
-    assert (data.test.words == UNKNOWN).any(), "numbers that only the test split holds are unknown"
-    words, labels = next(data.train.batches(torch.arange(16), 5, True, 3))
-    assert words.shape == (1, 5) and labels.shape == (1,)
+        assert ((split.tokens != 0).sum(1) == torch.where(split.labels == 0, 5, 4)).all()
+    assert (data.test.tokens == UNKNOWN).any(), "numbers that only the test split holds are unknown"
+    tokens, labels = next(data.train.batches(torch.arange(16), 5, True, 3))
+    assert tokens.shape == (1, 5) and labels.shape == (1,)
 
 
 def test_the_order_of_columns_is_found_out(tmp_path):
