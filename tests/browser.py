@@ -1,4 +1,4 @@
-"""A real browser, where one is installed: what it says about a page, and where its pictures and texts stand."""
+"""A real browser, where one is installed: the console messages of a page, and where its pictures and texts are."""
 
 import json
 import re
@@ -23,10 +23,10 @@ onload = () => {{
 
 
 def look(path, folder, width, dark=False):
-    """What a page looks like in a window of ``width`` pixels.
+    """Open a page in a window of ``width`` pixels and measure it.
 
     Returns:
-        What it measured, and the lines of its console.
+        The measurements, and the lines of its console.
     """
     outer = folder / "outer.html"
     outer.write_text(OUTER.format(width=width, url=path.resolve().as_uri()))

@@ -1,1 +1,1 @@
-"""Runs as pages: what one run did, and several side by side. Self-contained HTML, without scripts and network."""
+"""Reports: a page of one run, and the comparison of several. Self-contained HTML, without scripts and network."""

@@ -1,11 +1,11 @@
-"""Curves as SVG, and gates over time as heat maps, for a page of HTML whose style sheet colours them."""
+"""Charts of a page: curves as SVG, coloured by the page's style sheet, and heat maps of gates over time."""
 
 from __future__ import annotations
 
 import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -16,21 +16,24 @@ from darts.artifacts.gate_heatmaps import colours
 
 WIDTH, HEIGHT = 360, 200
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 24
-"""Pixels around the field that curves are drawn in."""
+"""Margins around the plotted area, in pixels."""
 
 COLOURS = 8
-"""Curves of one chart that differ in their colour; further ones are dashed."""
+"""Number of colours of curves; further curves of a chart repeat them, dashed."""
 
 Points = Sequence[tuple[float, float]]
 
+Place = Callable[[float, float], tuple[float, float]]
+"""(epoch, value) -> the position of a point in the chart, in pixels."""
+
 
 def chart(title: str, curves: Mapping[str, Points], percent: bool = False) -> str:
-    """A figure of curves over epochs, with a legend.
+    """Return a chart of curves over epochs, with a legend; empty where there is nothing to draw.
 
     Args:
-        title: above the figure.
+        title: the chart's caption.
         curves: name -> points (epoch from 1, value); values that are not finite are left out.
-        percent: whether values are shares, to be shown in percent.
+        percent: whether values are fractions, to be shown in percent.
     """
     scale = 100 if percent else 1
     known = {
@@ -60,7 +63,7 @@ def chart(title: str, curves: Mapping[str, Points], percent: bool = False) -> st
     )
 
 
-def _grid(ticks: Sequence[float], percent: bool, place) -> str:
+def _grid(ticks: Sequence[float], percent: bool, place: Place) -> str:
     lines = []
     for tick in ticks:
         y = place(1, tick)[1]
@@ -69,7 +72,7 @@ def _grid(ticks: Sequence[float], percent: bool, place) -> str:
     return "".join(lines)
 
 
-def _epochs(first: float, last: float, place) -> str:
+def _epochs(first: float, last: float, place: Place) -> str:
     step = max(1, math.ceil((last - first) / 6))
     step = next(nice for nice in (1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000, step) if nice >= step)
     marks = [int(first), *(tick for tick in range(step, int(last) + 1, step) if tick > first + step / 2)]
@@ -78,7 +81,7 @@ def _epochs(first: float, last: float, place) -> str:
     )
 
 
-def _curve(name: str, points: Points, index: int, place) -> str:
+def _curve(name: str, points: Points, index: int, place: Place) -> str:
     placed = [place(*point) for point in points]
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in placed)
     dashed = " dashed" if index >= COLOURS else ""
@@ -93,7 +96,7 @@ def _curve(name: str, points: Points, index: int, place) -> str:
 
 
 def _axis(low: float, high: float) -> tuple[float, float, list[float]]:
-    """Bounds of an axis, and round values on it."""
+    """Return the bounds of an axis, and round values on it for its ticks."""
     if high - low < 1e-9 * max(1.0, abs(high)):
         low, high = low - max(0.5, 1e-3 * abs(low)), high + max(0.5, 1e-3 * abs(high))
     rough = (high - low) / 4
@@ -112,11 +115,11 @@ def _value(value: float, percent: bool) -> str:
 
 
 def heat_maps(lines: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Gates over time: table label -> a figure for each row, candidates by epochs, the newest gates as numbers.
+    """Return heat maps, choice table's label -> HTML: one for each row, candidates by epochs, with the newest gates.
 
     Args:
-        lines: of the log, each with its ``gates`` (see ``heatmap.listed``). Candidates and rows are those of the last;
-            where an earlier line lacks one, the map is empty there.
+        lines: log lines with ``gates`` (``gate_heatmaps.gates_to_json``). Candidates and rows are those of the last
+            line; where an earlier line lacks one, its gates are 0.
     """
     if not lines:
         return {}
@@ -134,7 +137,7 @@ def heat_maps(lines: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _gates_of(table: Mapping[str, Any] | None, title: str, candidates: Sequence[str]) -> list[float]:
-    """A row's gates in one line of the log, in the order of ``candidates``; 0 for one that it lacks."""
+    """Return a row's gates of one log line, in the order of ``candidates``; 0 for a candidate that it lacks."""
     row = table["rows"].get(title, []) if table else []
     if not table or len(row) != len(table["candidates"]):
         return list(row) or [0.0]
@@ -143,7 +146,7 @@ def _gates_of(table: Mapping[str, Any] | None, title: str, candidates: Sequence[
 
 
 def _heat_map(title: str, names: Sequence[str], shares: np.ndarray, newest: Sequence[float]) -> str:
-    """``shares`` of the largest gate, ``(o, t)``."""
+    """Return the heat map of one row; ``shares`` are fractions of the largest gate, ``(o, t)``."""
     best = int(np.argmax(newest))
     mark = [("<b>", "</b>") if row == best else ("", "") for row in range(len(names))]
     left = "<br>".join(f"{a}{escape(name)}{b}" for name, (a, b) in zip(names, mark))
@@ -157,13 +160,13 @@ def _heat_map(title: str, names: Sequence[str], shares: np.ndarray, newest: Sequ
 
 
 def legend(largest: float) -> str:
-    """What the colours of the heat maps stand for."""
+    """Return the legend of the heat maps' colours."""
     strip = _png(colours(np.linspace(0, 1, 64)[None]))
     return f'<p class="scale">0 <img src="{strip}" alt="colours from 0 to {largest:.2f}"> {largest:.2f}</p>'
 
 
 def largest_gate(lines: Sequence[Mapping[str, Any]]) -> float:
-    """Of all tables at all times."""
+    """Return the largest gate of all choice tables and log lines; 1 where all are 0."""
     tables = [table for line in lines for table in line["gates"].values()]
     return max((gate for table in tables for row in table["rows"].values() for gate in row), default=0.0) or 1.0
 
@@ -175,5 +178,5 @@ def _png(pixels: np.ndarray) -> str:
 
 
 def series(lines: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
-    """A figure of the log's epochs as points of a curve, (epoch from 1, value)."""
+    """Return a figure of the log's epochs as points of a curve, (epoch from 1, value)."""
     return [(line["epoch"] + 1, line[key]) for line in lines if isinstance(line.get(key), int | float)]

@@ -1,4 +1,4 @@
-"""How figures are called and written, wherever a report shows them."""
+"""Names, units and rounding of figures (numbers that a run logs), wherever a report shows them."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ TITLES = {
     "peak_memory_mib": "peak memory",
     "energy_j": "energy",
 }
-"""In the order in which they are shown; others follow under their own names."""
+"""Figure -> its title, in the order in which figures are shown; others follow under their own names."""
 
 COST = ("seconds", "images_per_second", "peak_memory_mib", "energy_j")
 
 
 def title(key: str) -> str:
-    """A figure's name for people."""
+    """Return the title of a figure."""
     return TITLES.get(key, key.replace("_", " "))
 
 
 def ordered(keys: set[str]) -> list[str]:
-    """Figures in the order of ``TITLES``, then by name, then the cost."""
+    """Sort figures: those of ``TITLES`` in its order, then others by name, then the cost."""
     known = [key for key in TITLES if key in keys and key not in COST]
     others = sorted(keys - set(TITLES))
     return [*known, *others, *(key for key in COST if key in keys)]
 
 
 def is_share(key: str) -> bool:
-    """Whether a figure is a share that is shown in percent."""
+    """Return whether a figure is a fraction that is shown in percent."""
     return key.endswith(("accuracy", "_error"))
 
 
-def written(key: str, value: float) -> str:
-    """A figure with its unit."""
+def formatted(key: str, value: float) -> str:
+    """Return a figure as text, rounded and with its unit."""
     if is_share(key):
         return f"{100 * value:.2f} %"
     if key.endswith("perplexity"):
@@ -61,18 +61,18 @@ def written(key: str, value: float) -> str:
 
 
 def headline(figures: Mapping[str, float]) -> str:
-    """What a retraining came to."""
+    """Return the result of a retraining in a few words."""
     keys = ("test_accuracy",) if "test_accuracy" in figures else ("valid_perplexity", "test_perplexity")
-    return ", ".join(f"{title(key)} {written(key, figures[key])}" for key in keys if key in figures)
+    return ", ".join(f"{title(key)} {formatted(key, figures[key])}" for key in keys if key in figures)
 
 
 def mean_and_spread(key: str, values: list[float]) -> str:
-    """The mean of several runs and, from two on, their sample standard deviation."""
+    """Return the mean of several runs and, from two runs on, their sample standard deviation, as text."""
     mean = sum(values) / len(values)
     if len(values) == 1:
-        return written(key, mean)
+        return formatted(key, mean)
     spread = (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
-    centre, width = written(key, mean), written(key, spread)
+    centre, width = formatted(key, mean), formatted(key, spread)
     if key not in TITLES or key.endswith("loss") or key == "images_per_second":
         return f"{centre} ± {spread:.2g}"
     unit = " " + centre.rpartition(" ")[2] if " " in centre else ""
@@ -80,7 +80,7 @@ def mean_and_spread(key: str, values: list[float]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Days, hours, minutes and seconds, the two largest."""
+    """Return a time in its two largest units of days, hours, minutes and seconds."""
     units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
     if seconds < 10:
         return f"{seconds:.1f} s"
@@ -93,6 +93,6 @@ def duration(seconds: float) -> str:
 
 
 def differing(runs: list[Mapping[str, object]]) -> list[str]:
-    """The keys under which several mappings do not all hold the same value."""
+    """Return the keys whose values are not the same in all mappings."""
     keys = dict.fromkeys(key for run in runs for key in run)
     return [key for key in keys if len({str(run.get(key)) for run in runs}) > 1]

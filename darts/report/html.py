@@ -1,4 +1,4 @@
-"""What every page of a report is made of: its frame, its style, its tables."""
+"""The parts of every page of a report: its frame, its style, its tables."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ pre { background: var(--card); border-radius: 8px; padding: 10px 12px; font-size
 
 
 def document(name: str, parts: Iterable[str]) -> str:
-    """A whole page. Its policy forbids the browser to load or run anything."""
+    """Return a whole page. Its content security policy forbids the browser to load or run anything."""
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
@@ -70,7 +70,7 @@ def document(name: str, parts: Iterable[str]) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: bool = False) -> str:
-    """A table of text; with ``numbers`` all columns but the first are set flush right."""
+    """Return a table of texts; with ``numbers`` all columns but the first are aligned right."""
     kinds = ["", *([' class="number"' if numbers else ""] * (len(heads) - 1))]
     head = "".join(f"<th{kind}>{escape(text)}</th>" for text, kind in zip(heads, kinds))
     body = "".join(

@@ -9,10 +9,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from darts.artifacts.run_record import RunRecord, read_record, retrainings_of, search_of
 from darts.report.charts import chart, heat_maps, largest_gate, legend, series
-from darts.report.figures import COST, is_share, ordered, title, written
+from darts.report.figures import COST, formatted, is_share, ordered, title
 from darts.report.html import document, table
-from darts.report.records import Record, origin, read_record, retrainings
 from darts.training.progress import pluralize
 from genotypes import warnings
 from genotypes.atomic_write import write_atomically
@@ -26,34 +26,34 @@ CURVES = (
     ("Accuracy", ("train_accuracy", "valid_accuracy", "test_accuracy")),
     ("Perplexity", ("valid_perplexity", "test_perplexity")),
 )
-"""The charts of every run; further figures follow by what they have in common."""
+"""The charts of every run; charts of further figures follow, grouped by ``STEMS``."""
 
 STEMS = {"gate_entropy": "Entropy of the gates (1: undecided)", "skips": "Skip connections"}
-"""Figures that are logged for each table, and the title of their chart."""
+"""Beginning of the names of figures that are logged once for each choice table -> the title of their chart."""
 
-MOST_RETRAININGS = 12
-"""Of a search's retrainings its report shows so many, the last by name."""
+MAX_RETRAININGS = 12
+"""Number of retrainings, the last by name, that a search's report shows."""
 
 
 def write_report(folder: Path) -> Path:
     """Write a run's ``report.html``; after a retraining, also that of the search beside it that found the genotype.
 
     Returns:
-        Where the report stands.
+        The path of the report.
 
     Raises:
-        UserError: where the folder is no run.
+        UserError: where the folder is not a run's.
     """
     record = read_record(folder)
-    searched = origin(record)
+    searched = search_of(record)
     for run in (record, *([searched] if searched else [])):
         write_atomically(run.folder / FILE, run_page(run).encode(errors="replace"))
     return folder / FILE
 
 
-def run_page(record: Record) -> str:
-    """The report of one run as a document. A search's shows its retrainings, a retraining's its search."""
-    searched, trained = origin(record), retrainings(record)[-MOST_RETRAININGS:]
+def run_page(record: RunRecord) -> str:
+    """Return the report of one run as a page; a search's shows its retrainings too, a retraining's its search."""
+    searched, trained = search_of(record), retrainings_of(record)[-MAX_RETRAININGS:]
     related = [*([searched] if searched else []), *trained]
     parts = [heading(record), _cards(record), architectures([record]), "<h2>Curves</h2>", _charts(record)]
     for run in related:
@@ -65,33 +65,35 @@ def run_page(record: Record) -> str:
     return document(record.name, parts)
 
 
-def heading(record: Record) -> str:
-    """What the run is and how far it came."""
+def heading(record: RunRecord) -> str:
+    """Return the heading: what the run is, and its progress."""
     verb = "Search" if record.kind == "search" else "Retraining"
     recipe, data, seed = (record.config.get(key) for key in ("recipe", "data.name", "seed"))
     of = f" of {record.config['genotype']}" if record.config.get("genotype") else ""
-    done, asked = len(record.epochs), record.config.get("epochs")
-    far = f"finished after {pluralize(done, 'epoch')}"
-    state = far if record.finished else f"not finished: {done} of {asked} epochs so far"
+    done, planned = len(record.epochs), record.config.get("epochs")
+    end = f"finished after {pluralize(done, 'epoch')}"
+    state = end if record.finished else f"not finished: {done} of {planned} epochs so far"
     text = f"{verb}{of} by recipe {recipe} on {data}, seed {seed}; {state}."
     return f'<h1>{escape(record.name)}</h1><p class="soft">{escape(text)}</p>'
 
 
-def _cards(record: Record) -> str:
+def _cards(record: RunRecord) -> str:
     figures = record.figures
     keys = [key for key in ordered(set(figures)) if key not in ("test_loss", "train_loss", "valid_loss")]
-    items = "".join(f"<div><dt>{escape(title(key))}</dt><dd>{written(key, figures[key])}</dd></div>" for key in keys)
+    items = "".join(f"<div><dt>{escape(title(key))}</dt><dd>{formatted(key, figures[key])}</dd></div>" for key in keys)
     return f'<dl class="cards">{items}</dl>'
 
 
-def architectures(records: Sequence[Record]) -> str:
-    """Pictures of what the runs found or trained, with what is odd about it; equal genotypes once."""
+def architectures(records: Sequence[RunRecord]) -> str:
+    """Return drawings of the runs' genotypes with the warnings about them; equal genotypes once."""
     found = {run.genotype.hash: run.genotype.named(run.genotype.name or run.name) for run in records if run.genotype}
     parts = []
     for genotype in found.values():
         if drawn(genotype):
-            odd = "".join(f'<p class="soft">{escape(field)}: {escape(text)}</p>' for field, text in warnings(genotype))
-            drawing = f'<figure>{svg(genotype)}</figure><pre class="narrow">{escape(outline(genotype))}</pre>{odd}'
+            notes = "".join(
+                f'<p class="soft">{escape(field)}: {escape(text)}</p>' for field, text in warnings(genotype)
+            )
+            drawing = f'<figure>{svg(genotype)}</figure><pre class="narrow">{escape(outline(genotype))}</pre>{notes}'
         else:
             code = base64.b64encode(picture(genotype).encode()).decode()
             drawing = f'<img class="genotype" src="data:image/svg+xml;base64,{code}" alt="{escape(str(genotype))}">'
@@ -99,8 +101,8 @@ def architectures(records: Sequence[Record]) -> str:
     return "<h2>Architecture</h2>" + "".join(parts) if parts else ""
 
 
-def _charts(record: Record, further: bool = True) -> str:
-    """Curves of losses and accuracies, and of everything else that the log has for each epoch."""
+def _charts(record: RunRecord, further: bool = True) -> str:
+    """Return curves of losses and accuracies and, with ``further``, of all other figures logged every epoch."""
     lines = record.epochs
     numbers = {key for line in lines for key, value in line.items() if isinstance(value, int | float)}
     groups = [(name, [key for key in keys if key in numbers]) for name, keys in CURVES]
@@ -119,7 +121,7 @@ def _charts(record: Record, further: bool = True) -> str:
 
 
 def _stem(key: str) -> str:
-    """What the figures of all tables have in common: ``gate_entropy_normal`` -> ``gate_entropy``."""
+    """Return a figure's name without that of its choice table: ``gate_entropy_normal`` -> ``gate_entropy``."""
     return next((stem for stem in STEMS if key.startswith(stem)), key)
 
 
@@ -127,8 +129,8 @@ def _heading(stem: str) -> str:
     return STEMS.get(stem, stem.replace("_", " ").capitalize())
 
 
-def gates(record: Record) -> str:
-    """Heat maps of the gates over time; empty for a run without."""
+def gates(record: RunRecord) -> str:
+    """Return heat maps of the gates over time; empty for a run that logged none."""
     lines = [line for line in record.epochs if line.get("gates")]
     if not lines:
         return ""
@@ -138,52 +140,52 @@ def gates(record: Record) -> str:
     return "".join(parts)
 
 
-def costs(records: Sequence[Record]) -> str:
-    """What each run took."""
+def costs(records: Sequence[RunRecord]) -> str:
+    """Return a table of what each run has cost in time, memory and energy."""
     keys = [key for key in COST if any(key in run.figures for run in records)]
     rows = [[run.name, *(figure(run, key) for key in keys)] for run in records]
-    machines = {_told(run.machine.get("device")) for run in records} - {""}
+    machines = {_text(run.machine.get("device")) for run in records} - {""}
     where = f'<p class="soft">On {escape(", ".join(sorted(machines)))}.</p>' if machines else ""
     return "<h2>Cost</h2>" + table(["run", *map(title, keys)], rows, numbers=True) + where if keys else ""
 
 
-def figure(record: Record, key: str) -> str:
-    """A run's figure with its unit; empty where it has none."""
-    return written(key, record.figures[key]) if key in record.figures else ""
+def figure(record: RunRecord, key: str) -> str:
+    """Return a run's figure as text; empty where it has none."""
+    return formatted(key, record.figures[key]) if key in record.figures else ""
 
 
-def _reproduction(records: Sequence[Record]) -> str:
-    """The commands that give these runs again, in their order, and what ran them."""
-    commands = "\n".join(_again(run) for run in records if run.command)
+def _reproduction(records: Sequence[RunRecord]) -> str:
+    """Return the commands that repeat these runs, in their order, and the machines they ran on."""
+    commands = "\n".join(_command(run) for run in records if run.command)
     made = [{"seed": run.config.get("seed"), **run.machine} for run in records]
-    rows = [[key, *(_told(one.get(key)) for one in made)] for key in dict.fromkeys(k for one in made for k in one)]
+    rows = [[key, *(_text(one.get(key)) for one in made)] for key in dict.fromkeys(k for one in made for k in one)]
     return f"<h2>Reproduce</h2><pre>{escape(commands)}</pre>" + table(["", *(run.name for run in records)], rows)
 
 
-def _again(run: Record) -> str:
-    """The command that gives a run again, beside the run: with the genotype that it found by itself, and no name."""
+def _command(run: RunRecord) -> str:
+    """Return the command that repeats a run in a new folder; with the genotype that a retraining chose by default."""
     words = list(run.command)
     for index in reversed(range(len(words))):
-        option, given, _ = words[index].partition("=")
+        option, equals, _ = words[index].partition("=")
         if option in ("--name", "--resume"):
-            del words[index : index + (2 if option == "--name" and not given else 1)]
+            del words[index : index + (2 if option == "--name" and not equals else 1)]
     genotype = run.config.get("genotype")
     if genotype and not any(word.partition("=")[0] == "--genotype" for word in words):
         words += ["--genotype", str(genotype)]
     return shlex.join(words)
 
 
-def configuration(record: Record) -> str:
-    """Every field of the configuration."""
-    rows = [[name, _told(value)] for name, value in record.config.items()]
+def configuration(record: RunRecord) -> str:
+    """Return a table of all fields of the configuration."""
+    rows = [[name, _text(value)] for name, value in record.config.items()]
     return "<h2>Configuration</h2>" + table(["field", "value"], rows)
 
 
-def _link(run: Record) -> str:
-    """A run's name, leading to its report where that has been written."""
+def _link(run: RunRecord) -> str:
+    """Return a run's name, linked to its report where that has been written."""
     name = escape(run.name)
     return f'<a href="../{name}/{FILE}">{name}</a>' if (run.folder / FILE).exists() else name
 
 
-def _told(value: Any) -> str:
+def _text(value: Any) -> str:
     return "" if value is None else str(value)

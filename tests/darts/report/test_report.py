@@ -10,12 +10,12 @@ import torch
 from rich.console import Console
 
 from darts.artifacts.gate_heatmaps import gates_to_json
+from darts.artifacts.run_record import read_record, retrainings_of, search_of
 from darts.errors import UserError
 from darts.report.charts import chart, heat_maps
 from darts.report.compare import comparison_page, comparison_tables, groups
-from darts.report.figures import duration, mean_and_spread, ordered, written
+from darts.report.figures import duration, formatted, mean_and_spread, ordered
 from darts.report.page import run_page, write_report
-from darts.report.records import origin, read_record, retrainings
 from genotypes import load, to_json, to_text
 from genotypes.formats import registry
 from supernet.shapes import ImageShape
@@ -95,9 +95,9 @@ def test_a_search_and_its_retrainings_show_each_other(tmp_path):
     for seed in (0, 1):
         made(tmp_path, f"f{seed}", "retrain", seed=seed, own_name="s")
     made(tmp_path, "other", "retrain", "DARTS_V1", own_name="s")
-    assert [run.name for run in retrainings(read_record(search))] == ["f0", "f1"]
-    assert origin(read_record(tmp_path / "f1")).folder == search
-    assert origin(read_record(tmp_path / "other")) is None, "another architecture under the search's name"
+    assert [run.name for run in retrainings_of(read_record(search))] == ["f0", "f1"]
+    assert search_of(read_record(tmp_path / "f1")).folder == search
+    assert search_of(read_record(tmp_path / "other")) is None, "another architecture under the search's name"
     write_report(tmp_path / "f1")
     own, searched = ((tmp_path / name / "report.html").read_text() for name in ("f1", "s"))
     assert "The search that found it" in own and "Entropy of the gates" in own and 'class="map"' in own
@@ -187,7 +187,7 @@ def test_runs_of_several_seeds_are_averaged(tmp_path):
     text = console.export_text()
     assert "60.00 ± 10.00 %" in text and "mean ± sd, n = 3" in text
     page = comparison_page(records)
-    assert "60.00 ± 10.00 %" in page and "unrolled" in page and "What was set differently" in page
+    assert "60.00 ± 10.00 %" in page and "unrolled" in page and "Different settings" in page
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_runs_of_several_seeds_are_averaged(tmp_path):
     ],
 )
 def test_figures_are_written_with_their_units(key, value, text):
-    assert written(key, value) == text
+    assert formatted(key, value) == text
 
 
 def test_means_durations_and_order():

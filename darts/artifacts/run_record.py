@@ -1,4 +1,4 @@
-"""What the folder of a run holds, read back: its configuration, log, figures and genotype."""
+"""The record of a run, read from its folder: its configuration, log, figures and genotype."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ from typing import Any
 
 from darts.artifacts.log import read_log
 from darts.artifacts.run_folder import read_config, read_object
-from darts.config.schema import flat
+from darts.config import flat
 from darts.errors import UserError
 from genotypes import GenotypeError
 from genotypes.formats.registry import Genotype, find, read
 
 NOT_COMPUTED = ("run.name", "run.runs", "run.resume", "run.report_every", "run.checkpoint_minutes",
                 "run.keep_checkpoints", "data.root", "data.download", "data.workers")  # fmt: skip
-"""Fields of a configuration that change no figure."""
+"""Fields of a configuration that have no influence on any result."""
+
+POSITION = ("epoch", "step", "seconds")
+"""Entries of a log line that say when it was written."""
 
 
 @dataclass(frozen=True)
-class Record:
-    """A run as its folder shows it, finished or not.
+class RunRecord:
+    """A run, finished or not, as its folder describes it.
 
     Attributes:
-        folder: of the run.
+        folder: the run's folder.
         kind: ``search`` or ``retrain``.
-        config: the configuration, by dotted names.
-        command: that began the run.
-        machine: what ran it, with its versions.
-        epochs, steps: lines of the log.
-        metrics: the final figures; empty while it runs.
+        config: the configuration, dotted field name -> value.
+        command: the command line that started the run.
+        machine: the device and the versions that it ran on.
+        epochs, steps: lines of the log, by event.
+        metrics: the final figures; empty until the run has finished.
         genotype: the final one, or the newest; None where there is none that can be read.
     """
 
@@ -49,24 +52,26 @@ class Record:
 
     @property
     def name(self) -> str:
+        """The name of the run's folder."""
         return self.folder.name
 
     @property
     def finished(self) -> bool:
+        """Whether the final figures have been written."""
         return bool(self.metrics)
 
     @property
     def seconds(self) -> float | None:
-        """What the run has taken, without its interruptions."""
+        """The time that the run has taken, without its interruptions."""
         lines = (*self.epochs, *self.steps)
         return max((line["seconds"] for line in lines), default=None)
 
     @property
     def images_per_second(self) -> float | None:
-        """Images that were trained on in a second: the median over the log's intervals, without evaluations.
+        """Training examples per second: the median over the log's intervals, without evaluations.
 
         A search's step has two batches, one for the weights and one for the logits. Where no epoch has two lines of
-        steps, the median over whole epochs, their evaluation included.
+        steps, it is the median over whole epochs, evaluation included.
         """
         batch = self.config.get("batch_size")
         within = [(a, b) for a, b in pairwise(self.steps) if a["epoch"] == b["epoch"]]
@@ -74,17 +79,17 @@ class Record:
         rates = [
             (b["step"] - a["step"]) / (b["seconds"] - a["seconds"]) for a, b in lines if b["seconds"] > a["seconds"]
         ]
-        if not rates or not _number(batch):
+        if not rates or not _is_number(batch):
             return None
         return statistics.median(rates) * batch * (2 if self.kind == "search" else 1)
 
     @property
     def figures(self) -> dict[str, float]:
-        """The newest value of everything that is a number: results, then cost."""
+        """The newest value of every number that was logged: results, then cost."""
         newest = flat(self.epochs[-1]) if self.epochs else {}
-        dull = ("epoch", "step", "seconds")
-        found = {key: value for key, value in newest.items() if _number(value) and key not in dull and "." not in key}
-        found |= {key: value for key, value in self.metrics.items() if _number(value) and key not in ("seed", "epochs")}
+        logged = {key: value for key, value in newest.items() if key not in POSITION and "." not in key}
+        final = {key: value for key, value in self.metrics.items() if key not in ("seed", "epochs")}
+        found = {key: value for part in (logged, final) for key, value in part.items() if _is_number(value)}
         used = [line.get("usage", {}) for line in self.epochs]
         joules = [usage["energy_j"] for usage in used if "energy_j" in usage]
         cost = {
@@ -97,17 +102,17 @@ class Record:
 
     @property
     def protocol(self) -> tuple[tuple[str, str], ...]:
-        """All of the configuration that runs of several seeds share: runs of one protocol are averaged."""
+        """The configuration without seed and bookkeeping: runs of one protocol are averaged."""
         free = {*NOT_COMPUTED, "seed", "genotype"}
         kept = {key: json.dumps(value) for key, value in self.config.items() if key not in free}
         return tuple(sorted({"kind": self.kind, **kept}.items()))
 
 
-def read_record(folder: Path) -> Record:
+def read_record(folder: Path) -> RunRecord:
     """Read a run's folder.
 
     Raises:
-        UserError: where it is none.
+        UserError: where the folder is not a run's.
     """
     content = read_config(folder)
     if content.get("kind") not in ("search", "retrain") or not isinstance(content.get("config"), dict):
@@ -116,7 +121,7 @@ def read_record(folder: Path) -> Record:
     epochs, steps = ([line for line in lines if line["event"] == event] for event in ("epoch", "step"))
     config = flat(content["config"])
     command, machine = content.get("command"), content.get("machine")
-    return Record(
+    return RunRecord(
         folder=folder,
         kind=content["kind"],
         config=config,
@@ -129,8 +134,8 @@ def read_record(folder: Path) -> Record:
     )
 
 
-def origin(record: Record) -> Record | None:
-    """The search beside a retraining that found its genotype."""
+def search_of(record: RunRecord) -> RunRecord | None:
+    """Return the search in the same folder of runs that found a retraining's genotype; None where there is none."""
     genotype = record.genotype
     if record.kind != "retrain" or genotype is None or not genotype.name:
         return None
@@ -141,8 +146,8 @@ def origin(record: Record) -> Record | None:
     return search if search.genotype == genotype else None
 
 
-def retrainings(record: Record) -> list[Record]:
-    """The finished retrainings beside a search that trained what it found, by name."""
+def retrainings_of(record: RunRecord) -> list[RunRecord]:
+    """Return the finished retrainings of a search's genotype in the same folder of runs, sorted by name."""
     if record.kind != "search" or record.genotype is None:
         return []
     found = []
@@ -154,33 +159,33 @@ def retrainings(record: Record) -> list[Record]:
 
 
 def _lines(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a log that are lines of a log, without what cannot be shown of them."""
-    sound = []
+    """Return the valid lines of a log, without their invalid entries."""
+    valid = []
     for line in read_log(folder) if (folder / "log.jsonl").is_file() else []:
-        if not isinstance(line, dict) or not isinstance(line.get("event"), str) or not _number(line.get("seconds")):
+        if not isinstance(line, dict) or not isinstance(line.get("event"), str) or not _is_number(line.get("seconds")):
             continue
         if type(line.get("epoch")) is not int or type(line.get("step")) is not int:
             continue
-        holds = {"usage": _numbers, "gates": _gates}
-        sound.append({key: value for key, value in line.items() if key not in holds or holds[key](value)})
-    return sound
+        checks = {"usage": _is_usage, "gates": _is_gates}
+        valid.append({key: value for key, value in line.items() if key not in checks or checks[key](value)})
+    return valid
 
 
-def _gates(value: Any) -> bool:
-    """Whether a value is what ``heatmap.listed`` makes of gates."""
+def _is_gates(value: Any) -> bool:
+    """Return whether a value has the form of ``gate_heatmaps.gates_to_json``."""
     tables = value.values() if isinstance(value, dict) else [None]
     return all(
         isinstance(table, dict)
         and isinstance(table.get("rows"), dict)
         and isinstance(table.get("candidates"), list)
         and all(isinstance(name, str) for name in table["candidates"])
-        and all(isinstance(row, list) and row and all(map(_number, row)) for row in table["rows"].values())
+        and all(isinstance(row, list) and row and all(map(_is_number, row)) for row in table["rows"].values())
         for table in tables
     )
 
 
-def _numbers(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_number, value.values()))
+def _is_usage(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_number, value.values()))
 
 
 def _genotype(folder: Path, epochs: list[dict[str, Any]], config: Mapping[str, Any]) -> Genotype | None:
@@ -194,5 +199,5 @@ def _genotype(folder: Path, epochs: list[dict[str, Any]], config: Mapping[str, A
         return None
 
 
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
