@@ -1,11 +1,14 @@
-"""Candidate operations: one table from name to factory.
+"""Candidate operations on images: one table from name to factory.
 
 Definitions follow DARTS (Liu et al. 2019, section 3.1 and its code): convolutions without bias, ReLU before and
-BatchNorm after them, ``C`` channels in and out. A factory takes ``(channels, stride, affine)``; ``affine`` says whether
-BatchNorm learns a scale and shift: not while searching, where the gate is the scale, but in derived networks.
+BatchNorm after them, the same number of channels in and out. In derived networks BatchNorm learns a scale and a shift;
+in a supernet it does not, since the gate is the scale.
+
+Axes: ``b`` batch, ``c`` channel, ``h w`` space.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -14,7 +17,7 @@ from torch import Tensor, nn
 
 
 class Average(Protocol):
-    """The mean of a tensor over ``ranks`` processes that hold equally many images; autograd follows it."""
+    """The mean of a tensor over ``ranks`` processes with equally many images each; differentiable."""
 
     ranks: int
 
@@ -22,14 +25,15 @@ class Average(Protocol):
 
 
 def over_ranks(mean: Tensor, average: Average | None) -> Tensor:
-    """A mean over this process's images as the mean over those of all, where BatchNorm's statistics are taken so."""
+    """Return the mean over the images of all processes, from that over this one's; unchanged without ``average``."""
     return mean if average is None else average(mean)
 
 
 class BatchNorm(nn.Module):
     """Batch normalization of ``(b, c, h, w)`` over everything but ``c`` (Ioffe and Szegedy 2015).
 
-    As ``nn.BatchNorm2d``, without its count of batches: one tensor less to keep for each of a supernet's hundreds.
+    The same as ``nn.BatchNorm2d`` without its count of batches, which is one tensor less for each of the hundreds in a
+    supernet.
 
     Attributes:
         average: where set, training takes the statistics over the images of all processes.
@@ -38,6 +42,10 @@ class BatchNorm(nn.Module):
     eps = 1e-5
     momentum = 0.1
     average: Average | None = None
+    weight: nn.Parameter | None
+    bias: nn.Parameter | None
+    running_mean: Tensor
+    running_var: Tensor
 
     def __init__(self, channels: int, affine: bool = True):
         super().__init__()
@@ -49,8 +57,16 @@ class BatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.training and self.average is not None:
             return self._synchronized(x, self.average)
-        stats = self.running_mean, self.running_var
-        return F.batch_norm(x, *stats, self.weight, self.bias, self.training, self.momentum, self.eps)
+        return F.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            weight=self.weight,
+            bias=self.bias,
+            training=self.training,
+            momentum=self.momentum,
+            eps=self.eps,
+        )
 
     def _synchronized(self, x: Tensor, average: Average) -> Tensor:
         exact = x.to(self.running_mean.dtype)
@@ -62,7 +78,7 @@ class BatchNorm(nn.Module):
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (pixels / max(pixels - 1, 1)), self.momentum)
         y = centred * (variance + self.eps).rsqrt()[:, None, None]
-        if self.weight is not None:
+        if self.weight is not None and self.bias is not None:
             y = y * self.weight[:, None, None] + self.bias[:, None, None]
         return y.to(x.dtype)
 
@@ -81,9 +97,9 @@ class ReLUConvBN(nn.Module):
 class HalvingConv(nn.Conv2d):
     """A 1x1 convolution of stride 2 without bias.
 
-    On processors with AVX2 alone, oneDNN's weight gradient of such a convolution writes past its buffer where the
-    input's channels are no multiple of its vectors of 8 (``jit_1x1:avx2``, channels-last; PyTorch 2.14). There the
-    pixels that are read are taken first.
+    On processors with AVX2 but no AVX-512, oneDNN's weight gradient of such a convolution writes past its buffer where
+    the number of input channels is not a multiple of 8, its vector length (``jit_1x1:avx2``, channels-last; PyTorch
+    2.14). For such inputs the image is subsampled first, and the convolution has stride 1.
     """
 
     def __init__(self, c_in: int, c_out: int):
@@ -96,10 +112,10 @@ class HalvingConv(nn.Conv2d):
 
 
 class FactorizedReduce(nn.Module):
-    """Halve the size without a stride-2 blind spot: two 1x1 convolutions, the second on the input shifted by a pixel.
+    """Halve the size by two 1x1 convolutions of stride 2, the second on the image shifted by one row and column.
 
-    ``(b, c_in, h, w) -> (b, c_out, ceil(h / 2), ceil(w / 2))``, ``c_out`` even. An odd size is padded by one row or
-    column of zeros, so that both halves agree.
+    ``(b, c_in, h, w) -> (b, c_out, ceil(h / 2), ceil(w / 2))``. An odd size is padded by one row or column of zeros, so
+    that both convolutions have outputs of one size.
     """
 
     def __init__(self, c_in: int, c_out: int, affine: bool = True):
@@ -114,7 +130,7 @@ class FactorizedReduce(nn.Module):
 
 
 def shifted(x: Tensor) -> Tensor:
-    """The image from its second row and column on; an odd size is first padded with zeros at the far end."""
+    """Return the image from its second row and column on; an odd size is first padded with zeros at the far end."""
     h, w = x.shape[2:]
     if h % 2 or w % 2:
         x = F.pad(x, (0, w % 2, 0, h % 2))
@@ -125,7 +141,7 @@ class Separable(nn.Module):
     """ReLU, depthwise and pointwise convolution, BatchNorm; once, or twice.
 
     Attributes:
-        kernels: what computes it from the input and the modules of ``op``, where the library's kernels do not.
+        kernels: computes the output from the input and the modules of ``op``; PyTorch's operations where not set.
     """
 
     kernels: Callable[[Tensor, Sequence[nn.Module]], Tensor] | None = None
@@ -140,8 +156,9 @@ class SepConv(Separable):
 
     def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True):
         super().__init__()
-        halves = (_separable(channels, kernel, s, 1, affine) for s in (stride, 1))
-        self.op = nn.Sequential(*(layer for half in halves for layer in half))
+        first = _separable(channels, kernel, stride=stride, dilation=1, affine=affine)
+        second = _separable(channels, kernel, stride=1, dilation=1, affine=affine)
+        self.op = nn.Sequential(*first, *second)
 
 
 class DilConv(Separable):
@@ -149,10 +166,10 @@ class DilConv(Separable):
 
     def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True):
         super().__init__()
-        self.op = nn.Sequential(*_separable(channels, kernel, stride, 2, affine))
+        self.op = nn.Sequential(*_separable(channels, kernel, stride=stride, dilation=2, affine=affine))
 
 
-def _separable(channels: int, kernel: int, stride: int, dilation: int, affine: bool) -> tuple[nn.Module, ...]:
+def _separable(channels: int, kernel: int, *, stride: int, dilation: int, affine: bool) -> tuple[nn.Module, ...]:
     padding = dilation * (kernel // 2)
     return (
         nn.ReLU(),
@@ -165,7 +182,7 @@ def _separable(channels: int, kernel: int, stride: int, dilation: int, affine: b
 class NorConv(nn.Module):
     """ReLU, a full convolution, BatchNorm, as in NAS-Bench-201 (Dong and Yang 2020).
 
-    The convolution has a bias where BatchNorm learns none, as the authors' code has it.
+    As in the authors' code, the convolution has a bias where BatchNorm learns none.
     """
 
     def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True):
@@ -188,14 +205,21 @@ class Zero(nn.Module):
         return x[:, :, :: self.stride, :: self.stride].mul(0.0)
 
 
-class Noise(nn.Module):
-    """Standard normal numbers of the output's size, whatever the input: a candidate that no architecture should have
-    (Zela et al. 2020, section 3, space S4).
+class RandomModule(nn.Module):
+    """A module that draws random numbers.
 
-    ``generator`` is on the input's device (``draw_noise_from``); PyTorch's own where none was set.
+    Attributes:
+        generator: on the input's device (``draw_noise_from``); PyTorch's default where not set.
     """
 
     generator: torch.Generator | None = None
+
+
+class Noise(RandomModule):
+    """Standard normal numbers of the output's size, whatever the input (Zela et al. 2020, section 3, space S4).
+
+    A candidate that no architecture should have.
+    """
 
     def __init__(self, stride: int):
         super().__init__()
@@ -206,9 +230,9 @@ class Noise(nn.Module):
 
 
 def draw_noise_from(generator: torch.Generator, network: nn.Module) -> None:
-    """Let all that the modules of a network draw come from one generator: those that have a place for it."""
+    """Let every ``RandomModule`` of a network draw from one generator."""
     for module in network.modules():
-        if hasattr(module, "generator"):
+        if isinstance(module, RandomModule):
             module.generator = generator
 
 
@@ -221,21 +245,43 @@ def _conv_7x1_1x7(channels: int, stride: int, affine: bool) -> nn.Sequential:
     )
 
 
-OPS: dict[str, Callable[[int, int, bool], nn.Module]] = {
-    "none": lambda c, stride, affine: Zero(stride),
-    "max_pool_3x3": lambda c, stride, affine: nn.MaxPool2d(3, stride, 1),
-    "avg_pool_3x3": lambda c, stride, affine: nn.AvgPool2d(3, stride, 1, count_include_pad=False),
-    "skip_connect": lambda c, stride, affine: nn.Identity() if stride == 1 else FactorizedReduce(c, c, affine),
-    "sep_conv_3x3": lambda c, stride, affine: SepConv(c, 3, stride, affine),
-    "sep_conv_5x5": lambda c, stride, affine: SepConv(c, 5, stride, affine),
-    "sep_conv_7x7": lambda c, stride, affine: SepConv(c, 7, stride, affine),
-    "dil_conv_3x3": lambda c, stride, affine: DilConv(c, 3, stride, affine),
-    "dil_conv_5x5": lambda c, stride, affine: DilConv(c, 5, stride, affine),
-    "conv_7x1_1x7": _conv_7x1_1x7,
-    "noise": lambda c, stride, affine: Noise(stride),
-    "nor_conv_1x1": lambda c, stride, affine: NorConv(c, 1, stride, affine),
-    "nor_conv_3x3": lambda c, stride, affine: NorConv(c, 3, stride, affine),
+SKIP = "skip_connect"
+"""The name of the skip connection in every space."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A row of ``OPS``.
+
+    Attributes:
+        make: ``(channels, stride, affine) -> module`` that maps ``(b, c, h, w)`` to ``(b, c, ceil(h / stride),
+            ceil(w / stride))``; ``affine``: whether its BatchNorm learns a scale and a shift.
+        norm_in_supernet: whether a supernet puts a BatchNorm behind it (DARTS, section 3.1: behind pooling), so that
+            candidates of equal gates contribute equally.
+    """
+
+    make: Callable[[int, int, bool], nn.Module]
+    norm_in_supernet: bool = False
+
+
+OPS: dict[str, Operation] = {
+    "none": Operation(lambda c, stride, affine: Zero(stride)),
+    "max_pool_3x3": Operation(lambda c, stride, affine: nn.MaxPool2d(3, stride, 1), norm_in_supernet=True),
+    "avg_pool_3x3": Operation(
+        lambda c, stride, affine: nn.AvgPool2d(3, stride, 1, count_include_pad=False), norm_in_supernet=True
+    ),
+    SKIP: Operation(lambda c, stride, affine: nn.Identity() if stride == 1 else FactorizedReduce(c, c, affine)),
+    "sep_conv_3x3": Operation(lambda c, stride, affine: SepConv(c, 3, stride, affine)),
+    "sep_conv_5x5": Operation(lambda c, stride, affine: SepConv(c, 5, stride, affine)),
+    "sep_conv_7x7": Operation(lambda c, stride, affine: SepConv(c, 7, stride, affine)),
+    "dil_conv_3x3": Operation(lambda c, stride, affine: DilConv(c, 3, stride, affine)),
+    "dil_conv_5x5": Operation(lambda c, stride, affine: DilConv(c, 5, stride, affine)),
+    "conv_7x1_1x7": Operation(_conv_7x1_1x7),
+    "noise": Operation(lambda c, stride, affine: Noise(stride)),
+    "nor_conv_1x1": Operation(lambda c, stride, affine: NorConv(c, 1, stride, affine)),
+    "nor_conv_3x3": Operation(lambda c, stride, affine: NorConv(c, 3, stride, affine)),
 }
+"""Every candidate operation on images by its name in genotypes."""
 
 DARTS_PRIMITIVES = (
     "none",
@@ -251,12 +297,11 @@ DARTS_PRIMITIVES = (
 
 
 def derived(name: str, channels: int, stride: int) -> nn.Module:
-    """An operation as a derived network holds it: BatchNorm with scale and shift."""
-    return OPS[name](channels, stride, True)
+    """Return an operation of a derived network: BatchNorm with scale and shift."""
+    return OPS[name].make(channels, stride, True)
 
 
 def candidate(name: str, channels: int, stride: int) -> nn.Module:
-    """An operation as a supernet holds it: BatchNorm without scale and shift, and one behind each pooling
-    (DARTS, section 3.1), so that candidates of equal gates contribute equally."""
-    op = OPS[name](channels, stride, False)
-    return nn.Sequential(op, BatchNorm(channels, False)) if "pool" in name else op
+    """Return an operation of a supernet: BatchNorm without scale and shift, also behind pooling."""
+    op = OPS[name].make(channels, stride, False)
+    return nn.Sequential(op, BatchNorm(channels, False)) if OPS[name].norm_in_supernet else op

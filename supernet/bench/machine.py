@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from supernet.mixed.graph import BACKENDS
+from supernet.mixed.backends import BACKENDS
 
 PACKAGES = ("torch", "torchvision", "numpy")
 """Those whose versions may change a run's numbers."""
@@ -41,7 +41,8 @@ def _processor() -> str:
 
 def backends_on(device: torch.device) -> tuple[str, ...]:
     """The backends that a device can run."""
-    return (*BACKENDS, "fused") if device.type == "cuda" and find_spec("triton") else tuple(BACKENDS)
+    kernels = device.type == "cuda" and find_spec("triton") is not None
+    return tuple(name for name, row in BACKENDS.items() if kernels or row.whole_graph is None)
 
 
 def copy_rate(device: torch.device) -> float:

@@ -1,11 +1,13 @@
-"""A depthwise convolution whose gradients, on a CPU, are convolutions that the library has fast code for.
+"""A depthwise convolution whose gradients, on a CPU, are convolutions for which PyTorch has fast code.
 
-Measured on two cores of a Sapphire Rapids Xeon, channels-last, 16x64x32x32. The library's own input gradient of a 3x3
-kernel takes 2.0 ms, a forward convolution with the flipped kernel 0.2 ms; at stride 2, with zeros put between the
-gradient's pixels, 0.4 against 1.6 ms. Its weight gradient of a 5x5 kernel takes 3.4 ms, of a 5x3 kernel 0.3 ms.
+Measured on two cores of a Sapphire Rapids Xeon, channels-last, 16x64x32x32. PyTorch's own input gradient of a 3x3
+kernel takes 2.0 ms, a forward convolution with the flipped kernel 0.2 ms; at stride 2, with zeros between the
+gradient's pixels, 1.6 and 0.4 ms. Its weight gradient of a 5x5 kernel takes 3.4 ms, of a 5x3 kernel 0.3 ms.
 
 Axes: ``b`` batch, ``c`` channel, ``h w`` space.
 """
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,29 +24,44 @@ def depthwise_conv(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Ten
     Args:
         x: ``(b, c, h, w)``, channels-last.
         weight: ``(c, 1, k, k)``.
+        stride, dilation: of rows and columns.
+
+    Returns:
+        ``(b, c, ceil(h / stride), ceil(w / stride))``, channels-last.
     """
     return _Depthwise.apply(x, weight, stride, dilation)
 
 
 class _Depthwise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, weight, stride, dilation):
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.geometry = stride, dilation
         return F.conv2d(x, weight, None, stride, dilation * (weight.shape[2] // 2), dilation, x.shape[1])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors
         stride, dilation = ctx.geometry
         kernel, padding = weight.shape[2], dilation * (weight.shape[2] // 2)
         need_x, need_weight, *_ = ctx.needs_input_grad
         grad = grad.contiguous(memory_format=torch.channels_last)
         if grad.device.type != "cpu":
-            geometry = [stride] * 2, [padding] * 2, [dilation] * 2, False, [0, 0], x.shape[1]
-            needed = [need_x, need_weight, False]
-            return *torch.ops.aten.convolution_backward(grad, x, weight, None, *geometry, needed)[:2], None, None
+            grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
+                grad,
+                x,
+                weight,
+                bias_sizes=None,
+                stride=[stride] * 2,
+                padding=[padding] * 2,
+                dilation=[dilation] * 2,
+                transposed=False,
+                output_padding=[0, 0],
+                groups=x.shape[1],
+                output_mask=[need_x, need_weight, False],
+            )
+            return grad_x, grad_weight, None, None
         if stride > 1:
             grad = _spread(grad, x.shape, stride)
         grad_x = F.conv2d(grad, weight.flip(2, 3), None, 1, padding, dilation, x.shape[1]) if need_x else None
@@ -52,7 +69,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _spread(grad: Tensor, shape: torch.Size, stride: int) -> Tensor:
-    """The gradient of every ``stride``-th pixel as that of all pixels, zeros between."""
+    """The gradient at every ``stride``-th pixel as that at all pixels, zeros between."""
     b, c, h, w = shape
     full = grad.new_zeros(b, h, w, c)
     full[:, ::stride, ::stride] = grad.permute(0, 2, 3, 1)
@@ -63,33 +80,44 @@ def _kernel_gradient(x: Tensor, grad: Tensor, kernel: int, dilation: int) -> Ten
     """The weight gradient at stride 1, ``(c, 1, kernel, kernel)``.
 
     Dilation 2 is a dense convolution in each of the four phases of even and odd rows and columns. A kernel wider than
-    3 is put together from strips: the middle columns, and pairs of columns from the image moved sideways.
+    3 is concatenated from strips: the middle columns, and pairs of columns from the horizontally shifted image.
     """
     if dilation == 2:
         x, grad = _phases(x), _phases(grad)
 
     def strip(image: Tensor, width: int) -> Tensor:
-        empty = image.new_empty(image.shape[1], 1, kernel, width)
-        geometry = [1, 1], [kernel // 2, width // 2], [1, 1], False, [0, 0], image.shape[1]
-        return torch.ops.aten.convolution_backward(grad, image, empty, None, *geometry, [False, True, False])[1]
+        _, weight_grad, _ = torch.ops.aten.convolution_backward(
+            grad,
+            image,
+            image.new_empty(image.shape[1], 1, kernel, width),
+            bias_sizes=None,
+            stride=[1, 1],
+            padding=[kernel // 2, width // 2],
+            dilation=[1, 1],
+            transposed=False,
+            output_padding=[0, 0],
+            groups=image.shape[1],
+            output_mask=[False, True, False],
+        )
+        return weight_grad
 
     middle = 3 if kernel // 2 % 2 else 1
     columns = [strip(x, middle)]
     for step in range(middle // 2 + 1, kernel // 2, 2):
-        columns = [strip(_moved(x, -step), 3)[..., :2], *columns, strip(_moved(x, step), 3)[..., 1:]]
+        columns = [strip(_shift_columns(x, -step), 3)[..., :2], *columns, strip(_shift_columns(x, step), 3)[..., 1:]]
     return torch.cat(columns, 3)
 
 
-def _moved(x: Tensor, step: int) -> Tensor:
-    """The image moved by ``step`` columns to the left, or to the right where negative; zeros come in."""
-    moved = torch.empty_like(x)
+def _shift_columns(x: Tensor, step: int) -> Tensor:
+    """The image shifted by ``step`` columns to the left, or to the right where negative; zeros come in."""
+    shifted = torch.empty_like(x)
     if step > 0:
-        moved[..., :-step] = x[..., step:]
-        moved[..., -step:] = 0
+        shifted[..., :-step] = x[..., step:]
+        shifted[..., -step:] = 0
     else:
-        moved[..., -step:] = x[..., :step]
-        moved[..., :-step] = 0
-    return moved
+        shifted[..., -step:] = x[..., :step]
+        shifted[..., :-step] = 0
+    return shifted
 
 
 def _phases(x: Tensor) -> Tensor:

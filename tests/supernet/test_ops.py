@@ -18,7 +18,7 @@ def test_tables_agree():
 def test_shapes(name, stride, size):
     x = torch.randn(2, 4, *size)
     expected = (2, 4, *(-(-length // stride) for length in size))
-    assert OPS[name](4, stride, True).eval()(x).shape == expected
+    assert OPS[name].make(4, stride, True).eval()(x).shape == expected
     assert candidate(name, 4, stride).eval()(x).shape == expected
 
 
@@ -40,7 +40,7 @@ def test_convolutions_have_no_bias_and_candidates_no_affine(name, weights):
 
 
 def test_average_pooling_does_not_count_its_padding():
-    assert torch.equal(OPS["avg_pool_3x3"](1, 1, False)(torch.ones(1, 1, 4, 4)), torch.ones(1, 1, 4, 4))
+    assert torch.equal(OPS["avg_pool_3x3"].make(1, 1, False)(torch.ones(1, 1, 4, 4)), torch.ones(1, 1, 4, 4))
 
 
 def test_factorized_reduce_reads_every_phase():

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from darts.bilevel.hessian import largest_eigenvalue
 from darts.bilevel.problem import UNDECIDED
-from darts.config.schema import WeightsConfig
+from darts.config import WeightsConfig
 from darts.methods import METHODS, darts_pt, robust_darts
 from darts.methods.darts_minus import Falling
 from darts.methods.darts_pt import Perturbation
@@ -123,11 +123,11 @@ def test_widened_candidates_compute_the_same():
     )
     old(torch.randn(1, 3, 4, 6, 6), torch.rand(1, 4))  # running statistics of their own
     copies = ChannelMap(torch.Generator().manual_seed(0))
-    at = copies.of(4, 6)
+    at = copies.sources(4, 6)
     x = torch.randn(3, 4, 6, 6)
     for name, op in new.sources[0].ops.items():
         widen_candidate(old.sources[0].ops[name], op, [0], copies)
-    halves = copies.of(2, 3)
+    halves = copies.sources(2, 3)
     for column, name in enumerate(new.candidates):
         gates = F.one_hot(torch.tensor([column]), 4).float()
         for training in (True, False):

@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 
 from supernet.bench import kernels as bench
-from supernet.mixed.graph import BACKENDS
+from supernet.mixed.backends import BACKENDS, BackendRow
 
 
 def test_measured_and_written(tmp_path):
@@ -25,8 +25,9 @@ def test_measured_and_written(tmp_path):
 
 
 def test_no_time_without_the_gate(monkeypatch):
-    right = BACKENDS["batched"]
-    monkeypatch.setitem(BACKENDS, "batched", lambda source, x, gates: [1.01 * y for y in right(source, x, gates)])
+    right = BACKENDS["batched"].edge_outputs
+    wrong = BackendRow(lambda source, x, gates: [1.01 * y for y in right(source, x, gates)])
+    monkeypatch.setitem(BACKENDS, "batched", wrong)
     with pytest.raises(SystemExit, match="not equal"):
         bench.main(["--device", "cpu"], Console(quiet=True))
 

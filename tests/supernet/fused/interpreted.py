@@ -6,10 +6,11 @@ import pytest
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from supernet.fused.graph import graph_forward
 
-from supernet.fused.plan import describe, flat_tensors
-from supernet.mixed.graph import MixedGraph, add_auxiliary_skips
+from supernet.fused.description import describe, flat_tensors
+from supernet.fused.graph_forward import graph_forward
+from supernet.mixed.graph import MixedGraph
+from supernet.mixed.source import add_auxiliary_skips
 from supernet.ops import DARTS_PRIMITIVES
 from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace

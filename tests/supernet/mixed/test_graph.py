@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import supernet.mixed.batched
-from supernet.mixed.graph import MixedGraph, add_auxiliary_skips
+from supernet.mixed.graph import MixedGraph
+from supernet.mixed.source import add_auxiliary_skips
 from supernet.network import DropPath
 from supernet.ops import DARTS_PRIMITIVES, OPS, DilConv
 from supernet.shapes import ImageShape
@@ -182,10 +183,10 @@ def test_where_gates_are_not_known_the_numbers_are_the_same(stride, monkeypatch)
     """As on a GPU, whose gates are not looked at: everything is computed, and what 0 must not move stands still."""
     graph, states, gates = graph_and_inputs(4, nodes=2, stride=stride, size=(6, 6), zeros=0.4, forbidden=0.3)
     expected = run(graph, states, gates, "reference")
-    leaving = supernet.mixed.batched._leaving
+    leaving = supernet.mixed.batched._edge_outputs
     monkeypatch.setattr(
         supernet.mixed.batched,
-        "_leaving",
+        "_edge_outputs",
         lambda source, x, gates, live: leaving(source, x, gates * (gates != 0), None),
     )
     assert_equal(run(graph, states, gates, "batched"), expected)

@@ -1,0 +1,151 @@
+"""The backends of mixed operations, in one table.
+
+``reference`` defines the mixed operation, one edge and one candidate at a time. ``batched`` computes all edges that
+leave a state at once, on any device. ``fused`` computes whole graphs by Triton kernels on a GPU; for what these do not
+support, ``batched`` serves instead, and a warning says so once.
+
+Axes: ``e`` edge, ``o`` candidate, ``b`` batch, ``c`` channel, ``h w`` space.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from supernet.errors import SpaceError
+from supernet.fused.description import Graph
+from supernet.mixed.batched import batched
+from supernet.mixed.reference import reference
+from supernet.mixed.source import MixedSource
+from supernet.network import DropPath
+
+Backend = Literal["reference", "batched", "fused"]
+
+
+class WholeGraph(Protocol):
+    """Compute all states of a graph at once; ``None`` where this call is not supported."""
+
+    def __call__(
+        self,
+        graph: Graph,
+        states: Sequence[Tensor],
+        gates: Tensor,
+        *,
+        edges: Tensor | None,
+        skip: Tensor | None,
+        bias: Tensor | None,
+        drop_path: DropPath | None,
+    ) -> list[Tensor] | None: ...
+
+
+def fused(
+    graph: Graph,
+    states: Sequence[Tensor],
+    gates: Tensor,
+    *,
+    edges: Tensor | None,
+    skip: Tensor | None,
+    bias: Tensor | None,
+    drop_path: DropPath | None,
+) -> list[Tensor] | None:
+    """Return all states of a graph, computed by the kernels of ``supernet.fused``; arguments as of ``MixedGraph``.
+
+    Returns:
+        The states; ``None`` where the kernels do not support the call, after a warning that names the reason.
+    """
+    reason = _unsupported(graph, states[0], skip=skip, bias=bias, drop_path=drop_path)
+    if reason is None:
+        from supernet.fused.description import describe
+        from supernet.fused.graph_operator import fused as run
+
+        description = describe(graph, skip is not None)
+        if description is not None:
+            return run(
+                graph,
+                description,
+                states,
+                gates,
+                edges,
+                skip if edges is None or skip is None else skip * edges,
+            )
+        reason = "a candidate operation has no kernel"
+    warn_fallback("fused", "batched", reason)
+    return None
+
+
+def _unsupported(
+    graph: Graph, x: Tensor, *, skip: Tensor | None, bias: Tensor | None, drop_path: DropPath | None
+) -> str | None:
+    """Why the kernels cannot compute a call, whatever the candidates; ``None`` where they can."""
+    if not _has_triton():
+        return "the package triton is not installed"
+    if x.device.type == "cpu" and not _is_interpreted():
+        return "the device is a CPU"
+    if drop_path is not None:
+        return "edges or skip connections are dropped"
+    if bias is not None:
+        return "a bias is added to every edge"
+    if skip is not None and any(source.stride == 1 and source.skips is not None for source in graph.sources):
+        return "auxiliary skips are convolutions"
+    return None
+
+
+@torch.compiler.assume_constant_result
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
+@torch.compiler.assume_constant_result
+def _is_interpreted() -> bool:
+    """Whether Triton's interpreter runs the kernels, which it does on a CPU."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@torch.compiler.assume_constant_result
+def warn_fallback(backend: str, instead: str, reason: str) -> None:
+    """Warn that a backend cannot be used and which one serves instead, once in a process for each reason."""
+    _warn_once(f"the {backend} backend cannot be used: {reason}; {instead} serves instead")
+
+
+@cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+@dataclass(frozen=True)
+class BackendRow:
+    """A row of ``BACKENDS``.
+
+    Attributes:
+        edge_outputs: what each edge that leaves a state ``(b, c, h, w)`` delivers, for the gates ``(e, o)`` of these
+            edges.
+        whole_graph: computes all states of a graph at once, where it supports the call.
+    """
+
+    edge_outputs: Callable[[MixedSource, Tensor, Tensor], Sequence[Tensor]]
+    whole_graph: WholeGraph | None = None
+
+
+BACKENDS: dict[str, BackendRow] = {
+    "reference": BackendRow(reference),
+    "batched": BackendRow(batched),
+    "fused": BackendRow(batched, whole_graph=fused),
+}
+
+
+def check_backend(name: str, known: Iterable[str] = BACKENDS) -> None:
+    """Refuse an unknown backend.
+
+    Raises:
+        SpaceError: with the names of those there are.
+    """
+    if name not in known:
+        raise SpaceError(f"`space.backend` is {name!r}; it must be one of {', '.join(known)}")
