@@ -9,7 +9,7 @@ Axes: ``n`` image of the data set, ``b`` image of the batch, ``c`` channel, ``h 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from einops import rearrange
@@ -53,8 +53,18 @@ class Draws:
 
     def of(self, positions: Tensor | slice) -> Draws:
         """Return the draws of the images at these positions of the batch."""
-        drawn = {name: value[positions] for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **drawn)
+
+        def some(values: Tensor | None) -> Tensor | None:
+            return None if values is None else values[positions]
+
+        return Draws(
+            top=some(self.top),
+            left=some(self.left),
+            mirrored=some(self.mirrored),
+            row=some(self.row),
+            column=some(self.column),
+            side=self.side,
+        )
 
 
 def draw(

@@ -35,8 +35,8 @@ def cifar10(root: Path, download: bool) -> Arrays:
     if folder is None:
         return _torchvision("CIFAR10", root, download)
     parts = [_records(folder / f"data_batch_{k}.bin", 1, 10) for k in range(1, 6)]
-    train = [np.concatenate(arrays) for arrays in zip(*parts)]
-    return Arrays(*train, *_records(folder / "test_batch.bin", 1, 10))
+    images, labels = (np.concatenate(arrays) for arrays in zip(*parts))
+    return Arrays(images, labels, *_records(folder / "test_batch.bin", 1, 10))
 
 
 def cifar100(root: Path, download: bool) -> Arrays:

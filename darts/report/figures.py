@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 TITLES = {
     "test_accuracy": "test accuracy",
@@ -84,7 +84,8 @@ def duration(seconds: float) -> str:
     units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
     if seconds < 10:
         return f"{seconds:.1f} s"
-    rest, parts = round(seconds), []
+    rest = round(seconds)
+    parts: list[str] = []
     for name, size in units:
         count, rest = divmod(rest, size)
         if count or parts:
@@ -92,7 +93,7 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def differing(runs: list[Mapping[str, object]]) -> list[str]:
+def differing(runs: Sequence[Mapping[str, object]]) -> list[str]:
     """Return the keys whose values are not the same in all mappings."""
     keys = dict.fromkeys(key for run in runs for key in run)
     return [key for key in keys if len({str(run.get(key)) for run in runs}) > 1]
