@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields
 from typing import Any
 
-from darts.config import LanguageConfig, RetrainConfig, SearchConfig, SearchSpaceConfig
+from darts.config import LanguageConfig, RetrainConfig, SearchConfig, SearchSpaceConfig, SpaceConfig
 from darts.errors import UserError
 from darts.methods.method import Method, Stage
-from genotypes.formats.registry import Genotype
+from genotypes import Genotype
 from supernet.spaces import SPACES
 from supernet.spaces.space import SearchSpace, SpaceOptions
 
@@ -19,6 +19,9 @@ Allowed = Mapping[str, tuple[tuple[str, ...], ...]]
 """Table label -> each row's candidates."""
 
 FIRST_STAGE = Stage()
+
+EVERY_SPACE = ("name", "channels", "layers", "partial", "backend")
+"""Fields of the configuration that apply to every space; the others belong to the spaces that have them."""
 
 
 def space_from(
@@ -48,22 +51,24 @@ def space_from(
         UserError: where the configuration names no known space.
         SpaceError: where the space does not support the options.
     """
-    size = config.space
+    size, entry = config.space, SPACES[name_of(config, genotype)]
     options = SpaceOptions(
         shape=shape,
         channels=size.channels,
         layers=round(size.layers * stage.depth),
-        stem=size.stem,
         without=method.without if method else (),
-        partial=stage.partial,
+        partial=(size.partial if isinstance(size, SearchSpaceConfig) else None) or stage.partial,
         allowed=allowed or {},
         searching=isinstance(size, SearchSpaceConfig),
-        dropouts=asdict((language or config.language).dropout),
+        own=entry.own_options(_given(size), offered={"dropouts": asdict((language or config.language).dropout)}),
     )
-    if isinstance(size, SearchSpaceConfig):
-        partial = size.partial or stage.partial
-        options = replace(options, nodes=size.nodes, candidates=size.candidates, partial=partial)
-    return (make or SPACES[name_of(config, genotype)].make)(options)
+    return (make or entry.make)(options)
+
+
+def _given(size: SpaceConfig) -> dict[str, Any]:
+    """Return the options that were set, of those that not every space has."""
+    own = [each for each in fields(size) if each.name not in EVERY_SPACE]
+    return {each.name: getattr(size, each.name) for each in own if getattr(size, each.name) != each.default}
 
 
 def name_of(config: SearchConfig | RetrainConfig, genotype: Genotype | None = None) -> str:

@@ -20,8 +20,9 @@ def prepare_retraining(search: SearchTask, final: RetrainConfig, console: Consol
     Args:
         final: the configuration of the retraining; it runs where the search runs.
     """
-    if not hasattr(search.space, "largest"):
+    largest = search.space.largest
+    if largest is None:
         return
     device = search.problem.generator.device
-    task = RetrainTask(replace(final, run=search.config.run), search.space.largest, search.data, device, search.ranks)
+    task = RetrainTask(replace(final, run=search.config.run), largest, search.data, device, search.ranks)
     rehearse(task, batch_size=final.batch_size, device=device, limit=None, console=console)
