@@ -15,20 +15,21 @@ from rich.console import Console
 from darts.artifacts.run_folder import run_folder
 from darts.artifacts.tensorboard import write_results
 from darts.cli import parse, train_script, write_config
-from darts.config.schema import identity
+from darts.config import identity
 from darts.data.registry import open_data
 from darts.methods import METHODS
 from darts.methods.compose import compose
+from darts.oneshot.preflight import prepare_retraining
 from darts.oneshot.rerank import rank
 from darts.oneshot.task import SearchTask
 from darts.processes import Ranks
-from darts.recipes.registry import SEARCH_RECIPES, final_for
+from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES, final_for
 from darts.report.page import write_report
 from darts.training.device import choose_device
 from darts.training.loop import train
-from darts.training.memory_planner import prepare, prepare_retraining
+from darts.training.memory_planner import prepare
 from darts.training.progress import pluralize
-from genotypes.formats.registry import describe
+from genotypes import describe
 
 ABOUT = (
     "Recipes, each a method by its published protocol on a data set; RECIPE --help has all options of one. Without a "
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     length = f"{pluralize(task.epochs, 'epoch')} of {pluralize(task.steps_per_epoch, 'step')}"
     console.print(f"search {config.recipe} on {device}: {length}, {folder}")
     if prepare(task, config, device, console):
-        prepare_retraining(task, console)
+        prepare_retraining(task, FINAL_RECIPES[final_for(config.space.name, config.data.name)](), console)
     begun = partial(write_config, folder, task.kind, config, device, ranks)
     train(task, config.run, folder, identity(config), console, ranks, begun)
     if ranks.rank > 0:

@@ -8,6 +8,7 @@ Two runs of equal numbers differ in ``seconds`` and ``usage`` alone.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ class RunLog:
 
     Args:
         folder: of the run.
-        epoch, step: where the run goes on; what was logged beyond is dropped, as it will be computed again.
+        epoch, step: where the run starts or resumes; what was logged beyond is dropped, as it will be computed again.
 
     Attributes:
         seconds: what the run had taken when its last kept line was written.
@@ -54,7 +55,12 @@ class RunLog:
             figures["energy_j"], self._energy = figures["energy_j"] - self._energy, figures["energy_j"]
         return figures
 
+    def flush_to_disk(self) -> None:
+        """Wait until the log is on the disk: a checkpoint that is written next never knows more than the log."""
+        os.fsync(self._file.fileno())
+
     def close(self) -> None:
+        """Close the files."""
         self.board.close()
         self._file.close()
 

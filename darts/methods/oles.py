@@ -1,39 +1,43 @@
 """OLES: operation-level early stopping (Jiang et al. 2023).
 
-Candidates overfit the half of the data that trains them: the gradient of a candidate's weights on the training batch
+Candidates overfit the split that trains their weights: the gradient of a candidate's weights on the training batch
 turns away from that on the validation batch. Where the cosine of both, averaged over ``window`` steps, falls below a
-threshold, that candidate's weights are frozen for the rest of the search (algorithm 1). Derived is the epoch of the
-best validation accuracy.
+threshold, that candidate's weights are frozen for the rest of the search (algorithm 1). The genotype of the epoch of the
+best validation accuracy is the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
 from darts.bilevel.hypergradients import Batch, Params, frozen, gradient, same_draws
+from darts.bilevel.problem import SearchProblem
+from darts.bilevel.requirements import OPERATIONS, Requirements
 from darts.config.ranges import require
+from darts.methods.context import Callback, MethodContext
 from darts.methods.method import Method
-from darts.training.evaluate import evaluate
 from supernet.mixed.graph import MixedSource
-
-if TYPE_CHECKING:
-    from darts.oneshot.task import SearchTask
 
 
 @dataclass(frozen=True)
-class OperationStopping:
-    """Freezes candidates.
+class OperationStopping(Callback):
+    """Freezes candidates whose gradients on both splits disagree.
 
-    Four forms of the authors' code. With ``by_channel`` the cosine is taken along the output channels of each of a
-    candidate's convolutions, and is a mean over all else. With ``left_over`` the training gradient is that of the step
-    before, clipped, and the validation gradient is added to it. With ``drifting`` momentum and weight decay go on
-    moving frozen weights. With ``one_batch`` the best epoch is that of the best first validation batch. Its mean is the
-    sum of 21 readings over 20: ``window=21,threshold=0.38095``.
+    The mean of the authors' code is the sum of 21 cosines over 20: ``window=21,threshold=0.38095``.
+
+    Attributes:
+        threshold: of the mean cosine.
+        window: steps that the mean is taken over.
+        by_channel: whether the cosine is taken along the output channels of each of a candidate's convolutions and
+            averaged over all else, as in the authors' code.
+        left_over: whether the training gradient is that of the step before, clipped, and the validation gradient is
+            added to it, as in the authors' code.
+        drifting: whether momentum and weight decay still move frozen weights, as in the authors' code.
+        one_batch: whether the best epoch is that of the best first validation batch, as in the authors' code.
     """
 
     threshold: float = 0.4
@@ -42,62 +46,74 @@ class OperationStopping:
     left_over: bool = False
     drifting: bool = False
     one_batch: bool = False
-    needs_operations: ClassVar[bool] = True
+
+    acts_in_steps = True
 
     def __post_init__(self) -> None:
         require(self, from_1=("window",))
 
-    def before_weights(self, search: SearchTask, train: Batch, valid: Batch) -> None:
-        problem = search.problem
-        problem.drifting = self.drifting
+    def requirements(self) -> Requirements:
+        excludes = super().requirements().excludes
+        return Requirements(
+            requires={OPERATIONS: "the stopping of operations needs operations between states"}, excludes=excludes
+        )
+
+    def before_weights(self, context: MethodContext, train: Batch, valid: Batch) -> None:
+        problem = context.problem
+        problem.masks.drifting = self.drifting
         groups = _candidates(problem.supernet)
         weights = {name: w.detach().requires_grad_() for name, w in problem.weights.items()}
         wanted = {name: weights[name] for names in groups.values() for name in names}
-        grads = []
+        grads: list[Params] = []
         for batch in (train, valid):
             with same_draws(problem):
                 gates = {label: gate.detach() for label, gate in problem.gates(frozen(problem.logits)).items()}
                 grads.append(gradient(problem.loss(weights, gates, batch), weights if self.left_over else wanted))
         if self.left_over:
-            grads = self._left_over(search, *grads)
+            grads = self._left_over(context, *grads)
         if grads:
-            self._compare(search, groups, grads)
+            self._compare(context, groups, grads)
 
-    def _left_over(self, search: SearchTask, train: Params, valid: Params) -> list[Params]:
-        """What the authors' code finds of both gradients; nothing in the first step."""
-        before = search.memory.get("left_over")
+    def _left_over(self, context: MethodContext, train: Params, valid: Params) -> list[Params]:
+        """Return the gradients that the authors' code compares; nothing in the first step."""
+        state = context.state("left_over_gradients")
+        before = dict(state)
         length = torch.stack(torch._foreach_norm(list(train.values()))).norm()
-        share = (search.config.weights.clip / (length + 1e-6)).clamp_max(1.0)
-        search.memory["left_over"] = {name: g * share for name, g in train.items()}
-        if before is None:
+        share = (context.weight_clip / (length + 1e-6)).clamp_max(1.0)
+        state.update({name: g * share for name, g in train.items()})
+        if not before:
             return []
         before = {name: g.to(valid[name].device) for name, g in before.items()}
         return [before, {name: before[name] + g for name, g in valid.items()}]
 
-    def _compare(self, search: SearchTask, groups: Mapping[str, list[str]], grads: list[Params]) -> None:
-        problem = search.problem
+    def _compare(self, context: MethodContext, groups: Mapping[str, list[str]], grads: list[Params]) -> None:
         cosines = {key: self._cosine([[g[name] for name in names] for g in grads]) for key, names in groups.items()}
-        memory = search.memory.setdefault("agreement", {"steps": 0, "sums": {}})
-        sums = memory["sums"]
+        state = context.state("agreement")
+        sums = state.setdefault("sums", {})
         for key, cosine in cosines.items():
             sums[key] = sums[key].to(cosine.device) + cosine if key in sums else cosine
-        memory["steps"] += 1
-        if memory["steps"] == self.window:
+        state["steps"] = state.get("steps", 0) + 1
+        if state["steps"] == self.window:
             for key, total in sums.items():
-                stopped = total / self.window < self.threshold
-                for name in groups[key]:
-                    problem.frozen[name] = problem.frozen.get(name, torch.zeros_like(stopped)) | stopped
-            memory["steps"], memory["sums"] = 0, {}
+                self._freeze(context.problem, groups[key], total / self.window < self.threshold)
+            state.update(steps=0, sums={})
 
-    def after_epoch(self, search: SearchTask, epoch: int) -> None:
-        accuracies = search.accuracies
+    def _freeze(self, problem: SearchProblem, names: list[str], stopped: Tensor) -> None:
+        """Freeze the edges ``stopped``, ``(e,)``, of a candidate's tensors."""
+        masks = problem.masks.frozen
+        for name in names:
+            masks[name] = masks.get(name, torch.zeros_like(stopped)) | stopped
+
+    def after_epoch(self, context: MethodContext, epoch: int) -> dict[str, float]:
+        accuracies = context.accuracies
         if self.one_batch:
-            accuracies = search.memory.setdefault("first_batches", [])
-            accuracies.append(_of_the_first_batch(search))
-        search.memory["chosen"] = max(range(len(accuracies)), key=accuracies.__getitem__)
+            accuracies = context.state("first_batches").setdefault("accuracies", [])
+            accuracies.append(_accuracy_of_the_first_batch(context))
+        context.choose_epoch(max(range(len(accuracies)), key=accuracies.__getitem__))
+        return {}
 
     def _cosine(self, sides: list[list[Tensor]]) -> Tensor:
-        """The cosine for each edge, ``(e,)``; 1 where a gradient is 0, as for a candidate that was not sampled."""
+        """Return the cosine for each edge, ``(e,)``; 1 where a gradient is 0, as of a candidate not sampled."""
         first, second = (torch.cat([g.flatten(1) for g in side], 1) for side in sides)
         cosine = torch.cosine_similarity(first, second, 1)
         if self.by_channel:
@@ -106,18 +122,15 @@ class OperationStopping:
         return torch.where(first.any(1) & second.any(1), cosine, torch.ones_like(cosine))
 
 
-def _of_the_first_batch(search: SearchTask) -> float:
-    """Accuracy, or the loss with its sign turned, on the first batch of the validation half."""
-    problem, size = search.problem, search.config.batch_size
-    network = problem.supernet, problem.call(problem.expected_gates()), problem.objective
-    split = search.data.train, search.valid_indices[:size], size
-    means = evaluate(*network, *split, lambda done, examples: None, search.partition)
+def _accuracy_of_the_first_batch(context: MethodContext) -> float:
+    """Return the accuracy, or the negative loss, on the first batch of the validation split."""
+    means = context.evaluate(context.problem.expected_gates(), context.batch_size)
     return means.get("accuracy", -means["loss"])
 
 
 def _candidates(supernet: torch.nn.Module) -> dict[str, list[str]]:
-    """Candidate with weights -> the names of its stacked tensors."""
-    found = {}
+    """Return the names of the stacked tensors of each candidate with weights."""
+    found: dict[str, list[str]] = {}
     for prefix, source in supernet.named_modules():
         if isinstance(source, MixedSource):
             for name, op in source.ops.items():

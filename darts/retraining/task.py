@@ -1,10 +1,13 @@
-"""Retraining: the network of a genotype, from scratch, by the evaluation protocol of Liu et al. 2019, appendix A.2."""
+"""Retraining: the network of a genotype, from scratch, by the evaluation protocol of Liu et al. 2019, appendix A.2.
+
+Axes: ``b`` example of the batch, ``c`` channel, ``h w`` space.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, astuple
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -13,37 +16,43 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from darts.artifacts.checkpoint import canonical, save, write_atomically
-from darts.config.schema import RetrainConfig
-from darts.data.dataset import DataSet, Images, endless_picks, lr_scale, steps
+from darts.config import RetrainConfig
+from darts.data.dataset import DataSet
+from darts.data.objective import Call, Outcome
+from darts.data.split import Batch, HostBatch, Split
 from darts.errors import UserError
+from darts.methods.space_factory import space_from
+from darts.processes import SINGLE_PROCESS, Ranks
 from darts.retraining.inherit import inherited
 from darts.retraining.weight_averaging import Averaging
-from darts.training.cuda_graph import StepGraph, set_learning_rate
+from darts.training.cuda_graph import step_graph
 from darts.training.device import autocast, check_fused
-from darts.training.distributed import SINGLE_PROCESS, Ranks, average_statistics, synchronize_batchnorm
-from darts.training.evaluate import Tell, evaluate
+from darts.training.distributed import average_statistics, synchronize_batchnorm
+from darts.training.evaluate import ReportProgress, evaluate
 from darts.training.hidden_state import HiddenState
-from darts.training.microbatch import Batch, BatchPartition
-from darts.training.objective import Call, Outcome, classification
-from genotypes import schema_from
-from genotypes.formats.registry import Genotype, describe, picture, write
+from darts.training.microbatch import BatchPartition
+from darts.training.objective import classification
+from darts.training.sgd import set_learning_rate, sgd
+from genotypes import Genotype, describe, picture, schema_from, write
 from supernet.cost.network import count
-from supernet.network import ImageShape, count_parameters
+from supernet.network import count_parameters
 from supernet.ops import draw_noise_from
-from supernet.spaces import SPACES
-from supernet.spaces.space import SearchSpace, SpaceOptions
+from supernet.shapes import ImageShape
 
 
 class RetrainTask:
     """Training of a derived network, as a task of the training loop.
 
-    The whole training set, an auxiliary head, drop path that grows linearly from 0; tested after every epoch. The
-    result is the last epoch's: nothing is selected on the test split. A data set with a validation part of its own is
-    also evaluated on that, and the result is that of the epoch of the lowest validation loss.
+    It trains on the whole training set, with an auxiliary head and drop path that grows linearly from 0, and tests
+    after every epoch. The result is the last epoch's: nothing is selected on the test split. A data set with a
+    validation part of its own is also evaluated on that, and the result is that of the epoch of the lowest validation
+    loss.
 
     Attributes:
         tested: figures of the last epoch.
-        kept: the figures, the weights and the number of the best epoch by validation, counted from 1; empty without.
+        kept: ``epoch`` (counted from 1), ``figures`` and ``network`` (weights) of the best epoch by validation loss;
+            empty without a validation part.
+        parameters: number of the network's weights.
     """
 
     kind = "retrain"
@@ -59,62 +68,72 @@ class RetrainTask:
         self.config, self.genotype, self.data, self.ranks = config, genotype, data, ranks
         self.partition = BatchPartition(ranks, synchronized=config.run.sync_batchnorm, guarded=True)
         self.partition.release = lambda: self.graph.forget()
-        self.space = space_of(config, genotype, data.shape)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            begun = inherited(config, genotype, data.shape) if config.inherit else None
-            self.network = (begun or self.space.network(genotype, config.auxiliary > 0)).to(device)
-        if config.drop_path and not hasattr(self.network, "paths"):
-            said = f"--drop-path {config.drop_path:g}"
-            raise UserError(f"{said}: the network of this genotype has no paths to drop; use --drop-path 0")
-        if config.label_smoothing and data.objective is not None:
-            said = f"--label-smoothing {config.label_smoothing:g}"
-            raise UserError(f"{said}: {data.name} is no classification; use --label-smoothing 0")
-        if config.fused:
-            check_fused(device, "--fused")
-            from supernet.fused.separable import fuse
-
-            fuse(self.network)
-        if config.run.sync_batchnorm:
-            synchronize_batchnorm(self.network, ranks)
-        sgd = config.weights
-        decay = dict(weight_decay=sgd.weight_decay, nesterov=sgd.nesterov)
-        self.optimizer = torch.optim.SGD(
-            self.network.parameters(), sgd.lr, sgd.momentum, **decay, fused=device.type == "cuda"
-        )
+        self.space = space_from(config, shape=data.shape, genotype=genotype)
+        self.network = self._new_network(device)
+        self.optimizer = sgd(self.network, config.weights)
         self.generator = torch.Generator(device).manual_seed(config.seed)
         draw_noise_from(self.generator, self.network)
         self.autocast = autocast(device, config.run.precision)
-        self.objective, self.hidden = data.objective or self._classified, HiddenState(self.network)
-        if ranks.count > 1 and self.hidden.is_stateful:
-            raise UserError("a hidden state is carried from batch to batch, in one process only: leave torchrun out")
+        self.objective: Callable[[Call, Batch], Outcome] = data.objective or self._classified
+        self.hidden = HiddenState(self.network)
+        self.hidden.require_single_process(ranks)
         self.averaging = Averaging(self.network, config.average_after)
-        examples = torch.arange(len(data.train))
-        self.train_part, self.valid_part = examples.tensor_split([len(examples) - data.valid])
+        indices = torch.arange(len(data.train))
+        self.train_part, self.valid_part = indices.tensor_split([len(indices) - data.valid])
         self.epochs = config.epochs
-        # One image by itself is no batch to BatchNorm: where it would be the last, the epoch goes without it.
-        self._batches = steps(data.train, len(self.train_part), config.batch_size)
-        self.steps_per_epoch = self._batches - (
-            data.objective is None and len(self.train_part) % config.batch_size == 1
-        )
+        # BatchNorm cannot train on one image: where that would be the last batch, the epoch leaves it out.
+        self._batches = data.train.steps(len(self.train_part), config.batch_size)
+        single = data.objective is None and len(self.train_part) % config.batch_size == 1
+        self.steps_per_epoch = self._batches - single
         self.evaluation_steps = sum(
-            steps(split, len(indices), 2 * config.batch_size, training=False) for _, split, indices in self._evaluated()
+            split.steps(len(part), 2 * config.batch_size, training=False) for _, split, part in self._evaluated()
         )
         self.attempt = 0
         self.parameters = count_parameters(self.network)
-        self.paths = getattr(self.network, "paths", 0)
         self.keep = torch.ones((), device=device)
-        self._called = torch.compile(self.network) if config.compile else self.network
+        self._compiled = torch.compile(self.network) if config.compile else self.network
         self.tested: dict[str, float] = {}
         self.kept: dict[str, Any] = {}
-        self._step, self._rate = 0, 0.0
-        self._picks: Iterator[tuple[Tensor, ...]] = iter(())
-        drawn = [self.generator, *data.train.generators]
-        self.graph = StepGraph(config.run.graph, device, drawn, tell=self.partition.say)
-        if ranks.count > 1:
-            self.graph.refuse("several processes")
-        if self.hidden.is_stateful:
-            self.graph.refuse("a hidden state is carried from batch to batch, of several lengths")
+        self._rate = 0.0
+        self._picks: Iterator[HostBatch] = iter(())
+        self.graph = step_graph(
+            config.run.graph,
+            device,
+            [self.generator, *data.train.generators],
+            listener=self.partition.notify,
+            ranks=ranks,
+            hidden=self.hidden,
+        )
+
+    def _new_network(self, device: torch.device) -> nn.Module:
+        """Return the network with its initial weights: drawn from the seed, or those of a search.
+
+        Raises:
+            UserError: where an option does not apply to the network.
+        """
+        config = self.config
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            if config.inherit:
+                network = inherited(config, self.genotype, self.data.shape)
+            else:
+                network = self.space.network(self.genotype, config.auxiliary > 0)
+        network = network.to(device)
+        self.paths: int | None = getattr(network, "paths", None)
+        if config.drop_path and self.paths is None:
+            given = f"`drop_path` is {config.drop_path:g}"
+            raise UserError(f"{given}, but the network of this genotype has no paths to drop; set it to 0")
+        if config.label_smoothing and self.data.objective is not None:
+            given = f"`label_smoothing` is {config.label_smoothing:g}"
+            raise UserError(f"{given}, but {self.data.name} is no classification; set it to 0")
+        if config.fused:
+            check_fused(device, "`fused`")
+            from supernet.fused.separable import fuse
+
+            fuse(network)
+        if config.run.sync_batchnorm:
+            synchronize_batchnorm(network, self.ranks)
+        return network
 
     def begin_epoch(self, epoch: int, step: int) -> None:
         config = self.config
@@ -123,17 +142,17 @@ class RetrainTask:
         self.keep.fill_(1 - config.drop_path * epoch / config.epochs)
         self.data.train.begin_epoch(epoch / config.epochs)
         self.network.train()
-        first = epoch * self._batches + step
-        order = self.train_part, config.batch_size, config.seed
-        self._picks = endless_picks(self.data.train, *order, first, self.attempt)
+        self._picks = self.data.train.endless_host_batches(
+            self.train_part, config.batch_size, config.seed, first=epoch * self._batches + step, attempt=self.attempt
+        )
 
     def step(self) -> Mapping[str, Tensor]:
         pick = next(self._picks)
-        set_learning_rate(self.optimizer, self._rate * lr_scale(self.data.train, pick))
-        return self.graph(self.update, pick, self.partition.way)
+        set_learning_rate(self.optimizer, self._rate * self.data.train.lr_scale(pick))
+        return self.graph(self.update, pick, self.partition.graph_key)
 
     def update(self, *pick: Tensor) -> Mapping[str, Tensor]:
-        """One step on the batch of a pick."""
+        """Take one step on the batch that the host prepared."""
         batch = self.data.train.load(*pick, training=True)
         batch = (*self.hidden.attach("train", batch), *self._drawn_paths(len(batch[0])))
         loss, sums = self.partition.backward(self.network, self._loss, batch)
@@ -143,20 +162,21 @@ class RetrainTask:
         return {"loss": loss * sums["images"], **sums}
 
     def _drawn_paths(self, images: int) -> list[Tensor]:
-        """The factor of each path for each image of this rank's share, ``(b, paths)``: 0, or 1 over the share kept.
+        """Return the factor of each path for each image of this rank's shard, ``(b, paths)``: 0, or 1 / (1 - p).
 
-        Drawn for the whole batch at once, by every rank. ``DropPath`` draws the same one path at a time.
+        Every rank draws those of the whole batch at once. ``DropPath`` draws the same, one path at a time. The list is
+        empty without drop path.
         """
         if not (self.config.drop_path and self.paths):
             return []
         size = images * self.ranks.count
         draws = torch.rand(size, self.paths, generator=self.generator, device=self.keep.device)
-        mine = draws[self.ranks.share(size, draws.device)] if self.ranks.count > 1 else draws
+        mine = draws[self.ranks.shard(size, draws.device)] if self.ranks.count > 1 else draws
         return [(mine < self.keep) / self.keep]
 
     def _loss(self, batch: Batch) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
-        """What is differentiated; the loss to show; what is counted."""
-        outcome = self.objective(self._cast(self._called), batch)
+        """Return the scalar to differentiate, the loss to report, and sums over the batch."""
+        outcome = self.objective(self._cast(self._compiled), batch)
         return outcome.descended, outcome.loss, outcome.sums
 
     def _cast(self, network: nn.Module) -> Call:
@@ -167,7 +187,7 @@ class RetrainTask:
         return call
 
     def _classified(self, network: Call, batch: Batch) -> Outcome:
-        """Cross-entropy of the main head and, as what is descended beside it, of the auxiliary head."""
+        """Return the cross-entropy of the main head and, as the extra loss, that of the auxiliary head."""
         images, labels, *paths = batch
         smoothing, weight = self.config.label_smoothing, self.config.auxiliary
         out = network(images, **({"drop_path": _dropping(*paths)} if paths else {}))
@@ -176,23 +196,30 @@ class RetrainTask:
         extra = None
         if auxiliary is not None:
             extra = weight * F.cross_entropy(auxiliary.float(), labels, label_smoothing=smoothing)
-        return Outcome(
-            loss, {"accuracy": (scores.argmax(1) == labels).sum(), "images": torch.tensor(len(labels))}, extra
-        )
+        correct = (scores.argmax(1) == labels).sum()
+        return Outcome(loss, {"accuracy": correct, "images": torch.tensor(len(labels))}, extra)
 
-    def _evaluated(self) -> Iterator[tuple[str, Images, Tensor]]:
-        """What is evaluated: its name, the split, its examples."""
+    def _evaluated(self) -> Iterator[tuple[str, Split, Tensor]]:
+        """Yield the name of each part to evaluate on, its split and its examples, ``(n,)``."""
         if len(self.valid_part):
             yield "valid", self.data.train, self.valid_part
         yield "test", self.data.test, torch.arange(len(self.data.test))
 
-    def end_epoch(self, epoch: int, tell: Tell) -> dict[str, Any]:
+    def end_epoch(self, epoch: int, report: ReportProgress) -> dict[str, Any]:
         average_statistics(self.network, self.ranks)
-        network = self.network, self._cast(self.network), self.data.objective or classification
         self.tested = {}
         with self.averaging.applied():
             for name, split, indices in self._evaluated():
-                means = evaluate(*network, split, indices, 2 * self.config.batch_size, tell, self.partition)
+                means = evaluate(
+                    self.network,
+                    self._cast(self.network),
+                    self.data.objective or classification,
+                    split=split,
+                    indices=indices,
+                    batch_size=2 * self.config.batch_size,
+                    report=report,
+                    partition=self.partition,
+                )
                 self.tested |= {f"{name}_{figure}": mean for figure, mean in means.items()}
             loss = self.tested.get("valid_loss")
             if loss is not None and loss <= min([loss, *self.averaging.losses]):
@@ -235,15 +262,17 @@ class RetrainTask:
         return {"multiply_adds": count(self.network, shape).multiply_adds} if isinstance(shape, ImageShape) else {}
 
     def _inputs(self) -> dict[str, Any]:
-        """What the network takes: the numbers of words; or the shape of images, and the moments of each channel by
-        which they are normalized."""
+        """Return what the network reads: the vocabulary; or the shape of images, and each channel's mean and deviation,
+        by which they are normalized."""
         if not isinstance(self.data.shape, ImageShape):
             return {"vocabulary": dict(self.data.vocabulary)} if self.data.vocabulary else {}
-        moments = {name: torch.as_tensor(getattr(self.data.test, name)).tolist() for name in ("mean", "std")}
-        return {"shape": astuple(self.data.shape), **moments}
+        moments = self.data.test.moments()
+        assert moments is not None, "splits of images are normalized"
+        return {"shape": astuple(self.data.shape), **dict(zip(("mean", "std"), moments))}
 
     def write(self, folder: Path) -> dict[str, Any]:
-        """The files of a finished retraining: figures, weights, the genotype and its picture."""
+        """Write the files of a finished retraining: figures, weights, the genotype and its picture; return the
+        figures."""
         tested = self.kept.get("figures", self.tested)
         figures = {
             **tested,
@@ -261,7 +290,7 @@ class RetrainTask:
         weights = self.kept.get("network", self.network.state_dict())
         save(folder / "weights.pt", {"kind": "weights", "network": weights, **self._inputs()})
         for file, content in (
-            ("genotype.json", write(self.genotype, schema_from(folder))),
+            ("genotype.json", write(self.genotype, extra=schema_from(folder))),
             ("cells.svg", picture(self.genotype)),
             ("metrics.json", json.dumps(figures, indent=2) + "\n"),
         ):
@@ -270,23 +299,6 @@ class RetrainTask:
 
 
 def _dropping(factors: Tensor) -> Callable[[Tensor], Tensor]:
-    """What multiplies one path after the other by its column of ``(b, paths)``."""
+    """Return a function that multiplies one path after the other by its column of ``(b, paths)``."""
     columns = iter(factors.unbind(1))
     return lambda x: x * next(columns).to(x.dtype)[:, None, None, None]
-
-
-def space_of(config: RetrainConfig, genotype: Genotype, shape: Any) -> SearchSpace:
-    """The space that builds the network of a genotype: the one that is named, or the first of such genotypes.
-
-    Raises:
-        UserError: where no such space is known.
-        SpaceError: where it cannot be as the configuration wants it.
-    """
-    size = config.space
-    fitting = [name for name, row in SPACES.items() if isinstance(genotype, row.genotype)]
-    name = size.name or fitting[0]
-    if name not in SPACES:
-        raise UserError(f"--space.name is {name!r}; it must be one of {', '.join(SPACES)}")
-    dropouts = asdict(config.language.dropout)
-    options = SpaceOptions(shape, size.channels, size.layers, stem=size.stem, searching=False, dropouts=dropouts)
-    return SPACES[name].make(options)

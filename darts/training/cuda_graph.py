@@ -2,14 +2,14 @@
 
 The first steps run as they are, on a stream of their own, so that libraries choose their kernels and optimizers make
 their state; they are training steps like any other. The next is captured on that stream, which computes nothing, and
-replayed, as all that follow. What a replay reads must lie where it lay: inputs are copied into fixed tensors, the
+replayed, as all that follow. A replay reads the addresses that were captured: inputs are copied into fixed tensors, the
 learning rate is a tensor, parameters and statistics change in place, generators are registered with the graph. What
-Python decided while it was captured stays decided; a key names those decisions, and each key has a graph of its own.
+Python decided during the capture stays as it was; a key names those decisions, and each key has a graph of its own.
 
-Graphs are replayed one at a time and what they return is copied at once, so all share one pool of memory: that of the
+Graphs are replayed one at a time and their outputs are copied at once, so all share one memory pool: that of the
 largest, not of all together.
 
-Not yet run on a GPU by this project's authors: ``pytest -m gpu tests/darts/test_graph.py`` compares both ways.
+``pytest -m gpu tests/darts/training/test_cuda_graph.py`` compares steps with and without graphs on a GPU.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ import torch
 from torch import Tensor
 
 from darts.errors import UserError
+from darts.processes import Ranks
+from darts.training.hidden_state import HiddenState
 
 WARM_UP = 3
-"""Steps of each kind that run before one is captured."""
+"""Steps of each key that run before one is captured."""
 
 KEPT = 4
-"""Graphs kept at once: each holds its launches, and what it returns."""
+"""Graphs kept at once: each holds its launches and its outputs."""
 
 Outputs = Mapping[str, Tensor]
 Step = Callable[..., Outputs]
@@ -48,60 +50,60 @@ class _Captured:
 
 @dataclass
 class StepGraph:
-    """Runs steps, by replaying graphs of them where that can be.
+    """Runs steps, by replaying CUDA graphs of them where possible.
 
     Attributes:
-        mode: ``auto`` captures on a GPU and goes on without where a step cannot be captured; ``on`` refuses then;
-            ``off`` never captures. The numbers are the same.
+        mode: ``auto`` captures on a GPU, and runs steps uncaptured where one cannot be captured; ``on`` raises an error
+            then; ``off`` never captures. The numbers are the same.
         device: of the steps.
         generators: all that a step draws from, on the device.
         refused: why steps are not captured, or empty.
-        tell: is told so, once.
+        listener: called once with the reason.
     """
 
     mode: Literal["auto", "on", "off"]
     device: torch.device
     generators: Sequence[torch.Generator] = ()
     refused: str = ""
-    tell: Callable[[str], None] = lambda message: None
+    listener: Callable[[str], None] = lambda message: None
     _seen: dict[Hashable, int] = field(default_factory=dict, repr=False)
     _graphs: dict[Hashable, _Captured] = field(default_factory=dict, repr=False)
-    _aside: torch.cuda.Stream | None = field(default=None, repr=False)
+    _side_stream: torch.cuda.Stream | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.mode == "on" and self.device.type != "cuda":
-            raise UserError(f"--graph on: graphs need a GPU, this runs on {self.device.type}; use --graph auto")
+            raise UserError(f"`run.graph` is on: graphs need a GPU, the device is {self.device.type}; set it to auto")
 
     @property
     def capturing(self) -> bool:
         return self.mode != "off" and self.device.type == "cuda" and not self.refused
 
     def refuse(self, reason: str) -> None:
-        """Run without from here on.
+        """Run steps uncaptured from now on.
 
         Raises:
-            UserError: where graphs were asked for.
+            UserError: where the mode is ``on``.
         """
         if self.mode == "on":
-            raise UserError(f"--graph on: this step cannot be captured ({reason}); use --graph auto")
+            raise UserError(f"`run.graph` is on: this step cannot be captured ({reason}); set it to auto")
         if self.capturing:
             self.refused = reason
-            self.tell(f"without CUDA graph: {reason}")
+            self.listener(f"without CUDA graph: {reason}")
 
     def forget(self) -> None:
-        """Drop all graphs: parameters, statistics or optimizers lie elsewhere now, or their memory is needed."""
+        """Drop all graphs: parameters, statistics or optimizers have new addresses, or their memory is needed."""
         if self._graphs:
             torch.cuda.synchronize(self.device)  # none may be running
         self._graphs.clear()
         self._seen.clear()
 
     def __call__(self, step: Step, inputs: tuple[Any, ...], key: Hashable) -> Outputs:
-        """``step(*inputs)``.
+        """Return ``step(*inputs)``.
 
         Args:
             step: changes its state in place; returns tensors by name.
-            inputs: tensors; where there are others, the step is not captured.
-            key: all that Python decides in it.
+            inputs: tensors; a step with other inputs is not captured.
+            key: all that Python decides in the step.
         """
         if not (self.capturing and all(isinstance(given, Tensor) for given in inputs)):
             return step(*inputs)
@@ -118,21 +120,21 @@ class StepGraph:
 
     @property
     def _stream(self) -> torch.cuda.Stream:
-        """Where steps warm up and are captured: one stream, as memory that one has freed serves no other."""
-        if self._aside is None:
-            self._aside = torch.cuda.Stream(self.device)
-        return self._aside
+        """The one stream of warm-up and capture: memory that one stream has freed serves no other stream."""
+        if self._side_stream is None:
+            self._side_stream = torch.cuda.Stream(self.device)
+        return self._side_stream
 
     def _warm_up(self, step: Step, inputs: tuple[Tensor, ...]) -> Outputs:
-        current, aside = torch.cuda.current_stream(self.device), self._stream
-        aside.wait_stream(current)
-        with torch.cuda.stream(aside):
+        current, side = torch.cuda.current_stream(self.device), self._stream
+        side.wait_stream(current)
+        with torch.cuda.stream(side):
             outputs = step(*inputs)
-        current.wait_stream(aside)
+        current.wait_stream(side)
         return outputs
 
     def _capture(self, step: Step, inputs: tuple[Tensor, ...], key: Hashable) -> str:
-        """Capture a step; or say why it cannot be, and leave everything as it was before."""
+        """Capture a step and return nothing; or return why it cannot be captured, with all state as it was before."""
         torch.cuda.synchronize(self.device)
         while len(self._graphs) >= KEPT:
             del self._graphs[next(iter(self._graphs))]
@@ -145,11 +147,10 @@ class StepGraph:
             graph.register_generator_state(generator)
         pool = next((captured.graph.pool() for captured in self._graphs.values()), None)
         # The threads that decode and pin images may call CUDA meanwhile: thread_local lets them.
-        options = dict(pool=pool, stream=self._stream, capture_error_mode="thread_local")
         try:
-            with torch.cuda.graph(graph, **options):
+            with torch.cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"):
                 outputs = step(*fixed)
-        except Exception as error:  # whatever a step does that a capture forbids: it says so, and the run goes on
+        except Exception as error:  # whatever a capture forbids: the reason is reported and the step runs uncaptured
             reason = _first_line(error)
         else:
             self._graphs[key] = _Captured(graph, fixed, outputs)
@@ -160,36 +161,46 @@ class StepGraph:
         torch.cuda.synchronize(self.device)
         torch.cuda.empty_cache()
         for generator, state in zip(drawn, before):
-            _begin_anew(generator, state)
+            _release(generator, state)
         return reason
 
 
+def step_graph(
+    mode: Literal["auto", "on", "off"],
+    device: torch.device,
+    generators: Sequence[torch.Generator],
+    *,
+    listener: Callable[[str], None],
+    ranks: Ranks,
+    hidden: HiddenState,
+) -> StepGraph:
+    """Return the ``StepGraph`` of a task, which runs uncaptured in several processes and with a hidden state.
+
+    Raises:
+        UserError: where the mode is ``on`` and the task cannot be captured.
+    """
+    graph = StepGraph(mode, device, generators, listener=listener)
+    if ranks.count > 1:
+        graph.refuse("several processes")
+    if hidden.is_stateful:
+        graph.refuse("a hidden state is carried from batch to batch, of several lengths")
+    return graph
+
+
 def capturing() -> bool:
-    """Whether a step is being captured now."""
+    """Return whether a step is being captured now."""
     return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
 def _first_line(error: BaseException) -> str:
-    """What went wrong first: leaving a capture that has failed raises another error on top."""
+    """Return the first line of the first error: leaving a failed capture raises another error on top."""
     while error.__context__ is not None:
         error = error.__context__
     return str(error).splitlines()[0][:160] if str(error) else type(error).__name__
 
 
-def _begin_anew(generator: torch.Generator, state: Tensor) -> None:
-    """Free a generator of a capture that has failed: it may still take itself for captured, and refuse to draw."""
+def _release(generator: torch.Generator, state: Tensor) -> None:
+    """Release a generator from a failed capture: it may still be marked as captured, and refuse to draw."""
     fresh = torch.Generator(generator.device)
     fresh.set_state(state)
     generator.graphsafe_set_state(fresh.graphsafe_get_state())
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Of an optimizer's only group: where its parameters lie on a GPU, as a tensor that stays in its place."""
-    group = optimizer.param_groups[0]
-    device = group["params"][0].device
-    if device.type != "cuda":
-        group["lr"] = rate
-    elif isinstance(group["lr"], Tensor) and group["lr"].device == device:
-        group["lr"].fill_(rate)
-    else:
-        group["lr"] = torch.tensor(rate, device=device, dtype=torch.float32)

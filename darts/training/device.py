@@ -1,4 +1,4 @@
-"""Which device trains, and how exactly."""
+"""The device that trains, its settings, and the precision."""
 
 import ctypes
 import os
@@ -7,32 +7,37 @@ from importlib.util import find_spec
 
 import torch
 
-from darts.config.schema import RunConfig
+from darts.config import RunConfig
 from darts.errors import UserError
 from darts.training.distributed import launched, local_count, local_rank
 
 
 def choose_device(run: RunConfig) -> torch.device:
-    """The device of a run, set up for it.
+    """Return the device of a run, with PyTorch's settings for it made.
 
     Raises:
-        UserError: where there is no such device.
+        UserError: where the device is not available.
     """
     name = run.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if launched() and name.startswith("cuda"):
         if name != "cuda":
-            raise UserError(f"--device {name}: under torchrun each process takes a GPU of its own; say cuda")
+            raise UserError(
+                f"`run.device` is {name}; under torchrun each process uses a GPU of its own: set it to cuda"
+            )
         if local_count() > torch.cuda.device_count():
             few = f"{local_count()} processes, {torch.cuda.device_count()} GPUs"
-            raise UserError(f"--device {name}: {few} on this machine; each process needs one, lower --nproc-per-node")
+            raise UserError(f"`run.device` is {name}: {few} on this machine; each needs one, lower --nproc-per-node")
         name = f"cuda:{local_rank()}"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {name}: not available ({str(error).splitlines()[0][:100]})") from None
+        reason = str(error).splitlines()[0][:100]
+        raise UserError(f"`run.device` is {name}: not available ({reason}); set it to auto") from None
+    if device.type == "meta":
+        raise UserError("`run.device` is meta: it computes nothing; set it to auto")
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if device.type == "cpu":
@@ -47,7 +52,7 @@ def choose_device(run: RunConfig) -> torch.device:
 
 
 def _keep_freed_memory() -> None:
-    """Ask the C library (glibc) to keep what is freed, rather than give it back and fault it in again every step.
+    """Let the C library (glibc) keep freed memory, rather than return it and fault it in again every step.
 
     Measured on two cores of a Sapphire Rapids Xeon, batch 16, paper settings: 2.3 s a search step without, 2.1 s with.
     """
@@ -59,15 +64,15 @@ def _keep_freed_memory() -> None:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context in which a network is called: 16-bit convolutions and products, where the precision asks for them."""
+    """Return the context in which a network is called: bfloat16 convolutions and matrix products, or no change."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def check_fused(device: torch.device, option: str = "--space.backend fused") -> None:
+def check_fused(device: torch.device, option: str = "`space.backend` fused") -> None:
     """Refuse the fused kernels where they cannot run.
 
     Args:
-        option: that asks for them.
+        option: the configuration field that requests them.
 
     Raises:
         UserError: without Triton, or on another device than a GPU.

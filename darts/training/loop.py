@@ -1,11 +1,11 @@
-"""The one training loop: steps, epochs, checkpoints, progress, a clean end at any moment.
+"""The training loop: steps, epochs, checkpoints, progress, a clean end at any moment.
 
-A task (``darts.search``, ``darts.retrain``) knows what a step is and what its state is. The loop knows when to report,
-when to save, when to go back, and where to go on. What a run computes depends on its configuration alone, not on how
+A task (``darts.oneshot.task``, ``darts.retraining.task``) defines a step and its state. The loop decides when to
+report, to save, to roll back, and where to resume. What a run computes depends on its configuration alone, not on how
 often it was interrupted.
 
-Under torchrun every rank runs the same loop: sums are added up over the ranks where they are read, and what depends on
-clocks or signals is agreed on after each step.
+Under torchrun every rank runs the same loop: sums are added up over the ranks where they are read, and decisions that
+depend on clocks or signals are agreed on after each step.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,55 +23,60 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from darts.artifacts.checkpoint import CheckpointError, differing, load, newest_first, path_of, save
 from darts.artifacts.log import RunLog
 from darts.artifacts.run_folder import CHECKPOINTS
-from darts.config.schema import RunConfig
+from darts.config import RunConfig
 from darts.errors import UserError
 from darts.processes import SINGLE_PROCESS, Ranks
-from darts.training.evaluate import Tell
+from darts.training.evaluate import ReportProgress
+from darts.training.position import MAX_ROLLBACKS, Position
 from darts.training.progress import Clock, Signals, progress_bar, progress_line
-
-MAX_ROLLBACKS = 3
-"""How often a run goes back before it gives up: each time with half the learning rate."""
+from darts.training.run_checkpoints import RunCheckpoints, holds_nan
 
 
 class Task(Protocol):
-    """What is trained.
+    """What the loop trains.
 
     Attributes:
         evaluation_steps: batches that ``end_epoch`` evaluates.
-        attempt: how often the run went back because its loss was no number. Each time the learning rate of the
-            weights is halved, and examples come in another order.
+        attempt: number of rollbacks after a non-finite loss. Each halves the learning rate of the weights and changes
+            the order of examples.
     """
 
     kind: str
     epochs: int
-    steps_per_epoch: int
     evaluation_steps: int
     attempt: int
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of steps of an epoch."""
+
     def begin_epoch(self, epoch: int, step: int) -> None:
-        """Get ready to go on at this step of this epoch."""
+        """Prepare this step of this epoch, both counted from 0."""
 
     def step(self) -> Mapping[str, Tensor]:
-        """One step. Sums over this rank's share of the batch, scalars on the device; ``images`` counts the examples."""
+        """Take one step; return sums over this rank's shard of the batch, scalars; ``images`` counts the examples."""
 
-    def end_epoch(self, epoch: int, tell: Tell) -> dict[str, Any]:
-        """Evaluate. The figures go to the log; those that are numbers, to the curves."""
+    def end_epoch(self, epoch: int, report: ReportProgress) -> dict[str, Any]:
+        """Evaluate, calling ``report`` after each batch; return figures for the log, numbers for the curves too."""
 
     def replicas(self) -> Mapping[str, Tensor]:
-        """Tensors that must be the same on every rank."""
+        """Return tensors that must be equal on all ranks."""
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on: tensors and plain values, the same on every rank."""
+        """Return all that the next step depends on: tensors and plain values, equal on all ranks."""
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go back to that state."""
 
 
 class Interrupted(Exception):
-    """The run was stopped by a signal. ``code`` is the exit code that says so."""
+    """The run was stopped by a signal.
+
+    Attributes:
+        code: the exit code of the process, 128 plus the signal's number.
+    """
 
     def __init__(self, message: str, code: int):
         super().__init__(message)
@@ -79,7 +84,7 @@ class Interrupted(Exception):
 
 
 class Diverged(UserError):
-    """The loss, or a weight, is no number."""
+    """The loss or a weight is not finite."""
 
 
 def train(
@@ -96,14 +101,14 @@ def train(
     Args:
         task: in its initial state.
         folder: of the run; gets ``checkpoints/``, ``log.jsonl``, ``tensorboard/``.
-        identity: what a checkpoint must have been made with to be gone on from.
+        identity: what determines the results; a checkpoint with another identity is not resumed.
         ranks: those that train it together; rank 0 writes and prints.
-        begun: called when it is certain that the run can begin or go on, before anything of it is written.
+        begun: called when it is certain that the run can start or resume, before anything of it is written.
 
     Raises:
-        Interrupted: after SIGINT or SIGTERM; the state is saved, or, while evaluating, as it was saved before.
-        Diverged: where the loss is no finite number; the last checkpoint is from before.
-        CheckpointError: where checkpoints exist and none can be gone on from.
+        Interrupted: after SIGINT or SIGTERM; the state is saved, or, during an evaluation, the last checkpoint stands.
+        Diverged: where the loss is not finite; the last checkpoint is from before.
+        CheckpointError: where checkpoints exist and none can be resumed.
     """
     with ExitStack() as stack:
         loop = _Loop(task, run, folder, identity, console, ranks, begun, stack)
@@ -115,7 +120,7 @@ def train(
 
 
 class _Loop:
-    """A run at work. ``position`` is all that it adds to the state of its task."""
+    """A run in progress. ``position`` is all that it adds to the state of its task."""
 
     def __init__(
         self,
@@ -129,13 +134,17 @@ class _Loop:
         stack: ExitStack,
     ):
         self.task, self.run, self.folder, self.console, self.ranks = task, run, folder, console, ranks
-        self.identity, self.checkpoints = dict(identity), folder / CHECKPOINTS
-        self.position = _Position()
+        self.checkpoints = RunCheckpoints(
+            folder / CHECKPOINTS, kind=task.kind, identity=identity, keep=run.keep_checkpoints
+        )
+        self.position = Position()
         if run.resume:
-            self._go_on()
+            self._restore()
         begun()
+        if ranks.rank == 0:
+            self.checkpoints.clear_temporary_files()
         left = task.epochs - self.position.epoch
-        self.total = self.position.step - self.position.within + left * task.steps_per_epoch
+        self.total = self.position.epoch_start + left * task.steps_per_epoch
         self.last = min(self.total, run.max_steps or self.total)
         self.over = False
         self.log = RunLog(folder, self.position.epoch, self.position.step) if ranks.rank == 0 else None
@@ -151,11 +160,13 @@ class _Loop:
 
     @property
     def unfinished(self) -> bool:
+        """Whether there is a step or an evaluation left to do."""
         position = self.position
-        return not self.over and position.epoch < self.task.epochs and (position.step < self.last or position.within)
+        left = position.step < self.last or position.within > 0
+        return not self.over and position.epoch < self.task.epochs and left
 
     def epoch(self) -> None:
-        """From where the run stands to the end of the epoch, or of the run."""
+        """Train from the position to the end of the epoch, or of the run; then evaluate."""
         task, position = self.task, self.position
         epoch = position.epoch
         task.begin_epoch(epoch, position.within)
@@ -169,11 +180,11 @@ class _Loop:
         self._write("epoch", figures, epoch)
         done = self.clock.report(position.step, self.last)
         line = f"epoch {epoch + 1:>3}/{task.epochs}  {progress_line(figures)}  {done}"
-        self.console.print(line, highlight=False)
+        self.console.print(line, highlight=False, markup=False)
         if "warning" in figures:
-            self.console.print(figures["warning"], style="yellow", highlight=False)
+            self.console.print(figures["warning"], style="yellow", highlight=False, markup=False)
         if self.last <= position.step < self.total:
-            self.over = True  # cut short: the checkpoint stays in the middle of the epoch, to go on from
+            self.over = True  # cut short: the checkpoint stays in the middle of the epoch, to resume from
             return
         position.sums.clear()
         self._checkpoint(epoch + 1, 0)
@@ -181,12 +192,14 @@ class _Loop:
     def _after_step(self, epoch: int, within: int) -> None:
         """Report, save and stop, where it is time to."""
         position, run = self.position, self.run
+        position.within = within
         late = self.clock.late(position.step, self.task.evaluation_steps)
         aged = self.clock.since_saved > 60 * run.checkpoint_minutes
         stop, late, aged = self.ranks.all_reduce_max((self.signals.received, late, aged))
         if late and position.step < self.last:
             self.last = position.step
-            self.console.print(f"--max-hours {run.max_hours:g}: ends after step {position.step}; --resume goes on")
+            given = f"--max-hours {run.max_hours:g}"
+            self.console.print(f"{given}: stops after step {position.step}; --resume continues", highlight=False)
         report = position.step % run.report_every == 0
         due = position.step == self.last < self.total or aged
         if report or due or stop:
@@ -197,36 +210,42 @@ class _Loop:
         if due or stop:
             self._checkpoint(epoch, within)
         if stop:
-            raise Interrupted(_stopped(f"in epoch {epoch + 1} after step {within}; all is saved"), 128 + stop)
+            raise Interrupted(_stopped(f"in epoch {epoch + 1} after step {within}; the state is saved"), 128 + stop)
 
     def roll_back(self, error: Diverged) -> None:
-        """Go on from the last good checkpoint with another order and half the learning rate, or give up."""
+        """Resume from the start of the epoch with another order and half the learning rate, or give up.
+
+        A run that was interrupted within the epoch goes back to the same step as one that was not.
+        """
         attempt = self.position.attempt + 1
         if self.run.on_nan != "rollback":
             raise error
         if attempt > MAX_ROLLBACKS:
-            raise Diverged(f"{error}; went back {MAX_ROLLBACKS} times in vain")
-        self._go_on()
+            raise Diverged(f"{error}; gave up after {MAX_ROLLBACKS} rollbacks")
+        if not self._restore(self.position.epoch_start):
+            raise error
         self.position.attempt = self.task.attempt = attempt
         if self.log:
             self.log.close()
             self.log = RunLog(self.folder, self.position.epoch, self.position.step)
         reason = str(error).partition(";")[0]
-        self.console.print(f"{reason}: back to step {self.position.step}, learning rate x {0.5**attempt:g}")
+        rolled = f"rolled back to step {self.position.step}, learning rate x {0.5**attempt:g}"
+        self.console.print(f"{reason}: {rolled}", highlight=False, markup=False)
         self.bar.update(self.shown, completed=self.position.step)
 
     def _evaluate(self, epoch: int) -> dict[str, Any]:
         self.ranks.check_equal(self.task.replicas())
 
-        def tell(done: int, examples: int) -> None:
+        def report(done: int, batches: int) -> None:
             stop = self.signals.received
             if stop and self.ranks.count == 1:
-                kept = next(iter(newest_first(self.checkpoints)), "nothing yet")
-                raise Interrupted(_stopped(f"while epoch {epoch + 1} was evaluated; saved is {kept}"), 128 + stop)
-            self.bar.update(self.shown, figures=f"evaluating {100 * done // examples} %")
+                saved = self.checkpoints.newest or "none"
+                place = f"during the evaluation of epoch {epoch + 1}; last checkpoint: {saved}"
+                raise Interrupted(_stopped(place), 128 + stop)
+            self.bar.update(self.shown, figures=f"evaluating {100 * done // batches} %")
 
         began = time.monotonic()
-        figures = self.task.end_epoch(epoch, tell)
+        figures = self.task.end_epoch(epoch, report)
         self.clock.evaluated(time.monotonic() - began)
         return figures
 
@@ -237,50 +256,38 @@ class _Loop:
     def _checkpoint(self, epoch: int, within: int) -> None:
         began = time.monotonic()
         position = self.position
-        position.epoch, position.within = epoch, within
-        position.keep_sums_on_one(self.ranks)
         state = self.task.state()
-        if _holds_nan(state):
+        if holds_nan(state):
             raise Diverged(f"a weight is nan after step {position.step}; {self._advice()}")
-        if self.ranks.rank == 0:
-            content = {"kind": self.task.kind, "identity": self.identity, "position": position.state(), "task": state}
-            save(path_of(self.checkpoints, position.step), content)
-            for old in newest_first(self.checkpoints)[self.run.keep_checkpoints :]:
-                old.unlink()
+        position.epoch, position.within = epoch, within
+        position.gather_sums_on_rank0(self.ranks)
+        if self.log:
+            self.log.flush_to_disk()
+            start = position.epoch_start if self.run.on_nan == "rollback" else None
+            self.checkpoints.save(position.step, {"position": position.state(), "task": state}, also=start)
         self.clock.saved(time.monotonic() - began)
 
-    def _go_on(self) -> None:
-        """Take up the newest checkpoint that can be."""
-        refused = []
-        for path in newest_first(self.checkpoints):
-            try:
-                self._take_up(path)
-            except CheckpointError as error:
-                self.console.print(f"refused: {error}", style="yellow", highlight=False)
-                refused.append(error)
-                continue
-            place = f"epoch {self.position.epoch + 1}, step {self.position.step}"
-            self.console.print(f"going on from {path}: {place}", highlight=False)
-            break
-        else:
-            if refused:
-                advice = "give the run's own options, or start anew under another --name"
-                raise CheckpointError(f"{refused[0]}; no checkpoint can be gone on from: {advice}")
-        self.ranks.check_equal({"the checkpoint to go on from": torch.tensor(self.position.step)})
+    def _restore(self, step: int | None = None) -> bool:
+        """Resume from the newest checkpoint that can be loaded, from that of ``step`` where it is there.
 
-    def _take_up(self, path: Path) -> None:
-        """Go to where a checkpoint was written, or raise ``CheckpointError``."""
-        state = load(path)
-        reason = differing(state, self.task.kind, self.identity)
-        if reason:
-            raise CheckpointError(f"{path}: another run's checkpoint, {reason}")
-        try:
-            self.position.load(state["position"], self.ranks)
+        Returns:
+            False where there is no checkpoint.
+        """
+
+        def apply(state: Mapping[str, Any]) -> None:
+            self.position.load(state["position"], self.ranks, self.task.epochs)
             self.task.load_state(state["task"])
-        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            reason = " ".join(f"{type(error).__name__} {error}".split())[:160]
-            raise CheckpointError(f"{path}: written by other code, its state does not fit ({reason})") from None
-        self.task.attempt = self.position.attempt
+            self.task.attempt = self.position.attempt
+
+        path = self.checkpoints.restore(apply, self.console, step)
+        self.ranks.check_equal({"the checkpoint to resume from": torch.tensor(self.position.step)})
+        if path is None:
+            return False
+        place = f"epoch {self.position.epoch + 1}, step {self.position.step}"
+        self.console.print(f"resuming from {path}: {place}", highlight=False, markup=False)
+        if self.ranks.rank == 0:
+            self.checkpoints.discard_later(path)
+        return True
 
     def _finite(self, figures: dict[str, float]) -> dict[str, float]:
         for name, value in figures.items():
@@ -289,68 +296,10 @@ class _Loop:
         return figures
 
     def _advice(self) -> str:
-        good = next(iter(newest_first(self.checkpoints)), "none")
-        return f"lower --weights.lr, or go back by itself with --on-nan rollback. Last good checkpoint: {good}"
-
-
-class _Position:
-    """Where a run stands: epoch, step within it, step in all, running sums of this epoch, how often it went back."""
-
-    def __init__(self) -> None:
-        self.epoch = self.within = self.step = self.attempt = 0
-        self.sums: dict[str, Tensor] = {}
-
-    def add(self, sums: Mapping[str, Tensor]) -> None:
-        for name, value in sums.items():
-            value = value.detach().double()
-            self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
-        self.step += 1
-
-    def means(self, ranks: Ranks) -> dict[str, float]:
-        """The figures of this epoch so far, for each image."""
-        totals = dict(zip(self.sums, self._totals(ranks)))
-        images = totals.pop("images")
-        return {f"train_{name}": value / images for name, value in totals.items()}
-
-    def keep_sums_on_one(self, ranks: Ranks) -> None:
-        """Leave the sums of all ranks on rank 0, and nothing on the others."""
-        if ranks.count > 1 and self.sums:
-            totals = zip(self.sums, self._totals(ranks))
-            self.sums = {name: torch.tensor(value if ranks.rank == 0 else 0.0).double() for name, value in totals}
-
-    def _totals(self, ranks: Ranks) -> list[float]:
-        return ranks.total(torch.tensor([value.item() for value in self.sums.values()], dtype=torch.float64)).tolist()
-
-    def state(self) -> dict[str, Any]:
-        return dict(vars(self))
-
-    def load(self, state: Mapping[str, Any], ranks: Ranks) -> None:
-        counts = {name: state[name] for name in ("epoch", "within", "step", "attempt")}
-        if any(type(count) is not int or count < 0 for count in counts.values()):
-            raise ValueError(f"no position is {counts}")
-        vars(self).update(counts, sums={name: value.double() for name, value in state["sums"].items()})
-        if ranks.rank > 0:
-            self.sums = {name: torch.zeros_like(value) for name, value in self.sums.items()}
-
-
-def _tensors(tree: Any) -> Iterator[Tensor]:
-    if isinstance(tree, Tensor):
-        yield tree
-    elif isinstance(tree, Mapping):
-        for value in tree.values():
-            yield from _tensors(value)
-    elif isinstance(tree, list | tuple):
-        for value in tree:
-            yield from _tensors(value)
-
-
-def _holds_nan(state: Mapping[str, Any]) -> bool:
-    """Whether a tensor of the state holds what is no number; a step that overflows shows there before in the loss."""
-    found = [tensor.isnan().any() for tensor in _tensors(state) if tensor.is_floating_point()]
-    devices = {flag.device for flag in found}
-    return any(bool(torch.stack([flag for flag in found if flag.device == device]).any()) for device in devices)
+        good = self.checkpoints.newest or "none"
+        return f"lower `weights.lr`, or set `run.on_nan` rollback. Last good checkpoint: {good}"
 
 
 def _stopped(where: str) -> str:
     command = shlex.join(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
-    return f"stopped {where}. Go on with: {command}"
+    return f"stopped {where}. Resume with: {command}"

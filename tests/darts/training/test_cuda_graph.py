@@ -15,13 +15,14 @@ import supernet.mixed.batched
 from darts.artifacts.checkpoint import canonical, load, save
 from darts.bilevel.hypergradients import same_draws, unrolled
 from darts.bilevel.relaxations import Softmax
-from darts.config.schema import MethodConfig, RunConfig, SearchSpaceConfig, SpaceConfig
+from darts.config import MethodConfig, RunConfig, SearchSpaceConfig, SpaceConfig
 from darts.data.augment import Augmentation
-from darts.data.dataset import Arrays, resident
+from darts.data.dataset import Arrays
+from darts.data.resident import resident
 from darts.errors import UserError
 from darts.methods.gdas import HardGumbel
 from darts.oneshot.task import SearchTask
-from darts.recipes.registry import FINAL_RECIPES, search_digits
+from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES
 from darts.retraining.task import RetrainTask
 from darts.training.cuda_graph import KEPT, WARM_UP, StepGraph, capturing, set_learning_rate
 from darts.training.microbatch import BatchPartition
@@ -55,7 +56,7 @@ def task_on(device, kind, run=RunConfig(), **options):  # noqa: B008
         config = replace(config, **options)
         return RetrainTask(config, genotypes.load("DARTS_V2"), data_on(device), device)
     space = SearchSpaceConfig(channels=4, layers=3, nodes=2)
-    config = replace(search_digits(), space=space, method=MethodConfig(step=kind), batch_size=8, run=run)
+    config = replace(SEARCH_RECIPES["digits"](), space=space, method=MethodConfig(step=kind), batch_size=8, run=run)
     return SearchTask(replace(config, **options), data_on(device), device)
 
 
@@ -148,7 +149,7 @@ class NoWaiting(torch.utils._python_dispatch.TorchDispatchMode):
 
 def test_loading_a_batch_waits_for_nothing():
     data = data_on(CPU)
-    (indices,) = next(data.train.picks(torch.arange(80), 16, True))
+    (indices,) = next(data.train.host_batches(torch.arange(80), 16, True))
     with NoWaiting():
         images, labels = data.train.load(indices, training=True)
     assert images.shape == (16, 3, 8, 8) and len(labels) == 16
@@ -261,7 +262,7 @@ def test_few_graphs_are_kept_and_share_their_memory(pretended):
 @pytest.mark.parametrize("mode", ["auto", "on"])
 def test_a_failed_capture_leaves_no_trace(pretended, mode):
     said = []
-    graph = StepGraph(mode, CUDA, [torch.Generator()], tell=said.append)
+    graph = StepGraph(mode, CUDA, [torch.Generator()], listener=said.append)
 
     def step(x):
         if capturing():
@@ -290,11 +291,11 @@ def test_memory_that_runs_out_drops_the_graphs_and_a_capture_is_not_halved(prete
         return value, value, {}
 
     partition.backward(network, loss, (torch.zeros(4, 2), torch.zeros(4)))
-    assert partition.parts == 2 and dropped == [True]
+    assert partition.micro_batches == 2 and dropped == [True]
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     with pytest.raises(torch.OutOfMemoryError):
         partition.backward(network, loss, (torch.zeros(8, 2), torch.zeros(8)))
-    assert partition.parts == 2
+    assert partition.micro_batches == 2
 
 
 @pytest.mark.parametrize(("relax", "redraws"), [(Softmax(), False), (HardGumbel(), True)])
@@ -311,7 +312,7 @@ def test_a_captured_step_leaves_the_generator_alone_where_nothing_is_drawn_twice
 
 def test_a_method_that_counts_on_the_host_is_not_captured():
     space = SearchSpaceConfig(channels=2, layers=3, nodes=1)
-    config = replace(search_digits(), space=space, method=MethodConfig("oles"))
+    config = replace(SEARCH_RECIPES["digits"](), space=space, method=MethodConfig("oles"))
     task = SearchTask(config, data_on(CPU), CPU)
     task.config = replace(config, run=RunConfig(graph="on"))
     with pytest.raises(UserError, match="keeps count of its steps on the host"):
@@ -347,10 +348,10 @@ def steady(task):
 def gates_unknown(monkeypatch):
     """On a CPU too, a candidate is computed without a look at its gate."""
 
-    def leaving(source, x, gates, live, known=supernet.mixed.batched._leaving):
+    def leaving(source, x, gates, live, known=supernet.mixed.batched._edge_outputs):
         return known(source, x, gates * (gates != 0), None)
 
-    monkeypatch.setattr(supernet.mixed.batched, "_leaving", leaving)
+    monkeypatch.setattr(supernet.mixed.batched, "_edge_outputs", leaving)
 
 
 @pytest.mark.parametrize(("method", "captures"), RECORDED)
@@ -359,7 +360,7 @@ def test_schedules_go_on_while_a_step_is_replayed(method, captures, monkeypatch,
     monkeypatch.setattr("darts.bilevel.hypergradients.capturing", lambda: Recorder.active)
     for graph in (StepGraph, RecordedGraph):
         monkeypatch.setattr("darts.oneshot.task.StepGraph", graph)
-        config = replace(search_digits(), epochs=5, batch_size=8, method=method)
+        config = replace(SEARCH_RECIPES["digits"](), epochs=5, batch_size=8, method=method)
         config = replace(config, space=SearchSpaceConfig(channels=4, layers=3, nodes=1))
         config = replace(config, drop_path=0.3 if method.name == "snas" else 0.0)
         task = steady(SearchTask(config, data_on(CPU), CPU))
@@ -447,7 +448,7 @@ def test_methods_take_the_same_steps_whether_they_can_be_captured_or_not(method)
 @gpu
 def test_a_step_that_cannot_be_captured_says_why_and_runs():
     said, own = [], torch.Generator(CUDA).manual_seed(0)
-    graph = StepGraph("auto", CUDA, [own], tell=said.append)
+    graph = StepGraph("auto", CUDA, [own], listener=said.append)
 
     def waiting(x):
         drawn = torch.rand(2, generator=own, device=CUDA) + torch.rand(2, device=CUDA)

@@ -12,13 +12,14 @@ import torch.multiprocessing as multiprocessing
 
 import genotypes
 from darts.cli import train_script
-from darts.config.schema import MethodConfig, RunConfig, SearchSpaceConfig, SpaceConfig
+from darts.config import MethodConfig, RunConfig, SearchSpaceConfig, SpaceConfig
 from darts.data.augment import Augmentation
-from darts.data.dataset import Arrays, resident
+from darts.data.dataset import Arrays
+from darts.data.resident import resident
 from darts.errors import UserError
 from darts.oneshot.task import SearchTask
 from darts.processes import Ranks
-from darts.recipes.registry import FINAL_RECIPES, search_digits
+from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES
 from darts.retraining.task import RetrainTask
 from darts.training.distributed import connected
 from darts.training.loop import Interrupted
@@ -40,7 +41,7 @@ def small_data(ranks):
 
 def searched(ranks, step, backend):
     space = SearchSpaceConfig(channels=2, layers=3, nodes=2, backend=backend)
-    config = replace(search_digits(), space=space, method=MethodConfig(step=step), batch_size=8, run=SYNC)
+    config = replace(SEARCH_RECIPES["digits"](), space=space, method=MethodConfig(step=step), batch_size=8, run=SYNC)
     return SearchTask(config, small_data(ranks), CPU, ranks=ranks)
 
 
@@ -150,12 +151,12 @@ def test_ranks_that_agreed_to_stop_part_in_order(monkeypatch, capsys):
         left.append("in order")
 
     def main(arguments, console, ranks):
-        raise Interrupted("stopped; all is saved", 143)
+        raise Interrupted("stopped; the state is saved", 143)
 
     monkeypatch.setattr("darts.cli.connected", group)
     with pytest.raises(SystemExit) as ended:
         train_script(main)
-    assert left == ["in order"] and ended.value.code == 143 and "all is saved" in capsys.readouterr().out
+    assert left == ["in order"] and ended.value.code == 143 and "the state is saved" in capsys.readouterr().out
 
 
 def test_averages_go_type_by_type_in_the_order_of_the_tensors(monkeypatch):
@@ -185,7 +186,7 @@ def test_micro_batches_equal_the_whole_without_batch_statistics():
 
     results = []
     for parts in (1, 3, 7):
-        value, sums = BatchPartition(parts=parts).backward(network, loss, (images, labels))
+        value, sums = BatchPartition(micro_batches=parts).backward(network, loss, (images, labels))
         results.append([value, *sums.values(), *(p.grad for p in network.parameters())])
     for other in results[1:]:
         for ours, theirs in zip(other, results[0]):
@@ -201,7 +202,7 @@ def test_running_statistics_move_once_a_step_by_the_mean_of_the_parts():
         out = norm(part[0])
         return out.square().mean(), out.mean(), {}
 
-    BatchPartition(parts=4).backward(norm, loss, (images, labels))
+    BatchPartition(micro_batches=4).backward(norm, loss, (images, labels))
     torch.testing.assert_close(norm.running_mean, expected)
 
 
@@ -210,7 +211,7 @@ def test_out_of_memory_halves_the_micro_batch_and_goes_on(error):
     network = torch.nn.Sequential(BatchNorm(2), torch.nn.Flatten(), torch.nn.Linear(8, 3)).double()
     batch = torch.randn(8, 2, 2, 2).double(), torch.arange(8) % 3
     said = []
-    partition = BatchPartition(tell=said.append)
+    partition = BatchPartition(listener=said.append)
 
     def loss(part):
         scores = network(part[0])
@@ -220,15 +221,15 @@ def test_out_of_memory_halves_the_micro_batch_and_goes_on(error):
         return value, value, {}
 
     partition.backward(network, loss, batch)
-    assert partition.parts == 4 and len(said) == 2 and "micro-batches of 2 images" in said[-1]
-    exact = BatchPartition(parts=4)
+    assert partition.micro_batches == 4 and len(said) == 2 and "micro-batches of 2 examples" in said[-1]
+    exact = BatchPartition(micro_batches=4)
     after = [p.grad for p in network.parameters()], network[0].running_mean.clone()
     for parameter in network.parameters():
         parameter.grad = None
     exact.backward(network, loss, batch)
     for ours, theirs in zip(after[0], network.parameters()):
         assert torch.equal(ours, theirs.grad)
-    with pytest.raises(UserError, match="out of memory with one image at a time"):
+    with pytest.raises(UserError, match="out of memory with one example at a time"):
         BatchPartition().backward(network, lambda part: (_ for _ in ()).throw(error), batch)
 
 
@@ -252,8 +253,10 @@ def test_batches_of_any_form_are_divided_only_where_they_can_be():
     results = []
     for batch, parts in (((inputs, answers), 1), ([inputs, answers], 4), ({"x": inputs, "y": answers}, 4)):
         with torch.no_grad():
-            value, sums = BatchPartition(parts=parts).outcome(loss, batch)
-        gradients = BatchPartition(parts=parts).backward(network, lambda part: (loss(part)[0], *loss(part)), batch)
+            value, sums = BatchPartition(micro_batches=parts).outcome(loss, batch)
+        gradients = BatchPartition(micro_batches=parts).backward(
+            network, lambda part: (loss(part)[0], *loss(part)), batch
+        )
         assert torch.equal(gradients[0], value) and sums["images"] == 6
         results.append([value, sums["largest"], network.weight.grad])
     for other in results[1:]:

@@ -1,4 +1,4 @@
-"""The loop with a task of two numbers: losses that are no numbers, going back, an end in time."""
+"""The loop with a task of two numbers: non-finite losses, rollbacks, an end in time."""
 
 import io
 import math
@@ -10,13 +10,13 @@ from rich.console import Console
 
 from darts.artifacts.checkpoint import CheckpointError, load, save
 from darts.artifacts.log import read_log
-from darts.config.schema import RunConfig
+from darts.config import RunConfig
 from darts.training.loop import MAX_ROLLBACKS, Diverged, Interrupted, train
 from darts.training.progress import Clock
 
 
 class Task:
-    """Adds up what it sees; its loss at step ``fails`` is no number as long as ``attempt`` is at most ``stubborn``."""
+    """Counts its steps; its loss at step ``fails`` is NaN as long as ``attempt`` is at most ``stubborn``."""
 
     kind, epochs, steps_per_epoch, evaluation_steps, attempt = "sum", 4, 10, 1, 0
 
@@ -60,7 +60,7 @@ def run(task, folder, console=None, **options):
 def test_a_loss_that_is_no_number_is_found_within_a_report_interval(fails, tmp_path):
     task = Task(fails)
     with pytest.raises(
-        Diverged, match=r"train_loss is nan at step \d+; lower --weights.lr.*--on-nan rollback"
+        Diverged, match=r"train_loss is nan at step \d+; lower `weights.lr`.*`run.on_nan` rollback"
     ) as error:
         run(task, tmp_path)
     assert fails <= task.at < fails + 3
@@ -86,7 +86,7 @@ def test_rollback_goes_on_from_the_last_good_checkpoint_in_another_way(fails, ba
 
 def test_rollback_gives_up(tmp_path):
     task = Task(25, stubborn=MAX_ROLLBACKS)
-    with pytest.raises(Diverged, match=f"went back {MAX_ROLLBACKS} times in vain"):
+    with pytest.raises(Diverged, match=f"gave up after {MAX_ROLLBACKS} rollbacks"):
         run(task, tmp_path, on_nan="rollback")
     assert task.attempt == MAX_ROLLBACKS
 
@@ -118,7 +118,7 @@ def test_a_state_of_other_code_is_refused_and_the_one_before_taken(tmp_path):
     for path in newest.parent.iterdir():
         save(path, {**sound, "task": {}})
     begun = []
-    with pytest.raises(CheckpointError, match="written by other code.*no checkpoint can be gone on from"):
+    with pytest.raises(CheckpointError, match="written by other code.*no checkpoint can be resumed"):
         train(Task(), RunConfig(resume=True), tmp_path, {}, Console(quiet=True), begun=lambda: begun.append(1))
     assert not begun
 
@@ -160,7 +160,9 @@ class StoppedWhileEvaluating(Task):
 
 
 def test_a_signal_ends_an_evaluation(tmp_path):
-    with pytest.raises(Interrupted, match="while epoch 2 was evaluated; saved is .*step_000000010.pt") as stopped:
+    with pytest.raises(
+        Interrupted, match="during the evaluation of epoch 2; last checkpoint: .*step_000000010.pt"
+    ) as stopped:
         run(StoppedWhileEvaluating(), tmp_path)
     assert stopped.value.code == 128 + signal.SIGINT
     task = Task()

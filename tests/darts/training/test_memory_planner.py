@@ -8,12 +8,12 @@ from rich.console import Console
 
 import genotypes
 from darts.artifacts.checkpoint import canonical
-from darts.config.schema import DataConfig, SearchSpaceConfig, SpaceConfig
+from darts.config import DataConfig, SearchSpaceConfig, SpaceConfig
 from darts.data.registry import open_data
 from darts.errors import UserError
 from darts.oneshot.rerank import Part
 from darts.oneshot.task import SearchTask
-from darts.recipes.registry import FINAL_RECIPES, search_digits
+from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES
 from darts.retraining.task import RetrainTask
 from darts.training.memory_planner import LiveTensors, needs, parse_bytes, rehearse
 
@@ -25,7 +25,7 @@ def task_of(kind):
     data = open_data(DataConfig("digits", crop_padding=1), CPU, seed=0)
     if kind == "search":
         space = SearchSpaceConfig(channels=4, layers=3, nodes=2)
-        return SearchTask(replace(search_digits(), space=space, batch_size=32), data, CPU)
+        return SearchTask(replace(SEARCH_RECIPES["digits"](), space=space, batch_size=32), data, CPU)
     config = replace(FINAL_RECIPES["digits"](), space=SpaceConfig(4, 3), batch_size=32)
     return RetrainTask(config, genotypes.load("DARTS_V1"), data, CPU)
 
@@ -96,13 +96,13 @@ def test_the_estimate_is_what_a_whole_batch_takes():
 
 def test_a_limit_picks_micro_batches(monkeypatch):
     monkeypatch.setattr(
-        "darts.training.memory_planner._process_bytes", lambda: 10**8
+        "darts.training.memory_planner.peak_process_bytes", lambda: 10**8
     )  # else what ran before in this process counts
     task = task_of("search")
     found = step, _ = needs(task, CPU)
     monkeypatch.setattr("darts.training.memory_planner.needs", lambda task, device: found)
     rehearse(task, 32, CPU, int(step.of(10)), QUIET)
-    assert task.partition.parts == 4
+    assert task.partition.micro_batches == 4
     task.begin_epoch(0, 0)
     with LiveTensors() as divided:
         task.step()
@@ -116,7 +116,7 @@ def test_a_limit_picks_micro_batches(monkeypatch):
 def test_running_out_of_gpu_memory_halves_the_micro_batch():
     device = torch.device("cuda")
     data = open_data(DataConfig("digits", crop_padding=1), device, seed=0)
-    config = replace(search_digits(), space=SearchSpaceConfig(channels=16, layers=8), batch_size=256)
+    config = replace(SEARCH_RECIPES["digits"](), space=SearchSpaceConfig(channels=16, layers=8), batch_size=256)
     task = SearchTask(config, data, device)
     step, _ = needs(task, device)
     there = torch.cuda.get_device_properties(device).total_memory
@@ -131,5 +131,5 @@ def test_running_out_of_gpu_memory_halves_the_micro_batch():
             task.step()
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, device)
-    assert task.partition.parts >= 2
-    assert all(parts == task.partition.parts for ((_, _, (parts, _), _), _) in task.graph._graphs)
+    assert task.partition.micro_batches >= 2
+    assert all(parts == task.partition.micro_batches for ((_, _, (parts, _), _), _) in task.graph._graphs)
