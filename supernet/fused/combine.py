@@ -1,10 +1,11 @@
-"""Fused nodes: a node is the gated sum of what enters it, normalized on the way, in one pass.
+"""Fused nodes: a node is the gated sum of its terms, which are normalized on the way, in one pass.
 
 A *term* is what one candidate of one incoming edge delivers: a plane or a pooled state, which is normalized, or the
 state itself. Forward: ``node = sum of gate rho (y - mean)`` and of ``gate x``. Backward: one pass over the node's
-gradient ``g`` and its terms gives the sums that BatchNorm's backward needs, and with them the gates' gradients.
+gradient ``g`` and its terms gives the sums that BatchNorm's backward needs, and with them the gates' gradients. The
+definitions are ``naive.combine``, ``naive.combine_sums`` and ``naive.shared_gradient``.
 
-Axes: ``r`` row of a table of terms, ``m`` pixel of the batch, ``c`` channel.
+Axes: ``r`` row of a term table, ``m`` pixel of the batch, ``c`` channel.
 """
 
 from __future__ import annotations
@@ -16,30 +17,36 @@ import triton.language as tl
 from torch import Tensor
 
 from supernet.fused.launch import ceil_div, launch, sum_type, tile_of
-
-TERM_COLUMNS = ("form", "place", "state", "plane", "gate", "node")
-"""A table of terms is ``(r, 6)``, int32. Of each: 0 for a plane that is normalized, 1 for a state as it is, 2 for a
-plane as it is; the place of its statistics and coefficients; the state it is: a node's number, or -1 - i for the
-i-th input;
-its plane, -1 for a state; the place of its gate in the flattened gates; the node it enters."""
+from supernet.fused.tables import (
+    NORMALIZED,
+    STATE,
+    TERM_FORM,
+    TERM_GATE,
+    TERM_NODE,
+    TERM_PLACE,
+    TERM_PLANE,
+    TERM_STATE,
+    entry,
+)
+from supernet.fused.tiles import channels_of, load_channels, load_plane, offsets_of, pixels_of
 
 
 @triton.jit
 def _term(inputs, nodes, planes, mean, rstd, table, row, at, mask, k, inside_k, C, PIXELS, SUM: tl.constexpr):
-    """What a term delivers before its gate, a tile ``(m, c)``."""
-    form, place = tl.load(table + row * 6), tl.load(table + row * 6 + 1)
-    state, plane = tl.load(table + row * 6 + 2), tl.load(table + row * 6 + 3)
+    """Return a tile of a term before its gate, ``(m, c)``."""
+    form, place = entry(table, row, TERM_FORM), entry(table, row, TERM_PLACE)
+    state, plane = entry(table, row, TERM_STATE), entry(table, row, TERM_PLANE)
     z = tl.zeros((at.shape[0], at.shape[1]), SUM)
-    if form != 1:
-        z = tl.load(planes + plane.to(tl.int64) * PIXELS * C + at, mask=mask, other=0.0).to(SUM)
-        if form == 0:
-            average = tl.load(mean + place * C + k, mask=inside_k, other=0.0).to(SUM)
-            scale = tl.load(rstd + place * C + k, mask=inside_k, other=0.0).to(SUM)
+    if form != STATE:
+        z = load_plane(planes, plane, at, mask, PIXELS, C, SUM)
+        if form == NORMALIZED:
+            average = load_channels(mean, place, k, inside_k, C, SUM)
+            scale = load_channels(rstd, place, k, inside_k, C, SUM)
             z = tl.where(mask, (z - average[None, :]) * scale[None, :], 0.0)
     elif state >= 0:
-        z = tl.load(nodes + state.to(tl.int64) * PIXELS * C + at, mask=mask, other=0.0).to(SUM)
+        z = load_plane(nodes, state, at, mask, PIXELS, C, SUM)
     for which in tl.static_range(len(inputs)):
-        if (form == 1) & (state == -1 - which):
+        if (form == STATE) & (state == -1 - which):
             z = tl.load(inputs[which] + at, mask=mask, other=0.0).to(SUM)
     return z
 
@@ -50,14 +57,12 @@ def _combine_kernel(
     C: tl.constexpr, M: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     tile, block = tl.program_id(0), tl.program_id(1)
-    m = tile * M + tl.arange(0, M)
-    k = block * K + tl.arange(0, K)
-    inside_k = k < C
-    mask = (m < PIXELS)[:, None] & inside_k[None, :]
-    at = m[:, None] * C + k[None, :]
+    m, valid = pixels_of(tile, PIXELS, M)
+    k, inside_k = channels_of(block, C, K)
+    at, mask = offsets_of(m, valid, k, inside_k, C)
     total = tl.zeros((M, K), SUM)
     for row in range(FIRST, LAST):
-        gate = tl.load(gates + tl.load(table + row * 6 + 4)).to(SUM)
+        gate = tl.load(gates + entry(table, row, TERM_GATE)).to(SUM)
         if gate != 0:
             total += gate * _term(inputs, nodes, planes, mean, rstd, table, row, at, mask, k, inside_k, C, PIXELS, SUM)
     tl.store(out + at, total.to(out.dtype.element_ty), mask=mask)
@@ -68,17 +73,15 @@ def _sums_kernel(
     grads, inputs, nodes, planes, mean, rstd, table, gates, partial, PIXELS, TILES, FIRST, LAST, NODE,
     C: tl.constexpr, M: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
-    """Sums over a tile of the node's gradient ``g``, and of ``g z`` for each term ``z``."""
+    """Sum the node's gradient ``g``, and ``g z`` for each term ``z``, over a tile."""
     tile, block = tl.program_id(0), tl.program_id(1)
-    m = tile * M + tl.arange(0, M)
-    k = block * K + tl.arange(0, K)
-    inside_k = k < C
-    mask = (m < PIXELS)[:, None] & inside_k[None, :]
-    at = m[:, None] * C + k[None, :]
+    m, valid = pixels_of(tile, PIXELS, M)
+    k, inside_k = channels_of(block, C, K)
+    at, mask = offsets_of(m, valid, k, inside_k, C)
     g = tl.load(grads + NODE * PIXELS * C + at, mask=mask, other=0.0).to(SUM)
     whole = tl.sum(g, 0)
     for row in range(FIRST, LAST):
-        gate = tl.load(gates + tl.load(table + row * 6 + 4))
+        gate = tl.load(gates + entry(table, row, TERM_GATE))
         if gate != 0:
             z = _term(inputs, nodes, planes, mean, rstd, table, row, at, mask, k, inside_k, C, PIXELS, SUM)
             to = partial + (((row - FIRST) * TILES + tile) * 2) * C + k
@@ -91,27 +94,22 @@ def _shared_gradient_kernel(
     grads, planes, a, b, s, gates, pool_rows, state_rows, pool_grads, out, PIXELS, MAXIMA, POOLS, STATES,
     C: tl.constexpr, M: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of what the edges that leave a state share: both pools, and the state where it passes unchanged.
-
-    Added to ``out`` is what the state gets back where it passes unchanged.
-    """
+    """Write the gradients of a state's two pools, and add the gradient through its skip connections to ``out``."""
     tile, block = tl.program_id(0), tl.program_id(1)
-    m = tile * M + tl.arange(0, M)
-    k = block * K + tl.arange(0, K)
-    inside_k = k < C
-    mask = (m < PIXELS)[:, None] & inside_k[None, :]
-    at = m[:, None] * C + k[None, :]
+    m, valid = pixels_of(tile, PIXELS, M)
+    k, inside_k = channels_of(block, C, K)
+    at, mask = offsets_of(m, valid, k, inside_k, C)
     largest = tl.zeros((M, K), SUM)
     average = tl.zeros((M, K), SUM)
     for row in range(0, POOLS):
-        place, plane = tl.load(pool_rows + row * 6 + 1), tl.load(pool_rows + row * 6 + 3)
-        node = tl.load(pool_rows + row * 6 + 5)
-        if tl.load(gates + tl.load(pool_rows + row * 6 + 4)) != 0:
-            g = tl.load(grads + node.to(tl.int64) * PIXELS * C + at, mask=mask, other=0.0).to(SUM)
-            y = tl.load(planes + plane.to(tl.int64) * PIXELS * C + at, mask=mask, other=0.0).to(SUM)
-            a_k = tl.load(a + place * C + k, mask=inside_k, other=0.0).to(SUM)
-            b_k = tl.load(b + place * C + k, mask=inside_k, other=0.0).to(SUM)
-            s_k = tl.load(s + place * C + k, mask=inside_k, other=0.0).to(SUM)
+        place, plane = entry(pool_rows, row, TERM_PLACE), entry(pool_rows, row, TERM_PLANE)
+        node = entry(pool_rows, row, TERM_NODE)
+        if tl.load(gates + entry(pool_rows, row, TERM_GATE)) != 0:
+            g = load_plane(grads, node, at, mask, PIXELS, C, SUM)
+            y = load_plane(planes, plane, at, mask, PIXELS, C, SUM)
+            a_k = load_channels(a, place, k, inside_k, C, SUM)
+            b_k = load_channels(b, place, k, inside_k, C, SUM)
+            s_k = load_channels(s, place, k, inside_k, C, SUM)
             part = a_k[None, :] * g + b_k[None, :] * y + s_k[None, :]
             if row < MAXIMA:
                 largest += part
@@ -123,10 +121,10 @@ def _shared_gradient_kernel(
     if STATES > 0:
         total = tl.load(out + at, mask=mask, other=0.0).to(SUM)
         for row in range(0, STATES):
-            node = tl.load(state_rows + row * 6 + 5)
-            gate = tl.load(gates + tl.load(state_rows + row * 6 + 4)).to(SUM)
+            node = entry(state_rows, row, TERM_NODE)
+            gate = tl.load(gates + entry(state_rows, row, TERM_GATE)).to(SUM)
             if gate != 0:
-                total += gate * tl.load(grads + node.to(tl.int64) * PIXELS * C + at, mask=mask, other=0.0).to(SUM)
+                total += gate * load_plane(grads, node, at, mask, PIXELS, C, SUM)
         tl.store(out + at, total.to(out.dtype.element_ty), mask=mask)
 
 
@@ -147,8 +145,8 @@ def combine_forward(
         inputs: states given to the graph, each ``(m, c)``.
         nodes: states that it computed before, ``(node, m, c)``.
         planes: ``(plane, m, c)``; statistics: mean and 1 / std, ``(place, c)``.
-        table: of terms, ``(r, 6)``; ``rows`` are the node's.
-        gates: flattened; terms whose gate is 0 are left out, whatever they hold.
+        table: all terms, ``(r, 6)``, rows as ``supernet.fused.tables.TermRow``; ``rows`` are the node's.
+        gates: flattened; terms whose gate is 0 are skipped, whatever they hold.
     """
     _, pixels, channels = nodes.shape
     tile = tile_of(pixels, channels)
@@ -170,9 +168,12 @@ def combine_sums(
     node: int,
     gates: Tensor,
 ) -> Tensor:
-    """Sums of ``g`` and ``g z`` of each tile for a node's terms, ``(r, tiles, 2, c)``; ``grads`` is ``(node, m, c)``.
+    """Return each tile's sums of ``g`` and ``g z`` for a node's terms, ``(r, tiles, 2, c)``.
 
-    Of a term whose gate is 0 nothing is written.
+    Args:
+        grads: gradients of the nodes, ``(node, m, c)``; ``node`` selects one.
+        inputs, nodes, planes, statistics, table, rows: as in ``combine_forward``.
+        gates: flattened; of a term whose gate is 0 nothing is written.
     """
     _, pixels, channels = nodes.shape
     tile = tile_of(pixels, channels)
@@ -196,12 +197,16 @@ def shared_gradient(
     pool_grads: Tensor,
     out: Tensor,
 ) -> None:
-    """Gradients of a state's pools, ``pool_grads``, ``(2, m, c)``, and, added to ``out``, of the state where it passes.
+    """Write the gradients of a state's pools, and add the gradient through its skip connections to ``out``.
 
     Args:
-        grads: of the nodes, ``(node, m, c)``.
-        coefficients: ``(3, place, c)``.
-        pool_rows, state_rows: the terms that come from this state; of the pooled ones, the ``maxima`` first.
+        grads: gradients of the nodes, ``(node, m, c)``.
+        coefficients: ``a``, ``b`` and ``s`` at every place, ``(3, place, c)``.
+        gates: flattened; terms whose gate is 0 are skipped.
+        pool_rows, state_rows: the terms that come from this state, ``(r, 6)`` each; of the pooled ones, the ``maxima``
+            max-pooled ones first.
+        pool_grads: of the max-pooled and the average-pooled state, ``(2, m, c)``, written.
+        out: of the state, ``(m, c)``.
     """
     pixels, channels = planes.shape[1:]
     tile = tile_of(pixels, channels)

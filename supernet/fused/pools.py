@@ -1,8 +1,9 @@
 """Fused 3x3 pooling: maximum and average of a state from one read, with the statistics of both.
 
-Pools have no parameters, so all edges that leave a state share them. The place of each maximum is kept in a byte, for
-the backward pass, which gathers: a pixel asks the nine windows that contain it. Ties go to the first pixel of the
-window, row by row, as in PyTorch.
+Pools have no parameters, so all edges that leave a state share them. The position of each maximum in its window is
+kept in a byte for the backward pass, which gathers: each pixel reads the nine windows that contain it. Ties go to the
+first pixel of the window in row-major order, as in PyTorch. The definitions are ``naive.pools`` and
+``naive.pools_backward``.
 
 Axes: ``m`` pixel of the batch, ``c`` channel; pool 0 is the maximum, pool 1 the average.
 """
@@ -13,8 +14,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from supernet.fused.convs import pixel_of
 from supernet.fused.launch import Tile, ceil_div, launch, sum_type, tile_of
+from supernet.fused.tiles import channels_of, offsets_of, pixel_of, pixels_of
 
 
 @triton.jit
@@ -23,11 +24,9 @@ def _pools_kernel(
     C: tl.constexpr, STRIDE: tl.constexpr, M: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     tile, block = tl.program_id(0), tl.program_id(1)
-    m = tile * M + tl.arange(0, M)
-    valid = m < PIXELS
+    m, valid = pixels_of(tile, PIXELS, M)
     b, h, w = pixel_of(m, HO, WO)
-    k = block * K + tl.arange(0, K)
-    inside_k = k < C
+    k, inside_k = channels_of(block, C, K)
     largest = tl.full((M, K), float("-inf"), SUM)
     place = tl.zeros((M, K), tl.uint8)
     total = tl.zeros((M, K), SUM)
@@ -43,8 +42,7 @@ def _pools_kernel(
             place = tl.where(above, tl.full((M, K), i * 3 + j, tl.uint8), place)
             total += value
             count += inside.to(SUM)
-    mask = valid[:, None] & inside_k[None, :]
-    at = m[:, None] * C + k[None, :]
+    at, mask = offsets_of(m, valid, k, inside_k, C)
     tl.store(where + at, place, mask=mask)
     tiled = tl.minimum(PIXELS - tile * M, M).to(SUM)
     for pool in tl.static_range(2):
@@ -66,13 +64,11 @@ def _pools_backward_kernel(
     grads, where, out, H, W, HO, WO, PIXELS, OUTPUTS,
     C: tl.constexpr, STRIDE: tl.constexpr, M: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
-    """Add to ``out`` what the windows around each pixel hand back to it. ``grads``: of both pools, ``(2, m, c)``."""
+    """Add the gradient of a state, gathered from the windows around each pixel, to ``out``."""
     tile, block = tl.program_id(0), tl.program_id(1)
-    m = tile * M + tl.arange(0, M)
-    valid = m < PIXELS
+    m, valid = pixels_of(tile, PIXELS, M)
     b, h, w = pixel_of(m, H, W)
-    k = block * K + tl.arange(0, K)
-    inside_k = k < C
+    k, inside_k = channels_of(block, C, K)
     total = tl.zeros((M, K), SUM)
     for i in tl.static_range(3):
         for j in tl.static_range(3):
@@ -89,22 +85,22 @@ def _pools_backward_kernel(
             columns = tl.minimum(ww * STRIDE + 1, W - 1) - tl.maximum(ww * STRIDE - 1, 0) + 1
             average = tl.load(grads + OUTPUTS * C + at, mask=mask, other=0.0).to(SUM)
             total += average / tl.maximum(rows * columns, 1).to(SUM)[:, None]
-    mask = valid[:, None] & inside_k[None, :]
-    at = m[:, None] * C + k[None, :]
+    at, mask = offsets_of(m, valid, k, inside_k, C)
     before = tl.load(out + at, mask=mask, other=0.0).to(SUM)
     tl.store(out + at, (before + total).to(out.dtype.element_ty), mask=mask)
 
 
 def pools_forward(x: Tensor, pools: Tensor, where: Tensor, stride: int) -> tuple[Tensor, Tile]:
-    """Pool a state.
+    """Max-pool and average-pool a state.
 
     Args:
         x: ``(b, h, w, c)``, contiguous.
         pools: ``(2, m, c)``, written.
-        where: places of the maxima in their windows, ``(m, c)``, uint8, written.
+        where: positions of the maxima in their windows, 0 to 8, ``(m, c)``, uint8, written.
+        stride: 1 or 2.
 
     Returns:
-        Mean and squared deviations of each tile, ``(2, tiles, 2, c)``, and the tile they are of.
+        Mean and sum of squared deviations of each tile, ``(2, tiles, 2, c)``, and the tile size.
     """
     b, h, w, channels = x.shape
     ho, wo = ceil_div(h, stride), ceil_div(w, stride)
@@ -120,7 +116,13 @@ def pools_forward(x: Tensor, pools: Tensor, where: Tensor, stride: int) -> tuple
 
 
 def pools_backward(grads: Tensor, where: Tensor, out: Tensor, stride: int) -> None:
-    """Add the pools' gradient with respect to the state to ``out``, ``(b, h, w, c)``; ``grads`` is ``(2, m, c)``."""
+    """Add the gradient of a state through its pools to ``out``.
+
+    Args:
+        grads: gradients of the max-pooled and the average-pooled state, ``(2, m, c)``.
+        where, stride: as in ``pools_forward``.
+        out: ``(b, h, w, c)``, contiguous.
+    """
     b, h, w, channels = out.shape
     ho, wo = ceil_div(h, stride), ceil_div(w, stride)
     tile = tile_of(b * h * w, channels)

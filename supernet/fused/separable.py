@@ -1,9 +1,10 @@
 """Separable convolutions of derived networks: ReLU, depthwise, pointwise and BatchNorm as one operator.
 
 A derived network has one operation on an edge, so a half of a separable convolution is a launch of one plane: the
-kernels of ``supernet.fused.convs`` and ``gradients`` with a gate of 1, behind them a BatchNorm that learns a scale and
-a shift. Its statistics come out of the convolution; its backward is formed where the plane's gradient is read. Kept
-for the backward pass are the input, the plane and its statistics, neither ReLU's nor the depthwise output.
+kernels of ``conv_forward``, ``conv_backward`` and ``conv_weight_backward`` with a gate of 1, followed by a BatchNorm
+that learns a scale and a shift. Its statistics come out of the convolution; its backward is formed where the plane's
+gradient is read. Kept for the backward pass are the input, the plane and its statistics; neither ReLU's nor the
+depthwise output is stored.
 
 Registered with ``torch.library``, as the mixed graph is. Differentiable once.
 
@@ -18,33 +19,36 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from supernet.fused.batch_norm import finalize_statistics
 from supernet.fused.combine import combine_sums
-from supernet.fused.convs import Kinds, convs_forward
-from supernet.fused.gradients import convs_backward, input_gradient
+from supernet.fused.conv_backward import depthwise_output_gradient, input_gradient
+from supernet.fused.conv_forward import Kinds, convs_forward
+from supernet.fused.conv_weight_backward import conv_weight_gradients
 from supernet.fused.launch import ceil_div, on_device, sum_type
-from supernet.fused.statistics import finalize_statistics
+from supernet.fused.tables import NORMALIZED, ConvRow, TermRow, table_of
 from supernet.ops import BatchNorm, Separable
 
-ROW = ((0, 0, -1, 0, 0, 0),)
-"""The only row of a launch (``supernet.fused.convs.COLUMNS``): kind, slot, plane, gate and gradient are the first."""
+ROWS = (ConvRow(kind=0, slot=0, source=-1, target=0, gate=0, behind=0),)
+"""The only row of a launch."""
 
-TERM = ((0, 0, 0, 0, 0, 0),)
-"""The only term (``supernet.fused.combine.TERM_COLUMNS``): plane 0, normalized."""
+TERMS = (TermRow(form=NORMALIZED.value, place=0, state=0, plane=0, gate=0, node=0),)
+"""The only term: the plane, normalized."""
 
 
 def fuse(network: nn.Module) -> None:
-    """Let the separable convolutions of a derived network be computed by these kernels, on a GPU."""
+    """Make the separable convolutions of a derived network use these kernels, on a GPU."""
     for module in network.modules():
         if isinstance(module, Separable):
             module.kernels = separable
 
 
 def separable(x: Tensor, halves: Sequence[nn.Module]) -> Tensor:
-    """What ReLU, depthwise and pointwise convolution and BatchNorm come to, once or several times over.
+    """Return ReLU, depthwise and pointwise convolution and BatchNorm of ``x``, repeated for each half.
 
     Args:
         x: ``(b, k, h, w)``.
-        halves: four modules each, as ``supernet.ops`` puts them together; running statistics move in training.
+        halves: four modules for each half, as ``supernet.ops.Separable`` holds them; in training their running
+            statistics are updated.
     """
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
@@ -88,22 +92,23 @@ def half_forward(
     dilation: int,
     training: bool,
 ) -> list[Tensor]:
-    """One half.
+    """Compute one half.
 
     Args:
         x: ``(b, h, w, k)``, contiguous.
         depthwise: ``(k, 1, side, side)``; pointwise: ``(c, k, 1, 1)``, ``c = k``.
         scale, shift, running_mean, running_var: of BatchNorm, ``(c,)``.
-        training: whether BatchNorm takes the batch's statistics.
+        training: whether BatchNorm uses the batch's statistics.
 
     Returns:
         The result, ``(b, h, w, c)``; the plane before BatchNorm, ``(1, m, c)``; mean, 1 / std and unbiased variance,
-        ``(1, c)``, the last of no meaning in evaluation.
+        ``(1, c)``; the variance is undefined in evaluation.
     """
     out, plane, mean, rstd, variance = _empty(x, stride)
-    table, gate = on_device(ROW, x.device), _gate(x)
+    table, gate = table_of(ROWS, x.device), _gate(x)
     kinds, pixels = _kinds(depthwise, pointwise, dilation), plane.shape[1]
-    partial, tile = convs_forward(x, plane, table, kinds, gate, x.shape[:3], stride)
+    b, h, w, _ = x.shape
+    partial, tile = convs_forward(x, plane, table, kinds, gate, (b, h, w), stride)
     if training:
         finalize_statistics(partial, tile, pixels, table, mean, rstd, variance, gate)
         biased = variance[0] * (max(pixels - 1, 1) / pixels)
@@ -125,7 +130,7 @@ def _(x, depthwise, pointwise, scale, shift, running_mean, running_var, stride, 
 
 
 def _empty(x: Tensor, stride: int) -> tuple[Tensor, ...]:
-    """Result, plane, mean, 1 / std, variance, not filled in."""
+    """Return uninitialized result, plane, mean, 1 / std and variance."""
     b, h, w, c = x.shape
     out = x.new_empty(b, ceil_div(h, stride), ceil_div(w, stride), c)
     plane = x.new_empty(1, out.numel() // c, c)
@@ -145,27 +150,30 @@ def half_backward(
     dilation: int,
     training: bool,
 ) -> list[Tensor]:
-    """Gradients of a half with respect to ``x``, ``depthwise``, ``pointwise``, ``scale`` and ``shift``.
+    """Return the gradients of a half with respect to ``x``, ``depthwise``, ``pointwise``, ``scale`` and ``shift``.
 
     Args:
-        grad: of the result, ``(b, h, w, c)``, contiguous.
-        Others as in ``half_forward``, and as it returned them.
+        grad: gradient of the result, ``(b, h, w, c)``, contiguous.
+        plane, mean, rstd: as ``half_forward`` returned them; the others as it takes them.
     """
     _, pixels, channels = plane.shape
-    table, gate, terms = on_device(ROW, x.device), _gate(x), on_device(TERM, x.device)
+    table, gate, terms = table_of(ROWS, x.device), _gate(x), table_of(TERMS, x.device)
     kinds, grads = _kinds(depthwise, pointwise, dilation), grad.view(1, pixels, channels)
     partial = combine_sums(grads, [], grads, plane, (mean, rstd), terms, range(1), 0, gate)
-    whole, product = partial[0].sum(0)  # of g and of g z, with z the normalized plane
+    whole, product = partial[0].sum(0)  # sums of g and of g z, with z the normalized plane
     a = scale.to(rstd.dtype) * rstd[0]
     slope = constant = torch.zeros_like(a)
     if training:
         slope = -a * rstd[0] * product / pixels
         constant = -a * whole / pixels - slope * mean[0]
     coefficients = torch.stack([a, slope, constant])[:, None].contiguous()
-    given = table, kinds, gate
-    d, (to_depthwise,), (to_pointwise,) = convs_backward(x, plane, grads, coefficients, *given, x.shape[:3], stride)
+    b, h, w, _ = x.shape
+    d = depthwise_output_gradient(plane, grads, coefficients, table, kinds, gate)
+    (to_depthwise,), (to_pointwise,) = conv_weight_gradients(
+        x, d, plane, grads, coefficients, table, kinds, gate, (b, h, w), stride
+    )
     back = torch.zeros_like(x)
-    input_gradient(x, d, back, *given, stride)
+    input_gradient(x, d, back, table, kinds, gate, stride)
     to_norm = (total.to(scale.dtype, copy=True) for total in (product, whole))
     return [back, to_depthwise[0], to_pointwise[0], *to_norm]
 

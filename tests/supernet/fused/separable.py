@@ -9,7 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import genotypes
-from darts.config.schema import DataConfig, SpaceConfig
+from darts.config import DataConfig, SpaceConfig
 from darts.data.registry import open_data
 from darts.recipes.registry import FINAL_RECIPES
 from darts.retraining.task import RetrainTask

@@ -1,9 +1,11 @@
-"""BatchNorm's statistics from the parts that tiles hand over, and its backward from sums.
+"""BatchNorm's statistics from those of tiles, and the coefficients of its backward from sums over tiles.
 
-Forward: mean and variance of each plane are put together from each tile's mean and squared deviations (Chan et al.
-1979), so that no digits are lost. Backward: with ``z`` the normalized plane, ``w`` its gate and ``rho = 1 / std``, the
+Forward: mean and variance of each plane are combined from each tile's mean and squared deviations (Chan et al. 1979),
+which avoids cancellation. Backward: with ``z`` the normalized plane, ``w`` its gate and ``rho = 1 / std``, the
 gradient ``w rho (g - mean(g) - z mean(g z))`` is ``a g + b y + s``; ``sum(g z)`` over pixels and channels is the
-gate's.
+gate's gradient. The definitions are ``naive.batch_statistics`` and ``naive.coefficients``.
+
+Axes: ``r`` row of a launch table, ``c`` channel, ``e`` slot in a stacked buffer.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import triton.language as tl
 from torch import Tensor
 
 from supernet.fused.launch import Tile, block_of, ceil_div, launch, on_device, triton_type
+from supernet.fused.tables import CONV_GATE, CONV_TARGET, NORMALIZED, TERM_FORM, TERM_GATE, entry
+from supernet.fused.tiles import channels_of
 from supernet.ops import BatchNorm
 
 
@@ -25,11 +29,10 @@ def _statistics_kernel(
     C: tl.constexpr, M: tl.constexpr, T: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     row, block = tl.program_id(0), tl.program_id(1)
-    target = tl.load(table + row * 6 + 3)
-    if tl.load(gates + tl.load(table + row * 6 + 4)) == 0:
+    target = entry(table, row, CONV_TARGET)
+    if tl.load(gates + entry(table, row, CONV_GATE)) == 0:
         return
-    k = block * K + tl.arange(0, K)
-    inside = k < C
+    k, inside = channels_of(block, C, K)
     first = partial + (row // SHARED) * TILES * 2 * C
     total = tl.zeros((K,), SUM)
     for t0 in range(0, TILES, T):
@@ -60,8 +63,7 @@ def _running_kernel(
     place, gate = tl.load(rows + row * 2), tl.load(rows + row * 2 + 1)
     if tl.load(gates + gate) == 0:
         return
-    k = tl.program_id(1) * K + tl.arange(0, K)
-    inside = k < C
+    k, inside = channels_of(tl.program_id(1), C, K)
     for which in tl.static_range(2):
         at = tl.load(addresses + row * 2 + which).to(tl.pointer_type(KEPT)) + k
         if which == 0:
@@ -77,14 +79,14 @@ def _coefficients_kernel(
     partial, table, gates, mean, rstd, a, b, s, gate_grads, PLACE, PIXELS, TILES,
     C: tl.constexpr, GATED: tl.constexpr, TRAINING: tl.constexpr, T: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
-    """``a``, ``b``, ``s`` of each plane from its sums of ``g`` and ``g z``; its gate's gradient; 0 for a gate of 0."""
+    """Write ``a``, ``b``, ``s`` of each plane and its gate's gradient from its sums; 0 for a gate of 0."""
     row = tl.program_id(0)
-    place, gate_at = tl.load(table + row * 6 + PLACE), tl.load(table + row * 6 + 4)
+    place, gate_at = entry(table, row, PLACE), entry(table, row, TERM_GATE)
     w = tl.load(gates + gate_at).to(SUM)
-    width = tl.where(place >= 0, C, 0)  # of what is written; masks of tiles and single truths do not mix everywhere
+    width = tl.where(place >= 0, C, 0)  # channels written: a scalar condition cannot be combined with a mask everywhere
     known = width
     if GATED:
-        known = tl.where(tl.load(table + row * 6) == 0, width, 0)
+        known = tl.where(entry(table, row, TERM_FORM) == NORMALIZED, width, 0)
     first = partial + row * TILES * 2 * C
     whole = tl.zeros((K,), SUM)
     for k0 in range(0, C, K):
@@ -134,11 +136,12 @@ def finalize_statistics(
 
     Args:
         partial: each tile's mean and squared deviations, ``(r / shared, tiles, 2, c)``.
-        tile: the tile they are of.
-        pixels: of the batch.
-        table: a launch table, see ``supernet.fused.convs.COLUMNS``.
-        gates: flattened; rows whose gate is 0 are left alone.
-        shared: how many rows in a row have the same parts: the edges that share a pool.
+        tile: the tile size.
+        pixels: number of pixels of the batch.
+        table: ``(r, 6)``, rows as ``supernet.fused.tables.ConvRow``.
+        mean, rstd, variances: ``(place, c)``, written.
+        gates: flattened; rows whose gate is 0 are not written.
+        shared: number of consecutive rows that share one entry of ``partial``: the edges that share a pool.
     """
     _, tiles, _, channels = partial.shape
     k = block_of(channels)
@@ -156,13 +159,13 @@ def move_running(
     rows: tuple[tuple[int, int], ...],
     gates: Tensor,
 ) -> None:
-    """Move running statistics, each ``(c,)``, towards their planes' by BatchNorm's momentum, in one launch.
+    """Update running statistics by BatchNorm's momentum, in one launch.
 
     Args:
-        mean, variances: ``(place, c)``.
-        running: mean and variance of each row, slices of stacked buffers.
-        rows: the place of each in these, and of its gate.
-        gates: flattened; rows whose gate is 0 are left alone.
+        mean, variances: of the batch, ``(place, c)``.
+        running: running mean and variance of each row, ``(c,)`` each, slices of stacked buffers, updated.
+        rows: place and gate index of each row.
+        gates: flattened; rows whose gate is 0 are not updated.
     """
     channels = mean.shape[1]
     k = block_of(channels)
@@ -185,17 +188,20 @@ def finalize_coefficients(
     gates: Tensor,
     gate_grads: Tensor | None,
     training: bool,
-    place: int = 3,
+    place: int = CONV_TARGET.value,
 ) -> None:
     """Write the coefficients of each row's plane and its gate's gradient.
 
     Args:
         partial: each tile's sums of ``g`` and of ``g z``, ``(r, tiles, 2, c)``.
+        pixels: number of pixels of the batch.
+        table: ``(r, 6)``, rows as ``supernet.fused.tables.TermRow``, or ``ConvRow`` where ``gate_grads`` is ``None``.
+        mean, rstd: ``(place, c)``.
         coefficients: ``a``, ``b``, ``s``, ``(3, place, c)``, written.
         gates: flattened; rows whose gate is 0 get coefficients of 0.
-        gate_grads: like ``gates``, written where the rows' gates stand; ``None`` for halves, where gates take no part.
+        gate_grads: like ``gates``, written at the rows' gates; ``None`` for first halves, whose output no gate scales.
         training: whether the statistics are the batch's own, so that the gradient passes through them.
-        place: the table's column that says where the coefficients go.
+        place: the table's column that holds the row of the coefficients.
     """
     rows, tiles, _, channels = partial.shape
     k = block_of(channels)
@@ -210,7 +216,12 @@ def finalize_coefficients(
 def running_statistics(
     mean: Tensor, rstd: Tensor, running: tuple[Tensor, Tensor], slots: Sequence[int], places: Sequence[int]
 ) -> None:
-    """For evaluation: fill in stacked running statistics, mean and variance, ``(e, c)``, where their slots belong."""
+    """Write running statistics as a pass in evaluation uses them: ``mean`` and ``rstd``, ``(place, c)``.
+
+    Args:
+        running: stacked running mean and variance, ``(e, c)`` each.
+        slots, places: of each edge, its row in ``running`` and in ``mean`` and ``rstd``.
+    """
     at, to = (on_device(tuple(numbers), mean.device, torch.int64) for numbers in (slots, places))
     means, variances = (stacked.index_select(0, at).to(mean.dtype) for stacked in running)
     mean.index_copy_(0, to, means)

@@ -1,8 +1,8 @@
-"""What the library's own kernels compute: factorized reductions and full convolutions, up to their BatchNorm.
+"""Operations that the library's own kernels compute: factorized reductions and full convolutions, before BatchNorm.
 
-A factorized reduction works on a quarter of the pixels, on two states of a reduction cell; a full convolution is
-cuDNN's work. Both are one call for all edges that leave a state. They write planes as the fused kernels do, so gates,
-BatchNorm and sums are the nodes' business here as there.
+A factorized reduction works on a quarter of the pixels, for the two inputs of a reduction cell; a full convolution is
+best left to cuDNN. Each is one call for all edges that leave a state. They write planes as the fused kernels do, so
+that gates, BatchNorm and sums are computed in the nodes.
 
 Axes: ``e`` edge, ``m`` pixel of the batch, ``k`` input and ``c`` output channel.
 """
@@ -15,16 +15,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from supernet.fused.plan import FACTORIZED, Op
+from supernet.fused.description import FACTORIZED
+from supernet.fused.plan import Op
 from supernet.ops import shifted
 
 
 def library_forward(op: Op, x: Tensor, params: Sequence[Tensor]) -> Tensor:
-    """All edges' outputs before BatchNorm, ``(e, m, c)``.
+    """Return all edges' outputs before BatchNorm, ``(e, m, c)``.
 
     Args:
         x: the state, ``(b, h, w, k)``.
-        params: of the operation, stacked over its edges.
+        params: parameters of the operation, stacked over its edges.
     """
     if op.kind == FACTORIZED:
         return torch.matmul(_phases(x), _blocks(params).to(x.dtype))
@@ -36,7 +37,13 @@ def library_forward(op: Op, x: Tensor, params: Sequence[Tensor]) -> Tensor:
 def library_backward(
     op: Op, x: Tensor, params: Sequence[Tensor], dy: Tensor, need_params: bool
 ) -> tuple[Tensor, list[Tensor]]:
-    """Gradients of the state, ``(b, h, w, k)``, and, if asked for, of the parameters; ``dy`` is ``(e, m, c)``."""
+    """Return the gradient of the state, ``(b, h, w, k)``, and the gradients of the parameters.
+
+    Args:
+        op, x, params: as in ``library_forward``.
+        dy: gradient of its result, ``(e, m, c)``.
+        need_params: whether the parameters' gradients are computed; without, the list is empty.
+    """
     if op.kind == FACTORIZED:
         return _factorized_backward(x, params, dy, need_params)
     b, h, w, _ = x.shape
@@ -47,8 +54,8 @@ def library_backward(
     found = torch.ops.aten.convolution_backward(
         grad, _relu_image(x), weight, bias.shape, [1, 1], padding, [1, 1], False, [0, 0], 1, wanted
     )
-    hand = torch.where(x > 0, found[0].permute(0, 2, 3, 1), 0)
-    return hand, [g.view_as(p).to(p.dtype) for g, p in zip(found[1:], params)] if need_params else []
+    back = torch.where(x > 0, found[0].permute(0, 2, 3, 1), 0)
+    return back, [g.view_as(p).to(p.dtype) for g, p in zip(found[1:], params)] if need_params else []
 
 
 def _relu_image(x: Tensor) -> Tensor:
@@ -56,20 +63,20 @@ def _relu_image(x: Tensor) -> Tensor:
 
 
 def _flat(params: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Weight ``(e c, k, side, side)`` and bias ``(e c,)`` of one convolution for all edges."""
+    """Return weight ``(e c, k, side, side)`` and bias ``(e c,)`` of one convolution for all edges."""
     weight, bias = params
     return weight.flatten(0, 1).to(dtype, memory_format=torch.channels_last), bias.flatten().to(dtype)
 
 
 def _phases(x: Tensor) -> Tensor:
-    """What the two convolutions of a factorized reduction read, ``(m, 2 k)``."""
+    """Return the inputs of both convolutions of a factorized reduction, ``(m, 2 k)``."""
     x = _relu_image(x)
     both = torch.cat([phase[:, :, ::2, ::2] for phase in (x, shifted(x))], 1)
     return both.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def _blocks(params: Sequence[Tensor]) -> Tensor:
-    """Both convolutions of a factorized reduction as block-diagonal matrices, ``(e, 2 k, c)``."""
+    """Return both convolutions of a factorized reduction as block-diagonal matrices, ``(e, 2 k, c)``."""
     first, second = (w.flatten(2).transpose(1, 2) for w in params)
     return torch.cat([F.pad(first, (0, second.shape[2])), F.pad(second, (first.shape[2], 0))], 1)
 
@@ -86,7 +93,7 @@ def _factorized_backward(
         for part, weight in ((dp[:, :k, :half], params[0]), (dp[:, k:, half:], params[1])):
             grads.append(part.transpose(1, 2)[..., None, None].to(weight.dtype).contiguous())
     d = torch.einsum("emc,ekc->mk", dy, p).view(b, -(-h // 2), -(-w // 2), 2 * k)
-    hand = torch.zeros_like(x, dtype=d.dtype)
-    hand[:, ::2, ::2] += d[..., :k]
-    hand[:, 1::2, 1::2] += d[:, : h // 2, : w // 2, k:]
-    return torch.where(x > 0, hand, 0), grads
+    back = torch.zeros_like(x, dtype=d.dtype)
+    back[:, ::2, ::2] += d[..., :k]
+    back[:, 1::2, 1::2] += d[:, : h // 2, : w // 2, k:]
+    return torch.where(x > 0, back, 0), grads

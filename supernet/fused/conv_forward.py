@@ -1,11 +1,13 @@
 """Fused separable convolutions, forward: ReLU, depthwise, pointwise of all edges and candidates that leave one state.
 
-A *plane* is one candidate of one edge before its BatchNorm, ``(m, c)``. One kernel computes all planes of a state, with
-their statistics; the second half of a separable convolution normalizes what it loads. Programs that share a tile of
-pixels run side by side, so the state comes from memory once. Rows whose gate is 0 are left out, on the device.
+A *plane* is the output of one candidate on one edge before its BatchNorm, ``(m, c)``. One kernel computes all planes
+of a state together with their statistics; the second half of a separable convolution normalizes its input as it loads
+it. Programs that share a tile of pixels run side by side, so the state is read from memory once. Rows whose gate is 0
+are skipped on the device.
 
 Images are channels-last. Storage is float32, bfloat16 or float16, sums are float32; float64 throughout for float64
-storage, which Triton's interpreter runs.
+storage, which Triton's interpreter runs. The definition is ``naive.conv_forward``; the backward pass is in
+``conv_backward`` and ``conv_weight_backward``.
 
 Axes: ``r`` row of a launch table, ``m`` pixel of the batch, ``k`` input and ``c`` output channel, ``e`` slot in a
 stacked parameter.
@@ -20,11 +22,8 @@ import triton.language as tl
 from torch import Tensor
 
 from supernet.fused.launch import PRECISION, Tile, ceil_div, launch, sum_type, tile_of
-
-COLUMNS = ("kind", "slot", "source", "target", "gate", "behind")
-"""A launch table is ``(r, 6)``, int32. Of each: which of the launch's kernel sizes; the slot in its stacked weights;
-the plane that is read (second halves) and the one that is written; the place of its gate in the flattened gates; the
-gradient that arrives behind it."""
+from supernet.fused.tables import CONV_GATE, CONV_KIND, CONV_SLOT, CONV_SOURCE, CONV_TARGET, entry
+from supernet.fused.tiles import load_norm, offsets_of, pixel_of, pixels_of
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ class Kinds:
     """The depthwise convolutions of a launch, which differ in kernel size.
 
     Attributes:
-        sides, dilations: of each kind.
+        sides, dilations: kernel size and dilation of each kind.
         depthwise: stacked weights of each kind, ``(e, k, 1, side, side)``.
-        pointwise: ``(e, c, k, 1, 1)``.
+        pointwise: stacked weights of each kind, ``(e, c, k, 1, 1)``.
     """
 
     sides: tuple[int, ...]
@@ -44,17 +43,11 @@ class Kinds:
 
 
 @triton.jit
-def pixel_of(m, H, W):
-    """Batch index, row and column of a flat pixel index."""
-    return m // (H * W), (m // W) % H, m % W
-
-
-@triton.jit
 def depthwise_tile(
     x, weight, scale, shift, b, h, w, valid, k, inside_k, H, W, C,
     SIDE: tl.constexpr, DILATION: tl.constexpr, NORMED: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
-    """ReLU and depthwise convolution of a tile, ``(m, k)``. ``h``, ``w``: where the middle tap reads."""
+    """Return ReLU and depthwise convolution of a tile, ``(m, k)``. ``h``, ``w``: where the middle tap reads."""
     total = tl.zeros((b.shape[0], k.shape[0]), SUM)
     for i in range(SIDE):
         for j in tl.static_range(SIDE):
@@ -77,12 +70,11 @@ def _forward_kernel(
     M: tl.constexpr, K: tl.constexpr, N: tl.constexpr, SUM: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     row, tile = tl.program_id(0), tl.program_id(1)
-    kind, slot = tl.load(table + row * 6), tl.load(table + row * 6 + 1)
-    source, target = tl.load(table + row * 6 + 2), tl.load(table + row * 6 + 3)
-    if tl.load(gates + tl.load(table + row * 6 + 4)) == 0:
+    kind, slot = entry(table, row, CONV_KIND), entry(table, row, CONV_SLOT)
+    source, target = entry(table, row, CONV_SOURCE), entry(table, row, CONV_TARGET)
+    if tl.load(gates + entry(table, row, CONV_GATE)) == 0:
         return
-    m = tile * M + tl.arange(0, M)
-    valid = m < PIXELS
+    m, valid = pixels_of(tile, PIXELS, M)
     b, h, w = pixel_of(m, HO, WO)
     n = tl.arange(0, N)
     inside_n = n < C
@@ -95,8 +87,7 @@ def _forward_kernel(
         scale = tl.zeros((K,), SUM)
         shift = tl.zeros((K,), SUM)
         if NORMED:
-            scale = tl.load(rstd + source * C + k, mask=inside_k, other=0.0).to(SUM)
-            shift = -tl.load(mean + source * C + k, mask=inside_k, other=0.0).to(SUM) * scale
+            scale, shift = load_norm(mean, rstd, source, k, inside_k, C, SUM)
         d = tl.zeros((M, K), SUM)
         p = tl.zeros((K, N), x.dtype.element_ty)
         for which in tl.static_range(len(SIDES)):
@@ -111,15 +102,15 @@ def _forward_kernel(
                 p = tl.load(p_at, mask=p_mask, other=0.0).to(x.dtype.element_ty)
         out += tl.dot(d.to(x.dtype.element_ty), p, out_dtype=SUM, input_precision=PRECISION)
     y = out.to(planes.dtype.element_ty)
-    mask = valid[:, None] & inside_n[None, :]
-    tl.store(planes + target.to(tl.int64) * PIXELS * C + m[:, None] * C + n[None, :], y, mask=mask)
+    at, mask = offsets_of(m, valid, n, inside_n, C)
+    tl.store(planes + target.to(tl.int64) * PIXELS * C + at, y, mask=mask)
     stored = tl.where(mask, y.to(SUM), 0.0)
     count = tl.minimum(PIXELS - tile * M, M).to(SUM)
     average = tl.sum(stored, 0) / count
     away = tl.where(mask, stored - average[None, :], 0.0)
-    at = partial + ((row * TILES + tile) * 2) * C + n
-    tl.store(at, average, mask=inside_n)
-    tl.store(at + C, tl.sum(away * away, 0), mask=inside_n)
+    to = partial + ((row * TILES + tile) * 2) * C + n
+    tl.store(to, average, mask=inside_n)
+    tl.store(to + C, tl.sum(away * away, 0), mask=inside_n)
 
 
 def convs_forward(
@@ -137,15 +128,15 @@ def convs_forward(
     Args:
         x: the state, ``(b, h, w, k)``, contiguous; for second halves, ``planes`` itself.
         planes: ``(plane, m, c)``; the rows' targets are written.
-        table: ``(r, 6)``, see ``COLUMNS``.
+        table: ``(r, 6)``, rows as ``supernet.fused.tables.ConvRow``.
         kinds: the weights.
         size: batch, rows and columns of ``x``.
         stride: of the depthwise convolutions.
-        statistics: mean and 1 / std of every plane, ``(plane, c)``, to normalize by what is read; for second halves.
+        statistics: for second halves, mean and 1 / std of every plane, ``(plane, c)``, which normalize the input.
         gates: flattened; rows whose gate is 0 are not computed.
 
     Returns:
-        Mean and sum of squared deviations of each row's tiles, ``(r, tiles, 2, c)``, and the tile they are of.
+        Mean and sum of squared deviations of each row's tiles, ``(r, tiles, 2, c)``, and the tile size.
     """
     b, h, w = size
     ho, wo = ceil_div(h, stride), ceil_div(w, stride)

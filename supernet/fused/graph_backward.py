@@ -1,0 +1,200 @@
+"""The backward pass of a mixed graph: its sources in reverse order.
+
+A node's gradient is complete when all states after it have added theirs. One pass over its terms then gives the
+coefficients by which every plane's gradient is formed where it is read. Kept from the forward pass are the states, the
+planes, and a byte for each maximum; everything else is recomputed.
+
+Axes: as in ``supernet.fused.graph_forward``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from supernet.fused.batch_norm import finalize_coefficients
+from supernet.fused.combine import combine_sums, shared_gradient
+from supernet.fused.conv_backward import depthwise_output_gradient, half_gradient, input_gradient
+from supernet.fused.conv_weight_backward import conv_weight_gradients
+from supernet.fused.graph_tensors import GraphTensors, edges_of, index_of
+from supernet.fused.library_convs import library_backward
+from supernet.fused.partial_channels import active_channels, bypass, bypass_backward, split_channels
+from supernet.fused.plan import Convs, Plan, Source, plan_of
+from supernet.fused.pools import pools_backward
+from supernet.fused.tables import TERM_PLACE
+
+
+def graph_backward(
+    grad: Tensor,
+    inputs: list[Tensor],
+    gates: Tensor,
+    edges: Tensor,
+    params: list[Tensor],
+    saved: list[Tensor],
+    description: str,
+    training: bool,
+    need_params: bool,
+) -> list[Tensor]:
+    """Return the gradients of each input, of the gates, of the edges' weights, and, if asked for, of ``params``.
+
+    Args:
+        grad: gradient of the nodes, ``(node, b, h, w, c)``.
+        saved: the return value of ``graph_forward``.
+        need_params: whether gradients of ``params`` are returned.
+        inputs, gates, edges, params, description, training: as in ``graph_forward``.
+    """
+    return _Backward(
+        plan_of(description), grad, inputs, gates, edges, params, saved, training=training, need_params=need_params
+    ).gradients()
+
+
+class _Backward:
+    """One backward pass: the tensors that its steps fill.
+
+    Attributes:
+        grads: gradients behind BatchNorms, ``(gradient, m, width)``: of the nodes, then of the halves.
+        coefficients: ``a``, ``b`` and ``s`` at every place, ``(3, place, width)``.
+        full: where gradients of states with all their channels are summed: of the inputs; where channels are partial,
+            of the nodes too.
+        bypassed: node -> gradient of its sum of bypassed channels.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        grad: Tensor,
+        inputs: list[Tensor],
+        gates: Tensor,
+        edges: Tensor,
+        params: list[Tensor],
+        saved: list[Tensor],
+        *,
+        training: bool,
+        need_params: bool,
+    ):
+        self.plan, self.edges, self.training, self.need_params = plan, edges, training, need_params
+        self.nodes, self.planes, mean, rstd, self.places, _ = saved
+        self.run = run = GraphTensors(plan, inputs, gates, params)
+        self.statistics = mean, rstd
+        count = len(self.nodes)
+        self.states = active_channels(self.nodes, run.width).view(count, run.pixels, run.width)
+        self.grads = self.planes.new_empty(count + plan.halves, run.pixels, run.width)
+        self.coefficients = mean.new_empty(3, plan.places, run.width)
+        self.gate_grads, self.edge_grads = torch.zeros_like(run.gates), torch.zeros_like(edges)
+        self.full = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in inputs]
+        if plan.partial == 1:
+            self.grads[:count] = grad.reshape(count, run.pixels, -1)
+        else:
+            self.full += list(grad.clone().unbind(0))
+        self.bypassed: dict[int, Tensor] = {}
+        self.grad_params = [torch.zeros_like(p) for p in params] if need_params else []
+
+    def gradients(self) -> list[Tensor]:
+        """Run the pass; see ``graph_backward``."""
+        plan, run = self.plan, self.run
+        for source in reversed(plan.sources):
+            node = source.state + 1 - plan.inputs
+            if node >= 0:
+                self._node(node)
+            x = run.state(source, self.states)
+            if plan.partial > 1:
+                out = torch.zeros_like(x)
+            elif source.state < plan.inputs:
+                out = self.full[source.state]
+            else:
+                out = self.grads[source.state - plan.inputs].view_as(x)
+            self._pools_and_skips(source, out)
+            self._library(source, x, out)
+            if source.second.rows:
+                self._second_halves(source)
+            if source.first.rows:
+                self._first_halves(source, x, out)
+            if plan.partial > 1:
+                self._bypass(source, out)
+        gates = self.gate_grads.view(len(self.edges), -1)
+        return [*self.full[: plan.inputs], gates, self.edge_grads, *self.grad_params]
+
+    def _node(self, node: int) -> None:
+        """Compute the coefficients of a node's terms, and their gates' gradients."""
+        plan, run = self.plan, self.run
+        if plan.partial > 1:
+            mixed, self.bypassed[node] = split_channels(self.full[plan.inputs + node], run.width)
+            self.grads[node] = mixed.reshape(run.pixels, run.width)
+        table, rows = run.table(plan.terms), plan.node_terms[node]
+        sums = combine_sums(
+            self.grads, run.flat_inputs, self.states, self.planes, self.statistics, table, rows, node, run.gates
+        )
+        own, gates = table[rows.start : rows.stop], (run.gates, self.gate_grads)
+        finalize_coefficients(
+            sums, run.pixels, own, *self.statistics, self.coefficients, *gates, self.training, place=TERM_PLACE.value
+        )
+
+    def _pools_and_skips(self, source: Source, out: Tensor) -> None:
+        """Add the gradients through a source's pools and skip connections to ``out``."""
+        if not (source.pool_terms or source.state_terms):
+            return
+        run = self.run
+        pools = self.planes.new_empty(2, run.pixels, run.width)
+        terms = run.table(source.pool_terms), source.maxima, run.table(source.state_terms)
+        flat = out.view(-1, run.width)
+        shared_gradient(self.grads, self.planes, self.coefficients, run.gates, *terms, pools, flat)
+        if source.pool_terms:
+            pools_backward(pools, self.places[source.state], out, source.stride)
+
+    def _library(self, source: Source, x: Tensor, out: Tensor) -> None:
+        """Add the gradients through the operations that the library computes; keep their parameters' gradients."""
+        for conv in source.library:
+            at = index_of(conv.planes, x.device)
+            a, b, s = (t.index_select(0, at).unsqueeze(1) for t in self.coefficients)
+            g = self.grads.index_select(0, index_of(conv.behind, x.device)).to(a.dtype)
+            y = self.planes.index_select(0, at).to(a.dtype)
+            first, last = conv.op.params
+            own = self.run.params[first:last]
+            back, weights = library_backward(conv.op, x, own, a * g + b * y + s, self.need_params)
+            out += back.to(out.dtype)
+            self.grad_params[first : first + len(weights)] = weights
+
+    def _second_halves(self, source: Source) -> None:
+        """Compute the gradients behind the first halves' BatchNorms, and the first halves' coefficients."""
+        run, convs = self.run, source.second
+        kinds, table = run.kinds(convs, 1), run.table(convs.rows)
+        d = depthwise_output_gradient(self.planes, self.grads, self.coefficients, table, kinds, run.gates)
+        if self.need_params:
+            given = self.planes, d, self.planes, self.grads, self.coefficients, table, kinds, run.gates
+            self._keep(convs, 1, *conv_weight_gradients(*given, run.size, 1, self.statistics))
+        behind = len(self.nodes) - self.plan.finals
+        sums = half_gradient(d, self.planes, self.statistics, self.grads, behind, table, kinds, run.gates, run.size)
+        halves = run.table([row._replace(target=row.source) for row in convs.rows])
+        finalize_coefficients(
+            sums, run.pixels, halves, *self.statistics, self.coefficients, run.gates, None, self.training
+        )
+
+    def _first_halves(self, source: Source, x: Tensor, out: Tensor) -> None:
+        """Add the gradient of a state through its convolutions to ``out``."""
+        run, convs, (b, h, w, _) = self.run, source.first, x.shape
+        kinds, table = run.kinds(convs, 0), run.table(convs.rows)
+        d = depthwise_output_gradient(self.planes, self.grads, self.coefficients, table, kinds, run.gates)
+        if self.need_params:
+            given = x, d, self.planes, self.grads, self.coefficients, table, kinds, run.gates
+            self._keep(convs, 0, *conv_weight_gradients(*given, (b, h, w), source.stride))
+        input_gradient(x, d, out, table, kinds, run.gates, source.stride)
+
+    def _bypass(self, source: Source, out: Tensor) -> None:
+        """Add the gradients of a state's active and bypassed channels to that of the whole state."""
+        run, edges = self.run, self.edges
+        target, state = self.full[source.state], run.full_state(source, self.nodes)
+        target[..., : run.width] += out
+        rest = bypass(state, run.width, source.stride).to(edges.dtype)
+        total = torch.zeros((), dtype=target.dtype, device=target.device)
+        for row, node in edges_of(self.plan, source):
+            self.edge_grads[row] = (self.bypassed[node].to(edges.dtype) * rest).sum()
+            total = total + edges[row].to(target.dtype) * self.bypassed[node]
+        target[..., run.width :] += bypass_backward(state, total, run.width, source.stride)
+
+    def _keep(self, convs: Convs, half: int, depthwise: Sequence[Tensor], pointwise: Sequence[Tensor]) -> None:
+        """Keep a launch's weight gradients at the indices of its parameters."""
+        for op, first, second in zip(convs.ops, depthwise, pointwise):
+            at = op.params[0] + 2 * half
+            self.grad_params[at], self.grad_params[at + 1] = first, second

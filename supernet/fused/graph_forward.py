@@ -1,0 +1,134 @@
+"""The forward pass of a mixed graph, source by source.
+
+For each state: its convolutions and pools with their statistics, then the node that is complete by then. Candidates
+whose gate is 0 are skipped on the device; the host never waits for gate values.
+
+Axes: ``b`` batch, ``h w`` space, ``c`` channel, ``m`` pixel of the batch, ``e`` edge, ``o`` candidate; images are
+channels-last.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from supernet.fused.batch_norm import finalize_statistics, running_statistics
+from supernet.fused.combine import combine_forward
+from supernet.fused.conv_forward import convs_forward
+from supernet.fused.description import POOLS
+from supernet.fused.graph_tensors import GraphTensors, allocate, edges_of, index_of, norms_of
+from supernet.fused.launch import Tile
+from supernet.fused.library_convs import library_forward
+from supernet.fused.partial_channels import bypass, merge_channels
+from supernet.fused.plan import Source, plan_of
+from supernet.fused.pools import pools_forward
+from supernet.ops import BatchNorm
+
+Statistics = tuple[Tensor, Tensor, Tensor]
+"""Mean, 1 / std and unbiased variance at every place, ``(place, c)`` each."""
+
+
+def graph_forward(
+    inputs: list[Tensor],
+    gates: Tensor,
+    edges: Tensor,
+    params: list[Tensor],
+    buffers: list[Tensor],
+    description: str,
+    training: bool,
+) -> list[Tensor]:
+    """Compute a graph.
+
+    Args:
+        inputs: input states, each ``(b, h, w, c)``, contiguous.
+        gates: ``(e, o)``, in the type of sums.
+        edges: weights of the channels that bypass the candidates, ``(e,)``, where channels are partial.
+        params, buffers: of all operations, stacked, in the plan's order.
+        description: of the graph, see ``supernet.fused.description``.
+        training: whether BatchNorm uses the batch's statistics.
+
+    Returns:
+        The nodes, ``(node, b, h, w, c)``; for the backward pass the planes, mean and 1 / std at each place, and the
+        positions of maxima; for the running statistics, the unbiased variance at each place.
+    """
+    plan = plan_of(description)
+    run = GraphTensors(plan, inputs, gates, params)
+    nodes, planes, mean, rstd, places, variances = allocate(plan, inputs)
+    statistics = mean, rstd, variances
+    states = nodes if plan.partial == 1 else planes.new_empty(plan.nodes, run.pixels, run.width)
+    states = states.view(plan.nodes, run.pixels, run.width)
+    bypassed: list[Tensor | None] = [None] * plan.nodes
+    if not training:
+        for source in plan.sources:
+            for norm in norms_of(source, buffers):
+                running = norm.running_mean, norm.running_var
+                running_statistics(mean, rstd, running, norm.slots, norm.places)
+    for source in plan.sources:
+        x = run.state(source, states)
+        if source.pools:
+            pools = planes[source.pool_plane : source.pool_plane + 2]
+            partial, tile = pools_forward(x, pools, places[source.state], source.stride)
+            if training:
+                _pool_statistics(run, source, partial, tile, statistics)
+        _convolve(run, source, x, planes, statistics, training)
+        _convolve_by_library(run, source, x, planes, statistics, training)
+        if plan.partial > 1:
+            rest = bypass(run.full_state(source, nodes), run.width, source.stride)
+            for row, node in edges_of(plan, source):
+                part = edges[row].to(rest.dtype) * rest
+                before = bypassed[node]
+                bypassed[node] = part if before is None else before + part
+        node = source.state + 1 - plan.inputs
+        if node >= 0:
+            terms = run.table(plan.terms), plan.node_terms[node]
+            combine_forward(states[node], run.flat_inputs, states, planes, (mean, rstd), *terms, run.gates)
+            rest = bypassed[node]
+            if rest is not None:
+                nodes[node] = merge_channels(states[node].view(*run.size, -1), rest)
+                states[node] = nodes[node].view(run.pixels, -1)[:, : run.width]
+    return [nodes, planes, mean, rstd, places, variances]
+
+
+def _convolve(
+    run: GraphTensors, source: Source, x: Tensor, planes: Tensor, statistics: Statistics, training: bool
+) -> None:
+    """Compute the planes of a source's separable and dilated convolutions, first halves before second ones."""
+    mean, rstd, variances = statistics
+    for half, convs in enumerate((source.first, source.second)):
+        if not convs.rows:
+            continue
+        kinds, table = run.kinds(convs, half), run.table(convs.rows)
+        if half:
+            partial, tile = convs_forward(planes, planes, table, kinds, run.gates, run.size, 1, (mean, rstd))
+        else:
+            b, h, w, _ = x.shape
+            partial, tile = convs_forward(x, planes, table, kinds, run.gates, (b, h, w), source.stride)
+        if training:
+            finalize_statistics(partial, tile, run.pixels, table, mean, rstd, variances, run.gates)
+
+
+def _convolve_by_library(
+    run: GraphTensors, source: Source, x: Tensor, planes: Tensor, statistics: Statistics, training: bool
+) -> None:
+    """Compute the planes of the operations that the library's own kernels compute, and their statistics."""
+    mean = statistics[0]
+    for conv in source.library:
+        y = library_forward(conv.op, x, run.params[slice(*conv.op.params)])
+        to = index_of(conv.planes, y.device)
+        planes.index_copy_(0, to, y)
+        if training:
+            variance, average = torch.var_mean(y.to(mean.dtype), 1, correction=0)
+            unbiased = variance * (run.pixels / max(run.pixels - 1, 1))
+            found = average, (variance + BatchNorm.eps).rsqrt(), unbiased
+            for kept, new in zip(statistics, found):
+                kept.index_copy_(0, to, new)
+
+
+def _pool_statistics(run: GraphTensors, source: Source, partial: Tensor, tile: Tile, statistics: Statistics) -> None:
+    """Finalize the statistics of a source's pools, once for each edge."""
+    for number, op in enumerate(source.pools):
+        rows = [row for row in source.pool_rows if row.kind == number]
+        if op.normed:
+            parts = partial[POOLS.index(op.kind)][None]
+            table = run.table(rows)
+            finalize_statistics(parts, tile, run.pixels, table, *statistics, run.gates, len(rows))

@@ -1,0 +1,122 @@
+"""The tensors of one pass over a mixed graph, found by its plan.
+
+Axes: ``b`` batch, ``h w`` space, ``c`` channel, ``m`` pixel of the batch; images are channels-last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from supernet.fused.conv_forward import Kinds
+from supernet.fused.launch import ceil_div, on_device, sum_type
+from supernet.fused.partial_channels import active_channels
+from supernet.fused.plan import Convs, Op, Plan, Source
+from supernet.fused.tables import ConvRow, Rows, table_of
+
+
+class GraphTensors:
+    """Inputs, gates and parameters of one call.
+
+    Attributes:
+        gates: flattened.
+        size: batch, rows and columns of a node; ``pixels`` is their product.
+        width: number of channels that the candidates see.
+        active: those channels of each input, ``(b, h, w, width)``; ``flat_inputs`` the same as ``(m, width)``, where
+            the graph keeps the inputs' size.
+    """
+
+    def __init__(self, plan: Plan, inputs: Sequence[Tensor], gates: Tensor, params: Sequence[Tensor]):
+        self.plan, self.inputs, self.params, self.gates = plan, inputs, params, gates.flatten()
+        b, h, w, self.channels = inputs[0].shape
+        self.width = self.channels // plan.partial
+        self.size = b, ceil_div(h, plan.stride), ceil_div(w, plan.stride)
+        self.pixels = b * self.size[1] * self.size[2]
+        self.active = [active_channels(x, self.width) for x in inputs]
+        self.flat_inputs = [x.reshape(self.pixels, self.width) for x in self.active] if plan.stride == 1 else []
+
+    def table(self, rows: Rows) -> Tensor:
+        """Return rows as a table on the gates' device."""
+        return table_of(rows, self.gates.device)
+
+    def state(self, source: Source, nodes: Tensor) -> Tensor:
+        """Return the channels that candidates see of a source's state, ``(b, h, w, width)``.
+
+        Args:
+            nodes: these channels of the computed states, ``(node, m, width)``.
+        """
+        given = self.plan.inputs
+        return self.active[source.state] if source.state < given else nodes[source.state - given].view(*self.size, -1)
+
+    def full_state(self, source: Source, nodes: Tensor) -> Tensor:
+        """Return a source's state with all its channels; ``nodes`` is ``(node, b, h, w, c)``."""
+        given = self.plan.inputs
+        return self.inputs[source.state] if source.state < given else nodes[source.state - given]
+
+    def kinds(self, convs: Convs, half: int) -> Kinds:
+        """Return the weights of a launch: the first or second halves of its convolutions."""
+        pairs = [self.params[op.params[0] + 2 * half : op.params[0] + 2 * half + 2] for op in convs.ops]
+        depthwise, pointwise = zip(*pairs)
+        sides, dilations = zip(*((op.side, op.dilation) for op in convs.ops))
+        return Kinds(sides, dilations, depthwise, pointwise)
+
+
+def edges_of(plan: Plan, source: Source) -> list[tuple[int, int]]:
+    """Return (row of the gates, node) of each edge that leaves a state."""
+    first = max(0, source.state + 1 - plan.inputs)
+    return list(zip(source.rows, range(first, plan.nodes)))
+
+
+def index_of(places: Sequence[int], device: torch.device) -> Tensor:
+    """Return indices as a tensor on the device."""
+    return on_device(tuple(places), device, torch.int64)
+
+
+@dataclass(frozen=True)
+class StackedNorm:
+    """The BatchNorms behind one operation of a source, one for each of its edges.
+
+    Attributes:
+        running_mean, running_var: stacked buffers, ``(e, c)``.
+        slots, places, gates: of each edge, its row in the buffers, the row of its statistics, and the index of its
+            gate.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    slots: tuple[int, ...]
+    places: tuple[int, ...]
+    gates: tuple[int, ...]
+
+
+def norms_of(source: Source, buffers: Sequence[Tensor]) -> Iterator[StackedNorm]:
+    """Yield the BatchNorms of a source, operation by operation."""
+
+    def stacked(op: Op, half: int, rows: Sequence[ConvRow]) -> StackedNorm:
+        first = op.buffers[0] + 2 * half
+        slots, places, gates = zip(*((row.slot, row.target, row.gate) for row in rows))
+        return StackedNorm(buffers[first], buffers[first + 1], slots, places, gates)
+
+    for convs, half in ((source.first, 0), (source.second, 1)):
+        for kind, op in enumerate(convs.ops):
+            yield stacked(op, half, [row for row in convs.rows if row.kind == kind])
+    for number, op in enumerate(source.pools):
+        if op.normed:
+            yield stacked(op, 0, [row for row in source.pool_rows if row.kind == number])
+    for conv in source.library:
+        first, slots = conv.op.buffers[0], tuple(range(len(conv.planes)))
+        yield StackedNorm(buffers[first], buffers[first + 1], slots, conv.planes, conv.gates)
+
+
+def allocate(plan: Plan, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return uninitialized nodes, planes, mean, 1 / std, positions of maxima and unbiased variances."""
+    b, h, w, c = inputs[0].shape
+    h, w, width = ceil_div(h, plan.stride), ceil_div(w, plan.stride), c // plan.partial
+    nodes = inputs[0].new_empty(plan.nodes, b, h, w, c)
+    planes = inputs[0].new_empty(plan.planes, b * h * w, width)
+    mean, rstd, variances = (planes.new_empty(plan.places, width, dtype=sum_type(planes.dtype)) for _ in range(3))
+    pooled = len(plan.sources) if any(source.pools for source in plan.sources) else 0
+    return nodes, planes, mean, rstd, planes.new_empty(pooled, b * h * w, width, dtype=torch.uint8), variances

@@ -1,0 +1,56 @@
+"""What the kernels have in common: which pixels and channels a tile holds, and loads of planes and of statistics.
+
+A tile is ``M`` pixels of the batch by ``K`` channels. All functions are inlined into the kernels that call them.
+
+Axes: ``m`` pixel of the batch, ``k`` channel.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def pixel_of(m, H, W):
+    """Return batch index, row and column of a flat pixel index."""
+    return m // (H * W), (m // W) % H, m % W
+
+
+@triton.jit
+def pixels_of(tile, PIXELS, M: tl.constexpr):
+    """Return the flat pixel indices of a tile, ``(m,)``, and which of them exist."""
+    m = tile * M + tl.arange(0, M)
+    return m, m < PIXELS
+
+
+@triton.jit
+def channels_of(block, C, K: tl.constexpr):
+    """Return the channels of a block, ``(k,)``, and which of them exist."""
+    k = block * K + tl.arange(0, K)
+    return k, k < C
+
+
+@triton.jit
+def offsets_of(m, valid, k, inside_k, C):
+    """Return the offsets of a tile in a plane, and its mask, both ``(m, k)``."""
+    return m[:, None] * C + k[None, :], valid[:, None] & inside_k[None, :]
+
+
+@triton.jit
+def load_plane(planes, number, at, mask, PIXELS, C, SUM: tl.constexpr):
+    """Return a tile of one of several planes, ``(m, k)``. ``number`` is widened: all planes together may be large."""
+    return tl.load(planes + number.to(tl.int64) * PIXELS * C + at, mask=mask, other=0.0).to(SUM)
+
+
+@triton.jit
+def load_channels(values, row, k, inside_k, C, SUM: tl.constexpr):
+    """Return one row of a tensor that has a value for each channel, ``(k,)``."""
+    return tl.load(values + row * C + k, mask=inside_k, other=0.0).to(SUM)
+
+
+@triton.jit
+def load_norm(mean, rstd, row, k, inside_k, C, SUM: tl.constexpr):
+    """Return the scale and shift, ``(k,)`` each, that normalize a plane: ``1 / std`` and ``-mean / std``."""
+    scale = load_channels(rstd, row, k, inside_k, C, SUM)
+    return scale, -load_channels(mean, row, k, inside_k, C, SUM) * scale
