@@ -1,19 +1,20 @@
-"""What a search decides, as data: tables of choices, and the gates that weigh them.
+"""The decisions of a search as data: tables of choices, and the gates that weigh them.
 
-A table holds several decisions of one shape. Its *gates* are one tensor of shape ``(e, o)``: one row for each decision
-(in a cell: each edge), one column for each candidate. Networks take gates as an argument; they hold none.
+A table holds several decisions among the same candidates. Its *gates* are one tensor of shape ``(e, o)``: one row for
+each decision (in a cell: each edge), one column for each candidate. Networks take gates as an argument and store none.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 Gates = Mapping[str, Tensor]
-"""Table label -> gates, ``(e, o)``; and what a method adds, ``(e,)``, under the label's ``edges_of``, ``skip_of`` and
-``bias_of``."""
+"""Table label -> gates, ``(e, o)``. Keys made by ``edges_of``, ``skip_of`` and ``bias_of`` hold what methods add,
+``(e,)``."""
 
 Picks = Mapping[str, tuple[tuple[int, str], ...]]
 """Table label -> the (row, candidate) pairs that a discretization kept, in its order of preference."""
@@ -26,13 +27,13 @@ class ChoiceTable:
     Attributes:
         label: names the table in gates, logits and picks.
         candidates: names, in the order of the gates' columns.
-        groups: how many consecutive rows compete for each place; in a cell, the incoming edges of each node.
-        allowed: each row's candidates, where they are not all; gates of the others are exactly 0.
-        keep: how many rows of each group are derived, ``None`` for all.
+        groups: sizes of the groups of consecutive rows that compete; in a cell, the incoming edges of each node.
+        allowed: each row's candidates, where they are not all; the gates of others are exactly 0.
+        keep: number of rows of each group that are derived, ``None`` for all.
         dropped: candidates that take part in the relaxation but are not derived (DARTS, section 2.4).
-        picks: how many candidates are derived on a row.
-        judged: whether a collapse shows in it: too many skip connections.
-        required: whether a discretization must decide every row or group, by what is not in ``dropped``.
+        picks: number of candidates that are derived on a row.
+        watched_for_collapse: whether too many skip connections in it are a sign that the search collapses.
+        required: whether a discretization must decide every row or group, by a candidate that is not in ``dropped``.
         when: the table takes part in an architecture only where one of these alternatives holds: each a conjunction of
             (table label, candidate) pairs that are all kept. Empty: it always takes part.
         all_outputs: of rows that are the edges of a directed acyclic graph, whether the graph's output is made of every
@@ -46,14 +47,14 @@ class ChoiceTable:
     keep: int | None = 2
     dropped: tuple[str, ...] = ("none",)
     picks: int = 1
-    judged: bool = True
+    watched_for_collapse: bool = True
     required: bool = False
     when: tuple[tuple[tuple[str, str], ...], ...] = ()
     all_outputs: bool = True
-    _masks: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def rows(self) -> int:
+        """Number of decisions."""
         return sum(self.groups)
 
     @property
@@ -63,10 +64,11 @@ class ChoiceTable:
         return tuple(range(end - size, end) for end, size in zip(ends, self.groups))
 
     def kept(self, size: int) -> int:
-        """How many rows of a group of this size are derived."""
+        """Return how many rows of a group of this size are derived."""
         return size if self.keep is None else min(self.keep, size)
 
     def permits(self, row: int, candidate: str) -> bool:
+        """Return whether a row has a candidate."""
         return self.allowed is None or candidate in self.allowed[row]
 
     @property
@@ -75,23 +77,26 @@ class ChoiceTable:
         return self.mask_on(torch.device("cpu"))
 
     def mask_on(self, device: torch.device) -> Tensor:
-        """The mask on a device. It is copied there once: a copy waits for all that the device has to do."""
-        if device not in self._masks:
-            rows = [[self.permits(row, name) for name in self.candidates] for row in range(self.rows)]
-            self._masks[device] = torch.tensor(rows, device=device)
-        return self._masks[device]
+        """Return the mask on a device. It is copied there once: a copy would wait for all work that is queued there."""
+        return _mask(self, device)
+
+
+@cache
+def _mask(table: ChoiceTable, device: torch.device) -> Tensor:
+    rows = [[table.permits(row, name) for name in table.candidates] for row in range(table.rows)]
+    return torch.tensor(rows, device=device)
 
 
 def edges_of(label: str) -> str:
-    """Where gates hold the weights of a table's edges, ``(e,)``, which multiply all that an edge delivers."""
+    """Return the key of a table's edge weights in gates, ``(e,)``; they multiply an edge's whole output."""
     return f"{label}.edges"
 
 
 def bias_of(label: str) -> str:
-    """Where gates hold numbers that are added to what a table's edges deliver, ``(e,)``."""
+    """Return the key of a table's biases in gates, ``(e,)``; they are added to an edge's output."""
     return f"{label}.bias"
 
 
 def skip_of(label: str) -> str:
-    """Where gates hold the weights of a table's auxiliary skip connections, ``(e,)``."""
+    """Return the key of the gates of a table's auxiliary skip connections, ``(e,)``."""
     return f"{label}.skip"

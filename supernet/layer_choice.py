@@ -1,20 +1,23 @@
-"""Choices in anyone's network: ``LayerChoice`` among modules, ``InputChoice`` among tensors.
+"""Choices in any network: ``LayerChoice`` among modules, ``InputChoice`` among tensors.
 
-A network that holds them is a search space (``supernet.spaces.modules``). While it is searched, a choice is the sum of
-its candidates weighed by gates (Liu et al. 2019, equation 2); gates arrive from outside with each call (``GatedModel``)
-and are not kept. Choices of one label are one decision. A candidate may hold further choices.
+A network with choices is a search space (``supernet.spaces.modules``). While it is searched, a choice is the sum
+of its candidates weighted by gates (Liu et al. 2019, equation 2). Gates are passed to each call (``GatedModel``) and not
+stored. Choices with one label are one decision. A candidate may contain further choices.
 
     self.conv = LayerChoice({"3x3": Conv(3), "5x5": Conv(5), "skip": nn.Identity()}, label="kernel")
     self.join = InputChoice(["stem", "block"], keep=1, label="shortcut")
 
 A candidate whose gate is exactly 0 is not computed, so one-hot gates cost what the chosen path costs. A compiled
-network does not look at the gates' values: it computes all candidates, and is not compiled anew when gates change.
+network does not read the gates' values: it computes all candidates, and is not recompiled when gates change.
+
+Axes: ``o`` candidate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,19 +27,24 @@ from supernet.errors import SpaceError
 
 
 class GateValues(NamedTuple):
-    """The gates of one decision, ``(o,)``, and which of them are not 0, where that is known."""
+    """The gates of one decision.
+
+    Attributes:
+        gates: ``(o,)``.
+        live: which of them are not 0, where that is known.
+    """
 
     gates: Tensor
     live: list[bool] | None = None
 
 
 class LayerChoice(nn.Module):
-    """One of several modules that take the same inputs and return one tensor of the same shape.
+    """A choice of one of several modules that take the same inputs and return one tensor of the same shape.
 
-    Without gates it is the mean of its candidates.
+    Without gates its output is the mean of the candidates'.
 
     Args:
-        candidates: name -> module; modules alone are named by their number.
+        candidates: name -> module; in a sequence, modules are named by their index.
         label: of the decision.
 
     Raises:
@@ -55,21 +63,21 @@ class LayerChoice(nn.Module):
         self.gate_values: GateValues | None = None
 
     def forward(self, *inputs: Any) -> Tensor:
-        return _gated_sum(self, [lambda op=op: op(*inputs) for op in self.candidates])
+        return _gated_sum(self, [partial(op, *inputs) for op in self.candidates])
 
     def extra_repr(self) -> str:
         return f"label={self.label!r}, names={self.names}"
 
 
 class InputChoice(nn.Module):
-    """``keep`` of several tensors of the same shape, summed.
+    """A choice of ``keep`` of several tensors of the same shape, which are summed.
 
-    Without gates it is the mean of all, times ``keep``.
+    Without gates its output is the mean of all, times ``keep``.
 
     Args:
-        names: of the tensors in the order of the call, or how many there are.
+        names: of the tensors in the order of the call, or their number.
         label: of the decision.
-        keep: how many are chosen.
+        keep: number of tensors that are chosen.
 
     Raises:
         SpaceError: where ``keep`` is not in 1 to n.
@@ -84,11 +92,11 @@ class InputChoice(nn.Module):
         self.gate_values: GateValues | None = None
 
     def forward(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor:
-        """The sum; called with the tensors, or with one list of them."""
-        tensors = inputs[0] if len(inputs) == 1 and not isinstance(inputs[0], Tensor) else inputs
+        """Return the sum; called with the tensors, or with one list of them."""
+        tensors = _listed(inputs)
         if len(tensors) != len(self.names):
             raise SpaceError(f"InputChoice {self.label!r}: {len(tensors)} inputs given, {len(self.names)} declared")
-        return _gated_sum(self, [lambda x=x: x for x in tensors])
+        return _gated_sum(self, [partial(_same, x) for x in tensors])
 
     def extra_repr(self) -> str:
         return f"label={self.label!r}, names={self.names}, keep={self.keep}"
@@ -98,48 +106,48 @@ Choice = LayerChoice | InputChoice
 
 
 class ChosenInputs(nn.Module):
-    """What a decided ``InputChoice`` becomes: the sum of some of its inputs."""
+    """The sum of some of the inputs: replaces an ``InputChoice`` in a derived network."""
 
     def __init__(self, indices: Sequence[int]):
         super().__init__()
         self.indices = tuple(indices)
 
     def forward(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor:
-        tensors = inputs[0] if len(inputs) == 1 and not isinstance(inputs[0], Tensor) else inputs
+        tensors = _listed(inputs)
         first, *others = (tensors[index] for index in self.indices)
-        return sum(others, first)
+        return sum(others, start=first)
 
     def extra_repr(self) -> str:
         return f"indices={self.indices}"
 
 
 class GatedModel(nn.Module):
-    """A model that takes gates: its choices are weighed by them for the time of a call."""
+    """A model that takes gates: they weight its choices for the duration of a call."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
 
     def forward(self, *inputs: Any) -> Any:
-        """The model's output.
+        """Return the model's output.
 
         Args:
-            inputs: the model's, and behind them the gates: label -> ``(1, o)``.
+            inputs: the model's, and last the gates: label -> ``(1, o)``.
         """
-        *inputs, gates = inputs
+        *given, gates = inputs
         found = list(choices(self.model))
         values_by_label = _gate_values(gates)
         for choice in found:
             choice.gate_values = values_by_label[choice.label]
         try:
-            return self.model(*inputs)
+            return self.model(*given)
         finally:
             for choice in found:
                 choice.gate_values = None
 
 
 def choices(model: nn.Module) -> Iterator[Choice]:
-    """Every choice that a model holds, outer ones first."""
+    """Yield every choice that a model contains, outer ones before those in their candidates."""
     return (module for module in model.modules() if isinstance(module, LayerChoice | InputChoice))
 
 
@@ -147,13 +155,13 @@ def _gate_values(gates: Gates) -> dict[str, GateValues]:
     rows = {label: gate[0] for label, gate in gates.items() if gate.ndim == 2}
     if torch.compiler.is_compiling():
         return {label: GateValues(row * (row != 0)) for label, row in rows.items()}
-    # One transfer for all decisions: on a GPU this waits for the device once a call, not once a choice.
+    # One transfer for all decisions: on a GPU the host waits once in a call, not once for each choice.
     values = iter(torch.cat([row.detach() != 0 for row in rows.values()]).tolist())
     return {label: GateValues(row, [next(values) for _ in row]) for label, row in rows.items()}
 
 
 def _gated_sum(choice: Choice, candidates: Sequence[Callable[[], Tensor]]) -> Tensor:
-    """The gated sum of what the candidates deliver; those of a gate known to be 0 are not called."""
+    """The gated sum of the candidates' outputs; candidates whose gate is known to be 0 are not called."""
     gates, live = choice.gate_values or GateValues(torch.tensor([choice.keep / len(candidates)] * len(candidates)))
     total, first = None, ""
     for index, (name, candidate) in enumerate(zip(choice.names, candidates)):
@@ -162,13 +170,23 @@ def _gated_sum(choice: Choice, candidates: Sequence[Callable[[], Tensor]]) -> Te
         y = candidate()
         if not isinstance(y, Tensor):
             kind = type(y).__name__
-            raise SpaceError(f"{_called(choice)}: {name!r} gives a {kind}; a choice is among single tensors")
+            raise SpaceError(f"{_called(choice)}: {name!r} gives a {kind}; every candidate must return one tensor")
         if total is not None and y.shape != total.shape:
             shapes = f"{first!r} gives {tuple(total.shape)}, {name!r} gives {tuple(y.shape)}"
-            raise SpaceError(f"{_called(choice)}: candidates of unequal shapes: {shapes}")
+            raise SpaceError(f"{_called(choice)}: candidates return different shapes: {shapes}")
         term = gates[index].to(y) * y
         total, first = (term, name) if total is None else (total + term, first)
     return candidates[0]() * 0.0 if total is None else total
+
+
+def _listed(inputs: Sequence[Tensor | Sequence[Tensor]]) -> Sequence[Tensor]:
+    """The tensors of a call with tensors, or with one list of them."""
+    tensors = inputs[0] if len(inputs) == 1 and not isinstance(inputs[0], Tensor) else inputs
+    return cast(Sequence[Tensor], tensors)
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
 
 
 def _called(choice: Choice) -> str:

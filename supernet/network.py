@@ -12,10 +12,10 @@ class DropPath:
     """Drop each path of a sample with some probability (Larsson et al. 2017), as DARTS does when retraining.
 
     Attributes:
-        probability: of dropping, in [0, 1); a tensor, which may be changed between steps, or a number.
+        probability: of dropping a path, in [0, 1); a number, or a tensor, whose value may change between steps.
         generator: on the network's device; draws one number for each path and sample.
-        skips: probability of setting a value to 0 that a supernet's skip connection of stride 1 delivers (P-DARTS,
-            Chen et al. 2019, section 3.2); likewise.
+        skips: probability of setting a value in the output of a supernet's skip connection of stride 1 to 0 (P-DARTS,
+            Chen et al. 2019, section 3.2); a number or a tensor.
     """
 
     probability: Tensor | float
@@ -24,12 +24,12 @@ class DropPath:
 
     @property
     def drops(self) -> bool:
-        """Whether paths are dropped at all: not by the number 0."""
+        """Whether paths are dropped at all: always for a tensor, whose value the host does not know."""
         return isinstance(self.probability, Tensor) or self.probability > 0
 
     @property
     def drops_skips(self) -> bool:
-        """Whether values of skips are."""
+        """Whether values of skip connections are dropped."""
         return isinstance(self.skips, Tensor) or self.skips > 0
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -38,18 +38,18 @@ class DropPath:
         return x * ((draw < keep) / keep).to(x.dtype)
 
     def dropout(self, x: Tensor) -> Tensor:
-        """Each value dropped on its own, with the probability of ``skips``."""
+        """Drop each value independently, with the probability ``skips``, and scale the others."""
         keep = 1.0 - self.skips
         return x * (torch.rand(x.shape, device=x.device, generator=self.generator) < keep).to(x.dtype) / keep
 
 
 class Logits(NamedTuple):
-    """The class scores of the head and of the auxiliary head, each ``(b, classes)``."""
+    """The logits of the head and of the auxiliary head, each ``(b, classes)``."""
 
     main: Tensor
     auxiliary: Tensor
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Weights of a network without its auxiliary head, as the field reports them."""
+    """Return the number of weights of a network without its auxiliary head, as papers report it."""
     return sum(p.numel() for name, p in network.named_parameters() if not name.startswith("auxiliary_head."))

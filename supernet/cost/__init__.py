@@ -1,1 +1,1 @@
-"""What a network costs: parameters, multiply-adds, memory."""
+"""Costs of networks and of candidates: parameters, multiply-adds, memory accesses."""

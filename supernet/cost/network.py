@@ -1,7 +1,7 @@
-"""What a network costs: its parameters, and the multiply-adds of its convolutions and linear layers for one image.
+"""The cost of a network: its parameters, and the multiply-adds of its convolutions and linear layers for one image.
 
-These are the two figures by which the field compares architectures (Liu et al. 2019, tables 1 and 3). Pooling,
-normalization and sums are not counted as multiply-adds.
+Papers compare architectures by these two figures (Liu et al. 2019, tables 1 and 3). Pooling, normalization and sums are
+not counted as multiply-adds.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,16 +18,21 @@ from supernet.shapes import ImageShape
 
 @dataclass(frozen=True)
 class Cost:
-    """``parameters`` without the auxiliary head; ``multiply_adds`` of one image's forward pass, without it too."""
+    """The cost of a network without its auxiliary head.
+
+    Attributes:
+        parameters: number of weights.
+        multiply_adds: of one image's forward pass.
+    """
 
     parameters: int
     multiply_adds: int
 
 
 def count(network: nn.Module, shape: ImageShape) -> Cost:
-    """Count without computing: the network is called on the meta device, where tensors have a shape but no content.
+    """Return the cost of a network without computing it: on the meta device, where tensors have shapes but no values.
 
-    Nothing is allocated and nothing of the network changes, whatever device it is on.
+    Nothing is allocated, and the network is not changed, whatever device it is on.
 
     Args:
         network: a derived one; called in evaluation mode.
@@ -42,7 +47,7 @@ def count(network: nn.Module, shape: ImageShape) -> Cost:
 
 
 def count_unbuilt(build: Callable[[], nn.Module], shape: ImageShape) -> Cost:
-    """``count`` of the network that ``build`` returns. Its weights are never in memory, however large it is."""
+    """Return the cost of the network that ``build`` returns; its weights are never allocated."""
     with torch.device("meta"):
         network = build()
     return count(network, shape)
@@ -50,7 +55,7 @@ def count_unbuilt(build: Callable[[], nn.Module], shape: ImageShape) -> Cost:
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and afterwards every module's own mode again."""
+    """Set evaluation mode, and afterwards every module's own mode again."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:

@@ -64,7 +64,7 @@ class DARTSSpace(SearchSpace):
     def tables(self) -> tuple[ChoiceTable, ...]:
         groups = tuple(range(CELL_INPUTS, CELL_INPUTS + self.nodes))
         return tuple(
-            ChoiceTable(label, self.candidates, groups, self.allowed.get(label), judged=label == NORMAL)
+            ChoiceTable(label, self.candidates, groups, self.allowed.get(label), watched_for_collapse=label == NORMAL)
             for label in (NORMAL, REDUCE)
         )
 

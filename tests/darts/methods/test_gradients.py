@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from darts.bilevel.hypergradients import first_order
-from darts.bilevel.penalties import KINDS, Resource, candidate_costs
+from darts.bilevel.penalties import Resource
 from darts.methods.beta_darts import BetaDecay
 from darts.methods.drnas import TowardsUniform, concentration
 from darts.methods.fair_darts import Sigmoid, ZeroOne
@@ -15,9 +15,10 @@ from darts.methods.gaea import Entropic, ExponentiatedGradient, Simplex, uniform
 from darts.methods.idarts import Neumann
 from darts.methods.milenas import MixedLevel
 from darts.methods.sdarts import Adversarial, RandomSmoothing, moved
-from darts.methods.snas import Concrete, single_level
+from darts.methods.snas import Concrete, SingleLevel
 from darts.methods.zarts import MonteCarlo
 from supernet.choice import ChoiceTable, edges_of
+from supernet.cost.candidates import COSTS, candidate_costs
 from supernet.ops import DARTS_PRIMITIVES
 from supernet.spaces.darts.space import DARTSSpace
 from tests import tiny
@@ -40,7 +41,7 @@ def test_milenas_is_the_sum_of_both_gradients():
 
 def test_a_single_level_is_first_order_on_the_training_batch():
     problem, train, valid = tiny.problem()
-    assert torch.equal(flat(single_level(problem, train, valid)), flat(first_order(problem, None, train)))
+    assert torch.equal(flat(SingleLevel()(problem, train, valid)), flat(first_order(problem, None, train)))
 
 
 def series(problem, train, valid, terms, diagonal=False):
@@ -130,7 +131,15 @@ def test_the_uniform_distribution_is_its_own_anchor(problem):
 def test_costs_are_the_candidates_weights_and_multiply_adds():
     space = replace(SPACE, candidates=DARTS_PRIMITIVES, channels=4)
     problem, *_ = tiny.problem(space, example=torch.zeros(2, 3, 8, 8).double())
-    parameters, operations, memory = (candidate_costs(problem, kind) for kind in KINDS)
+    parameters, operations, memory = (
+        candidate_costs(
+            problem.supernet,
+            problem.tables,
+            kind,
+            lambda: problem.predict(problem.weights, problem.expected_gates(), problem.example),
+        )
+        for kind in COSTS
+    )
     total = sum(p.numel() for name, p in problem.supernet.named_parameters() if ".ops." in name)
     assert sum(cost.sum() for cost in parameters.values()) == total
     column = DARTS_PRIMITIVES.index("dil_conv_3x3")
@@ -157,14 +166,21 @@ def test_the_expected_cost_is_that_of_the_expected_gates():
     assert all(grad.any() for grad in torch.autograd.grad(expected, list(problem.logits.values())))
 
 
+class Priced(Resource):
+    """The penalty on three candidates of known costs."""
+
+    def shares_of(self, problem):
+        cost = torch.tensor([1.0, 5.0, 2.0]).expand(problem.tables[0].rows, 3)
+        return {"t": (cost / cost.sum()).double()}
+
+
 def sampled(rows, logits=(0.4, -0.3, 0.1), temperature=0.5):
     """Samples of one row's gates, each a row of its own, and what they cost."""
     table = ChoiceTable("t", ("a", "b", "c"), (rows,))
-    cost = torch.tensor([1.0, 5.0, 2.0]).expand(rows, 3)
     relax = Concrete(temperature, temperature)
     each = torch.tensor(logits).double().expand(rows, 3).clone().requires_grad_()
-    progress, costs = torch.tensor(0.5), {"parameters": {"t": cost}}
-    problem = SimpleNamespace(tables=(table,), relax=relax, progress=progress, logits={"t": each}, costs=costs)
+    progress = torch.tensor(0.5)
+    problem = SimpleNamespace(tables=(table,), relax=relax, progress=progress, logits={"t": each})
     return problem, {"t": each}, {"t": relax.gates(each, table, progress, torch.Generator().manual_seed(0))}
 
 
@@ -173,7 +189,7 @@ def test_both_samples_of_the_costs_gradient_have_the_same_mean():
     problem, logits, gates = sampled(rows)
     found = {}
     for estimate in ("reparametrization", "policy_gradient"):
-        penalty = Resource(8.0 * rows, estimate=estimate)(problem, logits, gates)
+        penalty = Priced(8.0 * rows, estimate=estimate)(problem, logits, gates)
         (grad,) = torch.autograd.grad(penalty, logits["t"], retain_graph=True)
         found[estimate] = penalty.item(), grad.mean(0), grad.std(0) / rows**0.5
     assert len({value for value, *_ in found.values()}) == 1
@@ -184,8 +200,8 @@ def test_both_samples_of_the_costs_gradient_have_the_same_mean():
 
 def test_the_logarithm_of_the_cost_is_scored_as_a_whole():
     problem, logits, gates = sampled(4)
-    penalty = Resource(2.0, estimate="policy_gradient", log=True)(problem, logits, gates)
-    assert penalty == Resource(2.0, log=True)(problem, logits, gates)
+    penalty = Priced(2.0, estimate="policy_gradient", log=True)(problem, logits, gates)
+    assert penalty == Priced(2.0, log=True)(problem, logits, gates)
     density = problem.relax.log_density(gates["t"], logits["t"], problem.tables[0], problem.progress).sum()
     grads = [torch.autograd.grad(x, logits["t"])[0] for x in (penalty, density)]
     torch.testing.assert_close(grads[0], penalty.detach() * grads[1])
