@@ -1,35 +1,47 @@
 """Discrete architectures: types, formats and a library of published cells. Pure Python, no torch."""
 
 from genotypes.diff import Difference, differences
-from genotypes.formats.json_form import FORMS, from_json, read, schema_from, to_json, write
+from genotypes.faults import Fault, GenotypeError, nearest
+from genotypes.formats.cell_json import from_json, to_json
+from genotypes.formats.json_document import schema_from
 from genotypes.formats.namedtuple_text import from_text, to_text
-from genotypes.formats.validation import Reading
-from genotypes.load import library_entry, library_names, load, load_with_lines
-from genotypes.neighbours import DERIVED_OPS, mutate, neighbours, sample
+from genotypes.formats.registry import FORMS, TYPES, describe, picture, read, read_with_lines, write
+from genotypes.formats.validation import LocatedGenotype
+from genotypes.library import library_entry, library_names
+from genotypes.load import load, load_with_lines
+from genotypes.neighbours import mutate, neighbours, sample
 from genotypes.types.cell import (
     CELL_INPUTS,
     CELL_OPS,
+    DERIVED_OPS,
     Cell,
     CellGenotype,
     Edge,
-    Fault,
-    GenotypeError,
-    nearest,
     warnings,
 )
+from genotypes.types.choices import ChoicesGenotype
+from genotypes.types.genotype import Genotype
+from genotypes.types.nasbench201 import NASBench201Genotype
+from genotypes.types.recurrent import RecurrentGenotype
 
 __all__ = [
     "CELL_INPUTS",
     "CELL_OPS",
     "DERIVED_OPS",
     "FORMS",
+    "TYPES",
     "Cell",
     "CellGenotype",
+    "ChoicesGenotype",
     "Difference",
     "Edge",
     "Fault",
+    "Genotype",
     "GenotypeError",
-    "Reading",
+    "LocatedGenotype",
+    "NASBench201Genotype",
+    "RecurrentGenotype",
+    "describe",
     "differences",
     "from_json",
     "from_text",
@@ -40,7 +52,9 @@ __all__ = [
     "mutate",
     "nearest",
     "neighbours",
+    "picture",
     "read",
+    "read_with_lines",
     "sample",
     "schema_from",
     "to_json",

@@ -6,9 +6,11 @@ import os
 import random
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import tyro
 from rich import box
@@ -17,22 +19,19 @@ from rich.table import Table
 
 from genotypes.atomic_write import write_atomically
 from genotypes.commands import Check, Convert, Diff, Draw, List, Mutate, Schema, Show
-from genotypes.diff import differences, differing_entries
-from genotypes.draw.png import png
-from genotypes.draw.svg import dot, outline, svg
-from genotypes.formats.json_form import SCHEMA, schema_from, write
-from genotypes.formats.registry import Genotype, describe, entries, find_with_lines, picture
-from genotypes.formats.registry import write as write_kind
-from genotypes.formats.validation import line_of
-from genotypes.load import FIGURES, rows
-from genotypes.neighbours import nasbench201_neighbours, neighbours
-from genotypes.types.cell import CellGenotype, Fault, GenotypeError, quote, warnings
+from genotypes.faults import Fault, GenotypeError, line_of, quote
+from genotypes.formats.json_document import SCHEMA, schema_from
+from genotypes.formats.registry import TYPES, describe, forms, row_of, write
+from genotypes.library import FIGURES, rows
+from genotypes.load import load, load_with_lines
+from genotypes.types.cell import CellGenotype
+from genotypes.types.genotype import Genotype
 from genotypes.types.nasbench201 import NASBench201Genotype
 
 LIMITS = {"channels": (2, 4096), "layers": (1, 1000), "size": (1, 4096), "classes": (1, 1_000_000)}
 
-LEAST_WIDTH = 100
-"""Of a table, in characters: where the terminal is narrower, it breaks lines, but no figure is cut."""
+MIN_WIDTH = 100
+"""Of a table, in characters: in a narrower terminal its lines are broken, but no figure is cut."""
 
 
 def run_list(command: List, console: Console) -> int:
@@ -46,12 +45,12 @@ def run_list(command: List, console: Console) -> int:
         table.add_row(row.name, *figures, f"{row.exact:,}")
     console.print(table)
     console.print("Reported test errors; exact parameters of the CIFAR-10 network of 36 channels and 20 cells.")
-    console.print("* the mean of a method's searches, not this cell's own figure")
+    console.print("* the mean over several searches of the method, not this cell's own figure")
     return 0
 
 
 def run_show(command: Show, console: Console) -> int:
-    """Print the drawing and what it costs."""
+    """Print the genotype as text, and the cost of its network."""
     faults = [
         Fault(f"--{name}", str(getattr(command, name)), f"{least} to {most}")
         for name, (least, most) in LIMITS.items()
@@ -59,43 +58,38 @@ def run_show(command: Show, console: Console) -> int:
     ]
     if faults:
         raise GenotypeError(faults, "show")
-    reading = find_with_lines(command.genotype)
-    genotype = reading.genotype
+    located = load_with_lines(command.genotype)
+    genotype = located.genotype
     console.print(f"{genotype.name or 'without a name'}, hash {genotype.hash}")
     for key in ("paper", "source", "note"):
-        value = reading.extra.get(key)
+        value = located.extra.get(key)
         if isinstance(value, str) and value.isprintable():
             console.print(value)
     console.print()
-    if isinstance(genotype, CellGenotype):
-        console.print(outline(genotype))
-        _print_cost(genotype, command, "cells", 36, 20, console)
-        return 0
-    for field, entry in entries(genotype).items():
-        console.print(f"  {field}  {entry}")
-    console.print()
-    if isinstance(genotype, NASBench201Genotype):
-        _print_cost(genotype, command, "cells in each stage", 16, 5, console)
+    console.print(row_of(genotype).outline(genotype))
+    if isinstance(genotype, CellGenotype | NASBench201Genotype):
+        _print_cost(genotype, command, console)
     return 0
 
 
-def _print_cost(genotype: Genotype, command: Show, what: str, channels: int, layers: int, console: Console) -> None:
-    """Print parameters and multiply-adds, at the given width and depth where the command names none."""
-    # Here, so that the commands that count nothing start without waiting for torch.
+def _print_cost(genotype: CellGenotype | NASBench201Genotype, command: Show, console: Console) -> None:
+    """Print parameters and multiply-adds of the network of the given width and depth, or of the published one."""
+    # Imported here, so that commands without these figures do not wait for torch.
     from supernet.cost.network import count_unbuilt
     from supernet.shapes import ImageShape
     from supernet.spaces.darts.space import DARTSSpace
     from supernet.spaces.nasbench201 import NASBench201Space
 
-    channels, layers = command.channels or channels, command.layers or layers
     shape = ImageShape(3, command.size, command.classes)
     if isinstance(genotype, CellGenotype):
-        space: DARTSSpace | NASBench201Space = DARTSSpace(shape, channels, layers, stem=command.stem)
+        channels, layers, unit = command.channels or 36, command.layers or 20, "cells"
+        build = partial(DARTSSpace(shape, channels, layers, stem=command.stem).network, genotype)
+        cost = count_unbuilt(build, shape)
     else:
-        space = NASBench201Space(shape, channels, layers)
-    cost = count_unbuilt(lambda: space.network(genotype), shape)
+        channels, layers, unit = command.channels or 16, command.layers or 5, "cells in each stage"
+        cost = count_unbuilt(partial(NASBench201Space(shape, channels, layers).network, genotype), shape)
     console.print(
-        f"{layers} {what}, {channels} channels, images of {command.size}x{command.size}, "
+        f"{layers} {unit}, {channels} channels, images of {command.size}x{command.size}, "
         f"{command.classes} classes, without auxiliary head:"
     )
     numbers = {"parameters": cost.parameters, "multiply-adds": cost.multiply_adds}
@@ -105,34 +99,32 @@ def _print_cost(genotype: Genotype, command: Show, what: str, channels: int, lay
 
 
 def run_check(command: Check, console: Console) -> int:
-    """Print the faults and warnings of each file to standard error, and what is in order to standard output."""
+    """Print the faults and warnings of each file to standard error, and the names of valid files to standard output."""
     if not command.files:
         raise GenotypeError([Fault("FILE", "none", "at least one")], "check")
     faulty = 0
     for file in command.files:
         try:
-            reading = find_with_lines(file)
+            located = load_with_lines(file)
         except GenotypeError as error:
             _print_faults(error)
             faulty += 1
             continue
-        genotype = reading.genotype
-        for field, text in warnings(genotype) if isinstance(genotype, CellGenotype) else []:
-            line = line_of(reading.lines, field)
-            _complain("warning", f"{file}: line {line}, {field}: {text}")
-        if isinstance(genotype, NASBench201Genotype) and not genotype.connected:
-            _complain("warning", f"{file}: no path from the input to the output")
+        genotype = located.genotype
+        for field, text in row_of(genotype).warnings(genotype):
+            position = f"line {line_of(located.lines, field)}, {field}: " if field else ""
+            _complain("warning", f"{file}: {position}{text}")
         console.print(f"{file}: ok, hash {genotype.hash}")
     return 2 if faulty else 0
 
 
 def run_diff(command: Diff, console: Console) -> int:
-    """Print the differences as a table; nothing where there is none."""
-    first, second = (find_with_lines(name).genotype for name in (command.first, command.second))
-    if type(first) is not type(second):
+    """Print the differences as a table; nothing if there are none."""
+    first, second = load(command.first), load(command.second)
+    row = row_of(first)
+    if row is not row_of(second):
         raise GenotypeError([Fault(command.second, type(second).__name__, type(first).__name__)], "diff")
-    cells = isinstance(first, CellGenotype)
-    found = differences(first, second) if cells else differing_entries(entries(first), entries(second))
+    found = row.differences(first, second)
     if found:
         table = Table("", command.first, command.second, box=box.SIMPLE)
         for difference in found:
@@ -143,17 +135,13 @@ def run_diff(command: Diff, console: Console) -> int:
 
 def run_convert(command: Convert, console: Console) -> int:
     """Print or write the genotype."""
-    reading = find_with_lines(command.genotype)
-    genotype = reading.genotype
-    # The schema is named as it is seen from the folder that is written to.
+    located = load_with_lines(command.genotype)
+    genotype = located.genotype
+    if command.to not in forms(genotype):
+        raise GenotypeError([Fault("--to", command.to, " or ".join(forms(genotype)))], "convert")
+    # The path of the schema is relative to the folder of the written file.
     folder = command.output.parent if command.output else Path()
-    extra = {**reading.extra, **schema_from(folder)}
-    if isinstance(genotype, CellGenotype):
-        text = write(genotype, command.to, extra)
-    elif command.to in ("json", "text"):
-        text = write_kind(genotype, extra) if command.to == "json" else f"{describe(genotype)}\n"
-    else:
-        raise GenotypeError([Fault("--to", command.to, "json or text; it is no cell of the DARTS family")], "convert")
+    text = write(genotype, command.to, {**located.extra, **schema_from(folder)})
     if command.output is None:
         sys.stdout.write(text)
         return 0
@@ -162,18 +150,14 @@ def run_convert(command: Convert, console: Console) -> int:
 
 
 def run_mutate(command: Mutate, console: Console) -> int:
-    """Print the neighbours in their family's notation."""
-    genotype = find_with_lines(command.genotype).genotype
+    """Print neighbours in the notation of their type."""
+    genotype = load(command.genotype)
     if command.count < 1:
         raise GenotypeError([Fault("--count", str(command.count), "1 or more")], "mutate")
-    rng = random.Random(command.seed)
-    if isinstance(genotype, CellGenotype):
-        others: Iterator[Genotype] = neighbours(genotype, rng, command.ops)
-    elif isinstance(genotype, NASBench201Genotype):
-        others = nasbench201_neighbours(genotype, rng)
-    else:
-        raise GenotypeError([Fault("genotype", type(genotype).__name__, "cells, or NAS-Bench-201")], "mutate")
-    found = list(islice(others, command.count))
+    neighbours = row_of(genotype).neighbours
+    if neighbours is None:
+        raise GenotypeError([Fault("genotype", type(genotype).__name__, _names(lambda row: row.neighbours))], "mutate")
+    found: list[Genotype] = list(islice(neighbours(genotype, random.Random(command.seed), command.ops), command.count))
     if len(found) < command.count:
         allowed = f"at most {len(found)}: {command.genotype} has no more neighbours"
         raise GenotypeError([Fault("--count", str(command.count), allowed)], "mutate")
@@ -181,21 +165,21 @@ def run_mutate(command: Mutate, console: Console) -> int:
     return 0
 
 
+def _names(has: Callable[[Any], Any]) -> str:
+    """Return the names of the types of genotype that have something."""
+    return " or ".join(row.type.__name__ for row in TYPES.values() if has(row))
+
+
 def run_draw(command: Draw, console: Console) -> int:
     """Write the picture."""
-    genotype = find_with_lines(command.genotype).genotype
+    genotype = load(command.genotype)
+    pictures = row_of(genotype).pictures
     suffix = command.output.suffix.lower()
-    cells = isinstance(genotype, CellGenotype)
-    if suffix == ".svg":
-        content = svg(genotype, command.theme) if cells else picture(genotype)
-    elif suffix == ".dot" and cells:
-        content = dot(genotype)
-    elif suffix == ".png" and cells:
-        content = png(genotype, command.theme)
-    else:
-        allowed = ".svg, .dot or .png" if cells else ".svg; it is no cell of the DARTS family"
+    if suffix not in pictures:
+        *others, last = pictures
+        allowed = f"{', '.join(others)} or {last}" if others else f"{last}, of {type(genotype).__name__}"
         raise GenotypeError([Fault("--output", repr(suffix), allowed)], str(command.output))
-    _write(command.output, content, True)
+    _write(command.output, pictures[suffix](genotype, command.theme), True)
     return 0
 
 
@@ -203,7 +187,7 @@ def _write(path: Path, content: str | bytes, force: bool) -> None:
     try:
         write_atomically(path, content.encode() if isinstance(content, str) else content, replace=force)
     except FileExistsError:
-        fault = Fault("--output", "a file that is there already", "one that is not, or --force")
+        fault = Fault("--output", "an existing file", "a new one, or --force")
         raise GenotypeError([fault], str(path)) from None
     except (OSError, ValueError) as error:
         fault = Fault("--output", quote(getattr(error, "strerror", None) or str(error)), "a file that can be written")
@@ -230,9 +214,10 @@ COMMANDS: dict[str, tuple[type, Callable[..., int]]] = {
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command. Returns the exit code: 0, or 1 where ``diff`` finds a difference, or 2 for a mistake."""
-    sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     console = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
-    console.width = max(console.width, LEAST_WIDTH)
+    console.width = max(console.width, MIN_WIDTH)
     try:
         command = _parse(arguments)
         if command is not None:
@@ -242,7 +227,7 @@ def main(arguments: Sequence[str]) -> int:
     except GenotypeError as error:
         _print_faults(error)
     except BrokenPipeError:
-        # The reader went away, as `head` does: leave, and let nothing be flushed into the closed pipe.
+        # The reader has closed the pipe, as `head` does: exit, and flush nothing into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -251,13 +236,18 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parse(arguments: Sequence[str]) -> object | None:
-    """The command, or None after a complaint of one line about the command line."""
-    kinds = {name: kind for name, (kind, _) in COMMANDS.items()}
+    """Return the command, or None after an error message of one line about the command line."""
+    commands: dict[str, Callable[..., Any]] = {name: options for name, (options, _) in COMMANDS.items()}
     written = io.StringIO()
     try:
         with contextlib.redirect_stderr(written):
-            options = {"prog": "python -m genotypes", "description": __doc__, "config": (tyro.conf.FlagCreatePairsOff,)}
-            return tyro.extras.subcommand_cli_from_dict(kinds, args=arguments, **options)
+            return tyro.extras.subcommand_cli_from_dict(
+                commands,
+                args=arguments,
+                prog="python -m genotypes",
+                description=__doc__,
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
     except SystemExit as stop:
         if not stop.code:
             raise
@@ -273,8 +263,8 @@ def _print_faults(error: GenotypeError) -> None:
         _complain("error", f"{error.source}: {fault}")
 
 
-def _complain(kind: str, text: str) -> None:
-    sys.stderr.write(f"{kind}: {' '.join(text.splitlines())}\n")
+def _complain(severity: str, text: str) -> None:
+    sys.stderr.write(f"{severity}: {' '.join(text.splitlines())}\n")
 
 
 if __name__ == "__main__":

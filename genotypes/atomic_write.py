@@ -1,4 +1,4 @@
-"""Writing files whole."""
+"""Atomic writing of files."""
 
 import contextlib
 import os
@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes, replace: bool = True) -> None:
-    """Write a file, so that at every moment either the old or the new content stands there, whole.
+    """Write a file so that at every moment it has either its complete old or its complete new content.
 
     Raises:
-        OSError: naming ``path``, which is as it was.
-        FileExistsError: where ``replace`` is off and something stands there already, however it came there.
+        OSError: naming ``path``, which is unchanged.
+        FileExistsError: where ``replace`` is off and the path exists, even if it appeared a moment ago.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -35,7 +35,7 @@ def write_atomically(path: Path, content: bytes, replace: bool = True) -> None:
 
 
 def _link(temporary: Path, path: Path) -> bool:
-    """Give a file its final name unless the name is taken; False where the file system has no links for that."""
+    """Give a file its final name unless the name is taken; False where the file system has no hard links."""
     try:
         os.link(temporary, path)
     except OSError:

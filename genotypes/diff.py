@@ -1,16 +1,15 @@
-"""What differs between two genotypes, edge by edge."""
+"""Differences between two genotypes, edge by edge."""
 
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from genotypes.formats.validation import LABELS
-from genotypes.types.cell import Cell, CellGenotype, Edge
+from genotypes.types.cell import LABELS, Cell, CellGenotype, Edge
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What stands in a field of the first genotype and of the second; an empty text where nothing does.
+    """The values of a field in the first genotype and in the second; an empty text where there is none.
 
     ``field`` is a node, as ``normal.nodes[2]``, or a cell's ``concat``.
     """
@@ -21,7 +20,7 @@ class Difference:
 
 
 def differences(first: CellGenotype, second: CellGenotype) -> list[Difference]:
-    """All differences, cell by cell and node by node; none where the architectures are equal. Names do not count.
+    """Return all differences, cell by cell and node by node. Equal architectures have none, whatever their names.
 
     Edges of one node are matched by their source, then by their operation, then in order.
     """
@@ -29,14 +28,14 @@ def differences(first: CellGenotype, second: CellGenotype) -> list[Difference]:
     for label in LABELS:
         a, b = getattr(first, label), getattr(second, label)
         for index in range(max(len(a.nodes), len(b.nodes))):
-            where = f"{label}.nodes[{index}]"
+            path = f"{label}.nodes[{index}]"
             if index >= min(len(a.nodes), len(b.nodes)):
-                found.append(Difference(where, *(_node(cell, index) for cell in (a, b))))
+                found.append(Difference(path, *(_node(cell, index) for cell in (a, b))))
             else:
                 pairs = _matched(list(a.nodes[index]), list(b.nodes[index]))
-                rows = [Difference(where, *map(_edge, pair)) for pair in pairs]
+                rows = [Difference(path, *map(_edge, pair)) for pair in pairs]
                 if not rows and a.nodes[index] != b.nodes[index]:
-                    rows = [Difference(where, *(_node(cell, index) for cell in (a, b)))]
+                    rows = [Difference(path, *(_node(cell, index) for cell in (a, b)))]
                 found += rows
         if a.concat != b.concat:
             found.append(Difference(f"{label}.concat", *(", ".join(map(str, cell.concat)) for cell in (a, b))))
@@ -44,14 +43,14 @@ def differences(first: CellGenotype, second: CellGenotype) -> list[Difference]:
 
 
 def differing_entries(first: Mapping[str, str], second: Mapping[str, str]) -> list[Difference]:
-    """``differences`` of genotypes of another kind, given as field -> what stands there."""
+    """Return the differences of two genotypes that are given as field -> value."""
     fields = dict.fromkeys((*first, *second))
     pairs = [Difference(field, first.get(field, ""), second.get(field, "")) for field in fields]
     return [difference for difference in pairs if difference.first != difference.second]
 
 
 def _matched(first: list[Edge], second: list[Edge]) -> list[tuple[Edge | None, Edge | None]]:
-    """The edges that are not the same in both, in pairs."""
+    """Return the edges that are not the same in both, in pairs."""
     for edge in tuple(first):
         if edge in second:
             first.remove(edge)
@@ -68,7 +67,7 @@ def _matched(first: list[Edge], second: list[Edge]) -> list[tuple[Edge | None, E
 
 
 def _node(cell: Cell, index: int) -> str:
-    """All edges of a node in their order."""
+    """Return all edges of a node in their order."""
     if index >= len(cell.nodes):
         return ""
     return ", ".join(map(_edge, cell.nodes[index])) or "no input"

@@ -1,46 +1,43 @@
-"""Random genotypes, and genotypes one change away: what evolution and local search walk on.
+"""Random cells, and cells one change away, as evolution and local search need them.
 
-A mutation is that of regularized evolution (Real et al. 2019, section 3): one edge takes another operation, or another
+A mutation is that of regularized evolution (Real et al. 2019, section 3): one edge gets another operation, or another
 earlier state as its input.
 """
 
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from genotypes.formats.validation import LABELS
-from genotypes.types.cell import CELL_INPUTS, CELL_OPS, Cell, CellGenotype, Edge, Fault, GenotypeError, nearest, quote
-from genotypes.types.nasbench201 import NASBENCH201_OPS, NASBench201Genotype
-
-DERIVED_OPS = CELL_OPS[1:8]
-"""What is left to choose from where an architecture is derived: the DARTS operations without ``none``."""
+from genotypes.faults import Fault, GenotypeError, nearest, quote
+from genotypes.types.cell import CELL_INPUTS, CELL_OPS, DERIVED_OPS, LABELS, Cell, CellGenotype, Edge
 
 Move = tuple[str, int, int, Edge]
-"""Label of the cell, index of the node, position of the edge in it, what stands there afterwards."""
+"""Label of the cell, index of the node, position of the edge in it, the new edge."""
 
 
-def neighbours(genotype: CellGenotype, rng: Random, ops: Sequence[str] = DERIVED_OPS) -> Iterator[CellGenotype]:
-    """All valid genotypes that differ in one operation or one input, each once, in random order.
+def neighbours(genotype: CellGenotype, rng: Random, ops: Sequence[str] | None = None) -> Iterator[CellGenotype]:
+    """Yield all valid genotypes that differ in one operation or one input, each once, in random order.
 
     Changes of an operation and of an input are equally likely, as long as there are both. A node whose inputs are
-    distinct keeps them distinct. What is yielded has no name.
+    distinct keeps them distinct. Neighbours have no name. ``ops`` are ``DERIVED_OPS`` by default.
 
     Raises:
         GenotypeError: for an operation that does not exist.
     """
+    ops = DERIVED_OPS if ops is None else ops
     check_ops(ops)
-    kinds = [moves for moves in (_op_moves(genotype, ops), _input_moves(genotype)) if moves]
-    for moves in kinds:
+    groups = [moves for moves in (_op_moves(genotype, ops), _input_moves(genotype)) if moves]
+    for moves in groups:
         rng.shuffle(moves)
-    while kinds:
-        moves = rng.choice(kinds)
-        changed = _moved(genotype, moves.pop())
-        kinds = [left for left in kinds if left]
+    while groups:
+        moves = rng.choice(groups)
+        changed = _changed(genotype, moves.pop())
+        groups = [moves for moves in groups if moves]
         if changed is not None:
             yield changed
 
 
 def mutate(genotype: CellGenotype, rng: Random, ops: Sequence[str] = DERIVED_OPS) -> CellGenotype:
-    """One of ``neighbours``.
+    """Return one of ``neighbours``.
 
     Raises:
         GenotypeError: for an operation that does not exist, or where nothing can be changed.
@@ -51,7 +48,7 @@ def mutate(genotype: CellGenotype, rng: Random, ops: Sequence[str] = DERIVED_OPS
 
 
 def sample(rng: Random, nodes: int = 4, ops: Sequence[str] = DERIVED_OPS, inputs: int = 2) -> CellGenotype:
-    """A genotype drawn uniformly: ``inputs`` distinct earlier states for each node, any of ``ops`` on each edge.
+    """Draw a genotype uniformly: ``inputs`` distinct earlier states for each node, any of ``ops`` on each edge.
 
     A node with fewer states before it takes all of them. All nodes are concatenated.
 
@@ -59,22 +56,14 @@ def sample(rng: Random, nodes: int = 4, ops: Sequence[str] = DERIVED_OPS, inputs
         GenotypeError: for an operation that does not exist.
     """
     check_ops(ops)
-    cells = []
-    for _ in LABELS:
+    cells = {}
+    for label in LABELS:
         rows = []
         for states in range(CELL_INPUTS, CELL_INPUTS + nodes):
             sources = sorted(rng.sample(range(states), min(inputs, states)))
             rows.append(tuple(Edge(rng.choice(ops), source) for source in sources))
-        cells.append(Cell(tuple(rows), tuple(range(CELL_INPUTS, CELL_INPUTS + nodes))))
-    return CellGenotype(*cells)
-
-
-def nasbench201_neighbours(genotype: NASBench201Genotype, rng: Random) -> Iterator[NASBench201Genotype]:
-    """All 24 architectures that differ in one operation, each once, in random order."""
-    moves = [(edge, op) for edge, found in enumerate(genotype.ops) for op in NASBENCH201_OPS if op != found]
-    rng.shuffle(moves)
-    for edge, op in moves:
-        yield NASBench201Genotype((*genotype.ops[:edge], op, *genotype.ops[edge + 1 :]))
+        cells[label] = Cell(tuple(rows), tuple(range(CELL_INPUTS, CELL_INPUTS + nodes)))
+    return CellGenotype(cells["normal"], cells["reduce"])
 
 
 def check_ops(ops: Sequence[str]) -> None:
@@ -110,14 +99,14 @@ def _edges(genotype: CellGenotype) -> Iterator[Move]:
                 yield label, node, position, edge
 
 
-def _moved(genotype: CellGenotype, move: Move) -> CellGenotype | None:
-    """The changed genotype, or None where it is none: where its last output would lose its value."""
+def _changed(genotype: CellGenotype, move: Move) -> CellGenotype | None:
+    """Return the changed genotype, or None where it would be invalid: without an output that has a value."""
     label, node, position, edge = move
     cells = {name: getattr(genotype, name) for name in LABELS}
     nodes = [list(edges) for edges in cells[label].nodes]
     nodes[node][position] = edge
     cells[label] = Cell(tuple(map(tuple, nodes)), cells[label].concat)
     try:
-        return CellGenotype(**cells)
+        return CellGenotype(cells["normal"], cells["reduce"])
     except GenotypeError:
         return None

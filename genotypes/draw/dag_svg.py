@@ -1,12 +1,10 @@
-"""Pictures of cells that begin at one state: states in a row, edges as arcs above it; and of free choices, as a list.
+"""SVG of directed acyclic graphs with one input: states in a row, edges as arcs above them; and of lists.
 
-An edge that spans more states has a higher arc, so that no two labels meet.
+An edge that spans more states has a higher arc, so that labels do not overlap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-
-from genotypes.types.choices import ChoicesGenotype
 
 STYLE = """
     text { font: 12px system-ui, sans-serif; fill: #1b2733; dominant-baseline: central; text-anchor: middle }
@@ -19,11 +17,11 @@ STYLE = """
     }
 """
 STEP, RISE, TOP = 112, 30, 40
-"""Pixels: from state to state, an arc's height for each state it spans, the title's height."""
+"""Pixels from state to state, of an arc's height for each state that it spans, and of the title's height."""
 
 
 def dag_svg(title: str, states: Sequence[str], edges: Sequence[tuple[int, int, str]]) -> str:
-    """States in a row and (source, target, label) arcs between them."""
+    """Draw states in a row and (source, target, label) edges as arcs between them."""
     highest = max((target - source for source, target, _ in edges), default=1)
     base = TOP + RISE * highest + 30
     width = STEP * (len(states) - 1) + 100
@@ -45,9 +43,9 @@ def dag_svg(title: str, states: Sequence[str], edges: Sequence[tuple[int, int, s
     return _page(title, width, base + 35, [*lines, *labels])
 
 
-def choices_svg(title: str, genotype: ChoicesGenotype) -> str:
-    """One line for each decision: its label, and what was kept."""
-    rows = [f"{label}: {' + '.join(names)}" for label, names in genotype.picks]
+def list_svg(title: str, entries: Mapping[str, str]) -> str:
+    """Draw one line for each entry: its label and its text."""
+    rows = [f"{label}: {text}" for label, text in entries.items()]
     parts = [f'<text class="row" x="20" y="{TOP + 20 * k + 10}">{escape(row)}</text>' for k, row in enumerate(rows)]
     return _page(title, 60 + 7 * max(map(len, [title, *rows])), TOP + 20 * len(rows) + 20, parts)
 

@@ -1,7 +1,7 @@
 """A layered layout of a cell's graph, after Sugiyama et al. (1981): ranks, order within ranks, coordinates.
 
-States stand on even ranks, the labels of edges on odd ones, so labels are boxes of the layout and nothing overlaps.
-Where an edge passes a rank it holds a place there, so it does not cross a box.
+States have even ranks, the labels of edges odd ones, so labels are boxes of the layout and nothing overlaps. An edge
+that passes a rank has a dummy box there, so that it does not cross another box.
 """
 
 import itertools
@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from genotypes.types.cell import CELL_INPUTS, Cell
 
 GAP = 14
-"""Least vertical distance of two boxes, in pixels."""
+"""The minimal vertical distance of two boxes, in pixels."""
 
 
 @dataclass
 class Box:
-    """Something that holds a place: a state, an edge's label, or an edge passing by. ``x``, ``y`` are its centre."""
+    """A state, an edge's label, or a dummy of a passing edge (kind ``pass``). ``x``, ``y`` are its centre."""
 
     text: str
     kind: str
@@ -29,7 +29,7 @@ class Box:
 
 @dataclass
 class Layout:
-    """Boxes, the lines that join them (their kind, and indices of boxes from source to target), the size of the whole.
+    """Boxes, the lines that connect them (kind, and indices of boxes from source to target), and the picture's size.
 
     Lines are of kind ``edge``, ``unbuilt`` (an edge from a state without a value) or ``concat``.
     """
@@ -41,7 +41,7 @@ class Layout:
 
 
 def lay_out(cell: Cell) -> Layout:
-    """Place a cell's states and edges, from left to right."""
+    """Lay out a cell's states and edges from left to right."""
     layers = [0] * CELL_INPUTS
     for edges in cell.nodes:
         layers.append(1 + max((layers[edge.source] for edge in edges), default=0))
@@ -60,7 +60,7 @@ def lay_out(cell: Cell) -> Layout:
     ranks = [[i for i, box in enumerate(layout.boxes) if box.rank == rank] for rank in range(2 * last + 1)]
     neighbours = _neighbours(layout)
     _order(ranks, neighbours)
-    _place(layout, ranks, neighbours)
+    _set_coordinates(layout, ranks, neighbours)
     return layout
 
 
@@ -68,9 +68,9 @@ def _connect(layout: Layout, source: int, target: int, kind: str, label: str | N
     boxes = layout.boxes
     line = [source]
     for rank in range(boxes[source].rank + 1, boxes[target].rank):
-        labelled = label is not None and rank == boxes[target].rank - 1
         line.append(len(boxes))
-        boxes.append(Box(label, "label", 7 * len(label) + 14, 22, rank) if labelled else Box("", "pass", 0, 4, rank))
+        text = label if label is not None and rank == boxes[target].rank - 1 else None
+        boxes.append(Box("", "pass", 0, 4, rank) if text is None else Box(text, "label", 7 * len(text) + 14, 22, rank))
     layout.lines.append((kind, [*line, target]))
 
 
@@ -84,21 +84,21 @@ def _neighbours(layout: Layout) -> list[list[int]]:
 
 
 def _order(ranks: list[list[int]], neighbours: Sequence[Sequence[int]]) -> None:
-    """Reduce crossings: sort each rank by the mean place of its neighbours on the rank before, to and fro."""
+    """Reduce crossings: sort ranks, in both directions, by the mean position of neighbours on the preceding rank."""
     for sweep in range(24):
         order = range(1, len(ranks)) if sweep % 2 == 0 else range(len(ranks) - 2, -1, -1)
         for rank in order:
             fixed = ranks[rank - 1 if sweep % 2 == 0 else rank + 1]
-            place = {box: position for position, box in enumerate(fixed)}
+            positions = {box: position for position, box in enumerate(fixed)}
 
-            def mean(box: int, place: dict[int, int] = place) -> float:
-                known = [place[other] for other in neighbours[box] if other in place]
-                return sum(known) / len(known) if known else len(place) / 2
+            def mean(box: int, positions: dict[int, int] = positions) -> float:
+                known = [positions[other] for other in neighbours[box] if other in positions]
+                return sum(known) / len(known) if known else len(positions) / 2
 
             ranks[rank].sort(key=mean)
 
 
-def _place(layout: Layout, ranks: Sequence[Sequence[int]], neighbours: Sequence[Sequence[int]]) -> None:
+def _set_coordinates(layout: Layout, ranks: Sequence[Sequence[int]], neighbours: Sequence[Sequence[int]]) -> None:
     boxes = layout.boxes
     x = 20.0
     for rank in ranks:
@@ -122,9 +122,9 @@ def _place(layout: Layout, ranks: Sequence[Sequence[int]], neighbours: Sequence[
 
 
 def _stack(boxes: Sequence[Box], rank: Sequence[int], wanted: Sequence[float]) -> None:
-    """Put the boxes of a rank as near as can be to where they want to be, in order and without overlap.
+    """Set the heights of a rank's boxes as close as possible to the wanted ones, in order and without overlap.
 
-    Boxes that would overlap form a block, which goes to the mean of what its members want (isotonic regression).
+    Boxes that would overlap form a block, which moves to the mean of its members' wanted heights (isotonic regression).
     """
     offsets, offset = [], 0.0
     for position, index in enumerate(rank):
@@ -132,8 +132,8 @@ def _stack(boxes: Sequence[Box], rank: Sequence[int], wanted: Sequence[float]) -
             offset += (boxes[rank[position - 1]].height + boxes[index].height) / 2 + GAP
         offsets.append(offset)
     blocks: list[list[float]] = []
-    for place, away in zip(wanted, offsets):
-        blocks.append([place - away, 1])
+    for height, away in zip(wanted, offsets):
+        blocks.append([height - away, 1])
         while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
             (a, n), (b, m) = blocks[-2], blocks.pop()
             blocks[-1] = [(a * n + b * m) / (n + m), n + m]

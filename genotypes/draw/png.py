@@ -1,4 +1,4 @@
-"""Pictures of genotypes as PNG, by Pillow. The same layout and colours as the SVG."""
+"""Pictures of cells as PNG, drawn by Pillow with the layout and colours of the SVG."""
 
 from __future__ import annotations
 
@@ -6,31 +6,33 @@ import io
 import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genotypes.draw.layout import Box, Layout
 from genotypes.draw.svg import COLOURS, TITLE, curve, size_of, subscript, titled_layouts
-from genotypes.types.cell import CellGenotype, Fault, GenotypeError
+from genotypes.faults import Fault, GenotypeError
+from genotypes.types.cell import CellGenotype
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
 
-FINER = 2
-"""Lines are drawn so much larger, then reduced: Pillow's own lines have no smooth edges."""
+OVERSAMPLING = 2
+"""Lines are drawn this many times larger, then reduced: Pillow's own lines are not anti-aliased."""
 
 MOST_PIXELS = 20_000_000
-"""A larger picture is drawn smaller, down to what a cell of hundreds of nodes needs."""
+"""A picture that would be larger, of a cell of hundreds of nodes, is scaled down."""
 
 Point = tuple[float, float]
 
 
 def png(genotype: CellGenotype, theme: str = "light", scale: float = 2.0) -> bytes:
-    """Both cells, one above the other.
+    """Draw both cells, one above the other.
 
     Args:
         genotype: to draw.
         theme: ``light`` or ``dark``; a PNG cannot follow its viewer, so ``auto`` is light.
-        scale: of the picture to the SVG's pixels.
+        scale: pixels for each pixel of the SVG.
 
     Raises:
         GenotypeError: where Pillow is not installed.
@@ -41,17 +43,17 @@ def png(genotype: CellGenotype, theme: str = "light", scale: float = 2.0) -> byt
 
 
 def image(genotype: CellGenotype, theme: str = "light", scale: float = 2.0) -> Image:
-    """``png`` before it is packed, as an RGB image."""
+    """Return the picture of ``png`` as an RGB image."""
     try:
         from PIL import Image, ImageDraw, ImageFont
     except ImportError:
         allowed = "an installed Pillow, or .svg or .dot, which need none"
         raise GenotypeError([Fault("--output", "a .png", allowed)], "draw") from None
-    colours = COLOURS["light" if theme == "auto" else theme]
+    colours: dict[str, Any] = {**COLOURS["light" if theme == "auto" else theme]}
     cells = titled_layouts(genotype)
     width, height = size_of(cells)
-    scale = min(scale, math.sqrt(MOST_PIXELS / (width * height)) / FINER)
-    fine = FINER * scale
+    scale = min(scale, math.sqrt(MOST_PIXELS / (width * height)) / OVERSAMPLING)
+    fine = OVERSAMPLING * scale
     picture = Image.new("RGB", (math.ceil(width * fine), math.ceil(height * fine)), colours["ground"])
     pencil, top = ImageDraw.Draw(picture), 0.0
     for _, layout in cells:
@@ -73,7 +75,7 @@ def image(genotype: CellGenotype, theme: str = "light", scale: float = 2.0) -> I
     return picture
 
 
-def _shapes(pencil, layout: Layout, top: float, scale: float, colours: dict) -> None:
+def _shapes(pencil: ImageDraw, layout: Layout, top: float, scale: float, colours: dict[str, Any]) -> None:
     for kind, line in layout.lines:
         points = _points([layout.boxes[index] for index in line])
         points = [(x * scale, (y + top) * scale) for x, y in points]
@@ -87,17 +89,17 @@ def _shapes(pencil, layout: Layout, top: float, scale: float, colours: dict) -> 
         fill, border = colours[box.kind]
         left, right = (box.x + side * box.width / 2 for side in (-1, 1))
         high, low = (box.y + top + side * box.height / 2 for side in (-1, 1))
-        place = [coordinate * scale for coordinate in (left, high, right, low)]
+        corners = (left * scale, high * scale, right * scale, low * scale)
         if box.kind == "empty":
-            corners = [(left, high), (right, high), (right, low), (left, low), (left, high)]
-            pencil.rectangle(place, fill)
-            _stroke(pencil, _fine([(x * scale, y * scale) for x, y in corners], scale), border, scale, True)
+            border_line = [(left, high), (right, high), (right, low), (left, low), (left, high)]
+            pencil.rectangle(corners, fill)
+            _stroke(pencil, _fine([(x * scale, y * scale) for x, y in border_line], scale), border, scale, True)
         else:
-            pencil.rounded_rectangle(place, 6 * scale, fill, border, round(scale))
+            pencil.rounded_rectangle(corners, 6 * scale, fill, border, round(scale))
 
 
 def _points(boxes: list[Box]) -> list[Point]:
-    """Points along the line through boxes."""
+    """Return points along the line through boxes."""
     (x, y), *segments = curve(boxes)
     points = [(x, y)]
     for segment in segments:
@@ -114,7 +116,7 @@ def _points(boxes: list[Box]) -> list[Point]:
 
 
 def _fine(corners: Sequence[Point], step: float) -> list[Point]:
-    """Points on a polygon's sides, about ``step`` apart."""
+    """Return points on a polygon's sides, about ``step`` apart."""
     points = [corners[0]]
     for (x0, y0), (x1, y1) in itertools.pairwise(corners):
         count = max(1, round(math.dist((x0, y0), (x1, y1)) / step))
@@ -122,7 +124,7 @@ def _fine(corners: Sequence[Point], step: float) -> list[Point]:
     return points
 
 
-def _stroke(pencil, points: Sequence[Point], colour: str, width: float, dashed: bool) -> None:
+def _stroke(pencil: ImageDraw, points: Sequence[Point], colour: str, width: float, dashed: bool) -> None:
     if not dashed:
         pencil.line(points, colour, round(width), joint="curve")
         return

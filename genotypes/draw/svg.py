@@ -1,4 +1,4 @@
-"""Pictures of genotypes: SVG, DOT and text, made here without any other program."""
+"""Pictures of cells as SVG, DOT and text, without any other program."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ STYLE = """
     .genotype .concat, .genotype .unbuilt { fill: none; stroke-width: 1.2 }
     .genotype .empty, .genotype .unbuilt { stroke-dasharray: 3 3 }
 """
-"""Every rule names the picture's class: a picture within a page leaves the rest of the page alone."""
+"""Every rule names the picture's class, so that a picture embedded in a page does not change the rest of it."""
 
 COLOURS = {
     "light": {
@@ -44,16 +44,16 @@ COLOURS = {
         "label": ("#1d242b", "#3a4550"),
     },
 }
-"""What is drawn -> its colour, or those of its filling and its border."""
+"""Element -> its colour, or the colours of its filling and its border."""
 
 TITLE = 30
-"""Height of a title, in pixels."""
+"""The height of a title, in pixels."""
 
 CELLS = (("normal", "normal cell"), ("reduce", "reduction cell"))
 
 
 def svg(genotype: CellGenotype, theme: str = "auto") -> str:
-    """Both cells, one above the other. With the theme ``auto`` colours follow the viewer's light or dark setting."""
+    """Draw both cells, one above the other. The theme ``auto`` follows the viewer's light or dark setting."""
     cells = titled_layouts(genotype)
     parts, top = [], 0.0
     for title, layout in cells:
@@ -75,13 +75,13 @@ def svg(genotype: CellGenotype, theme: str = "auto") -> str:
 
 
 def titled_layouts(genotype: CellGenotype) -> list[tuple[str, Layout]]:
-    """Both cells with what to write above them."""
+    """Return the titles and layouts of both cells."""
     head = f"{genotype.name}: " if genotype.name else ""
     return [(head + title, lay_out(getattr(genotype, label))) for label, title in CELLS]
 
 
 def size_of(cells: list[tuple[str, Layout]]) -> tuple[float, float]:
-    """Width and height of a picture of cells, one above the other, with their titles; in pixels."""
+    """Return width and height in pixels of a picture of cells, one above the other, with their titles."""
     width = max(max(layout.width, 9 * len(title.encode()) + 40) for title, layout in cells)
     return width, sum(layout.height + TITLE for _, layout in cells)
 
@@ -111,7 +111,7 @@ def _line(boxes: list[Box], kind: str) -> str:
 
 
 def curve(boxes: list[Box]) -> list[tuple[float, ...]]:
-    """A smooth line from the right side of the first box to the left side of the last, through those between.
+    """Return a smooth line from the right side of the first box to the left side of the last, through those between.
 
     Returns:
         Its first point ``(x, y)``, then cubic segments ``(x, y, x, y, x, y)`` and straight ones ``(x, y)``.
@@ -133,19 +133,19 @@ def _box(box: Box) -> str:
 
 
 def _text(text: str) -> str:
-    """``c_{k-1}`` as c with a subscript."""
+    """Return ``c_{k-1}`` as SVG: c with a subscript."""
     base, index = subscript(text)
     return escape(base) + (f'<tspan dy="4" font-size="9">{escape(index)}</tspan>' if index else "")
 
 
 def subscript(text: str) -> tuple[str, str]:
-    """``c_{k-1}`` as its base and its index; an index of nothing where there is none."""
+    """Split ``c_{k-1}`` into its base and its subscript, which is empty where there is none."""
     base, _, index = text.partition("_{")
     return (base, index[:-1]) if index else (text, "")
 
 
 def dot(genotype: CellGenotype) -> str:
-    """Both cells in Graphviz's language, for ``dot -Tpdf`` and the like."""
+    """Return both cells in Graphviz's language, for ``dot -Tpdf`` and similar commands."""
     lines = [f"digraph {_quoted(genotype.name or 'genotype')} {{", '  rankdir=LR; node [shape=box, style="rounded"];']
     for label, title in CELLS:
         cell: Cell = getattr(genotype, label)
@@ -170,7 +170,7 @@ def _quoted(text: str) -> str:
 
 
 def outline(genotype: CellGenotype) -> str:
-    """Both cells drawn for a terminal: node by node, one edge a line."""
+    """Draw both cells for a terminal: node by node, one edge a line."""
     lines = []
     for label, title in CELLS:
         lines += [title, "", *_outline_of(getattr(genotype, label)), ""]
@@ -183,8 +183,8 @@ def _outline_of(cell: Cell) -> list[str]:
     ops = [[edge.op + ("" if edge.source in alive else " (not built)") for edge in edges] for edges in cell.nodes]
     wide, long = max(map(len, names)), max(len(op) for row in ops for op in row)
     for state, edges in enumerate(cell.nodes, CELL_INPUTS):
-        remark = "" if state in used else " (never used)" if state in alive else " (left out)"
-        target = f"─▶ {names[state]}{remark}"
+        note = "" if state in used else " (never used)" if state in alive else " (left out)"
+        target = f"─▶ {names[state]}{note}"
         if not edges:
             lines.append(f"  {'no input':{wide + long + 8}}{target}")
         for position, (edge, op) in enumerate(zip(edges, ops[state - CELL_INPUTS])):
@@ -196,7 +196,7 @@ def _outline_of(cell: Cell) -> list[str]:
 
 
 def _joint(position: int, count: int) -> str:
-    """What joins the edges into a node: the first goes on to the node, those below lead up to it."""
+    """Return the character that connects an edge to the node's line: the first leads to the node, others up to it."""
     if count == 1:
         return "─"
     return "┬" if position == 0 else "┘" if position == count - 1 else "┤"

@@ -1,8 +1,8 @@
-"""Where things stand in a text: JSON read with the line of every value, and more than one mistake found at once.
+"""JSON read with the line of every value, reporting more than one mistake at once.
 
-The standard library's reader forgets where a value stood and stops at the first mistake. This one knows every value's
-line, goes on behind what people forget when they edit by hand (a comma, a quotation mark), and is bounded in depth,
-size and time whatever the text holds.
+The standard library's reader forgets the positions of values and stops at the first mistake. This one knows every
+value's line, continues after common slips of manual edits (a missing comma or quotation mark), and is bounded in
+depth, size and time for any text.
 """
 
 import json
@@ -12,7 +12,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from genotypes.types.cell import Fault, quote
+from genotypes.faults import Fault, quote, within
 
 MAX_CHARACTERS = 200_000
 MAX_DEPTH = 16
@@ -26,15 +26,15 @@ class Lines:
     def __init__(self, text: str):
         self.starts = [0, *(match.end() for match in re.finditer("\n", text))]
 
-    def place(self, offset: int) -> tuple[int, int]:
-        """The line and column of the character at ``offset``."""
+    def position(self, offset: int) -> tuple[int, int]:
+        """Return the line and column of the character at ``offset``."""
         line = bisect_right(self.starts, offset)
         return line, offset - self.starts[line - 1] + 1
 
 
 @dataclass(frozen=True)
-class Located:
-    """A value, the line of each field in it (``normal.nodes[0][1].op`` -> 14), and what was wrong with the text.
+class LocatedJson:
+    """A value, the line of each field in it (``normal.nodes[0][1].op`` -> 14), and the faults of the text.
 
     A faulty value is read as ``None``, and its fault names its field; a fault of punctuation names its column.
     """
@@ -44,43 +44,36 @@ class Located:
     faults: list[Fault]
 
 
-def read_json(text: str) -> Located:
-    """Read a JSON document. Never raises: where the text ends to make sense, the last fault says so."""
+def read_json(text: str) -> LocatedJson:
+    """Read a JSON document. Never raises: where the rest of the text cannot be read, the last fault says so."""
     reader = _Reader(text)
     if len(text) > MAX_CHARACTERS:
-        return Located(None, {}, [Fault("file", f"{len(text)} characters", f"at most {MAX_CHARACTERS}")])
+        return LocatedJson(None, {}, [Fault("file", f"{len(text)} characters", f"at most {MAX_CHARACTERS}")])
     try:
         value = reader.document()
     except _Stop:
         value = None
-    return Located(value, reader.lines, reader.faults)
-
-
-def within(path: str, key: str) -> str:
-    """The path of an object's field, short and on one line whatever its name."""
-    name = key[:40] if key.isprintable() else quote(key[:40])
-    return f"{path}.{name}" if path else name
+    return LocatedJson(value, reader.lines, reader.faults)
 
 
 class _Stop(Exception):
-    """The rest of the text makes no sense."""
+    """The rest of the text cannot be read."""
 
 
 class _Reader:
-    """A recursive descent over tokens; a fault is recorded, and reading goes on where the meaning is clear."""
+    """A recursive descent over tokens; a fault is recorded, and reading continues where the meaning is clear."""
 
-    _space = re.compile(r"[ \t\r\n]*")
     _token = re.compile(
-        r"""(?P<string>"[^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*") | (?P<quoted>'[^'\n]*')
-            | (?P<word>[^\s\[\]{}:,"']+) | (?P<sign>[\[\]{}:,])""",
+        r"""[ \t\r\n]*(?:(?P<string>"[^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*") | (?P<quoted>'[^'\n]*')
+            | (?P<word>[^\s\[\]{}:,"']+) | (?P<sign>[\[\]{}:,]))?""",
         re.VERBOSE,
     )
-    _number = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<rest>(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
-    _words = {"true": True, "false": False, "null": None}
+    _number = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+    _literals = {"true": True, "false": False, "null": None}
 
     def __init__(self, text: str):
         self.text, self.end, self.values = text, 0, 0
-        self.places = Lines(text)
+        self.positions = Lines(text)
         self.lines: dict[str, int] = {}
         self.faults: list[Fault] = []
         self._take()
@@ -88,7 +81,7 @@ class _Reader:
     def document(self) -> Any:
         value = self._value("", 0)
         if self.start < len(self.text):
-            self._stop("nothing behind the closing brace")
+            self._stop("nothing after the closing brace")
         return value
 
     def _value(self, path: str, depth: int) -> Any:
@@ -96,7 +89,7 @@ class _Reader:
         if self.values > MAX_VALUES or depth > MAX_DEPTH:
             allowed = f"at most {MAX_VALUES} values" if depth <= MAX_DEPTH else f"at most {MAX_DEPTH} levels"
             self._stop(allowed, "more")
-        kind, token, line = self.kind, self.token, self._place()[0]
+        kind, token, line = self.kind, self.token, self._position()[0]
         if path:
             self.lines[path] = line
         if kind == "sign" and token in "{[":
@@ -104,12 +97,13 @@ class _Reader:
         if kind not in ("string", "quoted", "word"):
             self._stop("a value")
         self._take()
+        value: Any
         if kind == "string":
             value, allowed = self._read_string(token), "Unicode text"
         elif self._number.fullmatch(token):
             value, allowed = self._read_number(token), "a finite number of at most 40 characters"
         else:
-            value, allowed = self._words.get(token), 'a number, true, false, null or "text"'
+            value, allowed = self._literals.get(token), 'a number, true, false, null or "text"'
         if value is None and token != "null":
             self._fault(quote(token), allowed, line, path or "file")
         return value
@@ -117,11 +111,13 @@ class _Reader:
     def _read_number(self, token: str) -> float | int | None:
         if len(token) > 40:
             return None
-        number = float(token) if self._number.fullmatch(token)["rest"] else int(token)
+        number = int(token) if token.lstrip("-").isdigit() else float(token)
         return number if math.isfinite(number) else None
 
     def _read_string(self, token: str) -> str | None:
-        """The string, or None where its escapes spell no character."""
+        """Return the string, or None where an escape sequence is no character."""
+        if token.isascii() and "\\" not in token:
+            return token[1:-1]
         try:
             value = json.loads(token)
             value.encode()
@@ -133,7 +129,7 @@ class _Reader:
         self._take()
         found: dict[str, Any] = {}
         while self.token != "}":
-            line, column = self._place()
+            line, column = self._position()
             key = self._read_string(self.token) if self.kind == "string" else None
             if key is None:
                 if self.kind not in ("word", "quoted", "string"):
@@ -162,29 +158,31 @@ class _Reader:
         return found
 
     def _separator(self, close: str) -> None:
-        """The comma between two items, or none before the bracket that closes them."""
+        """Take the comma between two items, or none before the closing bracket."""
         if self.token == close:
             return
-        line, column = self._place()
+        start = self.start
         if self.token == ",":
             self._take()
             if self.token == close:
+                line, column = self.positions.position(start)
                 self._fault("','", f"none before {close!r}", line, f"column {column}")
         elif self.token and self.token not in "]}:":
+            line, column = self._position()
             self._fault(quote(self.token), f"',' or {close!r} before it", line, f"column {column}")
         else:
             self._stop(f"',' or {close!r}")
 
     def _take(self) -> None:
-        """Go to the next token; it is empty where there is none."""
-        self.start = self._space.match(self.text, self.end).end()
-        match = self._token.match(self.text, self.start)
-        self.kind = match.lastgroup if match else ""
-        self.token = match[0] if match else ""
-        self.end = self.start + len(self.token)
+        """Advance to the next token; it is empty at the end or where none matches."""
+        match = self._token.match(self.text, self.end)
+        assert match is not None  # the pattern matches the empty text
+        self.end, self.kind = match.end(), match.lastgroup or ""
+        self.token = match[self.kind] if self.kind else ""
+        self.start = self.end - len(self.token)
 
-    def _place(self) -> tuple[int, int]:
-        return self.places.place(self.start)
+    def _position(self) -> tuple[int, int]:
+        return self.positions.position(self.start)
 
     def _fault(self, found: str, allowed: str, line: int, field: str) -> None:
         self.faults.append(Fault(field, found, allowed, line))
@@ -193,6 +191,6 @@ class _Reader:
 
     def _stop(self, allowed: str, found: str = "") -> NoReturn:
         rest = self.text[self.start : self.start + 20]
-        line, column = self._place()
+        line, column = self._position()
         self._fault(found or (quote(rest) if rest else "the end of the text"), allowed, line, f"column {column}")
         raise _Stop

@@ -1,23 +1,24 @@
 """The DARTS family's namedtuple notation, in all its dialects. Parsed, never evaluated.
 
 ``Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=range(2, 6), reduce=[...], reduce_concat=range(2, 6))`` is
-what DARTS and its descendants log. The dialects differ in how they list a cell's edges:
+what DARTS and its descendants log. The dialects list a cell's edges differently:
 
 * ``text``: ``(op, input)`` pairs in one flat list, two for each node (DARTS, Liu et al. 2019);
 * ``nested``: one list or tuple of such pairs for each node (GDAS, Dong and Yang 2019);
 * ``triples``: ``(op, to, from)`` (Fair DARTS, Chu et al. 2020), so that nodes may have any number of inputs;
 * ``edges``: one operation or ``None`` for every edge of the complete graph, node by node, then by source: 14 for four
-  nodes. A cell that lists a node's inputs in another order has a field more, ``normal_order=[[1, 0], ...]``: the sum
-  is the same, but the weights of a network are stored in that order.
+  nodes. A cell that lists a node's inputs in another order has a further field, ``normal_order=[[1, 0], ...]``: the
+  sum is the same, but the weights of a network are stored in that order.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from genotypes.faults import Fault, GenotypeError, is_int, quote
 from genotypes.formats.python_literal_reader import read_call
-from genotypes.formats.validation import LABELS, MAX_NODES, Reading, finish, is_int, read_states
-from genotypes.types.cell import CELL_INPUTS, Cell, CellGenotype, Edge, Fault, GenotypeError, quote
+from genotypes.formats.validation import LocatedGenotype, cells_from, read_states
+from genotypes.types.cell import CELL_INPUTS, LABELS, MAX_NODES, Cell, CellGenotype, Edge
 
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat", "normal_order", "reduce_order")
 
@@ -26,7 +27,7 @@ Entry = tuple[str, int, str, int]
 
 
 def to_text(genotype: CellGenotype, form: str | None = None) -> str:
-    """The namedtuple notation, on one line.
+    """Return the namedtuple notation, on one line.
 
     Args:
         genotype: to write.
@@ -40,7 +41,7 @@ def to_text(genotype: CellGenotype, form: str | None = None) -> str:
     fields, orders, faults = [], [], []
     for label, cell in zip(LABELS, (genotype.normal, genotype.reduce)):
         faults += _inexpressible(cell, label, form)
-        fields.append(f"{label}={_written(cell, form)}")
+        fields.append(f"{label}={_edge_list(cell, form)}")
         first, stop = cell.concat[0], cell.concat[-1] + 1
         ranged = cell.concat == tuple(range(first, stop))
         fields.append(f"{label}_concat={range(first, stop) if ranged else list(cell.concat)}")
@@ -52,7 +53,7 @@ def to_text(genotype: CellGenotype, form: str | None = None) -> str:
     return f"Genotype({', '.join([*fields, *orders])})"
 
 
-def _written(cell: Cell, form: str | None) -> list:
+def _edge_list(cell: Cell, form: str | None) -> list[Any]:
     pairs = [[(edge.op, edge.source) for edge in node] for node in cell.nodes]
     if form == "triples":
         return [(op, node, source) for node, edges in enumerate(pairs, CELL_INPUTS) for op, source in edges]
@@ -65,22 +66,22 @@ def _written(cell: Cell, form: str | None) -> list:
 
 
 def _complete(nodes: int) -> Iterator[tuple[int, int]]:
-    """The (node, source) of every edge of the complete graph, in the order of edge lists."""
+    """Yield the (node, source) of every edge of the complete graph, in the order of edge lists."""
     return ((node, source) for node in range(nodes) for source in range(CELL_INPUTS + node))
 
 
 def _inexpressible(cell: Cell, label: str, form: str | None) -> list[Fault]:
     faults = []
     for index, edges in enumerate(cell.nodes):
-        where, sources = f"{label}.nodes[{index}]", [edge.source for edge in edges]
+        path, sources = f"{label}.nodes[{index}]", [edge.source for edge in edges]
         if form == "text" and len(edges) != 2:
-            faults.append(Fault(where, f"{len(edges)} edges", "two for each node; nested or triples hold any number"))
+            faults.append(Fault(path, f"{len(edges)} edges", "two for each node; nested or triples hold any number"))
         if form == "edges" and len(set(sources)) < len(sources):
-            faults.append(Fault(where, "two edges from one state", "one; text, nested or triples hold more"))
+            faults.append(Fault(path, "two edges from one state", "one; text, nested or triples hold more"))
     last = CELL_INPUTS + len(cell.nodes) - 1
     if form == "triples" and not cell.nodes[-1] and last > max(cell.concat):
-        where = f"{label}.nodes[{len(cell.nodes) - 1}]"
-        faults.append(Fault(where, "an empty last node", "one that is concatenated; nested or edges hold it"))
+        path = f"{label}.nodes[{len(cell.nodes) - 1}]"
+        faults.append(Fault(path, "an empty last node", "one that is concatenated; nested or edges hold it"))
     return faults
 
 
@@ -90,50 +91,60 @@ def from_text(text: str, source: str = "genotype") -> CellGenotype:
     Raises:
         GenotypeError: naming line and column, or line and field, of all that is wrong.
     """
-    return read_text(text, source).genotype
+    genotype = read_text(text, source).genotype
+    assert isinstance(genotype, CellGenotype)
+    return genotype
 
 
-def read_text(text: str, source: str = "genotype") -> Reading:
-    """``from_text`` with the line of every field."""
+def read_text(text: str, source: str = "genotype") -> LocatedGenotype:
+    """Read as ``from_text`` does, with the line of every field."""
     name, fields, lines = read_call(text, "Genotype", FIELDS, MAX_NODES, source)
     faults: list[Fault] = []
-    cells = []
-    for label in LABELS:
-        field = f"{label}_concat"
-        concat = read_states(fields.get(field), f"{label}.concat", faults)
-        for index in range(len(concat)):
-            lines[f"{label}.concat[{index}]"] = lines.get(f"{field}[{index}]", lines[field])
-        read = _entries(fields.get(label), concat, label, lines, faults)
-        nodes = _nodes(*read, label, lines) if read else None
-        order = fields.get(f"{label}_order")
-        if nodes is not None and order is not None:
-            nodes = _ordered(nodes, order, f"{label}_order", faults)
-        cells.append(None if nodes is None else Cell(nodes, concat))
-    return finish(cells, name, faults, lines, source)
+    cells = [_cell(fields, label, lines, faults) for label in LABELS]
+    try:
+        return LocatedGenotype(cells_from(cells, faults).named(name), lines)
+    except GenotypeError as error:
+        raise error.within(source).at_lines(lines) from None
+
+
+def _cell(fields: dict[str, Any], label: str, lines: dict[str, int], faults: list[Fault]) -> Cell | None:
+    """Read one cell; note the lines of its fields under the names that faults use."""
+    concat = read_states(fields.get(f"{label}_concat"), f"{label}.concat", faults)
+    for index in range(len(concat)):
+        lines[f"{label}.concat[{index}]"] = lines.get(f"{label}_concat[{index}]", lines[f"{label}_concat"])
+    read = _entries(fields.get(label), concat, label, lines, faults)
+    if read is None:
+        return None
+    entries, count = read
+    nodes = _nodes(entries, count, label, lines)
+    order = fields.get(f"{label}_order")
+    if order is not None:
+        nodes = _ordered(nodes, order, f"{label}_order", faults)
+    return Cell(nodes, concat)
 
 
 def _entries(
     value: Any, concat: tuple[int, ...], label: str, lines: dict[str, int], faults: list[Fault]
 ) -> tuple[list[Entry], int] | None:
-    """A cell's edges in whatever dialect, and its number of nodes; None where it is in none."""
+    """Return a cell's edges in any dialect, and its number of nodes; None where it is in none."""
     if not isinstance(value, list) or not value:
         faults.append(Fault(label, quote(value) if value else "no edges", "a list of (op, input) pairs"))
         return None
-    kinds = [_kind(item) for item in value]
-    odd = next((index for index, kind in enumerate(kinds) if kind != kinds[0]), 0)
-    if odd or kinds[0] is None:
-        allowed = "pairs (op, input), triples (op, to, from), a list for each node, or operations: all of one kind"
+    forms = [_entry_form(item) for item in value]
+    odd = next((index for index, form in enumerate(forms) if form != forms[0]), 0)
+    if odd or forms[0] is None:
+        allowed = "pairs (op, input), triples (op, to, from), a list for each node, or operations: all of one form"
         faults.append(Fault(f"{label}[{odd}]", "mixed entries" if odd else quote(value[0]), allowed))
         return None
-    if kinds[0] == "pair":
+    if forms[0] == "pair":
         if len(value) % 2:
             faults.append(Fault(label, f"{len(value)} pairs", "two pairs for each node"))
         return [(f"{label}[{i}]", i // 2, *pair) for i, pair in enumerate(value)], (len(value) + 1) // 2
-    if kinds[0] == "node":
+    if forms[0] == "node":
         lines.update({f"{label}.nodes[{node}]": lines[f"{label}[{node}]"] for node in range(len(value))})
         nodes = [(f"{label}[{node}]", node, pairs) for node, pairs in enumerate(value)]
         return [(f"{at}[{i}]", node, *pair) for at, node, pairs in nodes for i, pair in enumerate(pairs)], len(value)
-    if kinds[0] == "op":
+    if forms[0] == "op":
         count = next((n for n in range(1, MAX_NODES) if n * (n + 2 * CELL_INPUTS - 1) // 2 >= len(value)), 0)
         edges = list(_complete(count))
         if len(edges) != len(value):
@@ -150,29 +161,31 @@ def _entries(
     return entries, last - CELL_INPUTS + 1
 
 
-def _kind(item: Any) -> str | None:
+def _entry_form(item: Any) -> str | None:
     if item is None or isinstance(item, str):
         return "op"
     if not isinstance(item, list):
         return None
     if item and isinstance(item[0], str) and all(map(is_int, item[1:])):
         return {2: "pair", 3: "triple"}.get(len(item))
-    return "node" if all(_kind(inner) == "pair" for inner in item) else None
+    return "node" if all(_entry_form(inner) == "pair" for inner in item) else None
 
 
 def _nodes(entries: list[Entry], count: int, label: str, lines: dict[str, int]) -> tuple[tuple[Edge, ...], ...]:
-    """Sort edges to their nodes, and note the line of each under the name that faults use."""
+    """Group edges by their nodes, and note the line of each under the name that faults use."""
     nodes: list[list[Edge]] = [[] for _ in range(count)]
     for field, node, op, source in entries:
-        where = f"{label}.nodes[{node}]"
-        lines.setdefault(where, lines[field])
-        lines[f"{where}[{len(nodes[node])}]"] = lines[field]
+        path = f"{label}.nodes[{node}]"
+        lines.setdefault(path, lines[field])
+        lines[f"{path}[{len(nodes[node])}]"] = lines[field]
         nodes[node].append(Edge(op, source))
     return tuple(map(tuple, nodes))
 
 
-def _ordered(nodes: tuple, order: Any, field: str, faults: list[Fault]) -> tuple:
-    """Put each node's edges in the order in which their sources are listed."""
+def _ordered(
+    nodes: tuple[tuple[Edge, ...], ...], order: Any, field: str, faults: list[Fault]
+) -> tuple[tuple[Edge, ...], ...]:
+    """Return the nodes with each one's edges in the order in which their sources are listed."""
     if not isinstance(order, list) or len(order) != len(nodes):
         faults.append(Fault(field, quote(order), f"a list of sources for each of {len(nodes)} nodes"))
         return nodes
@@ -189,5 +202,5 @@ def _ordered(nodes: tuple, order: Any, field: str, faults: list[Fault]) -> tuple
 
 
 def is_identifier(name: str) -> bool:
-    """Whether a name can stand before the notation, as in ``NAME = Genotype(...)``."""
+    """Return whether a name can precede the notation, as in ``NAME = Genotype(...)``."""
     return re.fullmatch(r"[A-Za-z_]\w*", name) is not None

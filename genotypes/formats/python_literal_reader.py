@@ -1,13 +1,14 @@
-"""A call with keyword arguments as Python writes it, read as data: names, strings, whole numbers, None, lists, tuples
-and ``range``. Nothing else is understood, and nothing is evaluated.
+"""A Python call with keyword arguments, read as data: names, strings, integers, None, lists, tuples and ``range``.
+
+Nothing else is accepted, and nothing is evaluated.
 """
 
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from genotypes.faults import Fault, GenotypeError, nearest, quote
 from genotypes.formats.json_reader import MAX_CHARACTERS, MAX_VALUES, Lines
-from genotypes.types.cell import Fault, GenotypeError, nearest, quote
 
 MAX_DEPTH = 8
 
@@ -19,17 +20,17 @@ def read_call(
 
     Args:
         text: to read.
-        called: what the called is, for messages; its name is not compared.
-        fields: that may be given, each once.
-        longest: most numbers that a ``range`` may stand for.
-        source: what to call the text in an error.
+        called: the name of what is called, for messages; the name in the text is not compared with it.
+        fields: allowed keywords, each once.
+        longest: the most numbers of a ``range``.
+        source: the text's name in an error.
 
     Returns:
         The name or None; field -> value, where lists and tuples are lists; the line of each value, as
         ``normal[3]`` -> 2.
 
     Raises:
-        GenotypeError: with line and column of the first thing that is not understood.
+        GenotypeError: with line and column of the first thing that cannot be read.
     """
     if len(text) > MAX_CHARACTERS:
         raise GenotypeError([Fault("text", f"{len(text)} characters", f"at most {MAX_CHARACTERS}")], source)
@@ -41,7 +42,7 @@ def read_call(
 
 
 class _Stop(Exception):
-    """A fault behind which nothing can be read."""
+    """A fault after which nothing can be read."""
 
     def __init__(self, fault: Fault):
         super().__init__(str(fault))
@@ -49,21 +50,21 @@ class _Stop(Exception):
 
 
 class _Reader:
-    """A recursive descent over tokens. ``token`` is the next one, ``begin`` where the last one taken began."""
+    """A recursive descent over tokens. ``token`` is the next one, ``begin`` the offset of the last one taken."""
 
-    _space = re.compile(r"\s*")
     _token = re.compile(
-        r"""(?: (?P<name>[A-Za-z_]\w*) | (?P<int>-?[0-9]{1,9}(?!\w)) | '(?P<s>[^'\\\n]*)' | "(?P<d>[^"\\\n]*)"
-              | (?P<sign>[=,()\[\]]) )""",
+        r"""\s*(?: (?P<name>[A-Za-z_]\w*) | (?P<int>-?[0-9]{1,9}(?!\w)) | '(?P<s>[^'\\\n]*)' | "(?P<d>[^"\\\n]*)"
+              | (?P<sign>[=,()\[\]]) )?""",
         re.VERBOSE,
     )
 
     def __init__(self, text: str, longest: int):
         self.text, self.longest, self.values = text.rstrip(), longest, 0
-        self.places = Lines(text)
+        self.positions = Lines(text)
         self.lines: dict[str, int] = {}
         self.begin = self.end = 0
-        self._look()
+        self.token: tuple[str, str] | None = None
+        self._advance()
 
     def call(self, called: str, known: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
         name = None
@@ -92,7 +93,7 @@ class _Reader:
         self.values += 1
         if self.values > MAX_VALUES:
             raise self._stop("more", f"at most {MAX_VALUES} values")
-        self.lines[path] = self.places.place(self.start)[0]
+        self.lines[path] = self.positions.position(self.start)[0]
         kind, value = self._take("a value")
         if kind == "int":
             return int(value)
@@ -144,15 +145,17 @@ class _Reader:
         if found is None:
             rest = self.text[self.start :][:20]
             raise self._stop(quote(rest) if rest else "the end of the text", wanted)
-        self._look()
+        self._advance()
         return found
 
-    def _look(self) -> None:
-        self.start = self._space.match(self.text, self.end).end()
-        match = self._token.match(self.text, self.start)
-        self.token = (match.lastgroup, match[match.lastgroup]) if match else None
-        self.end = match.end() if match else self.start
+    def _advance(self) -> None:
+        match = self._token.match(self.text, self.end)
+        assert match is not None  # the pattern matches the empty text
+        kind = match.lastgroup
+        self.token = (kind, match[kind]) if kind else None
+        quotes = 1 if kind in ("s", "d") else 0
+        self.start, self.end = (match.start(kind) - quotes if kind else match.end()), match.end()
 
     def _stop(self, found: str, allowed: str) -> _Stop:
-        line, column = self.places.place(self.begin)
+        line, column = self.positions.position(self.begin)
         return _Stop(Fault(f"column {column}", found, allowed, line))

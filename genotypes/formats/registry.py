@@ -1,116 +1,116 @@
-"""Every kind of genotype: what its file holds, its text and its picture.
+"""All types of genotype: one row each, with everything that commands and runs do with a genotype.
 
-All files are JSON with ``format``, ``version``, perhaps ``name``, and what the kind's row says. Cells of the DARTS
-family have formats of their own, in ``genotypes.formats.json_form``.
+A new type is a file in ``genotypes/types``, a row of ``TYPES``, and its fields in ``genotype.schema.json``.
 """
 
-import json
-import os
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
 from typing import Any
 
-from genotypes.draw.dag_svg import choices_svg, dag_svg
-from genotypes.draw.svg import svg
-from genotypes.formats import json_form
-from genotypes.formats.json_form import is_printable, to_json
-from genotypes.formats.json_reader import MAX_CHARACTERS, read_json, within
-from genotypes.formats.namedtuple_text import to_text
-from genotypes.formats.validation import Reading, line_of
-from genotypes.load import load_with_lines, read_file
-from genotypes.types.cell import MAX_FAULTS, CellGenotype, Edge, Fault, GenotypeError, quote
-from genotypes.types.choices import ChoicesGenotype
-from genotypes.types.nasbench201 import EDGES, NASBENCH201_STATES, NASBench201Genotype, from_string
-from genotypes.types.recurrent import RecurrentGenotype, from_recurrent_text
-
-Genotype = CellGenotype | NASBench201Genotype | RecurrentGenotype | ChoicesGenotype
-
-VERSION = 1
+from genotypes.diff import Difference, differences, differing_entries
+from genotypes.draw.dag_svg import dag_svg, list_svg
+from genotypes.draw.png import png
+from genotypes.draw.svg import dot, outline, svg
+from genotypes.faults import Fault, GenotypeError
+from genotypes.formats import cell_json
+from genotypes.formats.json_document import read_document, write_document
+from genotypes.formats.json_reader import MAX_CHARACTERS, read_json
+from genotypes.formats.namedtuple_text import is_identifier, read_text, to_text
+from genotypes.formats.validation import LocatedGenotype
+from genotypes.neighbours import neighbours
+from genotypes.types import cell, choices, nasbench201, recurrent
+from genotypes.types.genotype import Genotype
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One kind of genotype that is kept in a file of its own format.
+class GenotypeType:
+    """One type of genotype. All functions but the readers take a genotype first.
 
     Attributes:
-        type: of the genotype.
-        fields: what the file holds beside format, version and name.
-        read: such fields -> the genotype; raises ``GenotypeError``.
-        picture: a title and the genotype -> SVG.
+        type: the class of its genotypes.
+        fields: -> the fields of its JSON file, beside format, version and name.
+        names: of these fields.
+        read_fields: JSON document -> genotype; raises ``GenotypeError`` with all faults.
+        describe: -> the architecture on one line, in the notation of its papers.
+        matches: text -> whether it is meant as this notation.
+        read: (text, its name in errors) -> genotype with lines.
+        notations: form -> genotype as text in that form, beside JSON.
+        entries: -> field -> value, in order.
+        outline: -> the genotype as text over several lines.
+        pictures: a file's suffix -> (genotype, theme) -> picture.
+        embeddable: whether the SVG can be put into an HTML page as it is: its style rules name its own class.
+        warnings: -> (field, description) of valid but unusual parts.
+        differences: (first, second) -> their differences.
+        neighbours: (genotype, generator, operations or None for all) -> genotypes that differ in one decision; None
+            where the genotype does not tell what else could have been chosen.
     """
 
     type: type
-    fields: Callable[[Any], dict[str, Any]]
-    read: Callable[[Mapping[str, Any], str], Any]
-    picture: Callable[[str, Any], str]
+    fields: Callable[[Any], Mapping[str, Any]]
+    names: tuple[str, ...]
+    read_fields: Callable[[Mapping[str, Any]], Genotype]
+    describe: Callable[[Any], str]
+    matches: Callable[[str], bool]
+    read: Callable[[str, str], LocatedGenotype]
+    notations: Mapping[str, Callable[[Any], str]]
+    entries: Callable[[Any], Mapping[str, str]]
+    outline: Callable[[Any], str]
+    pictures: Mapping[str, Callable[[Any, str], str | bytes]]
+    embeddable: bool
+    warnings: Callable[[Any], list[tuple[str, str]]]
+    differences: Callable[[Any, Any], list[Difference]]
+    neighbours: Callable[[Any, Random, Sequence[str] | None], Iterator[Any]] | None
+
+
+def row_of(genotype: Genotype) -> GenotypeType:
+    """Return the row of a genotype's type."""
+    return next(row for row in TYPES.values() if isinstance(genotype, row.type))
 
 
 def describe(genotype: Genotype) -> str:
-    """The architecture on one line, in its family's notation; choices as JSON, label -> names."""
-    if isinstance(genotype, ChoicesGenotype):
-        return json.dumps({label: list(names) for label, names in genotype.picks}, ensure_ascii=False)
-    return to_text(genotype) if isinstance(genotype, CellGenotype) else str(genotype)
-
-
-def entries(genotype: Genotype) -> dict[str, str]:
-    """A genotype that is none of cells, as field -> what stands there, in order: what ``show`` and ``diff`` list."""
-    if isinstance(genotype, NASBench201Genotype):
-        return {f"{source} to {node}": op for (source, node), op in zip(EDGES, genotype.ops)}
-    if isinstance(genotype, RecurrentGenotype):
-        nodes = {f"nodes[{index}]": f"{edge.op} from {edge.source}" for index, edge in enumerate(genotype.nodes)}
-        return {**nodes, "concat": ", ".join(map(str, genotype.concat))}
-    return {label: ", ".join(names) for label, names in genotype.picks}
-
-
-def write(genotype: Genotype, extra: Mapping[str, Any] | None = None) -> str:
-    """The content of a genotype's file. ``extra`` holds further JSON fields to keep."""
-    if isinstance(genotype, CellGenotype):
-        return to_json(genotype, extra)
-    name, kind = next((name, kind) for name, kind in KINDS.items() if isinstance(genotype, kind.type))
-    head = {"$schema": json_form.SCHEMA.name, "format": name, "version": VERSION, "name": genotype.name}
-    content = {**head, **(extra or {}), **kind.fields(genotype)}
-    lines = [f"  {json.dumps(key)}: {_value(value)}" for key, value in content.items() if value is not None]
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    """Return the architecture on one line, in its family's notation; choices as JSON, label -> names."""
+    return row_of(genotype).describe(genotype)
 
 
 def picture(genotype: Genotype) -> str:
-    """The genotype as SVG."""
-    if isinstance(genotype, CellGenotype):
-        return svg(genotype)
-    kind = next(kind for kind in KINDS.values() if isinstance(genotype, kind.type))
-    return kind.picture(genotype.name or describe(genotype), genotype)
+    """Return the genotype as SVG that follows the viewer's light or dark setting."""
+    content = row_of(genotype).pictures[".svg"](genotype, "auto")
+    assert isinstance(content, str)
+    return content
 
 
-def drawn(genotype: Genotype) -> bool:
-    """Whether ``genotypes.draw`` has a layout of its own for it, as a picture and as text: for cells."""
-    return isinstance(genotype, CellGenotype)
+def forms(genotype: Genotype) -> tuple[str, ...]:
+    """Return the forms in which ``write`` can write a genotype."""
+    return ("json", *row_of(genotype).notations)
 
 
-def find(name: str | Path) -> Genotype:
-    """A genotype of any kind.
+def write(genotype: Genotype, form: str = "json", extra: Mapping[str, Any] | None = None) -> str:
+    """Return the content of a genotype's file.
 
     Args:
-        name: an architecture string of NAS-Bench-201, a name of the library, the path of a file, or a run's folder.
+        genotype: to write, with its name where the form can hold it.
+        form: one of ``forms``.
+        extra: further JSON fields to keep.
 
     Raises:
-        GenotypeError: naming the file and what is wrong with it.
+        GenotypeError: where the form does not exist for this type, or cannot express the genotype.
     """
-    return find_with_lines(name).genotype
-
-
-def find_with_lines(name: str | Path) -> Reading:
-    """``find`` with the line of every field, and a JSON file's further fields."""
-    if str(name).lstrip().startswith("|"):
-        return Reading(from_string(str(name)), {})
-    path = Path(name)
-    path = path / "genotype.json" if os.path.isdir(path) else path
-    return read_with_lines(read_file(path), str(path)) if os.path.isfile(path) else load_with_lines(name)
+    row = row_of(genotype)
+    if form == "json":
+        format_ = next(name for name, other in TYPES.items() if other is row)
+        return write_document(format_, genotype, row.fields(genotype), extra)
+    if form not in row.notations:
+        raise GenotypeError([Fault("form", repr(form), " or ".join(forms(genotype)))])
+    return f"{row.notations[form](genotype)}\n"
 
 
 def read(text: str, source: str = "genotype") -> Genotype:
-    """A genotype of any kind from what ``write`` or ``describe`` made of it.
+    """Read a genotype of any type from the text of a file, or from what ``write`` or ``describe`` returns.
+
+    Args:
+        text: to read.
+        source: its name in an error, such as the file's path.
 
     Raises:
         GenotypeError: with all faults, by line.
@@ -118,135 +118,151 @@ def read(text: str, source: str = "genotype") -> Genotype:
     return read_with_lines(text, source).genotype
 
 
-def read_with_lines(text: str, source: str = "genotype") -> Reading:
-    """``read`` with the line of every field.
+def read_with_lines(text: str, source: str = "genotype") -> LocatedGenotype:
+    """Read as ``read`` does, with the line of every field.
 
     Raises:
         GenotypeError: with all faults, by line.
     """
     if len(text) > MAX_CHARACTERS:
-        return json_form.read(text, source)
-    try:
-        if text.lstrip().startswith("|"):
-            return Reading(from_string(text, source), {})
-        if re.match(r"\s*(\w+\s*=\s*)?Genotype\(\s*recurrent\b", text[:200]):
-            return Reading(from_recurrent_text(text, source), {})
-    except GenotypeError as error:
-        raise _placed(error, {}, 1) from None
-    mentioned = text.lstrip().startswith("{") and any(f'"{name}"' in text for name in KINDS)
-    described = re.match(r'\s*\{\s*"[^"]*"\s*:\s*\[', text)
-    located = read_json(text) if mentioned or described else None
-    document = located.value if located else None
-    if isinstance(document, dict) and document and all(isinstance(names, list) for names in document.values()):
-        document = {"format": "choices-genotype", "version": VERSION, "choices": document}
-    format_ = document.get("format") if isinstance(document, dict) else None
-    if not isinstance(format_, str) or format_ not in KINDS:
-        return json_form.read(text, source)
-    if located.faults:
-        raise GenotypeError(located.faults, source)
-    try:
-        genotype = _from_document(document, source)
-    except GenotypeError as error:
-        raise _placed(error, located.lines, located.lines.get("architecture")) from None
-    known = {"format", "version", *KINDS[format_].fields(genotype)}
-    extra = {key: value for key, value in document.items() if key not in known}
-    return Reading(genotype, located.lines, extra)
+        raise GenotypeError([Fault("file", f"{len(text)} characters", f"at most {MAX_CHARACTERS}")], source)
+    row = next((row for row in TYPES.values() if row.matches(text)), None)
+    if row is not None:
+        return row.read(text, source)
+    if text.lstrip()[:1] not in ("{", ""):
+        return TYPES[cell_json.FORMAT].read(text, source)
+    located = read_json(text)
+    given = located.value.get("format") if isinstance(located.value, dict) else None
+    row = TYPES[given if isinstance(given, str) and given in TYPES else cell_json.FORMAT]
+    return read_document(located, row.read_fields, row.names, tuple(TYPES), source)
 
 
-def _placed(error: GenotypeError, lines: Mapping[str, int], otherwise: int | None = None) -> GenotypeError:
-    """The same faults with the lines of their fields."""
-    faults = [replace(fault, line=fault.line or line_of(lines, fault.field) or otherwise) for fault in error.faults]
-    return GenotypeError(faults[:MAX_FAULTS], error.source)
+def _on_one_line(read: Callable[[str, str], Genotype]) -> Callable[[str, str], LocatedGenotype]:
+    """Return a reader of texts of one line."""
+
+    def read_line(text: str, source: str) -> LocatedGenotype:
+        try:
+            return LocatedGenotype(read(text, source), {})
+        except GenotypeError as error:
+            raise error.at_lines({}, default=1) from None
+
+    return read_line
 
 
-def _from_document(document: Mapping[str, Any], source: str) -> Genotype:
-    version = document.get("version")
-    if type(version) is not int or version != VERSION:
-        raise GenotypeError([Fault("version", quote(version), str(VERSION))], source)
-    for key in ("name", "$schema"):
-        value = document.get(key)
-        if value is not None and not is_printable(value):
-            raise GenotypeError([Fault(key, quote(value), "a printable string of at most 200 characters")], source)
-    try:
-        return KINDS[document["format"]].read(document, source).named(document.get("name"))
-    except GenotypeError as error:
-        raise error.within(source) from None
+def _cell_notation(form: str) -> Callable[[cell.CellGenotype], str]:
+    """Return the writer of a form of the namedtuple notation, with ``NAME =`` before it where there is a name."""
+
+    def written(genotype: cell.CellGenotype) -> str:
+        head = f"{genotype.name} = " if genotype.name and is_identifier(genotype.name) else ""
+        return f"{head}{to_text(genotype, form)}"
+
+    return written
 
 
-def _read_nasbench201(document: Mapping[str, Any], source: str) -> NASBench201Genotype:
-    text = document.get("architecture")
-    if not isinstance(text, str):
-        raise GenotypeError([Fault("architecture", quote(text), "a string |op~0|+...")], source)
-    return from_string(text, source)
+def _cell_entries(genotype: cell.CellGenotype) -> dict[str, str]:
+    """Return the edges into each node, and each cell's concatenation."""
+    entries = {}
+    for label in cell.LABELS:
+        wiring: cell.Cell = getattr(genotype, label)
+        for index, edges in enumerate(wiring.nodes):
+            entries[f"{label}.nodes[{index}]"] = ", ".join(f"{edge.op} from {edge.source}" for edge in edges)
+        entries[f"{label}.concat"] = ", ".join(map(str, wiring.concat))
+    return entries
 
 
-def _read_recurrent(document: Mapping[str, Any], source: str) -> RecurrentGenotype:
-    nodes, concat = document.get("nodes"), document.get("concat")
-    faults = []
-    for index, edge in enumerate(nodes if isinstance(nodes, list) else [None]):
-        whole = isinstance(edge, dict) and set(edge) == {"op", "from"}
-        if not whole or not isinstance(edge["op"], str) or type(edge["from"]) is not int:
-            faults.append(Fault(f"nodes[{index}]", quote(edge), 'an edge {"op": name, "from": state}'))
-    if not isinstance(concat, list) or any(type(state) is not int for state in concat):
-        faults.append(Fault("concat", quote(concat), "a list of states"))
-    if faults:
-        raise GenotypeError(faults, source)
-    return RecurrentGenotype(tuple(Edge(edge["op"], edge["from"]) for edge in nodes), tuple(concat))
+def _entries_outline(genotype: Any) -> str:
+    """Return one line for each entry."""
+    return "\n".join([*(f"  {field}  {entry}" for field, entry in genotype.entries().items()), ""])
 
 
-def _read_choices(document: Mapping[str, Any], source: str) -> ChoicesGenotype:
-    choices = document.get("choices")
-    if not isinstance(choices, dict):
-        raise GenotypeError([Fault("choices", quote(choices), "an object: label -> list of names")], source)
-    faults = [
-        Fault(within("choices", label), quote(names), "a list of names")
-        for label, names in choices.items()
-        if not isinstance(names, list) or any(not isinstance(name, str) for name in names)
-    ]
-    if faults:
-        raise GenotypeError(faults, source)
-    return ChoicesGenotype(tuple((label, tuple(names)) for label, names in choices.items()))
+def _entries_differences(first: Any, second: Any) -> list[Difference]:
+    return differing_entries(first.entries(), second.entries())
 
 
-def _nasbench201_svg(title: str, genotype: NASBench201Genotype) -> str:
-    states = ["input", *map(str, range(1, NASBENCH201_STATES - 1)), "output"]
-    kept = [(*edge, op) for op, edge in zip(genotype.ops, EDGES) if op != "none"]
-    return dag_svg(title, states, kept)
+def _graph_svg(genotype: Any, theme: str) -> str:
+    return dag_svg(genotype.name or describe(genotype), *genotype.graph())
 
 
-def _recurrent_svg(title: str, genotype: RecurrentGenotype) -> str:
-    edges = [(edge.source, node, edge.op) for node, edge in enumerate(genotype.nodes, 1)]
-    return dag_svg(title, ["x, h", *map(str, range(1, len(genotype.nodes) + 1))], edges)
+def _choices_svg(genotype: choices.ChoicesGenotype, theme: str) -> str:
+    entries = {label: " + ".join(names) for label, names in genotype.picks}
+    return list_svg(genotype.name or describe(genotype), entries)
 
 
-def _value(value: Any) -> str:
-    """JSON with one entry a line at the first level, so that one changed entry is one changed line."""
-    if isinstance(value, dict) and value:
-        rows = [f"    {json.dumps(key)}: {json.dumps(item, ensure_ascii=False)}" for key, item in value.items()]
-        return "{\n" + ",\n".join(rows) + "\n  }"
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "[\n" + ",\n".join(f"    {json.dumps(item)}" for item in value) + "\n  ]"
-    return json.dumps(value, ensure_ascii=False)
+def _no_warnings(genotype: Any) -> list[tuple[str, str]]:
+    return []
 
 
-KINDS: dict[str, Kind] = {
-    "nasbench201-genotype": Kind(
-        NASBench201Genotype, lambda genotype: {"architecture": str(genotype)}, _read_nasbench201, _nasbench201_svg
+TYPES: dict[str, GenotypeType] = {
+    "cell-genotype": GenotypeType(
+        type=cell.CellGenotype,
+        fields=cell_json.cell_fields,
+        names=("normal", "reduce"),
+        read_fields=cell_json.read_cells,
+        describe=to_text,
+        matches=lambda text: False,
+        read=read_text,
+        notations={form: _cell_notation(form) for form in ("text", "triples", "nested", "edges")},
+        entries=_cell_entries,
+        outline=outline,
+        pictures={".svg": svg, ".dot": lambda genotype, theme: dot(genotype), ".png": png},
+        embeddable=True,
+        warnings=cell.warnings,
+        differences=differences,
+        neighbours=neighbours,
     ),
-    "recurrent-genotype": Kind(
-        RecurrentGenotype,
-        lambda genotype: {
-            "nodes": [{"op": edge.op, "from": edge.source} for edge in genotype.nodes],
-            "concat": list(genotype.concat),
-        },
-        _read_recurrent,
-        _recurrent_svg,
+    "nasbench201-genotype": GenotypeType(
+        type=nasbench201.NASBench201Genotype,
+        fields=nasbench201.NASBench201Genotype.fields,
+        names=("architecture",),
+        read_fields=nasbench201.from_fields,
+        describe=str,
+        matches=nasbench201.is_string,
+        read=_on_one_line(nasbench201.from_string),
+        notations={"text": str},
+        entries=nasbench201.NASBench201Genotype.entries,
+        outline=_entries_outline,
+        pictures={".svg": _graph_svg},
+        embeddable=False,
+        warnings=nasbench201.NASBench201Genotype.warnings,
+        differences=_entries_differences,
+        neighbours=nasbench201.NASBench201Genotype.neighbours,
     ),
-    "choices-genotype": Kind(
-        ChoicesGenotype,
-        lambda genotype: {"choices": {label: list(names) for label, names in genotype.picks}},
-        _read_choices,
-        choices_svg,
+    "recurrent-genotype": GenotypeType(
+        type=recurrent.RecurrentGenotype,
+        fields=recurrent.RecurrentGenotype.fields,
+        names=("nodes", "concat"),
+        read_fields=recurrent.from_fields,
+        describe=str,
+        matches=recurrent.is_recurrent_text,
+        read=_on_one_line(recurrent.from_recurrent_text),
+        notations={"text": str},
+        entries=recurrent.RecurrentGenotype.entries,
+        outline=_entries_outline,
+        pictures={".svg": _graph_svg},
+        embeddable=False,
+        warnings=_no_warnings,
+        differences=_entries_differences,
+        neighbours=None,
+    ),
+    "choices-genotype": GenotypeType(
+        type=choices.ChoicesGenotype,
+        fields=choices.ChoicesGenotype.fields,
+        names=("choices",),
+        read_fields=choices.from_fields,
+        describe=choices.ChoicesGenotype.describe,
+        matches=choices.is_choices_text,
+        read=_on_one_line(choices.from_choices_text),
+        notations={"text": choices.ChoicesGenotype.describe},
+        entries=choices.ChoicesGenotype.entries,
+        outline=_entries_outline,
+        pictures={".svg": _choices_svg},
+        embeddable=False,
+        warnings=_no_warnings,
+        differences=_entries_differences,
+        neighbours=None,
     ),
 }
-"""Format -> kind."""
+"""Format -> type of genotype."""
+
+FORMS = tuple(dict.fromkeys(("json", *(form for row in TYPES.values() for form in row.notations))))
+"""All forms that a genotype can be written in; cells in every one of them."""

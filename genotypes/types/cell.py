@@ -1,69 +1,42 @@
-"""Discrete architectures as frozen, validated data.
+"""Cells of the DARTS, NASNet and AmoebaNet families as frozen, validated data.
 
 A cell is a directed acyclic graph over *states*: states 0 and 1 are the outputs of the two cells before it, state
-``2 + j`` is intermediate node ``j``. A node sums what its incoming edges deliver; each edge applies one operation to
+``2 + j`` is intermediate node ``j``. A node sums the outputs of its incoming edges; each edge applies one operation to
 one earlier state. The cell's output concatenates the states named in ``concat`` (DARTS, Liu et al. 2019, section 2.1).
 """
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from itertools import islice
-from typing import Any
 
-from genotypes.errors import InputError
+from genotypes.faults import MAX_FAULTS, Fault, GenotypeError, nearest, quote
+from genotypes.types.genotype import architecture_hash
 
 CELL_INPUTS = 2
+LABELS = ("normal", "reduce")
+MAX_NODES = 256
 
-CELL_OPS = (
-    "none",
-    "max_pool_3x3",
-    "avg_pool_3x3",
-    "skip_connect",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
-    "sep_conv_7x7",
-    "conv_7x1_1x7",
-    "noise",
-)
+DERIVABLE = {
+    "none": False,
+    "max_pool_3x3": True,
+    "avg_pool_3x3": True,
+    "skip_connect": True,
+    "sep_conv_3x3": True,
+    "sep_conv_5x5": True,
+    "dil_conv_3x3": True,
+    "dil_conv_5x5": True,
+    "sep_conv_7x7": False,
+    "conv_7x1_1x7": False,
+    "noise": False,
+}
+"""Operation -> whether DARTS derives it: whether it is one of its candidate operations and not ``none``."""
 
-MAX_FAULTS = 50
-"""More faults of one cell are not listed: a file of noise has no end of them."""
+CELL_OPS = tuple(DERIVABLE)
+"""All operations that an edge of a cell may apply."""
 
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing wrong with a genotype.
-
-    ``field`` is a path such as ``normal.nodes[2][0].op``; ``found`` and ``allowed`` say what stands there and what may.
-    ``line`` counts from 1 and is known where the genotype was read from a text.
-    """
-
-    field: str
-    found: str
-    allowed: str
-    line: int | None = None
-
-    def __str__(self) -> str:
-        place = f"line {self.line}, {self.field}" if self.line else self.field
-        return f"{place}: found {self.found}, allowed {self.allowed}"
-
-
-class GenotypeError(InputError, ValueError):
-    """A genotype that does not describe a network. ``faults`` lists everything that was found wrong."""
-
-    def __init__(self, faults: Sequence[Fault], source: str = "genotype"):
-        self.faults = tuple(faults)
-        self.source = source
-        super().__init__(f"{source}: " + "; ".join(str(fault) for fault in self.faults))
-
-    def within(self, source: str) -> "GenotypeError":
-        """The same faults, attributed to a file or another named source."""
-        return GenotypeError(self.faults, source)
+DERIVED_OPS = tuple(op for op, derivable in DERIVABLE.items() if derivable)
+"""The operations among which DARTS derives an architecture."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +56,7 @@ class Cell:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The states as pictures name them: the two cells before, then the nodes by their index."""
+        """Names of the states in pictures: the two preceding cells, then the nodes by their index."""
         return ("c_{k-2}", "c_{k-1}", *(str(index) for index in range(len(self.nodes))))
 
     @property
@@ -117,7 +90,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class CellGenotype:
-    """A normal and a reduction cell: all that the DARTS, NASNet and AmoebaNet families search for.
+    """A normal and a reduction cell, the result of a search in the DARTS, NASNet and AmoebaNet families.
 
     Raises:
         GenotypeError: with every fault at once, where the cells do not describe a network.
@@ -136,31 +109,15 @@ class CellGenotype:
     def hash(self) -> str:
         """Twelve hexadecimal digits that depend on the architecture alone, not on its name."""
         cells = [[[[(e.op, e.source) for e in node] for node in c.nodes], c.concat] for c in (self.normal, self.reduce)]
-        return hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:12]
+        return architecture_hash(json.dumps(cells))
 
     def named(self, name: str | None) -> "CellGenotype":
+        """Return the same cells under another name."""
         return replace(self, name=name)
 
 
-def nearest(name: str, names: Sequence[str]) -> str:
-    """What may stand in place of a misspelt name: the closest one, or all of them."""
-    close = get_close_matches(name, names, n=1)
-    return f"{close[0]!r} (nearest)" if close else "one of " + ", ".join(names)
-
-
-def quote(value: Any) -> str:
-    """A value as a message quotes it: short and on one line."""
-    kinds = {dict: "an object", list: "a list", tuple: "a list", type(None): "nothing"}
-    if type(value) in kinds:
-        return kinds[type(value)]
-    if isinstance(value, int) and abs(value) >= 10**40:
-        return "a huge number"
-    text = repr(value[:60] if isinstance(value, str) else value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def cell_faults(cell: Cell, label: str) -> list[Fault]:
-    """Everything wrong with one cell, up to ``MAX_FAULTS``. Fields are prefixed with ``label``."""
+    """Return everything wrong with one cell, up to ``MAX_FAULTS``. Fields are prefixed with ``label``."""
     faults = list(islice(_faults(cell, label), MAX_FAULTS))
     if not faults and not cell.outputs:
         faults.append(Fault(f"{label}.concat", str(list(cell.concat)), "at least one node that has an input"))
@@ -189,12 +146,12 @@ def _faults(cell: Cell, label: str) -> Iterator[Fault]:
 
 
 def warnings(genotype: CellGenotype) -> list[tuple[str, str]]:
-    """What a genotype may hold but seldom means: nodes without a value, and nodes whose value is never used.
+    """Return valid but unusual parts of a genotype: nodes without a value, and nodes whose value is never used.
 
     Returns:
-        The field of each such node, and what is odd about it.
+        The field of each such node, and a description.
     """
-    found = []
+    found: list[tuple[str, str]] = []
     for label, cell in (("normal", genotype.normal), ("reduce", genotype.reduce)):
         alive, used = cell.alive, cell.used
         for index, edges in enumerate(cell.nodes):

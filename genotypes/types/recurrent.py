@@ -1,24 +1,26 @@
 """Recurrent cells of the DARTS family: each node has one input and one activation (Liu et al. 2019, section 3.2).
 
-State 0 is what the cell makes of its input and its hidden state; state ``j`` is node ``j``. The output is the mean of
-the states in ``concat``. The text form is what DARTS logs: ``Genotype(recurrent=[('tanh', 0), ...],
-concat=range(1, 9))``; it is parsed, never evaluated.
+State 0 combines the cell's input and its hidden state; state ``j`` is node ``j``. The output is the mean of the states
+in ``concat``. The text form is that of DARTS's logs: ``Genotype(recurrent=[('tanh', 0), ...], concat=range(1, 9))``; it
+is parsed, never evaluated.
 """
 
-import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from genotypes.formats.validation import MAX_NODES
-from genotypes.types.cell import Edge, Fault, GenotypeError, nearest, quote
+from genotypes.faults import Fault, GenotypeError, is_int, nearest, quote
+from genotypes.types.cell import MAX_NODES, Edge
+from genotypes.types.genotype import architecture_hash
 
 RECURRENT_OPS = ("none", "tanh", "relu", "sigmoid", "identity")
 
 
 @dataclass(frozen=True)
 class RecurrentGenotype:
-    """The edge into each node, and the states that are averaged.
+    """The edge into each node, and the states whose mean is the output.
 
     Raises:
         GenotypeError: with every fault at once, where the edges do not describe a cell.
@@ -30,8 +32,9 @@ class RecurrentGenotype:
 
     def __post_init__(self) -> None:
         if len(self.nodes) > MAX_NODES or len(self.concat) > MAX_NODES:
-            field, listed = ("nodes", self.nodes) if len(self.nodes) > MAX_NODES else ("concat", self.concat)
-            raise GenotypeError([Fault(field, f"{len(listed)} entries", f"at most {MAX_NODES}")], "genotype")
+            found = {"nodes": len(self.nodes), "concat": len(self.concat)}
+            faults = [Fault(key, f"{n} entries", f"at most {MAX_NODES}") for key, n in found.items() if n > MAX_NODES]
+            raise GenotypeError(faults)
         faults = [] if self.nodes else [Fault("nodes", "no node", "at least one")]
         for index, edge in enumerate(self.nodes):
             if edge.op not in RECURRENT_OPS[1:]:
@@ -57,10 +60,51 @@ class RecurrentGenotype:
     def hash(self) -> str:
         """Twelve hexadecimal digits that depend on the architecture alone, not on its name."""
         content = [[(edge.op, edge.source) for edge in self.nodes], self.concat]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
+        return architecture_hash(json.dumps(content))
 
     def named(self, name: str | None) -> "RecurrentGenotype":
+        """Return the same cell under another name."""
         return replace(self, name=name)
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of its JSON file."""
+        return {"nodes": [{"op": edge.op, "from": edge.source} for edge in self.nodes], "concat": list(self.concat)}
+
+    def entries(self) -> dict[str, str]:
+        """Return the edge into each node, then the output's states."""
+        nodes = {f"nodes[{index}]": f"{edge.op} from {edge.source}" for index, edge in enumerate(self.nodes)}
+        return {**nodes, "concat": ", ".join(map(str, self.concat))}
+
+    def graph(self) -> tuple[list[str], list[tuple[int, int, str]]]:
+        """Return the names of the states, and (source, node, activation) of each edge."""
+        states = ["x, h", *map(str, range(1, len(self.nodes) + 1))]
+        return states, [(edge.source, node, edge.op) for node, edge in enumerate(self.nodes, 1)]
+
+
+def from_fields(document: Mapping[str, Any]) -> RecurrentGenotype:
+    """Read the fields of a JSON file.
+
+    Raises:
+        GenotypeError: with every fault at once.
+    """
+    nodes, concat = document.get("nodes"), document.get("concat")
+    edges, faults = [], []
+    for index, edge in enumerate(nodes if isinstance(nodes, list) else [None]):
+        complete = isinstance(edge, dict) and set(edge) == {"op", "from"}
+        if complete and isinstance(edge["op"], str) and is_int(edge["from"]):
+            edges.append(Edge(edge["op"], edge["from"]))
+        else:
+            faults.append(Fault(f"nodes[{index}]", quote(edge), 'an edge {"op": name, "from": state}'))
+    if not isinstance(concat, list) or not all(map(is_int, concat)):
+        faults.append(Fault("concat", quote(concat), "a list of states"))
+    if faults:
+        raise GenotypeError(faults)
+    return RecurrentGenotype(tuple(edges), tuple(concat or ()))
+
+
+def is_recurrent_text(text: str) -> bool:
+    """Return whether a text is meant as the namedtuple notation of a recurrent cell."""
+    return re.match(r"\s*(\w+\s*=\s*)?Genotype\(\s*recurrent\b", text[:200]) is not None
 
 
 def from_recurrent_text(text: str, source: str = "genotype") -> RecurrentGenotype:

@@ -12,8 +12,8 @@ from genotypes import FORMS, from_text, library_entry, library_names, load, to_j
 from genotypes.__main__ import COMMANDS, main
 from genotypes.commands import Convert, Draw, List
 from genotypes.draw.svg import THEMES
-from genotypes.formats.json_form import SCHEMA
-from genotypes.load import SORT_FIELDS, rows
+from genotypes.formats.json_document import SCHEMA
+from genotypes.library import SORT_FIELDS, rows
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -140,7 +140,7 @@ def test_convert_spares_what_is_there(run, tmp_path):
     path.write_text("mine")
     code, out, err = run("convert", "PDARTS", "--to", "json", "--output", path)
     assert (code, out, path.read_text()) == (2, "", "mine")
-    wanted = "--output: found a file that is there already, allowed one that is not, or --force"
+    wanted = "--output: found an existing file, allowed a new one, or --force"
     assert err == f"error: {path}: {wanted}\n"
     assert run("convert", "PDARTS", "--to", "json", "--output", path, "--force")[0] == 0
     assert load(path) == load("PDARTS") and [file.name for file in tmp_path.iterdir()] == ["cell.json"]
@@ -176,11 +176,13 @@ def test_architectures_of_nasbench201(run, tmp_path):
     assert run("mutate", path, "--count", 25)[0] == 2
     assert run("draw", path, "--output", tmp_path / "cell.svg") == (0, "", "")
     assert "nor_conv_1x1" in (tmp_path / "cell.svg").read_text()
-    assert ".svg; it is no cell" in run("draw", path, "--output", tmp_path / "cell.png")[2]
+    assert ".svg, of NASBench201Genotype" in run("draw", path, "--output", tmp_path / "cell.png")[2]
     cut = "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|nor_conv_3x3~2|"
     assert run("check", cut)[2] == f"warning: {cut}: no path from the input to the output\n"
     path.write_text(path.read_text().replace("nor_conv_1x1", "nor_conv_1x2"))
-    assert run("check", path)[2].startswith(f"error: {path}: line 5, block 3, entry 1: found 'nor_conv_1x2'")
+    assert run("check", path)[2].startswith(
+        f"error: {path}: line 5, architecture, block 3, entry 1: found 'nor_conv_1x2'"
+    )
 
 
 def test_recurrent_cells_and_choices(run, tmp_path):

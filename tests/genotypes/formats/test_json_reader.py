@@ -34,7 +34,7 @@ def test_the_line_of_every_value(document):
 def test_lines_and_columns(text, data):
     offset = data.draw(st.integers(0, len(text)))
     before = text[:offset]
-    assert Lines(text).place(offset) == (before.count("\n") + 1, offset - before.rfind("\n"))
+    assert Lines(text).position(offset) == (before.count("\n") + 1, offset - before.rfind("\n"))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from genotypes import Edge, GenotypeError, load
-from genotypes.formats.registry import KINDS, describe, find, picture, read, write
+from genotypes.formats.registry import TYPES, describe, picture, read, write
 from genotypes.types.choices import ChoicesGenotype
 from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBench201Genotype, from_string
 from genotypes.types.recurrent import RecurrentGenotype, from_recurrent_text
@@ -37,8 +37,8 @@ def test_connected_is_a_path_from_input_to_output():
 @pytest.mark.parametrize("genotype", EXAMPLES, ids=lambda g: type(g).__name__)
 def test_files_round_trip(genotype, tmp_path):
     path = tmp_path / "genotype.json"
-    path.write_text(write(genotype, {"searched": {"seed": 1}}))
-    again = find(tmp_path)
+    path.write_text(write(genotype, extra={"searched": {"seed": 1}}))
+    again = load(tmp_path)
     assert again == genotype and again.hash == genotype.hash and again.name == genotype.name
     assert read(describe(genotype)) == genotype
     assert json.loads(path.read_text())["searched"] == {"seed": 1}
@@ -48,9 +48,9 @@ def test_files_round_trip(genotype, tmp_path):
 def test_texts_in_files(tmp_path):
     path = tmp_path / "text"
     path.write_text(STRING + "\n")
-    assert find(path) == find(STRING) == EXAMPLES[0]
+    assert load(path) == load(STRING) == EXAMPLES[0]
     path.write_text(f"BEST = {TANH}")
-    assert find(path) == TANH and find(path).name == "BEST"
+    assert load(path) == TANH and load(path).name == "BEST"
     assert from_recurrent_text(str(TANH)) == TANH
 
 
@@ -70,13 +70,13 @@ def test_wrong_strings(text, message):
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("format_", KINDS)
+@pytest.mark.parametrize("format_", TYPES)
 @pytest.mark.parametrize("content", [{}, {"version": 1}, {"version": 1, "name": 3}, {"version": True}])
 def test_wrong_files_are_one_clear_error(format_, content, tmp_path):
     path = tmp_path / "wrong.json"
     path.write_text(json.dumps({"format": format_, **content}))
     with pytest.raises(GenotypeError, match="wrong.json"):
-        find(path)
+        load(path)
 
 
 @pytest.mark.parametrize(

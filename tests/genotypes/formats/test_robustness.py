@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genotypes import FORMS, CellGenotype, Edge, GenotypeError, load, write
+from genotypes import FORMS, Edge, GenotypeError, load, write
 from genotypes.__main__ import main
-from genotypes.formats.registry import KINDS, describe, read_with_lines
-from genotypes.formats.registry import write as write_kind
+from genotypes.formats.registry import TYPES, describe, read_with_lines
 from genotypes.types.choices import ChoicesGenotype
 from genotypes.types.nasbench201 import from_string
 from genotypes.types.recurrent import RecurrentGenotype
@@ -30,7 +29,7 @@ OTHERS = [
     RecurrentGenotype((Edge("tanh", 0), Edge("relu", 1), Edge("identity", 1)), (1, 2, 3), "mine"),
     ChoicesGenotype((("kernel", ("3x3",)), ("inputs", ("stem", "block 1"))), "chosen"),
 ]
-SOUND += [write_kind(genotype) for genotype in OTHERS] + [describe(genotype) for genotype in OTHERS[:2]]
+SOUND += [write(genotype) for genotype in OTHERS] + [describe(genotype) for genotype in OTHERS[:2]]
 
 CODE = "__import__('os').system('touch executed')"
 FRAGMENTS = [
@@ -70,7 +69,7 @@ VALUES = [None, True, 0, -1, 10**30, 1.5, "", "none", CODE, [], {}, [[]], {"op":
 
 
 def mutilated(rng):
-    """A sound document after a few accidents: fragments put in, left out, repeated or exchanged; values of other types."""
+    """Return a valid document with random damage: fragments inserted, left out, repeated or exchanged, other values."""
     text = rng.choice(SOUND)
     kind = rng.randrange(8)
     if kind == 0:
@@ -112,7 +111,7 @@ def outcome(text):
         for fault in map(str, error.faults):
             assert fault.isprintable() and 10 < len(fault) < 400, fault
         return "refused"
-    assert isinstance(genotype.genotype, (CellGenotype, *(kind.type for kind in KINDS.values())))
+    assert isinstance(genotype.genotype, tuple(row.type for row in TYPES.values()))
     return "sound"
 
 

@@ -14,12 +14,12 @@ from genotypes import (
     library_entry,
     library_names,
     load,
-    read,
     to_json,
     write,
 )
-from genotypes.formats.json_form import extra_fields
-from genotypes.load import LIBRARY
+from genotypes.formats.cell_json import extra_fields
+from genotypes.formats.registry import read_with_lines as read
+from genotypes.library import LIBRARY
 from tests.strategies import genotypes
 
 V2 = load("DARTS_V2")
