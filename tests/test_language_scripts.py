@@ -9,7 +9,7 @@ import train_final
 import train_search
 from darts.artifacts.checkpoint import newest_first
 from darts.errors import UserError
-from genotypes.formats.registry import find
+from genotypes import load
 from genotypes.types.recurrent import RecurrentGenotype
 from supernet.errors import SpaceError
 from tests import scripts, stories
@@ -33,7 +33,7 @@ def test_search_retrain_and_inherit_on_a_file(tmp_path, monkeypatch):
         assert (whole / name).read_bytes() == (cut / name).read_bytes(), name
     last = [newest_first(folder / "checkpoints")[0].read_bytes() for folder in (whole, cut)]
     assert last[0] == last[1] and timeless(whole) == timeless(cut)
-    genotype = find(whole)
+    genotype = load(whole)
     assert type(genotype) is RecurrentGenotype and len(genotype.nodes) == 2
     assert all("valid_loss" in row for row in json.loads((whole / "genotypes.json").read_text()))
 

@@ -14,8 +14,7 @@ from darts.artifacts.log import read_log
 from darts.artifacts.run_folder import read_config, read_object
 from darts.config import flat
 from darts.errors import UserError
-from genotypes import GenotypeError
-from genotypes.formats.registry import Genotype, find, read
+from genotypes import Genotype, GenotypeError, load, read
 
 NOT_COMPUTED = ("run.name", "run.runs", "run.resume", "run.report_every", "run.checkpoint_minutes",
                 "run.keep_checkpoints", "data.root", "data.download", "data.workers")  # fmt: skip
@@ -191,10 +190,10 @@ def _is_usage(value: Any) -> bool:
 def _genotype(folder: Path, epochs: list[dict[str, Any]], config: Mapping[str, Any]) -> Genotype | None:
     try:
         if (folder / "genotype.json").is_file():
-            return find(folder / "genotype.json")
+            return load(folder / "genotype.json")
         if epochs and epochs[-1].get("genotype"):
             return read(epochs[-1]["genotype"])
-        return find(config["genotype"]) if config.get("genotype") else None
+        return load(config["genotype"]) if config.get("genotype") else None
     except GenotypeError:
         return None
 

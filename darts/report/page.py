@@ -14,10 +14,9 @@ from darts.report.charts import chart, heat_maps, largest_gate, legend, series
 from darts.report.figures import COST, formatted, is_share, ordered, title
 from darts.report.html import document, table
 from darts.training.progress import pluralize
-from genotypes import warnings
+from genotypes import describe, picture
 from genotypes.atomic_write import write_atomically
-from genotypes.draw.svg import outline, svg
-from genotypes.formats.registry import describe, drawn, picture
+from genotypes.formats.registry import row_of
 
 FILE = "report.html"
 
@@ -89,11 +88,11 @@ def architectures(records: Sequence[RunRecord]) -> str:
     found = {run.genotype.hash: run.genotype.named(run.genotype.name or run.name) for run in records if run.genotype}
     parts = []
     for genotype in found.values():
-        if drawn(genotype):
-            notes = "".join(
-                f'<p class="soft">{escape(field)}: {escape(text)}</p>' for field, text in warnings(genotype)
-            )
-            drawing = f'<figure>{svg(genotype)}</figure><pre class="narrow">{escape(outline(genotype))}</pre>{notes}'
+        row = row_of(genotype)
+        if row.embeddable:
+            notes = [f'<p class="soft">{escape(field)}: {escape(text)}</p>' for field, text in row.warnings(genotype)]
+            outline = f'<pre class="narrow">{escape(row.outline(genotype))}</pre>'
+            drawing = f"<figure>{picture(genotype)}</figure>{outline}{''.join(notes)}"
         else:
             code = base64.b64encode(picture(genotype).encode()).decode()
             drawing = f'<img class="genotype" src="data:image/svg+xml;base64,{code}" alt="{escape(str(genotype))}">'

@@ -15,7 +15,7 @@ from darts.errors import UserError
 from darts.methods.compose import compose
 from darts.methods.method import Method
 from darts.methods.space_factory import name_of, space_from
-from genotypes.formats.registry import Genotype
+from genotypes import Genotype
 
 
 def inherited(config: RetrainConfig, genotype: Genotype, shape: Any) -> nn.Module:

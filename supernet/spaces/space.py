@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from torch import nn
 
-from genotypes.formats.registry import Genotype
+from genotypes import Genotype
 from supernet.choice import ChoiceTable, Picks
 from supernet.conditions import violation
 from supernet.errors import SpaceError
@@ -162,7 +162,7 @@ class SearchSpace(Protocol):
         ...
 
     def skipped(self, genotype: Any) -> tuple[int, int]:
-        """Return the number of skip connections, and of edges, among those in which a collapse shows; (0, 0) for none."""
+        """Return how many edges are skip connections, of how many, where a collapse shows in them; else 0, 0."""
         return 0, 0
 
     def check(self, run: Callable[[nn.Module], Any]) -> None:

@@ -10,9 +10,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import darts
-from darts.config.schema import LogitsConfig, WeightsConfig
+from darts.config import LogitsConfig, WeightsConfig
 from darts.errors import UserError
-from genotypes.formats.registry import read, write
+from genotypes import read, write
 from supernet.errors import SpaceError
 from supernet.layer_choice import InputChoice, LayerChoice, choices
 from tests.scripts import ROOT

@@ -16,8 +16,7 @@ from darts.report.charts import chart, heat_maps
 from darts.report.compare import comparison_page, comparison_tables, groups
 from darts.report.figures import duration, formatted, mean_and_spread, ordered
 from darts.report.page import run_page, write_report
-from genotypes import load, to_json, to_text
-from genotypes.formats import registry
+from genotypes import load, to_json, to_text, write
 from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
 from tests import browser
@@ -154,7 +153,7 @@ def apart(a, b):
 def test_an_architecture_of_nasbench201_in_a_browser(tmp_path):
     folder = made(tmp_path, "s")
     string = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|nor_conv_3x3~2|"
-    (folder / "genotype.json").write_text(registry.write(registry.find(string)))
+    (folder / "genotype.json").write_text(write(load(string)))
     found, console = browser.look(write_report(folder), tmp_path, 390, dark=True)
     assert not console and string in found["text"] and found["width"] <= found["shown"]
     left, top, right, bottom = found["pictures"][0]["box"]
