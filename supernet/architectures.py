@@ -106,10 +106,10 @@ def cross_over(
 ) -> Picks:
     """Draw a child of two architectures: each of its decisions is that of a parent.
 
-    What is inherited as a whole is a group of rows that compete, such as the edges into one node; or one row, where all
-    are kept. ``uniform`` takes each from either parent with equal probability; ``one_point`` takes those before a random
-    point from the first and the others from the second. A decision that takes part in one parent alone comes from that
-    one; where a shared label takes part in neither, it is drawn. ``O(E)``.
+    A group of rows that compete, such as the edges into one node, is inherited as a whole; of a table that keeps all
+    rows, each row by itself. ``uniform`` takes each from either parent with equal probability; ``one_point`` takes
+    those before a random point from the first and the others from the second. A decision that takes part in one parent
+    alone comes from that one; where a shared label takes part in neither, it is drawn. ``O(E)``.
 
     Returns:
         The child; of a constrained space the first parent, where none of 100 children is valid.

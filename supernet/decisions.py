@@ -92,7 +92,12 @@ def values(table: ChoiceTable) -> Iterator[Value]:
 
 
 def draw_value(table: ChoiceTable, generator: torch.Generator) -> Value:
-    """Draw a value of a table uniformly.
+    """Draw a value of a table uniformly."""
+    return ordered(table, draw_pairs(table, generator))
+
+
+def draw_pairs(table: ChoiceTable, generator: torch.Generator) -> tuple[tuple[int, str], ...]:
+    """Draw the kept pairs of a table uniformly, in the order in which they are drawn.
 
     In each group the rows are drawn first. Where all rows have equally many candidates, they are the first of a random
     permutation; else each subset of rows is as likely as it has values.
@@ -112,7 +117,7 @@ def draw_value(table: ChoiceTable, generator: torch.Generator) -> Value:
             else:
                 columns = torch.randperm(len(names), generator=generator)[:picks].tolist()
             pairs += [(row, names[column]) for column in columns]
-    return ordered(table, tuple(pairs))
+    return tuple(pairs)
 
 
 def changes(table: ChoiceTable, value: Value) -> list[Change]:
@@ -125,7 +130,7 @@ def changes(table: ChoiceTable, value: Value) -> list[Change]:
     found: list[Change] = []
     kept = {row: tuple(name for other, name in value if other == row) for row, _ in value}
     for row, names in kept.items():
-        for position, name in enumerate(names):
+        for name in names:
             rest = [pair for pair in value if pair != (row, name)]
             for other in derivable(table, row):
                 if other not in names:

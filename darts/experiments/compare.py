@@ -25,20 +25,20 @@ from rich.table import Table
 
 from darts.artifacts.checkpoint import write_atomically
 from darts.artifacts.log import read_log
-from darts.config.schema import MethodConfig, RunConfig, SearchConfig, check, identity
+from darts.config import MethodConfig, RunConfig, SearchConfig, check, identity
 from darts.data.registry import open_data
 from darts.errors import UserError
 from darts.methods import METHODS
 from darts.methods.compose import compose
-from darts.methods.method import Method, Stage
-from darts.oneshot.stages import Setting, space_of
-from darts.oneshot.task import SearchTask
+from darts.methods.space_factory import space_from
+from darts.oneshot.builder import make_search
 from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES, final_for
 from darts.retraining.task import RetrainTask
 from darts.training.device import choose_device
 from darts.training.loop import train
-from genotypes.formats.registry import Genotype, describe
+from genotypes import Genotype, describe
 from supernet.bench.machine import machine
+from supernet.decisions import draw_pairs
 from supernet.spaces.space import SearchSpace
 
 RANDOM = "random"
@@ -121,10 +121,10 @@ def run_row(
     console.rule(f"{method}, seed {settings.seed}")
     seconds = 0.0
     if method == RANDOM:
-        setting = Setting(open_data(settings.data, device, settings.seed).shape)
-        genotype = random_genotype(space_of(settings, Method(), setting, Stage()), settings.seed)
+        shape = open_data(settings.data, device, settings.seed).shape
+        genotype = random_genotype(space_from(settings, shape=shape), settings.seed)
     else:
-        task = SearchTask(settings, open_data(settings.data, device, settings.seed), device)
+        task = make_search(settings, open_data(settings.data, device, settings.seed), device)
         folder = config.runs / settings.run.name
         train(task, settings.run, folder, identity(settings), console)
         genotype = task.write(folder, folder.name)
@@ -151,17 +151,12 @@ def run_row(
 
 
 def random_genotype(space: SearchSpace, seed: int) -> Genotype:
-    """As many edges into each node as are derived, each with one of its candidates but ``none``, all equally likely."""
+    """Return an architecture whose edges and operations are drawn uniformly, listed in the order of the draws.
+
+    Decisions inside candidates that are not kept are drawn and then left out.
+    """
     generator = torch.Generator().manual_seed(seed)
-    picks = {}
-    for table in space.tables:
-        picks[table.label] = []
-        for span in table.spans:
-            for place in torch.randperm(len(span), generator=generator)[: table.kept(len(span))].tolist():
-                row = span[place]
-                names = [name for name in table.candidates if name not in table.dropped and table.permits(row, name)]
-                picks[table.label].append((row, names[torch.randint(len(names), (), generator=generator)]))
-    return space.derive({label: tuple(each) for label, each in picks.items()})
+    return space.derive({table.label: draw_pairs(table, generator) for table in space.tables})
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

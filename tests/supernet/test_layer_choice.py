@@ -6,6 +6,7 @@ import torch._dynamo.testing
 from torch import nn
 
 from genotypes.types.choices import ChoicesGenotype
+from supernet import architectures
 from supernet.errors import SpaceError
 from supernet.layer_choice import ChosenInputs, InputChoice, LayerChoice, choices
 from supernet.spaces.modules import ModuleSpace
@@ -52,12 +53,7 @@ def space_of(model=None):
 
 
 def one_hot(space, genotype):
-    kept = dict(genotype.picks)
-    gates = {}
-    for table in space.tables:
-        names = kept.get(table.label, table.candidates[:1])
-        gates[table.label] = torch.tensor([[float(name in names) for name in table.candidates]], dtype=torch.float64)
-    return gates
+    return architectures.one_hot(space.tables, space.picks(genotype), torch.float64)
 
 
 @pytest.mark.parametrize("genotype", GENOTYPES, ids=str)

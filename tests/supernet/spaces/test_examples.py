@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 
+from supernet import architectures
 from supernet.shapes import ImageShape, TextShape
 from supernet.spaces.examples.convnet import ConvNet
 from supernet.spaces.examples.textnet import TextNet
@@ -27,11 +28,7 @@ def test_derived_networks_equal_the_supernet(name):
     for _ in range(3):
         picks = {t.label: ((0, rng.choice(t.candidates)),) for t in space.tables}
         genotype = space.derive(picks)
-        gates = {}
-        for table in space.tables:
-            gates[table.label] = torch.tensor(
-                [[float(n == picks[table.label][0][1]) for n in table.candidates]]
-            ).double()
+        gates = architectures.one_hot(space.tables, picks, torch.float64)
         network = space.network(genotype, searched=True)
         space.inherit(network, supernet, genotype)
         for training in (True, False):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from genotypes import Edge
-from genotypes.types.recurrent import RECURRENT_OPS, RecurrentGenotype
+from genotypes.types.recurrent import RecurrentGenotype
+from supernet import architectures
 from supernet.errors import SpaceError
 from supernet.spaces.recurrent import RECURRENT, Dropouts, RecurrentSpace
 
@@ -30,11 +31,7 @@ def inputs():
 
 
 def one_hot(genotype):
-    gates, row = torch.zeros(10, len(RECURRENT_OPS), dtype=torch.float64), 0
-    for node, edge in enumerate(genotype.nodes, 1):
-        gates[row + edge.source, RECURRENT_OPS.index(edge.op)] = 1
-        row += node
-    return {RECURRENT: gates}
+    return architectures.one_hot(SPACE.tables, SPACE.picks(genotype), torch.float64)
 
 
 def outcome(model, gates, training):
