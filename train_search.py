@@ -9,21 +9,24 @@ python train_search.py --help                                 all recipes and th
 import shlex
 from collections.abc import Sequence
 from functools import partial
+from textwrap import fill
 
 from rich.console import Console
 
 from darts.artifacts.run_folder import run_folder
 from darts.artifacts.tensorboard import write_results
+from darts.benchmarks.nasbench201 import NASBench201
 from darts.cli import parse, train_script, write_config
 from darts.config import identity
 from darts.data.registry import open_data
 from darts.methods import METHODS
-from darts.methods.compose import compose
+from darts.methods.compose import COMPONENTS, compose
+from darts.oneshot.builder import make_search
 from darts.oneshot.preflight import prepare_retraining
-from darts.oneshot.rerank import rank
-from darts.oneshot.task import SearchTask
+from darts.oneshot.rerank import rerank
 from darts.processes import Ranks
-from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES, final_for
+from darts.recipes import FINAL_RECIPES, SEARCH_RECIPES, final_for
+from darts.recipes.help import components_help
 from darts.report.page import write_report
 from darts.training.device import choose_device
 from darts.training.loop import train
@@ -31,20 +34,42 @@ from darts.training.memory_planner import prepare
 from darts.training.progress import pluralize
 from genotypes import describe
 
-ABOUT = (
-    "Recipes, each a method by its published protocol on a data set; RECIPE --help has all options of one. Without a "
-    f"recipe: digits. --method.name takes one of: {', '.join(METHODS)}; or a Python file that defines METHOD."
-)
+INTRODUCTION = f"""
+usage: python train_search.py [RECIPE] [OPTIONS]
+
+Search an architecture. A recipe is a method by its published protocol on a data set; without one it is digits.
+
+  I have ...                    so I type
+  nothing yet                   python train_search.py                (bundled digits, a minute on a CPU)
+  a folder of images            python train_search.py darts_folder --data.root FOLDER
+  arrays, in an .npz file       python train_search.py darts_npz --data.root FILE.npz
+  sentences with labels, .csv   python train_search.py darts_textnet_csv --data.root FILE.csv
+  a text                        python train_search.py darts_recurrent_text --data.root FILE.txt
+  a model of my own             in Python: darts.search(model, data), see help(darts.search)
+
+  all options of a recipe       python train_search.py RECIPE --help
+  another search method         --method.name NAME, see below
+  memory, time, resuming        --memory 8GB, --max-hours 2, --resume
+
+{fill("search methods: " + ", ".join(METHODS) + "; or a Python file that defines METHOD", 100)}
+"""
 
 
 def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     """Parse, build, run, write."""
-    config = parse("train_search.py", SEARCH_RECIPES, arguments, default="digits", about=ABOUT)
+    config = parse(
+        "train_search.py",
+        SEARCH_RECIPES,
+        arguments,
+        default="digits",
+        introduction=INTRODUCTION,
+        components=components_help(METHODS, COMPONENTS),
+    )
     method = compose(config)
     folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}", ranks)
     device = choose_device(config.run)
     data = open_data(config.data, device, config.seed, config.run.channels_last, ranks, config.language)
-    task = SearchTask(config, data, device, method, ranks=ranks)
+    task = make_search(config, data, device, method=method, ranks=ranks)
     length = f"{pluralize(task.epochs, 'epoch')} of {pluralize(task.steps_per_epoch, 'step')}"
     console.print(f"search {config.recipe} on {device}: {length}, {folder}")
     if prepare(task, config, device, console):
@@ -54,15 +79,16 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     if ranks.rank > 0:
         return
     genotype = task.write(folder, folder.name)
-    if "stopped" in task.memory:
-        console.print(f"stopped after {pluralize(task.epochs, 'epoch')}: {task.memory['stopped']}", highlight=False)
-    if config.candidates and task.genotypes:
-        genotype = rank(task, folder, console)
+    if task.context.stop_reason:
+        stopped = f"stopped after {pluralize(task.epochs, 'epoch')}: {task.context.stop_reason}"
+        console.print(stopped, highlight=False)
+    if config.rerank and task.genotypes:
+        genotype = rerank(task, folder, console)
     write_results(folder)
     write_report(folder)
     console.print(describe(genotype), highlight=False, markup=False)
-    if task.table:
-        console.print(task.table.standing(genotype, config.data.name).told, highlight=False)
+    if isinstance(task.benchmark, NASBench201):
+        console.print(str(task.benchmark.standing(genotype, config.data.name)), highlight=False)
     console.print(
         f"in {folder}: report.html, genotype.json, genotypes.json, cells.svg, gates.svg, metrics.json, log.jsonl, "
         "tensorboard/"

@@ -26,12 +26,13 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from darts.config.schema import LogitsConfig, MethodConfig, RunConfig, SearchConfig, WeightsConfig, check, identity
-from darts.data.dataset import DataSet, shuffled
-from darts.data.user import Examples, examples_of
+from darts.config import LogitsConfig, MethodConfig, RunConfig, SearchConfig, WeightsConfig, check, identity
+from darts.data.dataset import DataSet
+from darts.data.order import shuffled
+from darts.data.user_data import UserSplit, user_split
 from darts.methods.compose import compose
 from darts.oneshot.stages import Setting
-from darts.oneshot.task import SearchTask
+from darts.oneshot.builder import make_search
 from darts.training.device import choose_device
 from darts.training.evaluate import Tell, evaluate
 from darts.training.loop import train
@@ -48,7 +49,7 @@ class SearchResult:
     """What a search in a model found.
 
     Attributes:
-        genotype: label -> names of what was chosen; ``genotypes.formats.registry.write`` makes a JSON file of it.
+        genotype: label -> names of what was chosen; ``genotypes.write`` makes a JSON file of it.
         figures: losses of the last epoch, and what else was counted.
         space: of the model.
         supernet: with its trained weights.
@@ -117,7 +118,7 @@ def search(
         run=RunConfig(device=device, resume=run is not None),
     )
     chosen = choose_device(config.run)
-    examples = examples_of(data, chosen)
+    examples = user_split(data, chosen)
     config = replace(config, batch_size=examples.batch_size or batch_size)
     check(config)
     composed = compose(config)
@@ -130,8 +131,12 @@ def search(
     space = make(SpaceOptions(None))
     batch = next(examples.batches(torch.arange(min(len(examples), config.batch_size)), config.batch_size, False))
     space.check(lambda candidate: objective(candidate.to(chosen), batch))
-    task = SearchTask(
-        config, DataSet("own", None, examples, examples), chosen, composed, Setting(None, make, objective)
+    task = make_search(
+        config,
+        DataSet("own", None, examples, examples),
+        chosen,
+        method=composed,
+        setting=Setting(None, make, objective),
     )
     with _folder(run) as folder:
         train(task, config.run, Path(folder), identity(config), _console(verbose))
@@ -163,7 +168,7 @@ def retrain(
     """
     settings = RunConfig(device=device, resume=run is not None)
     chosen = choose_device(settings)
-    splits = [examples_of(part, chosen) for part in (data, test) if part is not None]
+    splits = [user_split(part, chosen) for part in (data, test) if part is not None]
     objective = own(loss) if loss else classification
     schedule = weights or WeightsConfig(lr_min=0.0), epochs, batch_size, seed
     task = TrainingTask(network.to(chosen), splits, objective, *schedule)
@@ -180,7 +185,7 @@ class TrainingTask:
     def __init__(
         self,
         network: nn.Module,
-        splits: list[Examples],
+        splits: list[UserSplit],
         objective: Objective,
         weights: WeightsConfig,
         epochs: int,
@@ -219,7 +224,7 @@ class TrainingTask:
             self.figures = {f"test_{name}": mean for name, mean in means.items()}
         return self.figures
 
-    def _evaluated(self, split: Examples) -> int:
+    def _evaluated(self, split: UserSplit) -> int:
         """Examples of a batch that is evaluated."""
         return split.batch_size or 2 * self.batch_size
 

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from darts.bilevel.discretization import top_edges
-from darts.bilevel.hypergradients import STEPS
+from darts.bilevel.modifiers import GateModifiers
 from darts.bilevel.problem import SearchProblem
 from darts.bilevel.relaxations import Softmax
-from darts.methods import METHODS
+from darts.methods import METHODS, STEPS
 from genotypes import Cell, CellGenotype, Edge
 from supernet.choice import edges_of
 from supernet.shapes import ImageShape
@@ -124,7 +124,7 @@ def test_partial_channels(name, backend):
     }
     optimizer = torch.optim.SGD(supernet.parameters(), 0.1)
     settings = space.tables, logits, Softmax(), optimizer, torch.Generator(), nullcontext()
-    problem = SearchProblem(supernet, *settings, edges=METHODS["pc_darts"].edges)
+    problem = SearchProblem(supernet, *settings, modifiers=GateModifiers(METHODS["pc_darts"].edges))
     images, labels = fixture.batches(case, "train")[0]
     scores = supernet(images, problem.gates(logits))
     loss = F.cross_entropy(scores, labels)

@@ -9,11 +9,12 @@ from torch import nn
 from darts.artifacts.checkpoint import load, save
 from darts.bilevel.problem import SearchProblem
 from darts.bilevel.relaxations import Softmax
-from darts.config.schema import MethodConfig, SearchConfig, SearchSpaceConfig
+from darts.config import MethodConfig, SearchConfig, SearchSpaceConfig
 from darts.data.augment import Augmentation
-from darts.data.dataset import Arrays, resident
+from darts.data.dataset import Arrays
+from darts.data.resident import resident
 from darts.oneshot.stages import Setting
-from darts.oneshot.task import SearchTask
+from darts.oneshot.builder import make_search
 from supernet.choice import ChoiceTable
 from supernet.layer_choice import InputChoice, LayerChoice
 from supernet.shapes import ImageShape
@@ -44,13 +45,13 @@ def config(method="darts", channels=4, nodes=1, epochs=3, **options):
 
 def search(settings, count=32, make=None):
     images = data(count)
-    return SearchTask(settings, images, CPU, setting=Setting(images.shape, make))
+    return make_search(settings, images, CPU, setting=Setting(images.shape, make))
 
 
 def few_candidates(options):
     """The DARTS space with four candidates, one of each kind."""
     names = options.kept(("none", "max_pool_3x3", "skip_connect", "dil_conv_3x3"))
-    size = options.channels, options.layers, options.nodes
+    size = options.channels, options.layers, options.own.nodes
     return DARTSSpace(options.shape, *size, names, partial=options.partial, allowed=options.allowed)
 
 
@@ -122,6 +123,7 @@ class Smooth:
     """A bilevel problem without kinks: the lower loss couples weights and logits, the upper one pulls elsewhere."""
 
     learning_rate = 0.1
+    generator, redraws = None, False
 
     def __init__(self):
         generator = torch.Generator().manual_seed(0)

@@ -34,11 +34,13 @@ from rich.table import Table
 import genotypes
 from darts.artifacts.checkpoint import write_atomically
 from darts.bench.reference_darts import peer_retrain_step, peer_search_step
-from darts.config.schema import MethodConfig, RunConfig
+from darts.config import MethodConfig, RunConfig
 from darts.data.augment import Augmentation
-from darts.data.dataset import Arrays, DataSet, resident
+from darts.data.dataset import Arrays, DataSet
+from darts.data.resident import resident
+from darts.oneshot.builder import make_search
 from darts.oneshot.task import SearchTask
-from darts.recipes.registry import FINAL_RECIPES, darts_v1_cifar10
+from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES
 from darts.retraining.task import RetrainTask
 from darts.training.cuda_graph import WARM_UP
 from darts.training.device import choose_device
@@ -177,7 +179,7 @@ def _data(config: BenchConfig, device: torch.device, batch_size: int) -> DataSet
 
 
 def _search(config: BenchConfig, device: torch.device, backend: str, order: str, graph: str) -> SearchTask:
-    recipe = darts_v1_cifar10()
+    recipe = SEARCH_RECIPES["darts_v1_cifar10"]()
     recipe = replace(
         recipe,
         batch_size=config.batch_size,
@@ -185,7 +187,7 @@ def _search(config: BenchConfig, device: torch.device, backend: str, order: str,
         method=MethodConfig(step=order),
         run=replace(recipe.run, precision=config.precision, graph=graph),
     )
-    return SearchTask(recipe, _data(config, device, config.batch_size), device)
+    return make_search(recipe, _data(config, device, config.batch_size), device)
 
 
 def _retrain(config: BenchConfig, device: torch.device, graph: str, way: Retraining) -> RetrainTask:
@@ -211,7 +213,7 @@ def _stepping(task: SearchTask | RetrainTask) -> Callable[[], object]:
 
 def _evaluating(task: SearchTask) -> Callable[[], object]:
     """Scores of two batches, as an evaluation computes them."""
-    order = task.valid_indices[: 2 * task.config.batch_size]
+    order = task.context.valid_indices[: 2 * task.config.batch_size]
     ((images, _),) = task.data.train.batches(order, len(order), training=False)
     problem = task.problem
 

@@ -1,7 +1,7 @@
 """The largest eigenvalue of the validation loss's Hessian with respect to the logits (Zela et al. 2020, section 4).
 
-It grows when a search runs into a sharp minimum, which discretization leaves: the collapsed cells of DARTS announce
-themselves in it. Products with the Hessian are central differences of the gradient, so that every backend will do; the
+It grows when a search runs into a sharp minimum, from which discretization leads away: it grows before DARTS's cells
+collapse. Products with the Hessian are central differences of the gradient, so that every backend can compute them; the
 eigenvalue is found by the Lanczos method.
 """
 
@@ -18,11 +18,13 @@ RADIUS = 1e-2
 
 
 def largest_eigenvalue(problem: Bilevel, batch: Batch, decay: float = 0.0, radius: float = RADIUS) -> float:
-    """Of the Hessian of ``L_val + decay / 2 * |a|^2``, with the current weights.
+    """Return the largest eigenvalue of the Hessian of ``L_val + decay / 2 * |a|^2``, with the current weights.
 
     Args:
-        batch: of the validation half.
+        problem: whose logits and weights are taken as they are.
+        batch: of the validation split.
         decay: the logits' weight decay.
+        radius: length of the finite difference's step, over all logits.
     """
     weights, logits = frozen(problem.weights), problem.logits
     sizes = [logit.numel() for logit in logits.values()]

@@ -1,8 +1,8 @@
-"""The architecture's gradient: one function for each hypergradient, all of one signature.
+"""Hypergradients: the gradient of the logits. One function for each, all of one signature.
 
 The upper problem is the validation loss, the lower one the training loss; ``w`` are weights, ``a`` logits (Liu et al.
-2019, equations 3 and 4). Gradients are taken with respect to what a formula needs and nothing else. Batches are
-opaque: the problem knows what to do with them.
+2019, equations 3 and 4). Each function differentiates with respect to what its formula needs and nothing else. Batches
+are opaque: the problem knows what to do with them.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from darts.bilevel.requirements import DOUBLE_BACKWARD, Component, Requirements
 from darts.training.cuda_graph import capturing
 
 Params = Mapping[str, Tensor]
@@ -23,23 +24,38 @@ RADIUS = 0.01
 
 
 class Bilevel(Protocol):
-    """A bilevel problem as pure functions of weights and logits."""
+    """A bilevel problem as pure functions of weights and logits.
 
-    weights: Params
-    logits: Params
+    Attributes:
+        redraws: whether passes that must draw the same random numbers have drawn any so far.
+    """
+
+    redraws: bool
+
+    @property
+    def weights(self) -> Params:
+        """Return the current weights by name."""
+
+    @property
+    def logits(self) -> Params:
+        """Return the current logits by table."""
+
+    @property
+    def generator(self) -> torch.Generator | None:
+        """Return what the gates are sampled from; None where nothing is sampled."""
 
     def lower(self, weights: Params, logits: Params, batch: Batch) -> Tensor:
-        """The training loss."""
+        """Return the training loss, ``()``."""
 
     def upper(self, weights: Params, logits: Params, batch: Batch) -> Tensor:
-        """The validation loss."""
+        """Return the validation loss, ``()``."""
 
     def virtual_step(self, weights: Params, grads: Params) -> Params:
-        """Where the weights would be after one step of their optimizer along ``grads``, without clipping."""
+        """Return the weights after one step of their optimizer along ``grads``, without clipping."""
 
     @property
     def learning_rate(self) -> float:
-        """Of the weights' optimizer at this step."""
+        """Return the learning rate of the weights' optimizer at this step."""
 
 
 Hypergradient = Callable[[Bilevel, Batch, Batch], dict[str, Tensor]]
@@ -47,21 +63,21 @@ Hypergradient = Callable[[Bilevel, Batch, Batch], dict[str, Tensor]]
 
 
 def first_order(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
-    """Take the current weights for optimal: the gradient of the validation loss (DARTS, section 2.3)."""
+    """Return the gradient of the validation loss with the current weights, as if optimal (DARTS, section 2.3)."""
     return gradient(problem.upper(frozen(problem.weights), problem.logits, valid), problem.logits)
 
 
 def unrolled(
     problem: Bilevel, train: Batch, valid: Batch, radius: float = RADIUS, clip: float | None = None
 ) -> dict[str, Tensor]:
-    """One training step ahead, the Hessian-vector product by central differences (DARTS, equations 7 and 8).
+    """Return the gradient one training step ahead, by central differences (DARTS, equations 7 and 8).
 
     With ``w' = w - eta (m + d)`` the weights after a virtual step and ``v`` the gradient of the validation loss
     there, the gradient is ``d_a L_val(w', a) - eta (d_a L_train(w + eps v, a) - d_a L_train(w - eps v, a)) / (2 eps)``,
     where ``eps = radius / norm(v)``.
 
-    With ``clip``, the training gradient of the virtual step is cut to that norm, by a factor that also multiplies the
-    difference, and so is ``v`` (the authors' code for recurrent cells).
+    With ``clip``, the training gradient of the virtual step is clipped to that norm, by a factor that also multiplies
+    the difference, and so is ``v`` (the authors' code for recurrent cells).
     """
     weights, logits = problem.weights, frozen(problem.logits)
     grads, kept = _clipped(gradient(problem.lower(weights, logits, train), weights), clip)
@@ -82,20 +98,30 @@ def unrolled(
     return {name: g - eta * (plus[name] - minus[name]) / (2 * eps) for name, g in direct.items()}
 
 
-def unrolled_exact(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class UnrolledExact(Component):
     """The gradient of ``L_val(w'(a), a)`` by differentiating through the virtual step (DARTS, equation 7).
 
-    Needs a network that can be differentiated twice: the ``reference`` backend. Made to test ``unrolled`` against.
+    It needs a network that can be differentiated twice: the ``reference`` backend. ``unrolled`` is tested against it.
     """
-    weights, logits = problem.weights, problem.logits
-    grads = gradient(problem.lower(weights, logits, train), weights, create_graph=True)
-    ahead = problem.virtual_step(frozen(weights), grads)
-    return gradient(problem.upper(ahead, logits, valid), logits)
+
+    def requirements(self) -> Requirements:
+        return Requirements(requires={DOUBLE_BACKWARD: "the step unrolled_exact differentiates twice"})
+
+    def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+        weights, logits = problem.weights, problem.logits
+        grads = gradient(problem.lower(weights, logits, train), weights, create_graph=True)
+        ahead = problem.virtual_step(frozen(weights), grads)
+        return gradient(problem.upper(ahead, logits, valid), logits)
 
 
 @dataclass(frozen=True)
 class UnrolledClipped:
-    """``unrolled`` where weights take clipped steps: ``norm`` is the largest of a gradient over all of them."""
+    """``unrolled`` for weights that take clipped steps (the authors' code for recurrent cells).
+
+    Attributes:
+        norm: the largest norm of a gradient over all weights.
+    """
 
     norm: float = 0.25
 
@@ -103,21 +129,13 @@ class UnrolledClipped:
         return unrolled(problem, train, valid, clip=self.norm)
 
 
-STEPS: dict[str, Hypergradient] = {
-    "first_order": first_order,
-    "unrolled": unrolled,
-    "unrolled_clipped": UnrolledClipped(),
-    "unrolled_exact": unrolled_exact,
-}
-
-
 @contextmanager
 def same_draws(problem: Bilevel) -> Iterator[None]:
-    """Blocks in a row draw the same random numbers: what a difference is taken of must sample the same gates.
+    """Run consecutive blocks on the same random numbers: both sides of a difference must sample the same gates.
 
     While a step is captured as a CUDA graph, blocks that drew nothing before leave the generator alone.
     """
-    generator = getattr(problem, "generator", None)
+    generator = problem.generator
     if generator is None or (capturing() and not problem.redraws):
         yield
         return
@@ -129,7 +147,7 @@ def same_draws(problem: Bilevel) -> Iterator[None]:
 
 
 def gradient(loss: Tensor, wrt: Mapping[Any, Tensor], create_graph: bool = False) -> dict[Any, Tensor]:
-    """The gradient by name; 0 for what the loss does not depend on, as gates of exactly 0 can bring about."""
+    """Return the gradient by name; 0 for what the loss does not depend on, as happens with gates of exactly 0."""
     if not loss.requires_grad:
         return {name: torch.zeros_like(tensor) for name, tensor in wrt.items()}
     grads = torch.autograd.grad(loss, list(wrt.values()), create_graph=create_graph, materialize_grads=True)
@@ -137,7 +155,7 @@ def gradient(loss: Tensor, wrt: Mapping[Any, Tensor], create_graph: bool = False
 
 
 def _clipped(grads: Params, norm: float | None) -> tuple[Params, Tensor | float]:
-    """Gradients cut to a norm, and the factor that did it."""
+    """Return gradients clipped to a norm, and the factor by which they were multiplied."""
     if norm is None:
         return grads, 1.0
     factor = (norm / torch.stack(torch._foreach_norm(list(grads.values()))).norm()).clamp(max=1.0)
@@ -145,7 +163,7 @@ def _clipped(grads: Params, norm: float | None) -> tuple[Params, Tensor | float]
 
 
 def frozen(params: Params) -> dict[str, Tensor]:
-    """The same tensors, as constants."""
+    """Return the same tensors, detached from the graph."""
     return {name: p.detach() for name, p in params.items()}
 
 

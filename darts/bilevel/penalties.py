@@ -64,12 +64,7 @@ class Resource(Component):
     def shares_of(self, problem: SearchProblem) -> dict[str, Tensor]:
         """Return each candidate's cost over the sum of all, ``(e, o)`` for each table; counted once for a supernet."""
         if problem.supernet not in self._shares:
-            costs = candidate_costs(
-                problem.supernet,
-                problem.tables,
-                self.cost,
-                lambda: problem.predict(problem.weights, problem.expected_gates(), problem.example),
-            )
+            costs = candidate_costs(problem.supernet, problem.tables, self.cost, lambda: _pass(problem))
             total = sum(cost.sum() for cost in costs.values())
             self._shares[problem.supernet] = {
                 t.label: (costs[t.label] / total).to(problem.logits[t.label]) for t in problem.tables
@@ -90,6 +85,12 @@ class Resource(Component):
 
     def _scaled(self, share: Tensor) -> Tensor:
         return share.clamp_min(torch.finfo(share.dtype).tiny).log() if self.log else share
+
+
+def _pass(problem: SearchProblem) -> Tensor:
+    """Call the supernet once on inputs of the real size."""
+    assert problem.example is not None, "sizes are measured on an example of the inputs"
+    return problem.predict(problem.weights, problem.expected_gates(), problem.example)
 
 
 def _one(density: Tensor) -> Tensor:

@@ -1,34 +1,65 @@
-"""Relaxations: how logits become gates.
+"""Relaxations: how logits become gates. The interface, and DARTS's softmax; the others stand in their methods' files.
 
-A relaxation is stateless. ``gates`` is what the network is called with; ``strength`` is its mean, for evaluation and
-for deriving an architecture. Both map ``(e, o)`` to ``(e, o)``.
+A relaxation is stateless. ``gates`` returns what the network is called with in one forward pass, ``expected_gates``
+their mean, for evaluation and for deriving an architecture. Both map ``(e, o)`` to ``(e, o)``: one row for each edge,
+one column for each candidate.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from darts.bilevel.requirements import Component
 from supernet.choice import ChoiceTable
 
 
-class Relaxation(Protocol):
+class Relaxation(Component):
     """A map from logits to gates. Gates of candidates that the table does not allow are exactly 0.
 
-    One whose parameters cannot begin near 0 has ``initial`` too, as ``Method.initial``.
+    Attributes:
+        bare: whether the gates that are 0 are added to what an edge delivers, as GDAS's code does: this changes no
+            value, and gives their logits the sum of the edge's gradient.
     """
 
+    bare: bool = False
+
     def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
-        """Gates for one forward pass. ``progress`` is the share of the search that is done, in [0, 1], ``()``."""
+        """Return gates for one forward pass.
+
+        Args:
+            logits: ``(e, o)``.
+            table: the decisions that they belong to.
+            progress: the share of the search that is done, in [0, 1], ``()``.
+            generator: for relaxations that sample.
+        """
+        raise NotImplementedError
 
     def expected_gates(self, logits: Tensor, table: ChoiceTable) -> Tensor:
-        """The expected gates."""
+        """Return the expected gates, ``(e, o)``."""
+        raise NotImplementedError
+
+    def initial(self, table: ChoiceTable, draw: Tensor, scale: float) -> Tensor:
+        """Return the initial logits: small normal numbers, where the parameters are not gates themselves.
+
+        Args:
+            table: the decisions that they belong to.
+            draw: standard normal numbers, ``(e, o)``; ``(e,)`` for the weights of edges.
+            scale: the configuration's standard deviation.
+        """
+        return scale * draw
+
+    def log_density(self, gates: Tensor, logits: Tensor, table: ChoiceTable, progress: Tensor) -> Tensor:
+        """Return the logarithm of the density of sampled gates, ``(e,)``, as a function of the logits.
+
+        Only relaxations that provide ``density`` have one.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Softmax:
-    """Softmax over each decision's candidates (DARTS, Liu et al. 2019, equation 2)."""
+class Softmax(Relaxation):
+    """Softmax over each edge's candidates (DARTS, Liu et al. 2019, equation 2)."""
 
     def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
         return masked(logits, table).softmax(-1)
@@ -38,13 +69,29 @@ class Softmax:
 
 
 def linear(first: float, last: float, progress: Tensor) -> Tensor:
-    """A schedule from ``first`` to ``last``; ``progress`` is in [0, 1], ``()``."""
+    """Return the value of a linear schedule from ``first`` to ``last`` at a progress in [0, 1], ``()``."""
     return first + (last - first) * progress
 
 
 def masked(logits: Tensor, table: ChoiceTable) -> Tensor:
-    """The logits, those of candidates that are not allowed at minus infinity: a softmax gives them exactly 0."""
+    """Return the logits, with minus infinity for candidates that are not allowed: a softmax gives them exactly 0."""
     return logits if table.allowed is None else logits.masked_fill(~table.mask_on(logits.device), -torch.inf)
 
 
-RELAXATIONS: dict[str, Relaxation] = {"softmax": Softmax()}
+def gumbel_perturbed(logits: Tensor, table: ChoiceTable, generator: torch.Generator) -> Tensor:
+    """Return log-probabilities plus Gumbel noise, ``(e, o)``: their argmax is distributed as the logits' softmax."""
+    exponential = torch.empty_like(logits).exponential_(generator=generator)
+    gumbel = -exponential.clamp_min(torch.finfo(logits.dtype).tiny).log()
+    return masked(logits, table).log_softmax(-1) + gumbel
+
+
+def straight_through(perturbed: Tensor, temperature: Tensor) -> Tensor:
+    """Return one-hot samples of perturbed log-probabilities, whose gradient is that of their softmax.
+
+    Args:
+        perturbed: ``(e, o)``, from ``gumbel_perturbed``.
+        temperature: of the softmax, ``()``.
+    """
+    soft = perturbed.div(temperature).softmax(-1)
+    hard = torch.zeros_like(soft).scatter_(1, soft.detach().argmax(1, keepdim=True), 1.0)
+    return hard + (soft - soft.detach())

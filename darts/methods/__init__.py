@@ -1,14 +1,15 @@
 """Every search method, and every component that one is composed of, by name.
 
-A row of a table is a row of the tests: each method searches every tiny space to the end.
+Each registry is complete, and its rows are rows of the tests: each method searches every tiny space to the end.
 """
 
-from darts.bilevel import arch_optimizers, discretization, hypergradients, relaxations
-from darts.bilevel.arch_optimizers import ArchOptimizer
-from darts.bilevel.discretization import Discretize
-from darts.bilevel.hypergradients import Hypergradient
+from darts.bilevel.arch_optimizers import ArchOptimizer, Identity, adam, sgd
+from darts.bilevel.discretization import Discretize, top_edges
+from darts.bilevel.hypergradients import Hypergradient, UnrolledClipped, UnrolledExact, first_order, unrolled
+from darts.bilevel.modifiers import EdgeWeights, Schedule
 from darts.bilevel.penalties import Resource
-from darts.bilevel.relaxations import Relaxation
+from darts.bilevel.problem import Penalty, Perturb
+from darts.bilevel.relaxations import Relaxation, Softmax
 from darts.methods import (
     beta_darts,
     darts,
@@ -29,7 +30,8 @@ from darts.methods import (
     snas,
     zarts,
 )
-from darts.methods.method import Callback, EdgeWeights, Method, Penalty, Perturb, Schedule, Stage
+from darts.methods.context import Callback
+from darts.methods.method import Method, Stage
 
 METHODS: dict[str, Method] = {
     "darts": darts.METHOD,
@@ -60,7 +62,7 @@ METHODS: dict[str, Method] = {
 }
 
 RELAXATIONS: dict[str, Relaxation] = {
-    **relaxations.RELAXATIONS,
+    "softmax": Softmax(),
     "gumbel": gdas.HardGumbel(),
     "concrete": snas.Concrete(),
     "sigmoid": fair_darts.Sigmoid(),
@@ -69,20 +71,25 @@ RELAXATIONS: dict[str, Relaxation] = {
 }
 
 STEPS: dict[str, Hypergradient] = {
-    **hypergradients.STEPS,
-    "single_level": snas.single_level,
+    "first_order": first_order,
+    "unrolled": unrolled,
+    "unrolled_clipped": UnrolledClipped(),
+    "unrolled_exact": UnrolledExact(),
+    "single_level": snas.SingleLevel(),
     "mixed_level": milenas.MixedLevel(),
     "neumann": idarts.Neumann(),
     "monte_carlo": zarts.MonteCarlo(),
 }
 
 ARCH_OPTIMIZERS: dict[str, ArchOptimizer] = {
-    **arch_optimizers.ARCH_OPTIMIZERS,
+    "adam": adam,
+    "identity": Identity(),
+    "sgd": sgd,
     "exponentiated": gaea.ExponentiatedGradient(),
 }
 
 DISCRETIZATIONS: dict[str, Discretize] = {
-    **discretization.DISCRETIZATIONS,
+    "top_edges": top_edges,
     "limited_skips": pdarts.LimitedSkips(),
     "threshold": fair_darts.Threshold(),
     "top_edges_of_all": snas.TopEdgesOfAll(),
@@ -90,7 +97,7 @@ DISCRETIZATIONS: dict[str, Discretize] = {
     "greedy": sgas.Greedy(),
 }
 
-EDGES: dict[str, EdgeWeights] = {"per_node": pc_darts.per_node, "simplex": gaea.weights_of_edges}
+EDGES: dict[str, EdgeWeights] = {"per_node": pc_darts.PerNode(), "simplex": gaea.SimplexEdges()}
 
 PENALTIES: dict[str, Penalty] = {
     "zero_one": fair_darts.ZeroOne(),

@@ -21,7 +21,11 @@ from supernet.choice import Gates
 
 @dataclass(frozen=True)
 class BetaDecay:
-    """Mean of ``logsumexp`` over the edges of all tables; its weight goes from 0 to ``last``."""
+    """Mean of ``logsumexp`` over the edges of all tables.
+
+    Attributes:
+        last: its weight at the end of the search, to which it grows from 0.
+    """
 
     last: float = 50.0
 

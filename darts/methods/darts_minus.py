@@ -1,33 +1,38 @@
 """DARTS-: stepping out of performance collapse (Chu et al. 2021).
 
 Every edge gets an auxiliary skip connection beside its mixed operation (equation 5), so that the skip among the
-candidates does not have to carry the gradient as well. Its weight falls from 1 to 0 while the search runs, and it takes
-no part in what is derived. At stride 2 it is a factorized reduction of its own.
+candidates does not have to carry the gradient as well. Its weight falls from 1 to 0 while the search runs, and it is
+not among what is derived. At stride 2 it is a factorized reduction of its own.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from darts.bilevel.modifiers import Schedule
 from darts.config.ranges import choose
-from darts.methods.method import Method, Schedule
+from darts.methods.method import Method
 
-DECAYS: dict[str, Schedule] = {
+DECAYS: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda progress: 1 - progress,
     "cosine": lambda progress: (1 + torch.cos(math.pi * progress)) / 2,
     "slow_cosine": lambda progress: torch.cos(math.pi / 2 * progress),
 }
-"""How the auxiliary skips go; the last is an option of the authors' code."""
+"""Progress in [0, 1] -> the share of the first weight that is left; the last is an option of the authors' code."""
 
 
 @dataclass(frozen=True)
-class Falling:
-    """From ``first`` to 0, along one of ``DECAYS``.
+class Falling(Schedule):
+    """A weight that falls to 0.
 
-    With ``convolution``, an option of the authors' code, the skip of stride 1 is a 1x1 convolution that begins as the
-    identity.
+    Attributes:
+        first: the weight at the beginning.
+        decay: one of ``DECAYS``.
+        convolution: whether the skip of stride 1 is a 1x1 convolution that begins as the identity, an option of the
+            authors' code.
     """
 
     first: float = 1.0

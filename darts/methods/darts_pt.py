@@ -1,38 +1,37 @@
 """DARTS-PT: perturbation-based architecture selection (Wang et al. 2021).
 
 A gate's size says little about what its candidate is worth; what the supernet loses without it says more (section 4).
-After an ordinary search, edges are settled one by one in random order: the candidate stays whose removal lowers the
-accuracy on the validation half most. Then each node keeps the two edges whose removal would cost most. The weights go
-on training between decisions, at a tenth of the learning rate. Gates of the others are not normalized again, and
-BatchNorm takes the batch's statistics. Without training of the logits at all, the rule works as well (section 5.2).
+After an ordinary search, edges are fixed one by one in random order: the candidate is kept whose removal lowers the
+validation accuracy most. Then each node keeps the two edges whose removal would cost most. The weights train on between
+decisions, at a tenth of the learning rate. When a candidate is removed, the other gates are not normalized again, and
+BatchNorm takes the batch's statistics. Without any training of the logits the rule works as well (section 5.2).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from darts.bilevel.discretization import NEVER_KEPT, top_edges
-from darts.bilevel.problem import UNDECIDED
+from darts.bilevel.discretization import NEVER_KEPT, decisions_due, top_edges
+from darts.bilevel.initial import zeros
+from darts.bilevel.requirements import NEW_NETWORK, Requirements
 from darts.config.ranges import require
-from darts.methods.fair_darts import zeros
+from darts.methods.context import Callback, MethodContext
 from darts.methods.method import Method, Stage
-from darts.methods.sgas import due
 from darts.training.objective import examples
 from supernet.choice import ChoiceTable, Gates
 
-if TYPE_CHECKING:
-    from darts.oneshot.task import SearchTask
-
 
 @dataclass(frozen=True)
-class Perturbation:
-    """Decisions at equal distances, from the share ``first`` of the search until the share ``last``.
+class Perturbation(Callback):
+    """Decisions at equal distances.
 
     The paper's 50 epochs of search are followed by 81 of decisions, one in 5 epochs: 50 / 131 to 130 / 131.
+
+    Attributes:
+        first, last: shares of the search at which the first and the last decision are made.
     """
 
     first: float = 50 / 131
@@ -41,76 +40,84 @@ class Perturbation:
     def __post_init__(self) -> None:
         require(self, share=("first", "last"))
 
-    def __call__(self, strength: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
-        return top_edges(strength, table)
+    def requirements(self) -> Requirements:
+        return Requirements(excludes={NEW_NETWORK: "edges fixed while searching are lost when a stage begins anew"})
 
-    def decide(self, search: SearchTask, epoch: int) -> None:
-        memory = search.memory.setdefault("perturbation", {})
-        for table in search.problem.tables:
-            state = memory.setdefault(table.label, {"edges": [], "nodes": []})
+    def __call__(self, scores: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
+        return top_edges(scores, table)
+
+    def decide(self, context: MethodContext, epoch: int) -> None:
+        state = context.state("perturbation")
+        for table in context.problem.tables:
+            found = state.setdefault(table.label, {"edges": [], "nodes": []})
             nodes = [node for node, size in enumerate(table.groups) if size > table.kept(size)]
-            wanted = due(table.rows + len(nodes), self.first, self.last, epoch + 1, search.epochs)
-            while len(state["edges"]) < min(wanted, table.rows):
-                row = _drawn(search, [row for row in range(table.rows) if row not in state["edges"]])
-                self._settle_edge(search, table, row)
-                state["edges"].append(row)
-            while len(state["nodes"]) < wanted - table.rows:
-                node = _drawn(search, [node for node in nodes if node not in state["nodes"]])
-                self._settle_node(search, table, table.spans[node])
-                state["nodes"].append(node)
+            wanted = decisions_due(table.rows + len(nodes), self.first, self.last, epoch + 1, context.epochs)
+            while len(found["edges"]) < min(wanted, table.rows):
+                row = _drawn(context, [row for row in range(table.rows) if row not in found["edges"]])
+                self._fix_edge(context, table, row)
+                found["edges"].append(row)
+            while len(found["nodes"]) < wanted - table.rows:
+                node = _drawn(context, [node for node in nodes if node not in found["nodes"]])
+                self._fix_node(context, table, table.spans[node])
+                found["nodes"].append(node)
 
-    def _settle_edge(self, search: SearchTask, table: ChoiceTable, row: int) -> None:
+    def _fix_edge(self, context: MethodContext, table: ChoiceTable, row: int) -> None:
         names = table.candidates
         columns = [c for c, name in enumerate(names) if name not in table.dropped and table.permits(row, name)]
-        without = {column: accuracy_without(search, table, (row, column)) for column in columns}
-        decided = _decided(search, table)
-        decided[row] = 0.0
-        decided[row, sorted(without, key=without.get)[: table.picks]] = 1.0
+        without = {column: accuracy_without(context, table, (row, column)) for column in columns}
+        fixed = _fixed(context, table)
+        fixed[row] = 0.0
+        fixed[row, sorted(columns, key=lambda column: without[column])[: table.picks]] = 1.0
 
-    def _settle_node(self, search: SearchTask, table: ChoiceTable, span: range) -> None:
+    def _fix_node(self, context: MethodContext, table: ChoiceTable, span: range) -> None:
         left = list(span)
         while len(left) > table.kept(len(span)):
-            without = {row: accuracy_without(search, table, (row, slice(None))) for row in left}
-            worst = max(without, key=without.get)
-            _decided(search, table)[worst] = 0.0
+            without = {row: accuracy_without(context, table, (row, slice(None))) for row in left}
+            worst = max(left, key=lambda row: without[row])
+            _fixed(context, table)[worst] = 0.0
             left.remove(worst)
 
 
-def accuracy_without(search: SearchTask, table: ChoiceTable, where: tuple) -> float:
-    """The supernet's accuracy on the validation half with some gates of a table set to 0."""
-    gates: dict[str, Tensor] = dict(search.problem.expected_gates())
+def accuracy_without(context: MethodContext, table: ChoiceTable, where: tuple[int, int | slice]) -> float:
+    """Return the supernet's validation accuracy with some gates of a table set to 0.
+
+    Args:
+        context: of the search.
+        table: whose gates change.
+        where: row and column, or all columns.
+    """
+    gates: dict[str, Tensor] = dict(context.problem.expected_gates())
     gates[table.label] = gates[table.label].clone()
     gates[table.label][where] = 0.0
-    return accuracy_by_batches(search, gates)
+    return accuracy_by_batches(context, gates)
 
 
-def accuracy_by_batches(search: SearchTask, gates: Gates) -> float:
-    """Share of the validation half that is classified rightly, with BatchNorm by each batch's own statistics.
+def accuracy_by_batches(context: MethodContext, gates: Gates) -> float:
+    """Return the share of the validation split that is classified rightly, with BatchNorm by each batch's statistics.
 
-    Where a user's own loss is minimized, its mean with the opposite sign.
+    Where a user's own loss is minimized, it is the negative mean of the loss.
     """
-    problem, size = search.problem, 2 * search.config.batch_size
+    problem = context.problem
     weights = {name: w.detach() for name, w in problem.weights.items()}
-    right = torch.zeros((), dtype=torch.int64)
+    right = count = torch.zeros((), dtype=torch.int64)
     with torch.no_grad():
-        for batch in search.data.train.batches(search.valid_indices, size, training=False):
+        for batch in context.valid_batches():
             if examples(batch):
                 loss, sums, _ = problem.objective(problem.functional(weights, gates), batch)
                 right = right.to(loss.device) + sums.get("accuracy", -loss * sums["images"])
-    return search.ranks.total(right.cpu()).item() / len(search.valid_indices)
+                count = count + sums["images"].cpu()
+    return context.total(right.cpu()).item() / context.total(count).item()
 
 
-def _decided(search: SearchTask, table: ChoiceTable) -> Tensor:
-    """The table's decided gates, to be written to."""
-    decided = search.problem.decided
-    if table.label not in decided:
-        decided[table.label] = torch.full_like(search.problem.expected_gates()[table.label], UNDECIDED)
-    return decided[table.label]
+def _fixed(context: MethodContext, table: ChoiceTable) -> Tensor:
+    """Return the table's fixed gates, ``(e, o)``, to be written to."""
+    problem = context.problem
+    return problem.modifiers.fixed_of(table, problem.logits[table.label].detach())
 
 
-def _drawn(search: SearchTask, items: list[int]) -> int:
-    generator = search.problem.generator
-    return items[torch.randint(len(items), (), generator=generator, device=generator.device).item()]
+def _drawn(context: MethodContext, items: list[int]) -> int:
+    generator = context.problem.generator
+    return items[int(torch.randint(len(items), (), generator=generator, device=generator.device))]
 
 
 STAGES = (Stage(share=50 / 131), Stage(share=81 / 131, lr=0.1, restart=True))

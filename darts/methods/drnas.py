@@ -2,7 +2,7 @@
 
 The gates of an edge are a sample of a Dirichlet distribution with concentration ``elu(a) + 1``, one for each forward
 pass; gradients pass through the sample (equation 3). Progressive learning (section 3.3) searches at the size that is
-evaluated: one in six channels first; then each edge keeps four of seven candidates, and these see one in four, their
+evaluated: first candidates see 1/6 of the channels; then each edge keeps four of seven candidates, which see 1/4, their
 weights widened as in Net2Net.
 """
 
@@ -18,18 +18,25 @@ from torch.distributions import Dirichlet, kl_divergence
 from darts.bilevel.discretization import NEVER_KEPT
 from darts.bilevel.hypergradients import Params
 from darts.bilevel.problem import SearchProblem
-from darts.bilevel.relaxations import masked
+from darts.bilevel.relaxations import Relaxation, masked
+from darts.bilevel.requirements import Component, Requirements
 from darts.methods.method import Method, Stage
 from supernet.choice import ChoiceTable, Gates
 
 LEAST = 1e-3
-"""No concentration is smaller: samples would underflow."""
+"""The smallest concentration: samples of a smaller one would underflow."""
 
 
 @dataclass(frozen=True)
-class DirichletGates:
-    """Samples on the simplex. What is derived and evaluated goes by the softmax of the logits, as in the paper's code;
-    it orders an edge's candidates as the distribution's mean does."""
+class DirichletGates(Relaxation):
+    """Samples on the simplex.
+
+    The expected gates, for evaluation and derivation, are the softmax of the logits, as in the authors' code; it orders
+    an edge's candidates as the distribution's mean does.
+    """
+
+    def requirements(self) -> Requirements:
+        return Requirements(provides=frozenset({"dirichlet"}))
 
     def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
         gamma = torch._standard_gamma(concentration(logits), generator=generator)
@@ -42,25 +49,33 @@ class DirichletGates:
 
 
 def concentration(logits: Tensor) -> Tensor:
-    """``elu(a) + 1``, more than 0."""
+    """Return ``elu(a) + 1``, which is more than 0, ``(e, o)``."""
     return (F.elu(logits) + 1).clamp_min(LEAST)
 
 
 @dataclass(frozen=True)
-class TowardsUniform:
-    """``weight`` times the divergence of each edge's distribution from the symmetric one, ``Dirichlet(1)``, summed.
+class TowardsUniform(Component):
+    """The divergence of each edge's distribution from the symmetric one, ``Dirichlet(1)``, summed over edges.
 
-    The paper's distance to an anchor (equation 4); its code's default in place of it is the weight decay of the logits.
+    This is the paper's distance to an anchor (equation 4); by default its code has the logits' weight decay instead.
+
+    Attributes:
+        weight: of the penalty.
     """
 
     weight: float = 1e-3
 
+    def requirements(self) -> Requirements:
+        reason = "the penalty towards_uniform is a divergence of Dirichlet distributions"
+        return Requirements(requires={"dirichlet": reason})
+
     def __call__(self, problem: SearchProblem, logits: Params, gates: Gates) -> Tensor:
-        total = 0.0
+        total: Tensor | float = 0.0
         for table in problem.tables:
             for row, c in enumerate(concentration(logits[table.label])):
                 allowed = c[table.mask_on(c.device)[row]]
                 total = total + kl_divergence(Dirichlet(allowed), Dirichlet(torch.ones_like(allowed)))
+        assert isinstance(total, Tensor)
         return self.weight * total
 
 

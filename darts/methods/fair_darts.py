@@ -1,8 +1,8 @@
 """Fair DARTS (Chu et al. 2020): candidates do not compete.
 
 Gates are independent sigmoids (equation 5), so a skip connection cannot win by pushing others out. A penalty drives
-them to 0 or 1 (equation 6: ``- mean (sigmoid(a) - 1/2)^2``, weight 10). What is derived keeps at most two edges into a
-node, and only those above a threshold; a node may be left without input.
+them to 0 or 1 (equation 6: ``- mean (sigmoid(a) - 1/2)^2``, weight 10). At most two edges into a node are derived, and
+only those above a threshold; a node may be left without input.
 """
 
 from dataclasses import dataclass, replace
@@ -12,14 +12,20 @@ from torch import Tensor
 
 from darts.bilevel.discretization import NEVER_KEPT, top_edges
 from darts.bilevel.hypergradients import Params
+from darts.bilevel.initial import zeros
 from darts.bilevel.problem import SearchProblem
+from darts.bilevel.relaxations import Relaxation
+from darts.bilevel.requirements import Component, Requirements
 from darts.methods.method import Method
 from supernet.choice import ChoiceTable, Gates
 
 
 @dataclass(frozen=True)
-class Sigmoid:
+class Sigmoid(Relaxation):
     """Each candidate's own gate, in (0, 1)."""
+
+    def requirements(self) -> Requirements:
+        return Requirements(provides=frozenset({"independent"}))
 
     def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
         return self.expected_gates(logits, table)
@@ -30,11 +36,20 @@ class Sigmoid:
 
 
 @dataclass(frozen=True)
-class ZeroOne:
-    """``- weight * mean (gate - 1/2)^2`` over all gates; with ``absolute``, ``- weight * mean |gate - 1/2|``."""
+class ZeroOne(Component):
+    """``- weight * mean (gate - 1/2)^2`` over all gates.
+
+    Attributes:
+        weight: of the penalty.
+        absolute: whether it is ``- weight * mean |gate - 1/2|`` instead.
+    """
 
     weight: float = 10.0
     absolute: bool = False
+
+    def requirements(self) -> Requirements:
+        reason = "the penalty zero_one drives independent gates to 0 or 1; gates that sum to 1 cannot all go there"
+        return Requirements(requires={"independent": reason})
 
     def __call__(self, problem: SearchProblem, logits: Params, gates: Gates) -> Tensor:
         far = torch.cat([gates[table.label].flatten() for table in problem.tables]) - 0.5
@@ -43,11 +58,15 @@ class ZeroOne:
 
 @dataclass(frozen=True)
 class Threshold:
-    """The two strongest edges into each node; where some may be missing, only those of at least ``least`` are kept.
+    """The two best edges into each node; where edges may be missing, only those above a threshold.
 
-    A cell must deliver something: where no kept edge is reached from the cell's inputs, the strongest edge into the
-    first node is kept as well; where every decision is needed, as in a model with choices, the threshold is none. With
-    ``every_edge``, the other form of the authors' code, all edges are judged, and up to two candidates of each kept.
+    A cell must deliver something: where no kept edge is reached from the cell's inputs, the best edge into the first
+    node is kept as well. Where every decision is needed, as in a model with choices, there is no threshold.
+
+    Attributes:
+        least: the smallest score of a kept edge.
+        every_edge: whether all edges are judged and up to two candidates of each kept, the other form of the authors'
+            code.
     """
 
     least: float = 0.85
@@ -64,11 +83,6 @@ class Threshold:
         if any(row - span.start < inputs for span in table.spans for row, _ in kept if row in span):
             return kept
         return (best[0], *kept)
-
-
-def zeros(table: ChoiceTable, draw: Tensor) -> Tensor:
-    """Every gate begins undecided."""
-    return torch.zeros_like(draw)
 
 
 METHOD = Method(

@@ -2,8 +2,9 @@
 
 The gates themselves are the parameters and stay on the simplex: there is no softmax. They move by the exponentiated
 gradient, ``p <- p exp(-lr g)``, normalized over each decision (algorithm 1, equation 5), which favours sparse gates.
-They begin uniform. Weights of edges, where a method has them, move alike, normalized over the edges into each node.
-Of one level with ``--method.step single_level``; on GDAS with ``simplex:sampled=true`` and a learning rate of 0.01.
+They begin uniform. Weights of edges, where a method has them, move alike, normalized over the edges into each node. The
+paper's single-level form takes the step ``single_level``; that on GDAS ``simplex:sampled=true`` and a learning rate of
+0.01.
 """
 
 from __future__ import annotations
@@ -15,20 +16,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from darts.bilevel.arch_optimizers import Adaptive
+from darts.bilevel.arch_optimizers import AdamSettings
 from darts.bilevel.hypergradients import Params
 from darts.bilevel.problem import SearchProblem
+from darts.bilevel.relaxations import Relaxation, gumbel_perturbed, linear, straight_through
+from darts.bilevel.requirements import OPERATIONS, Component, Requirements
 from darts.config.ranges import require
-from darts.methods.gdas import HardGumbel
 from darts.methods.method import Method, Stage
 from supernet.choice import ChoiceTable, Gates, edges_of
 
 LEAST = 1e-5
-"""No gate falls below this before it is normalized, as in the authors' code: it could not come back."""
+"""The smallest gate before normalization, as in the authors' code: a gate of 0 could not grow again."""
 
 
 def uniform(table: ChoiceTable, draw: Tensor) -> Tensor:
-    """Equal gates of each decision; equal weights of the edges into each node."""
+    """Return equal gates of each edge; or, for a draw ``(e,)``, equal weights of the edges into each node."""
     if draw.dim() == 1:
         return _per_node(torch.ones_like(draw), table)
     allowed = table.mask.to(draw)
@@ -36,24 +38,32 @@ def uniform(table: ChoiceTable, draw: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Simplex:
-    """The parameters are the gates; with ``sampled``, the probabilities of GDAS's samples.
+class Simplex(Relaxation):
+    """The parameters are the gates themselves.
 
-    ``first`` and ``last``: the temperature of these.
+    Attributes:
+        sampled: whether they are the probabilities of GDAS's samples instead.
+        first, last: temperature of the samples at the beginning and at the end.
     """
 
     sampled: bool = False
     first: float = 10.0
     last: float = 0.1
 
-    initial = staticmethod(uniform)
-
     def __post_init__(self) -> None:
         require(self, above_0=("first", "last"))
 
+    def requirements(self) -> Requirements:
+        reason = "simplex gates stay on the simplex by the exponentiated gradient alone"
+        return Requirements(frozenset({"simplex"}), requires={"keeps_simplex": reason})
+
+    def initial(self, table: ChoiceTable, draw: Tensor, scale: float) -> Tensor:
+        return uniform(table, draw)
+
     def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
         if self.sampled:
-            return HardGumbel(self.first, self.last).gates(_above_0(logits).log(), table, progress, generator)
+            perturbed = gumbel_perturbed(_above_0(logits).log(), table, generator)
+            return straight_through(perturbed, linear(self.first, self.last, progress))
         return logits
 
     def expected_gates(self, logits: Tensor, table: ChoiceTable) -> Tensor:
@@ -61,43 +71,70 @@ class Simplex:
 
 
 @dataclass(frozen=True)
-class Entropic:
-    """``weight`` times the divergence of each decision from the uniform one, ``sum p log(p n)``, over all decisions.
+class Entropic(Component):
+    """The divergence of each edge's gates from uniform ones, ``sum p log(p n)``, summed over edges.
 
-    An option of the authors' code, off but for GDAS, where it is 0.01.
+    This is an option of the authors' code, off but for GDAS, where its weight is 0.01.
+
+    Attributes:
+        weight: of the penalty.
     """
 
     weight: float = 0.01
 
+    def requirements(self) -> Requirements:
+        reason = "the penalty entropic is a divergence of gates that are themselves the parameters"
+        return Requirements(requires={"simplex": reason})
+
     def __call__(self, problem: SearchProblem, logits: Params, gates: Gates) -> Tensor:
-        total = 0.0
+        total: Tensor | float = 0.0
         for table in problem.tables:
             p = _above_0(logits[table.label])
             uniform_log = table.mask_on(p.device).sum(1, keepdim=True).to(p.dtype).log()
             total = total + (p * uniform_log - torch.special.entr(p)).sum()
+        assert isinstance(total, Tensor)
         return self.weight * total
 
 
-def weights_of_edges(logits: Tensor, table: ChoiceTable) -> Tensor:
-    """The parameters are the weights of edges."""
-    return logits
+@dataclass(frozen=True)
+class SimplexEdges(Component):
+    """The parameters are the weights of edges themselves, ``(e,)``."""
+
+    def requirements(self) -> Requirements:
+        return Requirements(
+            requires={
+                "simplex": "weights of edges move as the gates do",
+                OPERATIONS: "weights of edges need operations between states",
+            }
+        )
+
+    def __call__(self, logits: Tensor, table: ChoiceTable) -> Tensor:
+        return logits
 
 
 @dataclass(frozen=True)
-class ExponentiatedGradient:
-    """Makes the optimizer; ``lr`` is its learning rate, beside which those of Adam are not used."""
+class ExponentiatedGradient(Component):
+    """Makes the optimizer; the settings of Adam are not used.
+
+    Attributes:
+        lr: learning rate.
+    """
 
     lr: float = 0.1
 
     def __post_init__(self) -> None:
         require(self, above_0=("lr",))
 
-    def __call__(self, logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], _: Adaptive) -> _Multiplier:
+    def requirements(self) -> Requirements:
+        reason = "the exponentiated gradient moves gates on the simplex alone"
+        return Requirements(frozenset({"keeps_simplex"}), requires={"simplex": reason})
+
+    def __call__(self, logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], _: AdamSettings) -> _Multiplier:
         return _Multiplier(logits, tables, self.lr)
 
 
 class _Multiplier:
-    """The update, with the interface of an optimizer. It remembers nothing."""
+    """The exponentiated gradient with the interface of an optimizer. It has no state."""
 
     def __init__(self, logits: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], lr: float):
         self.logits, self.tables, self.lr = logits, tables, lr
@@ -106,21 +143,23 @@ class _Multiplier:
     def step(self) -> None:
         for table in self.tables:
             p = self.logits[table.label]
+            assert p.grad is not None
             moved = (p * (-self.lr * p.grad).exp()).clamp_min(LEAST) * table.mask_on(p.device)
             p.copy_(moved / moved.sum(1, keepdim=True))
             edges = self.logits.get(edges_of(table.label))
             if edges is not None:
+                assert edges.grad is not None
                 edges.copy_(_per_node((edges * (-self.lr * edges.grad).exp()).clamp_min(LEAST), table))
 
     def state_dict(self) -> dict[str, Any]:
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         pass
 
 
 def _above_0(p: Tensor) -> Tensor:
-    """Gates of which a logarithm can be taken; those of 0, of candidates that are not allowed, get no gradient."""
+    """Return gates of which a logarithm can be taken; gates of 0, of candidates not allowed, get no gradient."""
     return p.clamp_min(torch.finfo(p.dtype).tiny)
 
 
@@ -132,6 +171,6 @@ METHOD = Method(relax=Simplex(), arch_optimizer=ExponentiatedGradient())
 PC_METHOD = Method(
     relax=Simplex(),
     arch_optimizer=ExponentiatedGradient(),
-    edges=weights_of_edges,
+    edges=SimplexEdges(),
     stages=(Stage(warmup=0.3, partial=4),),
 )

@@ -2,7 +2,7 @@
 
 Every forward pass samples one candidate for each edge, by the Gumbel-max trick, and computes that one alone; gradients
 pass through the soft sample as if it had been used (equations 3 to 5, the straight-through estimator). The temperature
-falls linearly. One sample serves all cells.
+falls linearly. All cells share one sample.
 """
 
 from dataclasses import dataclass
@@ -10,18 +10,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from darts.bilevel.relaxations import linear, masked
+from darts.bilevel.relaxations import Relaxation, gumbel_perturbed, linear, masked, straight_through
+from darts.bilevel.requirements import OPERATIONS, Requirements
 from darts.config.ranges import require
 from darts.methods.method import Method
 from supernet.choice import ChoiceTable
 
 
 @dataclass(frozen=True)
-class HardGumbel:
+class HardGumbel(Relaxation):
     """One-hot samples; their gradient is that of the softmax of the perturbed log-probabilities.
 
-    With ``bare``, as the authors' code does, the gates that are 0 are added to what the edge delivers: this changes no
-    value, and hands their logits the sum of the edge's gradient.
+    Attributes:
+        first, last: temperature at the beginning and at the end.
+        bare: whether the gates that are 0 are added to what the edge delivers, as in the authors' code: this changes no
+            value, and gives their logits the sum of the edge's gradient.
     """
 
     first: float = 10.0
@@ -31,20 +34,15 @@ class HardGumbel:
     def __post_init__(self) -> None:
         require(self, above_0=("first", "last"))
 
+    def requirements(self) -> Requirements:
+        return Requirements(requires={OPERATIONS: "bare gates need operations between states"} if self.bare else {})
+
     def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
-        soft = perturbed(logits, table, generator).div(linear(self.first, self.last, progress)).softmax(-1)
-        hard = torch.zeros_like(soft).scatter_(1, soft.detach().argmax(1, keepdim=True), 1.0)
-        return hard + (soft - soft.detach())
+        temperature = linear(self.first, self.last, progress)
+        return straight_through(gumbel_perturbed(logits, table, generator), temperature)
 
     def expected_gates(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         return masked(logits, table).softmax(-1)
-
-
-def perturbed(logits: Tensor, table: ChoiceTable, generator: torch.Generator) -> Tensor:
-    """Log-probabilities plus Gumbel noise, ``(e, o)``: their largest is distributed as the softmax of the logits."""
-    exponential = torch.empty_like(logits).exponential_(generator=generator)
-    gumbel = -exponential.clamp_min(torch.finfo(logits.dtype).tiny).log()
-    return masked(logits, table).log_softmax(-1) + gumbel
 
 
 METHOD = Method(relax=HardGumbel())

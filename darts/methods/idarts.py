@@ -2,12 +2,13 @@
 
 After several steps of the weights, the logits' gradient is ``d_a L_val - eta d2_aw L_train sum_{k=0}^{K}
 (1 - eta d2_w L_train)^k d_w L_val`` at the current weights (equation 14). Products with second derivatives are central
-differences, as in DARTS. One term, ``K = 0``, is a one-step unrolling; no term is first order. The logits move once in
-five steps of the weights; in six in the authors' code, whose five come on top (``--method.every 6``).
+differences, as in DARTS. One term, ``K = 0``, is a one-step unrolling; no term is first order. The logits are updated
+every five steps of the weights; in the authors' code every six, as its five steps come on top (``method.every`` 6).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,10 +21,13 @@ from darts.methods.method import Method
 
 @dataclass(frozen=True)
 class Neumann:
-    """The truncated series; ``terms`` is ``K + 1``, ``radius`` the length of the finite difference.
+    """The truncated Neumann series.
 
-    With ``diagonal``, as the authors' code does, a vector stands in for the Hessian and multiplies entry by entry: the
-    gradient of the norm of the training loss's gradient.
+    Attributes:
+        terms: ``K + 1``.
+        radius: length of the finite difference's step, over all weights.
+        diagonal: whether a vector stands in for the Hessian and multiplies entry by entry, as in the authors' code: the
+            gradient of the norm of the training loss's gradient.
     """
 
     terms: int = 3
@@ -69,8 +73,10 @@ class Neumann:
         )
         return {name: g - eta * mixed[name] for name, g in direct.items()}
 
-    def _along(self, problem: Bilevel, v: Params, grads, weights: Params) -> dict[str, Tensor]:
-        """The derivative along ``v`` of a gradient that is a function of the weights."""
+    def _along(
+        self, problem: Bilevel, v: Params, grads: Callable[[Params], dict[str, Tensor]], weights: Params
+    ) -> dict[str, Tensor]:
+        """Return the derivative along ``v`` of a gradient that is a function of the weights."""
         eps = self.radius / torch.cat([part.flatten() for part in v.values()]).norm().clamp_min(1e-12)
         sides = []
         for step in (eps, -eps):

@@ -14,10 +14,14 @@ from darts.methods.method import Method
 
 @dataclass(frozen=True)
 class MixedLevel:
-    """The sum of both gradients; ``weight`` is the validation loss's.
+    """The weighted sum of both gradients.
 
-    The authors' code has the factor at the training loss: ``training``. It also clips the logits' gradients where it
-    means the weights', which then move unclipped: ``--weights.clip 1e9``.
+    The authors' code has its factor at the training loss. It also clips the logits' gradients where it means the
+    weights', which then move unclipped (``weights.clip`` 1e9).
+
+    Attributes:
+        weight: factor of the validation loss.
+        training: factor of the training loss.
     """
 
     weight: float = 1.0

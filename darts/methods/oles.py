@@ -2,8 +2,8 @@
 
 Candidates overfit the split that trains their weights: the gradient of a candidate's weights on the training batch
 turns away from that on the validation batch. Where the cosine of both, averaged over ``window`` steps, falls below a
-threshold, that candidate's weights are frozen for the rest of the search (algorithm 1). The genotype of the epoch of the
-best validation accuracy is the result.
+threshold, that candidate's weights are frozen for the rest of the search (algorithm 1). The result is the genotype of
+the epoch of the best validation accuracy.
 """
 
 from __future__ import annotations

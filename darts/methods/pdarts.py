@@ -1,12 +1,12 @@
 """P-DARTS: progressive DARTS (Chen et al. 2019).
 
 Three stages, each with a new and deeper network (5, 11 and 17 cells) and fewer candidates on every edge (8, 5 and 3):
-what the search sees comes nearer to the network that is evaluated (section 3.1). Values of skip connections are dropped
-at a rate that grows from stage to stage and decays within one, and the normal cell keeps at most two of them
+the depth of the supernet approaches that of the network that is evaluated (section 3.1). Values of skip connections are
+dropped at a rate that grows from stage to stage and decays within one, and the normal cell keeps at most two of them
 (section 3.2). The logits begin to learn after 10 of a stage's 25 epochs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -14,14 +14,17 @@ from darts.bilevel.discretization import top_edges
 from darts.config.ranges import require
 from darts.methods.method import Method, Stage
 from supernet.choice import ChoiceTable
-from supernet.mixed.graph import SKIP
+from supernet.ops import SKIP
 
 
 @dataclass(frozen=True)
 class LimitedSkips:
-    """As DARTS's rule, with at most ``most`` skip connections in a table: the weakest give way to what comes next.
+    """DARTS's rule with a limited number of skip connections in a table: the one of the lowest score is replaced first.
 
-    Tables in which no collapse shows are not limited: in the DARTS space, that of reduction.
+    Tables whose skip connections are no sign of collapse are not limited: in the DARTS space, the reduction cell's.
+
+    Attributes:
+        most: skip connections that a table may keep.
     """
 
     most: int = 2
@@ -34,7 +37,7 @@ class LimitedSkips:
         while True:
             picks = top_edges(scores, table)
             skips = [row for row, op in picks if op == SKIP]
-            if not table.judged or len(skips) <= self.most or set(table.candidates) <= {SKIP, "none"}:
+            if not table.watched_for_collapse or len(skips) <= self.most or set(table.candidates) <= {SKIP, "none"}:
                 return picks
             column = table.candidates.index(SKIP)
             weakest = min(skips, key=lambda row: scores[row, column].item())
@@ -42,16 +45,18 @@ class LimitedSkips:
 
 
 def stages(*skip_dropout: float) -> tuple[Stage, ...]:
-    """Three equal stages; ``skip_dropout`` is the initial rate of each.
+    """Return three equal stages.
 
-    Those of ``METHOD`` are the code's README's; those of ``CIFAR100`` could not be verified.
+    Args:
+        skip_dropout: the initial rate of each. Those of ``METHOD`` are in the README of the authors' code; those of
+            ``CIFAR100`` could not be verified.
     """
     first, second, third = skip_dropout
-    common = dict(share=1 / 3, warmup=0.4, restart=True)
+    common = Stage(share=1 / 3, warmup=0.4, restart=True)
     return (
-        Stage(**common, skip_dropout=first),
-        Stage(**common, skip_dropout=second, depth=11 / 5, keep=5, fresh=True),
-        Stage(**common, skip_dropout=third, depth=17 / 5, keep=3, fresh=True),
+        replace(common, skip_dropout=first),
+        replace(common, skip_dropout=second, depth=11 / 5, keep=5, fresh=True),
+        replace(common, skip_dropout=third, depth=17 / 5, keep=3, fresh=True),
     )
 
 

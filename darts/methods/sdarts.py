@@ -2,7 +2,7 @@
 
 The weights train with perturbed gates, so that the loss is smooth where a discretized architecture will stand:
 ``w = argmin L_train(w, gates + d)``. SDARTS-RS draws ``d`` uniformly from a box (equation 8); SDARTS-ADV seeks the
-worst ``d`` in it by projected gradient ascent (equation 9). The box grows linearly. What was moved is brought back to
+worst ``d`` in it by projected gradient ascent (equation 9). The box grows linearly. Perturbed gates are projected to
 the simplex; the logits' step is not changed.
 """
 
@@ -16,20 +16,30 @@ from torch import Tensor
 from darts.bilevel.hypergradients import Batch, gradient
 from darts.bilevel.problem import SearchProblem
 from darts.bilevel.relaxations import linear
+from darts.bilevel.requirements import Component, Requirements
 from darts.config.ranges import require
 from darts.methods.method import Method
 from supernet.choice import Gates
 
+NOT_ON_THE_SIMPLEX = "perturbed gates are projected to the simplex, and sigmoid gates are not on it"
+
 
 @dataclass(frozen=True)
-class RandomSmoothing:
-    """Uniform noise of each gate, in a box of side ``2 r``; ``r`` goes from ``first`` to ``last``."""
+class RandomSmoothing(Component):
+    """Uniform noise of each gate, in a box of side ``2 r``.
+
+    Attributes:
+        first, last: ``r`` at the beginning and at the end of the search.
+    """
 
     first: float = 0.03
     last: float = 0.3
 
     def __post_init__(self) -> None:
         require(self, from_0=("first", "last"))
+
+    def requirements(self) -> Requirements:
+        return Requirements(excludes={"independent": NOT_ON_THE_SIMPLEX})
 
     def __call__(self, problem: SearchProblem, gates: Gates, batch: Batch) -> Gates:
         if not (self.first or self.last):
@@ -38,7 +48,7 @@ class RandomSmoothing:
 
 
 @dataclass(frozen=True)
-class Adversarial:
+class Adversarial(Component):
     """The worst gates in the box, by ``steps`` signed gradient steps of ``2 r / steps`` from a random point.
 
     The loss is that of the training batch in evaluation mode. With ``revert``, as the authors' code does, gates that
@@ -52,6 +62,9 @@ class Adversarial:
 
     def __post_init__(self) -> None:
         require(self, from_0=("first", "last"), from_1=("steps",))
+
+    def requirements(self) -> Requirements:
+        return Requirements(excludes={"independent": NOT_ON_THE_SIMPLEX})
 
     def __call__(self, problem: SearchProblem, gates: Gates, batch: Batch) -> Gates:
         if not (self.first or self.last):
@@ -74,13 +87,13 @@ class Adversarial:
 
 
 def uniform(problem: SearchProblem, gates: Gates, radius: Tensor) -> dict[str, Tensor]:
-    """Noise in ``[-radius, radius]`` for each gate of a candidate."""
+    """Return uniform noise in ``[-radius, radius]`` for each gate of a candidate."""
     draw = {t.label: torch.empty_like(gates[t.label]) for t in problem.tables}
     return {label: noise.uniform_(generator=problem.generator) * (2 * radius) - radius for label, noise in draw.items()}
 
 
 def moved(gates: Gates, delta: Gates) -> Gates:
-    """Moved gates, clipped to [0, 1] and normalized over each edge. Gates of exactly 0 take no part."""
+    """Return gates plus ``delta``, clipped to [0, 1] and normalized over each edge; gates of exactly 0 stay 0."""
     result = dict(gates)
     for label, d in delta.items():
         rows = (gates[label] + d).clamp(0, 1) * (gates[label] != 0)

@@ -2,9 +2,9 @@
 
 Gates are samples of the concrete distribution, ``softmax((log a + gumbel) / t)`` (equation 3); the temperature falls
 from 1 to 0.03. The logits here are the paper's ``log a``. Weights and logits descend the same loss on the same data
-(section 2.2), plus, where asked for, the expected cost of what is sampled (``darts.bilevel.penalties``). Edges are ranked with
-``none`` among their candidates, so that a kept edge may deliver nothing. On one GPU the authors' code moves the logits
-by plain SGD, the update ``sgd``; on several by Adam, which is taken here.
+(section 2.2), plus, where a penalty ``resource`` is set, the cost of what is sampled (``darts.bilevel.penalties``).
+Edges are ranked with ``none`` among their candidates, so that a kept edge may deliver nothing. On one GPU the authors'
+code moves the logits by plain SGD, the architecture optimizer ``sgd``; on several by Adam, the default here.
 """
 
 from dataclasses import dataclass, replace
@@ -14,16 +14,20 @@ from torch import Tensor
 
 from darts.bilevel.discretization import top_edges
 from darts.bilevel.hypergradients import Batch, Bilevel, frozen, gradient
-from darts.bilevel.relaxations import linear, masked
+from darts.bilevel.relaxations import Relaxation, gumbel_perturbed, linear, masked
+from darts.bilevel.requirements import SINGLE_LEVEL, Component, Requirements
 from darts.config.ranges import require
-from darts.methods.gdas import perturbed
 from darts.methods.method import Method
 from supernet.choice import ChoiceTable
 
 
 @dataclass(frozen=True)
-class Concrete:
-    """Soft samples: one for each forward pass."""
+class Concrete(Relaxation):
+    """Soft samples, one for each forward pass.
+
+    Attributes:
+        first, last: temperature at the beginning and at the end.
+    """
 
     first: float = 1.0
     last: float = 0.03
@@ -31,16 +35,19 @@ class Concrete:
     def __post_init__(self) -> None:
         require(self, above_0=("first", "last"))
 
+    def requirements(self) -> Requirements:
+        return Requirements(provides=frozenset({"density"}))
+
     def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
-        return perturbed(logits, table, generator).div(linear(self.first, self.last, progress)).softmax(-1)
+        return gumbel_perturbed(logits, table, generator).div(linear(self.first, self.last, progress)).softmax(-1)
 
     def expected_gates(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         return masked(logits, table).softmax(-1)
 
     def log_density(self, gates: Tensor, logits: Tensor, table: ChoiceTable, progress: Tensor) -> Tensor:
-        """Of each row of sampled gates, ``(e,)``; a function of the logits alone (Maddison et al. 2017, equation 10).
+        """Return the log-density of each row of sampled gates, ``(e,)`` (Maddison et al. 2017, equation 10).
 
-        A gate too small for its type counts as the smallest.
+        Only the logits get a gradient. A gate too small for its type counts as the smallest number of the type.
         """
         t = linear(self.first, self.last, progress)
         logs = gates.detach().clamp_min(torch.finfo(gates.dtype).tiny).log()
@@ -50,15 +57,24 @@ class Concrete:
         return torch.lgamma(n) + (n - 1) * t.log() + powers - n * masked(logits - t * logs, table).logsumexp(1)
 
 
-def single_level(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class SingleLevel(Component):
     """The gradient of the logits' loss on the batch that trains the weights."""
-    return gradient(problem.upper(frozen(problem.weights), problem.logits, train), problem.logits)
+
+    def requirements(self) -> Requirements:
+        return Requirements(provides=frozenset({SINGLE_LEVEL}))
+
+    def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+        return gradient(problem.upper(frozen(problem.weights), problem.logits, train), problem.logits)
 
 
 @dataclass(frozen=True)
 class TopEdgesOfAll:
-    """As DARTS's rule, but ``none`` takes part, if it may be kept. With ``every_edge`` no edge has to give way: all are
-    derived."""
+    """DARTS's rule, with ``none`` among the candidates where a decision may be left out.
+
+    Attributes:
+        every_edge: whether all edges are derived, instead of the best into each node.
+    """
 
     every_edge: bool = False
 
@@ -69,8 +85,8 @@ class TopEdgesOfAll:
 
 
 def near_one(table: ChoiceTable, draw: Tensor) -> Tensor:
-    """Normal with mean 1 and standard deviation 0.01, as the authors' code begins."""
+    """Return normal logits of mean 1 and standard deviation 0.01, as in the authors' code."""
     return 1 + 0.01 * draw
 
 
-METHOD = Method(relax=Concrete(), step=single_level, discretize=TopEdgesOfAll(), initial=near_one)
+METHOD = Method(relax=Concrete(), step=SingleLevel(), discretize=TopEdgesOfAll(), initial=near_one)

@@ -1,9 +1,10 @@
 """ZARTS: zero-order architecture search (Wang et al. 2022), by its Monte-Carlo global search.
 
-The logits do not follow a gradient. Moves are drawn around the descent direction; each is rated by the validation loss
-that a copy of the weights reaches with it after some training steps, and the logits take the mean of all moves,
-weighted by ``exp(- L / temperature)`` over the density of drawing them (algorithm 2, equation 8). A move of all logits
-together is drawn from ``(1 - mix) N(- g, s^2) + mix N(0, s^2)``; ``s`` falls along half a cosine.
+The logits do not follow a gradient. Displacements of the logits are drawn around the descent direction; each is rated
+by the validation loss that a copy of the weights reaches with it after some training steps, and the logits take the
+mean of all displacements, weighted by ``exp(- L / temperature)`` over the density of drawing them (algorithm 2,
+equation 8). A displacement of all logits together is drawn from ``(1 - mix) N(- g, s^2) + mix N(0, s^2)``; ``s`` falls
+along half a cosine.
 """
 
 from __future__ import annotations
@@ -15,22 +16,30 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from darts.bilevel.arch_optimizers import identity
+from darts.bilevel.arch_optimizers import Identity
 from darts.bilevel.discretization import NEVER_KEPT
-from darts.bilevel.hypergradients import Batch, Params, first_order, frozen, gradient
+from darts.bilevel.hypergradients import Batch, Bilevel, Params, first_order, frozen, gradient
 from darts.bilevel.problem import SearchProblem
+from darts.bilevel.requirements import Component, Requirements
 from darts.config.ranges import require
 from darts.methods.method import Method, Stage
 
 
 @dataclass(frozen=True)
-class MonteCarlo:
-    """The move, with its sign turned, so that ``identity`` takes it.
+class MonteCarlo(Component):
+    """The negative displacement, which the architecture optimizer ``identity`` subtracts.
 
-    ``samples`` moves, each rated after ``inner`` steps. Three forms of the authors' code: with ``blend`` a move is the
-    weighted sum of a draw of either distribution, instead of a draw of one of them; ``floor``, there 1e-4, is added to
-    the density, whose Gaussians lack their constant; with ``slip`` the exponent of the one around 0 is multiplied by
-    the variance instead of divided by it.
+    Attributes:
+        samples: displacements that are drawn and rated in each step.
+        inner: training steps of the copied weights before a displacement is rated.
+        deviation: ``s`` at the beginning of the search.
+        mix: share of the distribution around 0.
+        temperature: of the losses.
+        blend: whether a displacement is the weighted sum of a draw of either distribution, as in the authors' code,
+            instead of a draw of one of them.
+        floor: added to the density, whose Gaussians lack their constant; 1e-4 in the authors' code.
+        slip: whether the exponent of the distribution around 0 is multiplied by the variance instead of divided by it,
+            as in the authors' code.
     """
 
     samples: int = 4
@@ -46,7 +55,15 @@ class MonteCarlo:
         counts = dict(from_1=("samples",), from_0=("inner", "floor"))
         require(self, **counts, above_0=("deviation", "temperature"), below_1=("mix",))
 
-    def __call__(self, problem: SearchProblem, train: Batch, valid: Batch) -> dict[str, Tensor]:
+    def requirements(self) -> Requirements:
+        return Requirements(
+            provides=frozenset({"displacement"}),
+            requires={"takes_displacement": "the step monte_carlo returns a displacement of the logits, no gradient"},
+            excludes={"simplex": "the step monte_carlo displaces gates out of the simplex"},
+        )
+
+    def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+        assert isinstance(problem, SearchProblem) and problem.draw is not None
         descent = {name: -g for name, g in first_order(problem, train, valid).items()}
         deviation = self.deviation * (1 + torch.cos(math.pi * problem.progress)) / 2
         deviation = deviation.clamp_min(1e-3 * self.deviation)
@@ -59,7 +76,13 @@ class MonteCarlo:
         return {name: -torch.tensordot(shares, torch.stack([m[name] for m in moves]), 1) for name in descent}
 
     def log_density(self, delta: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-        """Logarithm of the density of moves ``(n, d)`` but for a constant, ``(n,)``; ``mean`` is ``(d,)``."""
+        """Return the log-density of displacements up to a constant, ``(n,)``.
+
+        Args:
+            delta: the displacements, ``(n, d)``.
+            mean: the descent direction, ``(d,)``.
+            deviation: ``s``, ``()``.
+        """
         near, far = (delta - mean).square().sum(1), delta.square().sum(1)
         far = far * deviation**4 if self.slip else far
         terms = [math.log1p(-self.mix) - near / (2 * deviation**2)]
@@ -80,7 +103,7 @@ class MonteCarlo:
         return move
 
     def _rated(self, problem: SearchProblem, move: Params, batches: Sequence[Batch], valid: Batch) -> Tensor:
-        """The validation loss of a copy of the weights that was trained with the moved logits."""
+        """Return the validation loss of a copy of the weights that was trained with the displaced logits."""
         logits = {name: logit.detach() + move[name] for name, logit in problem.logits.items()}
         weights: Mapping[str, Tensor] = frozen(problem.weights)
         decay = problem.optimizer.param_groups[0]["weight_decay"]
@@ -99,7 +122,7 @@ def _flat(parts: Params) -> Tensor:
 
 METHOD = Method(
     step=MonteCarlo(),
-    arch_optimizer=identity,
+    arch_optimizer=Identity(),
     every=10,
     without=(NEVER_KEPT,),
     stages=(Stage(warmup=0.2),),

@@ -1,133 +1,149 @@
 """The best epochs' genotypes, retrained briefly and ranked (Liu et al. 2019, section 3.2, does so with four searches).
 
-Each candidate trains at the search's own size on the half that trained the weights, and is ranked by its accuracy on
-the other half, or its loss where nothing is classified: the test split decides nothing.
+Each candidate trains at the search's own size on the examples that trained the weights, and is ranked by its accuracy
+on those that trained the logits, or its loss where nothing is classified: the test split decides nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import torch
 from rich.console import Console
-from torch import Tensor
 
-from darts.artifacts.checkpoint import write_atomically
-from darts.config.schema import RetrainConfig, SpaceConfig, identity
-from darts.data.dataset import DataSet, Images, endless_picks, lr_scale, steps
+from darts.config import LanguageRetrainConfig, SpaceConfig, identity
+from darts.data.dataset import DataSet
+from darts.data.split import SplitSubset
 from darts.oneshot.task import SearchTask
 from darts.retraining.task import RetrainTask
 from darts.training.loop import train
 from darts.training.objective import ranked_by
 from darts.training.progress import pluralize
+from genotypes.atomic_write import write_atomically
 from genotypes.formats.registry import Genotype, describe, read, write
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some examples of a split, as a split."""
+class Candidate:
+    """An epoch's genotype and what it is worth.
 
-    images: Images
-    indices: Tensor
+    Attributes:
+        epoch: that derived it, counted from 0.
+        genotype: of that epoch.
+        figure: by which candidates are ranked: ``accuracy`` or ``loss``.
+        value: of the figure, on the validation split after retraining.
+        searched: the same with the supernet's weights.
+        parameters: number of weights of the retrained network.
+    """
 
-    def __len__(self) -> int:
-        return len(self.indices)
+    epoch: int
+    genotype: Genotype
+    figure: str
+    value: float
+    searched: float
+    parameters: int
 
-    def batches(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of the examples in this order."""
-        return self.images.batches(self.indices[order], size, training, first)
+    def row(self) -> dict[str, Any]:
+        """Return the candidate as ``candidates.json`` has it, with epochs counted from 1."""
+        return {
+            "epoch": self.epoch + 1,
+            f"valid_{self.figure}": self.value,
+            "parameters": self.parameters,
+            f"searched_valid_{self.figure}": self.searched,
+            "genotype": describe(self.genotype),
+        }
 
-    def picks(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[tuple[Tensor, ...]]:
-        """What these batches are loaded from."""
-        return self.images.picks(self.indices[order], size, training, first)
+    def line(self, epochs: int) -> str:
+        """Return the candidate as the console shows it.
 
-    def endless_picks(
-        self, indices: Tensor, size: int, seed: int, first: int, attempt: int = 0
-    ) -> Iterator[tuple[Tensor, ...]]:
-        """Training batches epoch after epoch."""
-        return endless_picks(self.images, self.indices[indices], size, seed, first, attempt)
-
-    def steps(self, count: int, size: int, training: bool = True) -> int:
-        """Batches that so many examples make."""
-        return steps(self.images, count, size, training)
-
-    def lr_scale(self, pick: tuple[Tensor, ...]) -> float:
-        """Factor of a training batch on the learning rate."""
-        return lr_scale(self.images, pick)
-
-    def load(self, *pick: Tensor, training: bool) -> tuple[Tensor, Tensor]:
-        """The batch of a pick."""
-        return self.images.load(*pick, training=training)
-
-    def begin_epoch(self, progress: float) -> None:
-        """Augment as the whole split would."""
-        self.images.begin_epoch(progress)
-
-    @property
-    def generators(self) -> Sequence[torch.Generator]:
-        """Those of the whole split."""
-        return self.images.generators
-
-    def state(self) -> dict[str, Tensor]:
-        """That of the whole split."""
-        return self.images.state()
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """That of the whole split."""
-        self.images.load_state(state)
+        Args:
+            epochs: of its retraining.
+        """
+        reached = f"{100 * self.value:.2f} %" if self.figure == "accuracy" else f"{self.figure} {self.value:.4f}"
+        after = f"after {pluralize(epochs, 'epoch')}"
+        return f"candidate of epoch {self.epoch + 1:>3}: {reached} {after}, {self.parameters:,} parameters"
 
 
 def best_epochs(search: SearchTask, count: int) -> list[tuple[int, Genotype]]:
-    """The epochs of the highest validation accuracy, later ones first among equals, no genotype twice."""
-    epochs = sorted(range(len(search.genotypes)), key=lambda epoch: (-search.accuracies[epoch], -epoch))
+    """Return the epochs of the highest validation accuracy, later ones first among equals, no genotype twice."""
+    accuracies = search.context.accuracies
+    epochs = sorted(range(len(search.genotypes)), key=lambda epoch: (-accuracies[epoch], -epoch))
     found: dict[str, int] = {}
     for epoch in epochs:
         found.setdefault(search.genotypes[epoch], epoch)
     return [(epoch, read(text)) for text, epoch in list(found.items())[:count]]
 
 
-def rank(search: SearchTask, folder: Path, console: Console) -> Genotype:
-    """Retrain the candidates, write ``candidates.json``, and make the best the run's genotype.
+def rank(search: SearchTask, folder: Path, console: Console) -> list[Candidate]:
+    """Retrain the genotypes of the best epochs, and return them best first.
+
+    Args:
+        search: a finished one, whose configuration says how many candidates train for how many epochs.
+        folder: of the search; each candidate is a run of its own in its folder ``candidates``.
+        console: to report to.
+    """
+    found = [
+        evaluate(search, epoch, genotype, folder, console)
+        for epoch, genotype in best_epochs(search, search.config.rerank)
+    ]
+    return sorted(found, key=lambda candidate: -candidate.value if candidate.figure == "accuracy" else candidate.value)
+
+
+def evaluate(search: SearchTask, epoch: int, genotype: Genotype, folder: Path, console: Console) -> Candidate:
+    """Retrain one genotype on the examples that trained the weights, and return what it is worth on the others."""
+    config, data, context = search.config, search.data, search.context
+    settings = LanguageRetrainConfig(
+        data=config.data,
+        space=SpaceConfig(config.space.channels, config.space.layers, config.space.stem, config.space.name),
+        weights=replace(config.weights, lr_min=0.0),
+        language=config.language,
+        epochs=config.rerank_epochs,
+        batch_size=config.batch_size,
+        auxiliary=0.0,
+        drop_path=0.0,
+        seed=config.seed,
+        run=replace(config.run, resume=True, max_steps=None, max_hours=None),
+    )
+    parts = DataSet(
+        data.name,
+        data.shape,
+        train=SplitSubset(data.train, context.train_indices),
+        test=SplitSubset(data.train, context.valid_indices),
+        objective=data.objective,
+    )
+    task = RetrainTask(settings, genotype, parts, search.problem.generator.device)
+    where = folder / "candidates" / f"epoch{epoch + 1}"
+    train(task, settings.run, where, {**identity(settings), "genotype": genotype.hash}, console)
+    figure, sign = ranked_by(task.tested)
+    return Candidate(
+        epoch,
+        genotype,
+        figure,
+        value=task.tested[f"test_{figure}"],
+        searched=sign * context.accuracies[epoch],
+        parameters=task.parameters,
+    )
+
+
+def rerank(search: SearchTask, folder: Path, console: Console) -> Genotype:
+    """Rank the best epochs' genotypes, write ``candidates.json``, and make the best the run's genotype.
 
     Returns:
-        The best candidate on the validation half.
+        The best candidate, named after the run.
     """
-    config, data = search.config, search.data
-    halves = (Part(data.train, search.train_indices), Part(data.train, search.valid_indices))
-    device = search.problem.generator.device
-    ranked = []
-    for epoch, genotype in best_epochs(search, config.candidates):
-        settings = RetrainConfig(
-            data=config.data,
-            space=SpaceConfig(config.space.channels, config.space.layers, config.space.stem, config.space.name),
-            weights=replace(config.weights, lr_min=0.0),
-            language=config.language,
-            epochs=config.candidate_epochs,
-            batch_size=config.batch_size,
-            auxiliary=0.0,
-            drop_path=0.0,
-            seed=config.seed,
-            run=replace(config.run, resume=True, max_steps=None, max_hours=None),
-        )
-        split = DataSet(data.name, data.shape, *halves, objective=data.objective)
-        task = RetrainTask(settings, genotype, split, device)
-        where = folder / "candidates" / f"epoch{epoch + 1}"
-        train(task, settings.run, where, {**identity(settings), "genotype": genotype.hash}, console)
-        key, sign = ranked_by(task.tested)
-        figures = {f"valid_{key}": task.tested[f"test_{key}"], "parameters": task.parameters}
-        searched = {f"searched_valid_{key}": sign * search.accuracies[epoch], "genotype": describe(genotype)}
-        ranked.append({"epoch": epoch + 1, **figures, **searched})
-    ranked.sort(key=lambda row: -sign * row[f"valid_{key}"])
-    write_atomically(folder / "candidates.json", (json.dumps(ranked, indent=2) + "\n").encode())
-    best = read(ranked[0]["genotype"]).named(folder.name)
-    origin = {"recipe": config.recipe, "data": data.name, "seed": config.seed, "epoch": ranked[0]["epoch"]}
-    write_atomically(folder / "genotype.json", write(best, {"searched": origin}).encode())
-    for row in ranked:
-        value = row[f"valid_{key}"]
-        reached = f"{100 * value:.2f} %" if key == "accuracy" else f"{key} {value:.4f}"
-        shown = f"epoch {row['epoch']:>3}: {reached} after {pluralize(config.candidate_epochs, 'epoch')}"
-        console.print(f"candidate of {shown}, {row['parameters']:,} parameters", highlight=False)
+    candidates = rank(search, folder, console)
+    rows = [candidate.row() for candidate in candidates]
+    write_atomically(folder / "candidates.json", (json.dumps(rows, indent=2) + "\n").encode())
+    config, best = search.config, candidates[0].genotype.named(folder.name)
+    origin = {
+        "recipe": config.recipe,
+        "data": search.data.name,
+        "seed": config.seed,
+        "epoch": candidates[0].epoch + 1,
+    }
+    write_atomically(folder / "genotype.json", write(best, extra={"searched": origin}).encode())
+    for candidate in candidates:
+        console.print(candidate.line(config.rerank_epochs), highlight=False)
     return best

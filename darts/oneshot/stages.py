@@ -1,47 +1,48 @@
-"""The networks of a search's stages: built, and followed by the next.
+"""The networks of a search's stages: each built anew, or made of the one before.
 
-Most methods search in one stage. Others begin anew with fewer candidates in a deeper network (P-DARTS), or go on with
-fewer candidates in a wider one (DrNAS).
+Most methods search in one stage. Others begin anew with fewer candidates in a deeper network (P-DARTS), or continue
+with fewer candidates in a wider one (DrNAS).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from darts.bilevel.arch_optimizers import LogitsOptimizer
-from darts.bilevel.hypergradients import unrolled_exact
+from darts.bilevel.modifiers import GateModifiers
 from darts.bilevel.problem import SearchProblem
-from darts.config.schema import SearchConfig
+from darts.bilevel.requirements import DOUBLE_BACKWARD, OPERATIONS, requirements_of
+from darts.config import SearchConfig
+from darts.data.objective import Objective
 from darts.errors import UserError
+from darts.methods.compose import without
 from darts.methods.method import Method, Stage
+from darts.methods.space_factory import Allowed, space_from
 from darts.training.device import autocast, check_fused
-from darts.training.objective import Objective, classification
+from darts.training.objective import classification
+from darts.training.sgd import sgd
 from supernet.choice import ChoiceTable, edges_of
-from supernet.mixed.graph import MixedGraph, add_auxiliary_skips
+from supernet.mixed.graph import MixedGraph
+from supernet.mixed.source import add_auxiliary_skips
 from supernet.mixed.widen import widen
 from supernet.ops import draw_noise_from
-from supernet.spaces import SPACES
+from supernet.shapes import ImageShape, TextShape
 from supernet.spaces.space import SearchSpace, SpaceOptions
-
-DEFAULT_SPACE = "darts"
-
-Allowed = Mapping[str, tuple[tuple[str, ...], ...]]
-"""Table label -> each row's candidates."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a search is about, beside its configuration.
+    """What a search needs to know beside its configuration.
 
     Attributes:
-        shape: of the data set's examples.
-        make: builds the space; by default the configuration names one of ``SPACES``.
+        shape: of the data set's examples and targets.
+        make: builds the space of a user's own model; by default the configuration names one of ``SPACES``.
         objective: what is minimized.
     """
 
@@ -50,86 +51,123 @@ class Setting:
     objective: Objective = classification
 
     def example(self, device: torch.device) -> Tensor | None:
-        """Two inputs of the network, of any content, to find out sizes with; None where that is not known."""
-        return self.shape.example(2).to(device) if hasattr(self.shape, "example") else None
+        """Return two inputs of the network, of any content, to measure sizes with; None where they are not known."""
+        return self.shape.example(2).to(device) if isinstance(self.shape, ImageShape | TextShape) else None
 
 
 class Built(NamedTuple):
-    """What a stage trains."""
+    """The network of a stage, its problem, and the optimizer of its logits."""
 
     space: SearchSpace
     problem: SearchProblem
     logits_optimizer: LogitsOptimizer
 
 
-def build(config: SearchConfig, method: Method, setting: Setting, device: torch.device, number: int = 0,
-          allowed: Allowed | None = None) -> Built:  # fmt: skip
-    """The network of a stage with new weights and logits, drawn from the seed and the stage's number."""
-    stage, backend = method.stages[number], config.space.backend
-    if backend == "auto":
-        backend = "reference" if method.step is unrolled_exact else "batched"
-    if backend == "fused":
-        check_fused(device)
-    space = space_of(config, method, setting, stage, allowed)
-    example = setting.example(device)
-    if example is not None and hasattr(space, "check"):
-        space.check(lambda model: model.to(device)(example))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed + number)
-        supernet = space.supernet(backend)
-        initial = method.initial or getattr(method.relax, "initial", lambda _, draw: config.logits.scale * draw)
-        logits = {t.label: initial(t, torch.randn(t.rows, len(t.candidates))) for t in space.tables}
-        if method.edges is not None:
-            logits |= {edges_of(t.label): initial(t, torch.randn(t.rows)) for t in space.tables}
-        _check_graphs(config, method, supernet)
-        if method.skip is not None:
-            add_auxiliary_skips(supernet, getattr(method.skip, "convolution", False))
-    supernet.to(device)
-    logits = {label: logit.to(device).requires_grad_() for label, logit in logits.items()}
-    problem = SearchProblem(
-        supernet,
-        space.tables,
-        logits,
-        method.relax,
-        _sgd(supernet, config),
-        torch.Generator(device).manual_seed(config.seed + number),
-        autocast(device, config.run.precision),
-        edges=method.edges,
-        penalties=method.penalties,
-        perturb=method.perturb,
-        skip=method.skip,
-        example=example,
-        objective=setting.objective,
-    )
-    draw_noise_from(problem.generator, supernet)
-    return Built(space, problem, method.arch_optimizer(logits, space.tables, config.logits))
+@dataclass(frozen=True)
+class StageNetworks:
+    """Builds the network of each stage of a method.
 
-
-def follow(built: Built, config: SearchConfig, method: Method, setting: Setting, number: int) -> Built:
-    """The network of a stage that follows the one that was built.
-
-    It is a new one where the stage is fresh; where it has other candidates or channels, a widened one, with the same
-    logits; else the same, whose optimizer begins anew with the learning rate's schedule.
+    Attributes:
+        config: of the search.
+        method: whose stages they are.
+        setting: of the search.
+        device: that the networks are built for.
     """
-    space, problem, logits_optimizer = built
-    stage, device = method.stages[number], problem.generator.device
-    allowed = narrowed(space.tables, problem.edge_scores(), stage.keep)
-    if stage.fresh:
-        return build(config, method, setting, device, number, allowed)
-    if stage.keep is None and stage.partial == method.stages[number - 1].partial:
-        if stage.restart:
-            problem.optimizer = _sgd(problem.supernet, config)
-        return built
-    later = build(config, method, setting, device, number, allowed)
-    widen(problem.supernet, later.problem.supernet, torch.Generator().manual_seed(config.seed + number))
-    later.problem.logits = problem.logits
-    later.problem.generator, later.problem.decided = problem.generator, problem.decided
-    draw_noise_from(problem.generator, later.problem.supernet)
-    return Built(later.space, later.problem, logits_optimizer)
+
+    config: SearchConfig
+    method: Method
+    setting: Setting
+    device: torch.device
+
+    def build(self, number: int = 0, allowed: Allowed | None = None) -> Built:
+        """Build the network of a stage with new weights and logits, drawn from the seed and the stage's number.
+
+        Args:
+            number: of the stage, from 0.
+            allowed: the candidates that are left, where they are not all.
+
+        Raises:
+            UserError: where the space lacks what the method needs, or the device what the backend needs.
+            SpaceError: where the space does not support the options.
+        """
+        config, method, setting, device = self.config, self.method, self.setting, self.device
+        stage, backend = method.stages[number], config.space.backend
+        if backend == "auto":
+            backend = "reference" if method.requires(DOUBLE_BACKWARD) else "batched"
+        if backend == "fused":
+            check_fused(device)
+        space = space_from(config, shape=setting.shape, method=method, stage=stage, allowed=allowed, make=setting.make)
+        example = setting.example(device)
+        if example is not None:
+            space.check(lambda model: model.to(device)(example))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed + number)
+            supernet = space.supernet(backend)
+            logits = self._initial_logits(space.tables)
+            _require_operations(config, method, supernet)
+            if method.skip is not None:
+                add_auxiliary_skips(supernet, method.skip.convolution)
+        supernet.to(device)
+        logits = {label: logit.to(device).requires_grad_() for label, logit in logits.items()}
+        problem = SearchProblem(
+            supernet,
+            space.tables,
+            logits,
+            method.relax,
+            sgd(supernet, config.weights),
+            torch.Generator(device).manual_seed(config.seed + number),
+            autocast(device, config.run.precision),
+            modifiers=GateModifiers(method.edges, method.skip),
+            penalties=method.penalties,
+            perturb=method.perturb,
+            example=example,
+            objective=setting.objective,
+        )
+        draw_noise_from(problem.generator, supernet)
+        return Built(space, problem, method.arch_optimizer(logits, space.tables, config.logits))
+
+    def _initial_logits(self, tables: tuple[ChoiceTable, ...]) -> dict[str, Tensor]:
+        method, scale = self.method, self.config.logits.scale
+
+        def initial(table: ChoiceTable, draw: Tensor) -> Tensor:
+            return method.initial(table, draw) if method.initial else method.relax.initial(table, draw, scale)
+
+        logits = {t.label: initial(t, torch.randn(t.rows, len(t.candidates))) for t in tables}
+        if method.edges is not None:
+            logits |= {edges_of(t.label): initial(t, torch.randn(t.rows)) for t in tables}
+        return logits
+
+    def follow(self, built: Built, number: int) -> Built:
+        """Build the network of the stage that follows the one of ``built``.
+
+        It is a new one where the stage is fresh. Where the stage has other candidates or channels, it is a widened one
+        with the same logits. Else it is the same, whose optimizer begins anew with the learning rate's schedule.
+        """
+        config, stage = self.config, self.method.stages[number]
+        problem = built.problem
+        allowed = narrowed(built.space.tables, problem.edge_scores(), stage.keep)
+        if stage.fresh:
+            return self.build(number, allowed)
+        if stage.keep is None and stage.partial == self.method.stages[number - 1].partial:
+            if stage.restart:
+                problem.optimizer = sgd(problem.supernet, config.weights)
+            return built
+        later = self.build(number, allowed)
+        widen(problem.supernet, later.problem.supernet, torch.Generator().manual_seed(config.seed + number))
+        later.problem.logits = problem.logits
+        later.problem.generator, later.problem.modifiers = problem.generator, problem.modifiers
+        draw_noise_from(problem.generator, later.problem.supernet)
+        return Built(later.space, later.problem, built.logits_optimizer)
 
 
 def narrowed(tables: tuple[ChoiceTable, ...], scores: Mapping[str, Tensor], keep: int | None) -> Allowed | None:
-    """The ``keep`` candidates of the highest score in each row, in the table's order; equals in that order too."""
+    """Return the ``keep`` candidates of the highest score in each row, in the table's order.
+
+    Args:
+        tables: the decisions.
+        scores: table label -> ``(e, o)``; equal scores count in the table's order.
+        keep: candidates that are left; None for all, and then nothing is returned.
+    """
     if keep is None:
         return None
     allowed = {}
@@ -143,64 +181,28 @@ def narrowed(tables: tuple[ChoiceTable, ...], scores: Mapping[str, Tensor], keep
     return allowed
 
 
-def _check_graphs(config: SearchConfig, method: Method, supernet: nn.Module) -> None:
-    """Refuse what needs operations between states, where there are none."""
-    acting = {"callbacks": method.callbacks, "penalties": method.penalties}
-    needing = {name: any(getattr(each, "needs_operations", False) for each in parts) for name, parts in acting.items()}
-    needs = {
-        "auxiliary skips need: set --method.skip none": method.skip is not None,
-        "the dropout of skips needs: set --method.stages": any(stage.skip_dropout for stage in method.stages),
-        "the stopping of operations needs: set --method.callbacks none": needing["callbacks"],
-        "the costs of candidates need: set --method.penalties none": needing["penalties"],
-        "weights of edges need: set --method.edges none": method.edges is not None,
-        "bare gates need: set --method.relax gumbel": getattr(method.relax, "bare", False),
-        "dropped edges need: set --drop-path 0": config.drop_path > 0,
-    }
-    needed = [told for told, used in needs.items() if used]
-    if needed and not any(isinstance(module, MixedGraph) for module in supernet.modules()):
-        raise UserError(f"this space has no operations between states, which {needed[0]}")
-
-
-def _sgd(supernet: nn.Module, config: SearchConfig) -> torch.optim.SGD:
-    sgd, parameters = config.weights, list(supernet.parameters())
-    fused = parameters[0].is_cuda  # takes its learning rate from the GPU
-    decay = dict(weight_decay=sgd.weight_decay, nesterov=sgd.nesterov)
-    return torch.optim.SGD(parameters, sgd.lr, sgd.momentum, **decay, fused=fused)
-
-
-def space_of(
-    config: SearchConfig, method: Method, setting: Setting, stage: Stage, allowed: Allowed | None = None
-) -> SearchSpace:
-    """The space that a stage searches.
-
-    Raises:
-        UserError: where the configuration names none.
-        SpaceError: where the space cannot be as the configuration wants it.
-    """
-    size = config.space
-    name = size.name or DEFAULT_SPACE
-    if name not in SPACES:
-        raise UserError(f"--space.name is {name!r}; it must be one of {', '.join(SPACES)}")
-    options = SpaceOptions(
-        setting.shape,
-        size.channels,
-        round(size.layers * stage.depth),
-        size.nodes,
-        size.stem,
-        size.candidates,
-        method.without,
-        size.partial or stage.partial,
-        allowed or {},
-        dropouts=asdict(config.language.dropout),
-    )
-    return (setting.make or SPACES[name].make)(options)
+def _require_operations(config: SearchConfig, method: Method, supernet: nn.Module) -> None:
+    """Refuse components that act on operations between states, where the supernet has none."""
+    if any(isinstance(module, MixedGraph) for module in supernet.modules()):
+        return
+    for field, component in method.components:
+        why = requirements_of(component).requires.get(OPERATIONS)
+        if why is not None:
+            raise UserError(f"{why}, and this space has none: {without(f'method.{field}')}")
+    if config.drop_path > 0:
+        raise UserError("dropped edges need operations between states, and this space has none: set `drop_path` 0")
 
 
 def dropped_skips(stage: Stage, epoch: int, epochs: int) -> float:
-    """The dropout of skips in an epoch of a stage, counted from 0.
+    """Return the dropout of skip connections in an epoch of a stage, counted from 0.
 
     It falls linearly while the weights train alone, then exponentially (P-DARTS, section 3.2 and its code:
     ``p (E - 1 - e) / E`` for the stage's ``E`` epochs, then ``p exp(-0.2 (e - warm-up))``).
+
+    Args:
+        stage: whose initial dropout it is.
+        epoch: ``e``, of the stage.
+        epochs: ``E``, of the stage.
     """
     warm = round(stage.warmup * epochs)
     return stage.skip_dropout * ((epochs - 1 - epoch) / epochs if epoch < warm else math.exp(-0.2 * (epoch - warm)))

@@ -6,16 +6,15 @@ import pytest
 import torch
 
 from darts.bilevel.discretization import top_edges
-from darts.bilevel.relaxations import RELAXATIONS
-from darts.config.schema import WeightsConfig
+from darts.bilevel.relaxations import Softmax
+from darts.config import WeightsConfig
 from supernet.choice import ChoiceTable
 
 TABLE = ChoiceTable("t", ("none", "a", "b"), (2, 3))
 
 
-@pytest.mark.parametrize("name", RELAXATIONS)
-def test_gates_have_the_numeric_gradient(name):
-    relax, generator = RELAXATIONS[name], torch.Generator()
+def test_gates_have_the_numeric_gradient():
+    relax, generator = Softmax(), torch.Generator()
     logits = torch.randn(TABLE.rows, 3, dtype=torch.float64, requires_grad=True)
     torch.autograd.gradcheck(lambda x: relax.gates(x, TABLE, 0.5, generator), (logits,))
     torch.testing.assert_close(relax.expected_gates(logits, TABLE).sum(1), torch.ones(TABLE.rows, dtype=torch.float64))

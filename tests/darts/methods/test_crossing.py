@@ -1,4 +1,4 @@
-"""Components cross: each combination takes a step and ends an epoch, or is refused in a line before anything is trained."""
+"""Components combine: each combination takes a step and ends an epoch, or is refused in one line before training."""
 
 import itertools
 import random
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from darts.config.schema import MethodConfig
+from darts.config import MethodConfig
 from darts.errors import UserError
 from darts.methods.compose import COMPONENTS, compose
 from tests import tiny
@@ -18,7 +18,7 @@ FIELDS = {
     for field, table in COMPONENTS.items()
     if field != "stages"
 }
-BOUND = ("relax", "step", "update", "edges", "penalties", "perturb")
+BOUND = ("relax", "step", "arch_optimizer", "edges", "penalties", "perturb")
 """Fields whose components can exclude each other; those of the others go with all."""
 
 CHEAPER = {
@@ -31,24 +31,24 @@ CHEAPER = {
 NOT_SIMPLEX = ("softmax", "gumbel", "concrete", "sigmoid", "dirichlet")
 NEVER = {
     "relax simplex": {
-        "update": ("adam", "direct", "descent"),
+        "arch_optimizer": ("adam", "identity", "sgd"),
         "step": ("monte_carlo",),
         "edges": ("per_node",),
         "penalties": ("zero_one", "towards_uniform"),
     },
     "relax sigmoid": {"perturb": ("random", "adversarial")},
-    "update exponentiated": {
+    "arch_optimizer exponentiated": {
         "relax": NOT_SIMPLEX,
         "step": ("monte_carlo",),
         "edges": ("per_node",),
         "penalties": ("zero_one", "towards_uniform"),
     },
     "step monte_carlo": {
-        "update": ("adam", "descent"),
+        "arch_optimizer": ("adam", "sgd"),
         "edges": ("simplex",),
         "penalties": ("entropic",),
     },
-    "update direct": {
+    "arch_optimizer identity": {
         "step": (
             "first_order",
             "unrolled",
@@ -63,11 +63,11 @@ NEVER = {
     },
     "edges simplex": {
         "relax": NOT_SIMPLEX,
-        "update": ("adam", "descent"),
+        "arch_optimizer": ("adam", "sgd"),
         "penalties": ("zero_one", "towards_uniform"),
     },
     "edges per_node": {"penalties": ("entropic",)},
-    "penalties entropic": {"relax": NOT_SIMPLEX, "update": ("adam", "descent")},
+    "penalties entropic": {"relax": NOT_SIMPLEX, "arch_optimizer": ("adam", "sgd")},
     "penalties zero_one": {
         "relax": ("softmax", "gumbel", "concrete", "dirichlet"),
         "perturb": ("random", "adversarial"),
@@ -95,7 +95,7 @@ def composed():
         try:
             compose(configuration(components))
         except UserError as refused:
-            assert "\n" not in str(refused) and "--method." in str(refused), refused
+            assert "\n" not in str(refused) and "`method." in str(refused), refused
         else:
             found.append(components)
     return found

@@ -1,4 +1,4 @@
-"""What methods keep, settle, freeze and stop."""
+"""What methods keep, fix, freeze and stop."""
 
 from dataclasses import replace
 
@@ -7,10 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from darts.bilevel.discretization import decisions_due
 from darts.bilevel.hessian import largest_eigenvalue
-from darts.bilevel.problem import UNDECIDED
+from darts.bilevel.modifiers import UNDECIDED
 from darts.config import WeightsConfig
-from darts.methods import METHODS, darts_pt, robust_darts
+from darts.methods import METHODS, darts_pt
 from darts.methods.darts_minus import Falling
 from darts.methods.darts_pt import Perturbation
 from darts.methods.fair_darts import Threshold
@@ -18,7 +19,7 @@ from darts.methods.method import Stage, spans
 from darts.methods.oles import OperationStopping
 from darts.methods.pdarts import LimitedSkips
 from darts.methods.robust_darts import EigenvalueStop
-from darts.methods.sgas import Greedy, certainty, due, settled, stability
+from darts.methods.sgas import Greedy, certainty, fix_edge, stability
 from darts.methods.snas import TopEdgesOfAll
 from darts.oneshot.stages import dropped_skips, narrowed
 from supernet.choice import ChoiceTable
@@ -74,7 +75,7 @@ def test_skips_are_limited_weakest_first():
     )
     assert LimitedSkips(2)(strength, table) == ((0, "skip_connect"), (1, "skip_connect"), (4, "a"), (3, "a"))
     assert LimitedSkips(0)(strength, table) == ((1, "a"), (0, "a"), (4, "a"), (3, "a"))
-    free = replace(table, judged=False)
+    free = replace(table, watched_for_collapse=False)
     assert LimitedSkips(0)(strength, free) == LimitedSkips(4)(strength, table)
 
 
@@ -171,23 +172,24 @@ def test_certainty_and_stability():
 
 
 def test_decisions_are_due_when_the_papers_are():
-    assert [due(8, 0.18, 0.88, epoch, 50) for epoch in (8, 9, 13, 14, 43, 44)] == [0, 1, 1, 2, 7, 8]
-    counts = [due(17, 50 / 131, 130 / 131, epoch + 1, 131) for epoch in range(131)]
+    assert [decisions_due(8, 0.18, 0.88, epoch, 50) for epoch in (8, 9, 13, 14, 43, 44)] == [0, 1, 1, 2, 7, 8]
+    counts = [decisions_due(17, 50 / 131, 130 / 131, epoch + 1, 131) for epoch in range(131)]
     assert [counts.index(k) for k in range(1, 18)] == [49 + 5 * k for k in range(17)]
 
 
-def test_settled_edges_close_their_node():
-    decided = settled(torch.full((5, 4), UNDECIDED), TABLE, 3, 1, [3])
-    assert decided[3].tolist() == [0, 1, 0, 0] and (decided[[0, 1, 2, 4]] == UNDECIDED).all()
-    decided = settled(decided, TABLE, 2, 2, [3, 2])
-    assert decided[4].tolist() == [0] * 4 and (decided[:2] == UNDECIDED).all()
+def test_fixed_edges_close_their_node():
+    fixed = torch.full((5, 4), UNDECIDED)
+    fix_edge(fixed, TABLE, 3, 1, [3])
+    assert fixed[3].tolist() == [0, 1, 0, 0] and (fixed[[0, 1, 2, 4]] == UNDECIDED).all()
+    fix_edge(fixed, TABLE, 2, 2, [3, 2])
+    assert fixed[4].tolist() == [0] * 4 and (fixed[:2] == UNDECIDED).all()
 
 
 def test_greedy_ends_as_the_derived_network():
     task = tiny.run(tiny.search(tiny.config("sgas", nodes=2), make=tiny.few_candidates))
     for table in task.space.tables:
         gates = task.problem.expected_gates()[table.label]
-        assert not (task.problem.decided[table.label] == UNDECIDED).any()
+        assert not (task.problem.modifiers.fixed[table.label] == UNDECIDED).any()
         assert [int((gates[span].sum(1) == 1).sum()) for span in table.spans] == [2, 2]
         assert gates.sum() == 4 and set(gates.unique().tolist()) == {0.0, 1.0}
 
@@ -197,9 +199,9 @@ def test_greedy_takes_the_certain_edge_first():
     with torch.no_grad():
         task.problem.logits["normal"].zero_()
         task.problem.logits["normal"][1, 4] = 3.0
-    Greedy(first=0.0).decide(task, 0)
-    decided = task.problem.decided["normal"]
-    assert decided[1].argmax() == 4 and (decided[0] == UNDECIDED).all()
+    Greedy(first=0.0).decide(task.context, 0)
+    fixed = task.problem.modifiers.fixed["normal"]
+    assert fixed[1].argmax() == 4 and (fixed[0] == UNDECIDED).all()
 
 
 def test_batches_grow_after_each_epoch_of_decisions(tmp_path):
@@ -207,11 +209,11 @@ def test_batches_grow_after_each_epoch_of_decisions(tmp_path):
     settings = tiny.config("sgas", discretize="greedy:first=0,last=0.7,growth=4", channels=2, epochs=4)
     files = [((3, 1), tmp_path / "state.pt")]
     whole = tiny.run(task := tiny.search(settings, count=48, make=tiny.few_candidates), saving=files)
-    assert task.batch_size == 16 and task.steps_per_epoch == 2
+    assert task.context.batch_size == 16 and task.steps_per_epoch == 2
     again = tiny.search(settings, count=48, make=tiny.few_candidates)
     assert again.steps_per_epoch == 3
     again = tiny.gone_on(again, files[0][1], 3, 1)
-    assert again.batch_size == 16 and all(
+    assert again.context.batch_size == 16 and all(
         torch.equal(a, b) for a, b in zip(whole.problem.logits.values(), again.problem.logits.values())
     )
 
@@ -227,7 +229,7 @@ def test_perturbation_keeps_what_is_missed_most(monkeypatch):
         return without[table.label][row, 7 if isinstance(column, slice) else column].item()
 
     monkeypatch.setattr(darts_pt, "accuracy_without", accuracy)
-    Perturbation().decide(task, task.epochs - 1)
+    Perturbation().decide(task.context, task.epochs - 1)
     for table in task.space.tables:
         gates = task.problem.expected_gates()[table.label]
         dropped_edge = max(range(2, 5), key=lambda row: without[table.label][row, 7].item())
@@ -242,7 +244,7 @@ def test_a_removed_candidates_gate_is_not_made_up_for(monkeypatch):
     task = tiny.search(tiny.config("darts_pt"))
     seen = []
     monkeypatch.setattr(darts_pt, "accuracy_by_batches", lambda search, gates: seen.append(gates) or 0.5)
-    darts_pt.accuracy_without(task, task.space.tables[0], (1, 2))
+    darts_pt.accuracy_without(task.context, task.space.tables[0], (1, 2))
     before, without = task.problem.expected_gates()["normal"], seen[0]["normal"]
     assert without[1, 2] == 0 and torch.equal(torch.where(without == 0, before, without), before)
     assert torch.equal(seen[0]["reduce"], task.problem.expected_gates()["reduce"])
@@ -253,7 +255,7 @@ def test_frozen_candidates_stay_and_the_others_train():
     task.begin_epoch(0, 0)
     task.step()
     name = "cells.0.inside.graph.sources.0.ops.sep_conv_3x3.op.1.weight"
-    task.problem.frozen[name] = torch.tensor([True, False])
+    task.problem.masks.frozen[name] = torch.tensor([True, False])
     before = task.problem.weights[name].detach().clone()
     task.step()
     after = task.problem.weights[name]
@@ -265,10 +267,10 @@ def test_a_candidate_is_frozen_below_the_threshold(threshold, frozen):
     task = tiny.search(tiny.config("oles", callbacks=(f"operation_stopping:threshold={threshold},window=2",)))
     task.begin_epoch(0, 0)
     task.step()
-    assert not task.problem.frozen and task.memory["agreement"]["steps"] == 1
+    assert not task.problem.masks.frozen and task.context.state("agreement")["steps"] == 1
     task.step()
-    assert all(at.all() == frozen for at in task.problem.frozen.values())
-    assert len(task.problem.frozen) > 50 and task.memory["agreement"] == {"steps": 0, "sums": {}}
+    assert all(at.all() == frozen for at in task.problem.masks.frozen.values())
+    assert len(task.problem.masks.frozen) > 50 and task.context.state("agreement") == {"steps": 0, "sums": {}}
 
 
 def test_agreement_is_the_cosine_of_all_weights_of_a_candidate():
@@ -291,8 +293,8 @@ def test_what_is_left_over_is_the_clipped_gradient_of_the_step_before():
     task = tiny.search(tiny.config("oles", weights=WeightsConfig(clip=1.0)))
     stopping, generator = OperationStopping(left_over=True), torch.Generator().manual_seed(0)
     train, valid, later = ({"a": torch.randn(3, generator=generator), "b": 5 * torch.ones(2)} for _ in range(3))
-    assert stopping._left_over(task, train, valid) == []
-    before, both = stopping._left_over(task, later, valid)
+    assert stopping._left_over(task.context, train, valid) == []
+    before, both = stopping._left_over(task.context, later, valid)
     length = torch.cat([train["a"], train["b"]]).norm()
     for name in train:
         torch.testing.assert_close(before[name], train[name] / length, rtol=1e-5, atol=0)
@@ -306,8 +308,9 @@ def test_forms_of_the_authors_code_of_oles(tmp_path):
     files = [((1, 1), tmp_path / "state.pt")]
     whole = tiny.run(tiny.search(settings, make=tiny.few_candidates), saving=files)
     again = tiny.gone_on(tiny.search(settings, make=tiny.few_candidates), files[0][1], 1, 1)
-    assert len(whole.memory["first_batches"]) == 2 and whole.memory["chosen"] == again.memory["chosen"]
-    frozen = [name for name, at in whole.problem.frozen.items() if at.all()]
+    assert len(whole.context.state("first_batches")["accuracies"]) == 2
+    assert whole.context.chosen_epoch == again.context.chosen_epoch
+    frozen = [name for name, at in whole.problem.masks.frozen.items() if at.all()]
     before = {name: whole.problem.weights[name].detach().clone() for name in frozen}
     assert all(torch.equal(again.problem.weights[name], w) for name, w in before.items())
     whole.begin_epoch(1, 0)
@@ -324,7 +327,7 @@ def test_a_candidate_without_gradient_does_not_disagree():
 
 def test_oles_takes_the_epoch_of_the_best_accuracy():
     task = tiny.run(tiny.search(tiny.config("oles", channels=2), make=tiny.few_candidates))
-    assert task.memory["chosen"] == int(np.argmax(task.accuracies))
+    assert task.context.chosen_epoch == int(np.argmax(task.context.accuracies))
 
 
 def test_the_largest_eigenvalue_is_the_hessians():
@@ -345,19 +348,19 @@ def readings(monkeypatch, values, stop, epochs=12):
     """A search after its epochs, whose eigenvalue is read as these values, every second epoch."""
     task = tiny.search(tiny.config(epochs=epochs))
     left = iter(values)
-    monkeypatch.setattr(robust_darts, "eigenvalue_of", lambda search, epoch: next(left))
+    monkeypatch.setattr(task.context, "largest_eigenvalue", lambda epoch: next(left))
     for epoch in range(epochs):
         if epoch < task.epochs:
             task.problem.logits["normal"].data.fill_(epoch)
-            stop.after_epoch(task, epoch)
+            stop.after_epoch(task.context, epoch)
     return task
 
 
 def test_a_search_stops_when_the_eigenvalue_has_grown(monkeypatch):
     task = readings(monkeypatch, [1, 1, 1, 1, 3], EigenvalueStop())
-    assert task.epochs == 9 and task.memory["chosen"] == 0
+    assert task.epochs == 9 and task.context.chosen_epoch == 0
     task = readings(monkeypatch, [1, 1, 1, 1, 2.4, 1, 1], EigenvalueStop())
-    assert task.epochs == 12 and "chosen" not in task.memory
+    assert task.epochs == 12 and task.context.chosen_epoch is None
 
 
 def test_or_goes_back_and_on_with_more_weight_decay(monkeypatch):

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from darts.api import TrainingTask
-from darts.config.schema import MethodConfig, RetrainConfig, SpaceConfig, WeightsConfig
-from darts.data.user import examples_of
+from darts.config import MethodConfig, RetrainConfig, SpaceConfig, WeightsConfig
+from darts.data.user_data import user_split
 from darts.errors import UserError
 from darts.methods import METHODS
 from darts.methods.compose import COMPONENTS, compose
 from darts.retraining.task import RetrainTask
 from darts.training.objective import classification
-from genotypes.formats.registry import read
+from genotypes import read
 from supernet.choice import edges_of
 from supernet.errors import SpaceError
 from tests import tiny
@@ -92,7 +92,7 @@ def test_search_resume_retrain(name, space, tmp_path):
 def one_step_from_scratch(task, genotype, space):
     """The loss of a genotype's own network in its first step of training."""
     if space == "modules":
-        images = examples_of(next(tiny.data().train.batches(torch.arange(32), 32, False)), tiny.CPU)
+        images = user_split(next(tiny.data().train.batches(torch.arange(32), 32, False)), tiny.CPU)
         training = TrainingTask(task.space.network(genotype), [images], classification, WeightsConfig(), 1, 16, 0)
     else:
         size = SpaceConfig(2, 3) if space == "darts" else SpaceConfig(2, 1, name=space)
@@ -108,7 +108,7 @@ def test_logits_learn(name):
     task = tiny.search(replace(settings(name), seed=1), make=tiny.few_candidates)
     before = {label: logit.detach().clone() for label, logit in task.problem.logits.items()}
     task.begin_epoch(0, 0)
-    task._warm = name == "darts_pt_fixed"
+    task._warming_up = name == "darts_pt_fixed"
     task.step()
     moved = [not torch.equal(before[label], logit) for label, logit in task.problem.logits.items()]
     assert all(moved) if name != "darts_pt_fixed" else not any(moved)
@@ -142,36 +142,42 @@ def test_gaea_searches_on_the_simplex(name):
 @pytest.mark.parametrize(
     ("components", "reason"),
     [
-        (dict(method="dartz"), "--method.name is 'dartz'; it must be one of darts, pc_darts"),
-        (dict(relax="gumble"), "--method.relax is 'gumble'; it must be one of softmax, gumbel"),
-        (dict(relax="gumbel:low=1"), "--method.relax gumbel:low=1: gumbel has no option 'low'; it has first, last"),
-        (dict(relax="gumbel:last=cold"), "--method.relax gumbel:last=cold: last is 'cold'; it must be a number"),
+        (dict(method="dartz"), "`method.name` is 'dartz'; it must be one of darts, pc_darts"),
+        (dict(relax="gumble"), "`method.relax` is 'gumble'; it must be one of softmax, gumbel"),
+        (dict(relax="gumbel:low=1"), "`method.relax` gumbel:low=1: gumbel has no option 'low'; it has first, last"),
+        (dict(relax="gumbel:last=cold"), "`method.relax` gumbel:last=cold: last is 'cold'; it must be a number"),
         (dict(penalties=("zero_one",)), "the penalty zero_one drives independent gates"),
-        (dict(penalties=("towards_uniform",)), "set --method.relax dirichlet, or --method.penalties none"),
-        (dict(relax="simplex"), "set --method.relax simplex and --method.arch_optimizer exponentiated together"),
-        (dict(method="gaea", edges="per_node"), "set --method.edges simplex"),
-        (dict(step="monte_carlo"), "monte_carlo returns a move"),
+        (dict(penalties=("towards_uniform",)), "set `method.relax` dirichlet, or set `method.penalties` none"),
+        (dict(relax="simplex"), "set `method.arch_optimizer` exponentiated, or take another `method.relax`"),
+        (
+            dict(method="gaea", edges="per_node"),
+            "and per_node's by a softmax: set `method.edges` none",
+        ),
+        (
+            dict(step="monte_carlo"),
+            "no gradient: set `method.arch_optimizer` identity",
+        ),
         (dict(relax="sigmoid", perturb="random"), "sigmoid gates are not on it"),
-        (dict(method="zarts", relax="simplex", update="exponentiated"), "take another --method.step"),
-        (dict(penalties=("entropic",)), "set --method.relax simplex, or --method.penalties none"),
+        (dict(method="zarts", relax="simplex", arch_optimizer="exponentiated"), "take another `method.step`"),
+        (dict(penalties=("entropic",)), "set `method.relax` simplex, or set `method.penalties` none"),
         (
             dict(penalties=("resource:estimate=policy_gradient",)),
-            "samples of a known density: set --method.relax",
+            "samples of a known density: set `method.relax` concrete",
         ),
         (dict(penalties=("resource:cost=time",)), "cost is 'time'; it must be one of parameters, multiply_adds"),
         (dict(skip="falling:decay=fast"), "decay is 'fast'; it must be one of linear, cosine, slow_cosine"),
-        (dict(step="monte_carlo:samples=0"), "--method.step monte_carlo:samples=0: samples is 0; it must be 1 or more"),
+        (dict(step="monte_carlo:samples=0"), "`method.step` monte_carlo:samples=0: samples is 0; it must be 1 or more"),
         (dict(relax="gumbel:last=0"), "last is 0.0; it must be more than 0"),
         (dict(relax="gumbel:last=inf"), "last is 'inf'; it must be a number"),
         (dict(discretize="greedy:criterion=3"), "criterion is 3; it must be 1 or 2"),
         (dict(stages=("stage:keep=some",)), "keep is 'some'; it must be a whole number"),
-        (dict(stages=("stage:warmup=2",)), "--method.stages stage:warmup=2: warmup is 2.0; it must be in [0, 1]"),
+        (dict(stages=("stage:warmup=2",)), "`method.stages` stage:warmup=2: warmup is 2.0; it must be in [0, 1]"),
         (dict(perturb="adversarial:revert=yes"), "revert is 'yes'; it must be true or false"),
-        (dict(method="pc_darts", channels=6), "--space.channels 6 cannot be split into 4 equal parts"),
-        (dict(method="pdarts", epochs=2), "--epochs 2 is too short: the method has 3 stages"),
+        (dict(method="pc_darts", channels=6), "`space.channels` 6 cannot be split into 4 equal parts"),
+        (dict(method="pdarts", epochs=2), "`epochs` 2 is too short: the method has 3 stages"),
         (dict(method="pdarts", discretize="greedy"), "are lost when a stage begins anew"),
         (dict(method="drnas_progressive", channels=12, callbacks=("operation_stopping",)), "one network's candidates"),
-        (dict(train_share=1.0), "only --method.step single_level needs none"),
+        (dict(train_share=1.0), "set `method.step` single_level"),
         (dict(method="absent.py"), "absent.py: no such file"),
     ],
 )
@@ -183,7 +189,7 @@ def test_what_cannot_go_together_is_refused_with_the_reason(components, reason):
 
 def test_a_single_level_needs_no_other_half():
     task = tiny.search(tiny.config("snas", train_share=1.0, epochs=1), make=tiny.few_candidates)
-    assert len(task.train_indices) == len(task.valid_indices) == 32
+    assert len(task.context.train_indices) == len(task.context.valid_indices) == 32
     tiny.run(task)
 
 
@@ -191,9 +197,9 @@ def test_both_parts_are_shares_of_each_class():
     """Of 32 images 11, 11 and 10 are of the three classes: 3 of each train the weights, 2 of each the logits."""
     task = tiny.search(tiny.config(train_share=0.25, valid_share=0.2, epochs=1), make=tiny.few_candidates)
     labels = task.data.train.labels
-    assert labels[task.train_indices].bincount().tolist() == [3, 3, 2]
-    assert labels[task.valid_indices].bincount().tolist() == [2, 2, 2]
-    assert not set(task.train_indices.tolist()) & set(task.valid_indices.tolist())
+    assert labels[task.context.train_indices].bincount().tolist() == [3, 3, 2]
+    assert labels[task.context.valid_indices].bincount().tolist() == [2, 2, 2]
+    assert not set(task.context.train_indices.tolist()) & set(task.context.valid_indices.tolist())
     tiny.run(task)
 
 

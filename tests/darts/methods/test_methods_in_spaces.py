@@ -3,12 +3,11 @@
 import pytest
 import torch
 
-from darts.config.language import LanguageConfig
-from darts.config.schema import DataConfig, MethodConfig, SearchConfig, SearchSpaceConfig
+from darts.config import DataConfig, LanguageConfig, LanguageSearchConfig, MethodConfig, SearchConfig, SearchSpaceConfig
 from darts.data.registry import open_data
 from darts.errors import UserError
-from darts.oneshot.task import SearchTask
-from genotypes.formats.registry import read
+from darts.oneshot.builder import make_search
+from genotypes import read
 from supernet.errors import SpaceError
 from tests import stories
 
@@ -20,7 +19,7 @@ def task_of(space, method, **options):
     components = {key: options.pop(key) for key in list(options) if key in MethodConfig.__dataclass_fields__}
     chosen = MethodConfig(method, **components)
     config = SearchConfig(data=DataConfig("digits"), space=size, method=chosen, epochs=4, batch_size=300, **options)
-    return SearchTask(config, open_data(config.data, CPU, 0), CPU)
+    return make_search(config, open_data(config.data, CPU, 0), CPU)
 
 
 @pytest.mark.parametrize("method", ["gdas", "sgas"])
@@ -39,8 +38,8 @@ def test_a_recurrent_network(method, tmp_path):
     language = LanguageConfig(length=7)
     data = open_data(DataConfig("text", tmp_path / "text"), CPU, 0, language=language)
     space = SearchSpaceConfig(channels=4, nodes=3, name="recurrent")
-    config = SearchConfig(space=space, method=MethodConfig(method), epochs=4, batch_size=8, language=language)
-    task = SearchTask(config, data, CPU)
+    config = LanguageSearchConfig(space=space, method=MethodConfig(method), epochs=4, batch_size=8, language=language)
+    task = make_search(config, data, CPU)
     for epoch in (0, 3):
         task.begin_epoch(epoch, 0)
         assert torch.isfinite(task.step()["loss"])
@@ -58,11 +57,16 @@ def test_a_recurrent_network(method, tmp_path):
         (
             dict(method="snas", penalties=("resource",)),
             UserError,
-            "no operations between states, which the costs of candidates need: set --method.penalties none",
+            "the costs of candidates need operations between states, and this space has none: set "
+            "`method.penalties` none",
         ),
         (dict(method="darts", edges="per_node"), UserError, "weights of edges need"),
         (dict(method="darts", relax="gumbel:bare=true"), UserError, "bare gates need"),
-        (dict(method="darts", drop_path=0.1), UserError, "dropped edges need: set --drop-path 0"),
+        (
+            dict(method="darts", drop_path=0.1),
+            UserError,
+            "dropped edges need operations .*: set `drop_path` 0",
+        ),
     ],
 )
 def test_what_a_model_with_choices_cannot_do_is_said(options, error, message):

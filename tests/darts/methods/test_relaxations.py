@@ -13,7 +13,7 @@ from darts.methods.drnas import DirichletGates, concentration
 from darts.methods.fair_darts import Sigmoid
 from darts.methods.gaea import Simplex, uniform
 from darts.methods.gdas import HardGumbel
-from darts.methods.pc_darts import per_node
+from darts.methods.pc_darts import PerNode
 from darts.methods.snas import Concrete
 from supernet.choice import ChoiceTable
 from supernet.mixed.graph import MixedGraph
@@ -154,7 +154,7 @@ def test_dirichlet_gradient_is_that_of_the_inverse_distribution_function():
 
 def test_weights_of_edges_compete_within_a_node():
     beta = torch.randn(5).double().requires_grad_()
-    assert gradcheck(lambda b: per_node(b, TABLE), (beta,))
-    torch.testing.assert_close(per_node(beta, TABLE)[:2], beta[:2].softmax(0))
-    jacobian = torch.autograd.functional.jacobian(lambda b: per_node(b, TABLE), beta)
+    assert gradcheck(lambda b: PerNode()(b, TABLE), (beta,))
+    torch.testing.assert_close(PerNode()(beta, TABLE)[:2], beta[:2].softmax(0))
+    jacobian = torch.autograd.functional.jacobian(lambda b: PerNode()(b, TABLE), beta)
     assert not jacobian[:2, 2:].any() and not jacobian[2:, :2].any()

@@ -6,9 +6,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from darts.config.schema import RunConfig
+from darts.config import RunConfig
+from darts.data.split import SplitSubset
 from darts.oneshot.collapse import signs
-from darts.oneshot.rerank import Part, best_epochs, rank
+from darts.oneshot.rerank import best_epochs, rerank
 from genotypes import Cell, CellGenotype, Edge, from_text, load, to_text
 from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
@@ -67,13 +68,13 @@ def test_a_collapsing_search_stops_with_the_genotype_from_before(tmp_path, monke
 
 
 def test_candidates_are_ranked_on_the_validation_half(tmp_path):
-    settings = tiny.config(candidates=2, candidate_epochs=1, run=RunConfig(runs=tmp_path))
+    settings = tiny.config(rerank=2, rerank_epochs=1, run=RunConfig(runs=tmp_path))
     task = tiny.run(tiny.search(settings))
     task.genotypes = [to_text(genotype(count)) for count in (1, 1, 0)]
-    task.accuracies = [0.9, 0.2, 0.5]
+    task.context.accuracies = [0.9, 0.2, 0.5]
     assert best_epochs(task, 3) == [(0, genotype(1)), (2, genotype(0))]
     task.write(tmp_path, "x")
-    best = rank(task, tmp_path, Console(quiet=True))
+    best = rerank(task, tmp_path, Console(quiet=True))
     rows = json.loads((tmp_path / "candidates.json").read_text())
     assert {row["epoch"] for row in rows} == {1, 3}
     assert rows[0]["valid_accuracy"] >= rows[1]["valid_accuracy"]
@@ -82,7 +83,7 @@ def test_candidates_are_ranked_on_the_validation_half(tmp_path):
 
 def test_a_part_is_the_examples_of_its_indices():
     split = tiny.data().train
-    part = Part(split, torch.tensor([5, 7, 9, 11]))
+    part = SplitSubset(split, torch.tensor([5, 7, 9, 11]))
     ((images, labels),) = part.batches(torch.tensor([3, 0]), 4, training=False)
     ((expected, wanted),) = split.batches(torch.tensor([11, 5]), 4, training=False)
     assert torch.equal(images, expected) and torch.equal(labels, wanted) and len(part) == 4

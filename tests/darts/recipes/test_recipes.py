@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from darts.config.schema import check
+from darts.bilevel.discretization import decisions_due
+from darts.config import check
 from darts.methods import METHODS
 from darts.methods.compose import compose
 from darts.methods.method import spans
-from darts.methods.sgas import due
 from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES, final_for
 
 
@@ -43,6 +43,6 @@ def test_the_papers_sizes():
     benchmark = SEARCH_RECIPES["darts_pt_nasbench201_cifar10"]()
     assert spans(compose(benchmark).stages, benchmark.epochs) == [range(100), range(100, 126)]
     choices = compose(benchmark).discretize
-    counts = [due(6, choices.first, choices.last, epoch + 1, 126) for epoch in range(126)]
+    counts = [decisions_due(6, choices.first, choices.last, epoch + 1, 126) for epoch in range(126)]
     assert [counts.index(k) for k in range(1, 7)] == [99, 104, 109, 114, 119, 124]
     assert compose(benchmark).without == () and compose(SEARCH_RECIPES["darts_pt_cifar10"]()).without == ("none",)

@@ -4,15 +4,14 @@ import json
 from dataclasses import replace
 
 import pytest
-import torch
 
 from darts.artifacts.checkpoint import path_of, save
 from darts.artifacts.run_folder import CHECKPOINTS
-from darts.config import DataConfig, RetrainConfig, SearchConfig, SpaceConfig, to_dict
+from darts.config import DataConfig, LanguageRetrainConfig, SearchConfig, SpaceConfig, to_dict
 from darts.data.registry import open_data
 from darts.errors import UserError
 from darts.methods.compose import compose
-from darts.oneshot.task import SearchTask
+from darts.oneshot.builder import make_search
 from darts.recipes.registry import SEARCH_RECIPES
 from darts.retraining.inherit import inherited
 from tests import tiny
@@ -33,7 +32,7 @@ def small(config, **method):
 def ended(config, folder, text):
     """A run's folder as the search leaves it, though nothing was trained; and what it found."""
     data = tiny.data() if config.data.name in IMAGES else open_data(text, tiny.CPU, 0, language=config.language)
-    task = SearchTask(config, data, tiny.CPU)
+    task = make_search(config, data, tiny.CPU)
     task.begin_epoch(config.epochs - 1, 0)
     save(path_of(folder / CHECKPOINTS, 1), {"kind": "search", "task": task.state()})
     (folder / "config.json").write_text(json.dumps({"kind": "search", "config": to_dict(config)}))
@@ -42,7 +41,7 @@ def ended(config, folder, text):
 
 def inheriting(task, shape, folder):
     size = task.config.space
-    config = RetrainConfig(
+    config = LanguageRetrainConfig(
         inherit=folder, space=SpaceConfig(size.channels, size.layers), auxiliary=0, language=task.config.language
     )
     return inherited(config, task.genotype(), shape)
@@ -80,7 +79,10 @@ def test_a_hand_edited_configuration_is_refused_with_its_file(tmp_path, text):
     task, shape = ended(small(SearchConfig()), tmp_path / "run", text)
     path = tmp_path / "run" / "config.json"
     content = json.loads(path.read_text())
-    for field, value, said in (("space", {"name": "nothing"}, "space.name"), ("method", {"relax": "x"}, "method.relax")):
+    for field, value, said in (
+        ("space", {"name": "nothing"}, "space.name"),
+        ("method", {"relax": "x"}, "method.relax"),
+    ):
         content["config"] = to_dict(task.config)
         content["config"][field] |= value
         path.write_text(json.dumps(content))
@@ -93,6 +95,3 @@ def test_a_stage_that_the_method_has_not_is_refused(tmp_path, text):
     save(path_of(tmp_path / "run" / CHECKPOINTS, 1), {"kind": "search", "task": {**task.state(), "stage": 3}})
     with pytest.raises(UserError, match="written in stage 3"):
         inheriting(task, shape, tmp_path / "run")
-
-
-assert torch

@@ -21,6 +21,7 @@ from darts.data.dataset import Arrays
 from darts.data.resident import resident
 from darts.errors import UserError
 from darts.methods.gdas import HardGumbel
+from darts.oneshot.builder import make_search
 from darts.oneshot.task import SearchTask
 from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES
 from darts.retraining.task import RetrainTask
@@ -57,7 +58,7 @@ def task_on(device, kind, run=RunConfig(), **options):  # noqa: B008
         return RetrainTask(config, genotypes.load("DARTS_V2"), data_on(device), device)
     space = SearchSpaceConfig(channels=4, layers=3, nodes=2)
     config = replace(SEARCH_RECIPES["digits"](), space=space, method=MethodConfig(step=kind), batch_size=8, run=run)
-    return SearchTask(replace(config, **options), data_on(device), device)
+    return make_search(replace(config, **options), data_on(device), device)
 
 
 def moved_to_meta(task):
@@ -313,7 +314,7 @@ def test_a_captured_step_leaves_the_generator_alone_where_nothing_is_drawn_twice
 def test_a_method_that_counts_on_the_host_is_not_captured():
     space = SearchSpaceConfig(channels=2, layers=3, nodes=1)
     config = replace(SEARCH_RECIPES["digits"](), space=space, method=MethodConfig("oles"))
-    task = SearchTask(config, data_on(CPU), CPU)
+    task = make_search(config, data_on(CPU), CPU)
     task.config = replace(config, run=RunConfig(graph="on"))
     with pytest.raises(UserError, match="keeps count of its steps on the host"):
         task.problem.generator = SimpleNamespace(device=CUDA)
@@ -363,7 +364,7 @@ def test_schedules_go_on_while_a_step_is_replayed(method, captures, monkeypatch,
         config = replace(SEARCH_RECIPES["digits"](), epochs=5, batch_size=8, method=method)
         config = replace(config, space=SearchSpaceConfig(channels=4, layers=3, nodes=1))
         config = replace(config, drop_path=0.3 if method.name == "snas" else 0.0)
-        task = steady(SearchTask(config, data_on(CPU), CPU))
+        task = steady(make_search(config, data_on(CPU), CPU))
         states.append(trained(task, 4))
     assert not task.graph.refused and task.graph.captures == captures
     assert_same(*states)

@@ -17,7 +17,7 @@ from darts.data.augment import Augmentation
 from darts.data.dataset import Arrays
 from darts.data.resident import resident
 from darts.errors import UserError
-from darts.oneshot.task import SearchTask
+from darts.oneshot.builder import make_search
 from darts.processes import Ranks
 from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES
 from darts.retraining.task import RetrainTask
@@ -42,7 +42,7 @@ def small_data(ranks):
 def searched(ranks, step, backend):
     space = SearchSpaceConfig(channels=2, layers=3, nodes=2, backend=backend)
     config = replace(SEARCH_RECIPES["digits"](), space=space, method=MethodConfig(step=step), batch_size=8, run=SYNC)
-    return SearchTask(config, small_data(ranks), CPU, ranks=ranks)
+    return make_search(config, small_data(ranks), CPU, ranks=ranks)
 
 
 def retrained(ranks):

@@ -11,8 +11,8 @@ from darts.artifacts.checkpoint import canonical
 from darts.config import DataConfig, SearchSpaceConfig, SpaceConfig
 from darts.data.registry import open_data
 from darts.errors import UserError
-from darts.oneshot.rerank import Part
-from darts.oneshot.task import SearchTask
+from darts.data.split import SplitSubset
+from darts.oneshot.builder import make_search
 from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES
 from darts.retraining.task import RetrainTask
 from darts.training.memory_planner import LiveTensors, needs, parse_bytes, rehearse
@@ -25,7 +25,7 @@ def task_of(kind):
     data = open_data(DataConfig("digits", crop_padding=1), CPU, seed=0)
     if kind == "search":
         space = SearchSpaceConfig(channels=4, layers=3, nodes=2)
-        return SearchTask(replace(SEARCH_RECIPES["digits"](), space=space, batch_size=32), data, CPU)
+        return make_search(replace(SEARCH_RECIPES["digits"](), space=space, batch_size=32), data, CPU)
     config = replace(FINAL_RECIPES["digits"](), space=SpaceConfig(4, 3), batch_size=32)
     return RetrainTask(config, genotypes.load("DARTS_V1"), data, CPU)
 
@@ -76,7 +76,7 @@ def test_a_rehearsal_leaves_no_trace(kind):
 
 def test_an_epoch_of_one_step_is_rehearsed():
     task = task_of("retrain")
-    task.data = replace(task.data, train=Part(task.data.train, torch.arange(20)))
+    task.data = replace(task.data, train=SplitSubset(task.data.train, torch.arange(20)))
     task.train_part = torch.arange(20)
     step, evaluation = needs(task, CPU)
     assert step.image > evaluation.image > 0
@@ -117,7 +117,7 @@ def test_running_out_of_gpu_memory_halves_the_micro_batch():
     device = torch.device("cuda")
     data = open_data(DataConfig("digits", crop_padding=1), device, seed=0)
     config = replace(SEARCH_RECIPES["digits"](), space=SearchSpaceConfig(channels=16, layers=8), batch_size=256)
-    task = SearchTask(config, data, device)
+    task = make_search(config, data, device)
     step, _ = needs(task, device)
     there = torch.cuda.get_device_properties(device).total_memory
     torch.cuda.empty_cache()
