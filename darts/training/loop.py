@@ -44,9 +44,12 @@ class Task(Protocol):
     """
 
     kind: str
-    epochs: int
     evaluation_steps: int
     attempt: int
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs; may shrink when a search is stopped."""
 
     @property
     def steps_per_epoch(self) -> int:
