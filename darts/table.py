@@ -1,6 +1,6 @@
-"""``python -m darts.table``: what a benchmark's table says of architectures (``darts.benchmarks.nasbench201``)."""
+"""``python -m darts.table``: what NAS-Bench-201's table says of architectures (``darts.benchmarks.command``)."""
 
-from darts.benchmarks.nasbench201 import main
+from darts.benchmarks.command import main
 from darts.cli import run_script
 
 if __name__ == "__main__":

@@ -23,11 +23,11 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from darts.artifacts.checkpoint import load
-from darts.config.schema import RetrainConfig, SpaceConfig
+from darts.artifacts.run_record import RunRecord, read_record
+from darts.config import RetrainConfig, SpaceConfig
 from darts.errors import UserError
-from darts.report.records import Record, read_record
-from darts.retraining.task import space_of
-from supernet.network import ImageShape
+from darts.methods.space_factory import space_from
+from supernet.shapes import ImageShape
 
 TOLERANCE = 1e-4
 """Largest allowed difference of a score, as a share of the largest score: another order of float32 sums."""
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str], console: Console) -> None:
         console.print(f"images: {form}, float32, as the data set stores them, {unit}; scores: (b, {shape.classes})")
 
 
-def rebuilt(record: Record) -> tuple[Normalized, ImageShape]:
+def rebuilt(record: RunRecord) -> tuple[Normalized, ImageShape]:
     """The network that a retraining trained, without its auxiliary head, ready to evaluate; and its images' shape.
 
     Raises:
@@ -103,7 +103,8 @@ def rebuilt(record: Record) -> tuple[Normalized, ImageShape]:
         raise UserError(f"{path}: does not say what images its network takes; only networks of images are exported")
     shape = ImageShape(*state["shape"])
     size = SpaceConfig(**{key: record.config[f"space.{key}"] for key in ("name", "channels", "layers", "stem")})
-    network = space_of(RetrainConfig(space=size), record.genotype, shape).network(record.genotype)
+    space = space_from(RetrainConfig(space=size), shape=shape, genotype=record.genotype)
+    network = space.network(record.genotype)
     network.load_state_dict({k: v for k, v in state["network"].items() if not k.startswith("auxiliary_head.")})
     return Normalized(network, state["mean"], state["std"]).eval(), shape
 

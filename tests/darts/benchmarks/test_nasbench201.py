@@ -1,5 +1,6 @@
 """Looking up architectures in a table, made up here; the real one where ``DATA_ROOT`` has it."""
 
+import csv
 import itertools
 import os
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from darts.benchmarks.nasbench201 import ARCHITECTURES, DATA, EPOCHS, Benchmark, main
+import genotypes
+from darts.benchmarks.command import main
+from darts.benchmarks.nasbench201 import ARCHITECTURES, DATA, EPOCHS, NASBench201
 from darts.errors import UserError
 from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBench201Genotype
 
@@ -36,12 +39,33 @@ def printed(*arguments):
 
 
 def test_standings(table):
-    benchmark = Benchmark(table)
+    benchmark = NASBench201(table)
     best, worst = (benchmark.standing(genotype, "cifar100") for genotype in (BEST, WORST))
     assert (best.rank, best.regret, best.test_accuracy) == (1, 0, 0.9)
     assert (worst.rank, worst.regret, worst.test_accuracy) == (ARCHITECTURES, 0.9, 0)
     second = NASBench201Genotype((*BEST.ops[:-1], "nor_conv_3x3"))
     assert benchmark.standing(second, "cifar10", 12).rank == 2
+
+
+def test_a_query_scores_an_architecture(table):
+    values = NASBench201(table).query(BEST, "cifar100", 12).values
+    assert values == {"valid_accuracy": 0.9, "test_accuracy": 0.9, "parameters": 1000.0, "multiply_adds": 1e9}
+    for data, epochs in (("mnist", 200), ("cifar10", 50)):
+        with pytest.raises(UserError, match="must be one of"):
+            NASBench201(table).query(BEST, data, epochs)
+    with pytest.raises(UserError, match="not an architecture of NAS-Bench-201"):
+        NASBench201(table).query(genotypes.load("DARTS_V2"), "cifar10")
+
+
+@pytest.mark.parametrize("kind", ["quoted", "byte order mark"])
+def test_every_kind_of_csv_is_read(kind, table, tmp_path):
+    path = tmp_path / "table.csv"
+    with (
+        open(table, newline="") as source,
+        open(path, "w", newline="", encoding="utf-8-sig" if "order" in kind else "utf-8") as file,
+    ):
+        csv.writer(file, quoting=csv.QUOTE_ALL if kind == "quoted" else csv.QUOTE_MINIMAL).writerows(csv.reader(source))
+    assert NASBench201(path).standing(BEST, "cifar10").rank == 1
 
 
 def test_commands(table, tmp_path):
@@ -71,22 +95,22 @@ def test_other_files_are_no_tables(table, tmp_path):
         ("a,b\n1,2\n", "no column arch_str"),
         ("index,arch_str\n0,|none~0|\n", "1 architectures"),
         (table.read_text().replace("acc,", "accuracy,"), "no column cifar10_test_acc"),
-        (table.read_text().replace("90.0000", "none"), "no number in column"),
+        (table.read_text().replace("90.0000", "none"), "no finite number in column"),
     ):
         path.write_text(content)
         with pytest.raises(UserError, match=message):
             printed("best", "--table", path)
     with pytest.raises(UserError, match="not a readable CSV file"):
-        Benchmark(tmp_path)
+        NASBench201(tmp_path)
 
 
 def test_the_real_table():
     path = Path(os.environ.get("DATA_ROOT", "-")) / "nasbench201" / "nb201.csv"
     if not path.is_file():
         pytest.skip("needs NAS-Bench-201's table: set DATA_ROOT")
-    benchmark = Benchmark(path)
+    benchmark = NASBench201(path)
     skips = NASBench201Genotype(("skip_connect",) * 6)
     figures = [round(100 * benchmark.standing(skips, data).test_accuracy, 2) for data in DATA]
     assert figures == [54.3, 15.61, 16.32]
-    best = [benchmark.ranked(f"{data}_test_acc")[0] for data in DATA]
+    best = [benchmark.table.descending(f"{data}_test_acc")[0] for data in DATA]
     assert best == pytest.approx([94.373, 73.513, 47.311], abs=1e-3)

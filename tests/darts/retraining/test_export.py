@@ -9,8 +9,8 @@ import torch
 from rich.console import Console
 
 from darts.artifacts.checkpoint import save
+from darts.artifacts.run_record import read_record
 from darts.errors import UserError
-from darts.report.records import read_record
 from darts.retraining import export
 from genotypes import load, to_json
 from supernet.shapes import ImageShape

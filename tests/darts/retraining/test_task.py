@@ -5,9 +5,10 @@ import pytest
 import torch
 
 import genotypes
-from darts.config.schema import RetrainConfig, SpaceConfig, check
+from darts.config import RetrainConfig, SpaceConfig, check
 from darts.data.augment import Augmentation
-from darts.data.dataset import Arrays, resident
+from darts.data.dataset import Arrays
+from darts.data.resident import resident
 from darts.errors import UserError
 from darts.retraining.task import RetrainTask
 
@@ -27,5 +28,5 @@ def test_one_image_is_no_batch(count, sizes):
 
 
 def test_a_batch_of_one_is_refused():
-    with pytest.raises(UserError, match="--batch-size is 1"):
+    with pytest.raises(UserError, match="`batch_size` is 1"):
         check(RetrainConfig(batch_size=1))

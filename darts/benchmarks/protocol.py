@@ -1,0 +1,50 @@
+"""The protocol of benchmarks: tables that know how well every architecture of a space trains.
+
+A score is also what any other way of judging a genotype returns (``darts.retraining.evaluator``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from genotypes import Genotype
+
+
+@dataclass(frozen=True)
+class Score:
+    """What an evaluation found of a genotype.
+
+    Attributes:
+        values: figure -> value: ``valid_accuracy`` and ``test_accuracy`` as shares of 1, ``loss``, ``parameters``,
+            ``multiply_adds``, ``latency_ms``; those that the evaluation knows.
+        seconds: that the evaluation took, or would have taken where a table answers; 0 where that is not known.
+    """
+
+    values: Mapping[str, float]
+    seconds: float = 0.0
+
+
+class Benchmark(Protocol):
+    """A table of what training each architecture of a space gives."""
+
+    def query(self, genotype: Genotype, data: str, epochs: int) -> Score:
+        """Return the score of an architecture after a training.
+
+        Args:
+            genotype: of the benchmark's space.
+            data: name of a data set.
+            epochs: of the training.
+
+        Raises:
+            UserError: where the table does not hold this architecture, data set or length of training.
+        """
+        ...
+
+    def figures(self, genotype: Genotype, data: str) -> dict[str, float]:
+        """Return what a search logs of a genotype: its true accuracy, rank and regret after the longest training.
+
+        Their names begin with ``true_``, so that they are not mistaken for the run's own figures.
+        """
+        ...

@@ -1,0 +1,94 @@
+"""Evaluators: ways to judge a genotype within a budget.
+
+Searchers without gradients ask one for the score of each genotype that they try.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from rich.console import Console
+
+from darts.artifacts.log import read_log
+from darts.benchmarks.protocol import Benchmark, Score
+from darts.config import RetrainConfig, identity
+from darts.data.dataset import DataSet
+from darts.retraining.task import RetrainTask
+from darts.training.loop import train
+from genotypes import Genotype
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What an evaluation may spend.
+
+    Attributes:
+        epochs: of training, counted from the trial's beginning.
+    """
+
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One genotype's evaluations, of growing budgets.
+
+    Attributes:
+        folder: holds what the trial needs to continue where its last budget ended.
+    """
+
+    folder: Path
+
+
+class Evaluator(Protocol):
+    """Judges genotypes."""
+
+    def __call__(self, genotype: Genotype, budget: Budget, trial: Trial) -> Score:
+        """Return the score of a genotype after a budget; continue where the trial's last budget ended."""
+        ...
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """Trains the genotype's network from scratch, and scores it on the test split of ``data``.
+
+    The schedules are those of ``config.epochs``, the largest budget: a trial that is continued gives the same weights
+    as one that was given the larger budget at once.
+
+    Attributes:
+        config: of the retraining.
+        data: whose ``test`` split scores; for a search it must not be the data set's own test split.
+        device: that trains.
+        console: gets the lines of the training.
+    """
+
+    config: RetrainConfig
+    data: DataSet
+    device: torch.device
+    console: Console
+
+    def __call__(self, genotype: Genotype, budget: Budget, trial: Trial) -> Score:
+        """Return the figures of the last epoch of the budget, and the number of weights."""
+        settings = replace(self.config, run=replace(self.config.run, resume=True, max_steps=None, max_hours=None))
+        task = RetrainTask(settings, genotype, self.data, self.device)
+        epochs = min(budget.epochs, settings.epochs)
+        run = replace(settings.run, max_steps=epochs * task.steps_per_epoch)
+        made_with = {**identity(settings), "genotype": genotype.hash}
+        train(task, run, trial.folder, made_with, self.console)
+        seconds = read_log(trial.folder)[-1]["seconds"]
+        return Score({**task.tested, "parameters": task.parameters}, seconds)
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Looks genotypes up in a benchmark, for a data set's name; the budget must be a length that the table holds."""
+
+    benchmark: Benchmark
+    data: str
+
+    def __call__(self, genotype: Genotype, budget: Budget, trial: Trial) -> Score:
+        """Return the table's score."""
+        return self.benchmark.query(genotype, self.data, budget.epochs)
