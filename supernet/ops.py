@@ -283,18 +283,6 @@ OPS: dict[str, Operation] = {
 }
 """Every candidate operation on images by its name in genotypes."""
 
-DARTS_PRIMITIVES = (
-    "none",
-    "max_pool_3x3",
-    "avg_pool_3x3",
-    "skip_connect",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
-)
-"""The candidates of the DARTS space, in the order of its alphas' columns."""
-
 
 def derived(name: str, channels: int, stride: int) -> nn.Module:
     """Return an operation of a derived network: BatchNorm with scale and shift."""

@@ -30,8 +30,8 @@ from rich.table import Table
 from genotypes.atomic_write import write_atomically
 from supernet.bench.machine import backends_on, copy_rate, machine, product_rate
 from supernet.mixed.graph import MixedGraph
-from supernet.ops import DARTS_PRIMITIVES
 from supernet.shapes import ImageShape
+from supernet.spaces.darts import DARTS_PRIMITIVES
 from supernet.spaces.darts.space import DARTSSpace
 
 GRAPHS = ((16, 32, 1, 2), (32, 32, 2, 1), (32, 16, 1, 2), (64, 16, 2, 1), (64, 8, 1, 2))

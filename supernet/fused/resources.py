@@ -28,7 +28,7 @@ from supernet.fused.graph_backward import graph_backward
 from supernet.fused.graph_forward import graph_forward
 from supernet.fused.launch import Launch, compile_options, recorded, sum_type, without_spills
 from supernet.mixed.graph import MixedGraph
-from supernet.ops import DARTS_PRIMITIVES
+from supernet.spaces.darts import DARTS_PRIMITIVES
 
 WIDTHS = (16, 32, 64, 36, 72, 144)
 """Of a search's cells, and of a retraining's."""

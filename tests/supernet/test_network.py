@@ -3,8 +3,8 @@ import torch
 
 from genotypes import Cell, CellGenotype, Edge, library_entry, library_names, load
 from supernet.network import DropPath, Logits, count_parameters
-from supernet.ops import DARTS_PRIMITIVES
 from supernet.shapes import ImageShape
+from supernet.spaces.darts import DARTS_PRIMITIVES
 from supernet.spaces.darts.space import DARTSSpace
 
 CIFAR = ImageShape(3, 32, 10)

@@ -4,7 +4,8 @@ import torch.nn.functional as F
 
 from genotypes import CELL_OPS
 from genotypes.types.nasbench201 import NASBENCH201_OPS
-from supernet.ops import DARTS_PRIMITIVES, OPS, BatchNorm, FactorizedReduce, candidate
+from supernet.ops import OPS, BatchNorm, FactorizedReduce, candidate
+from supernet.spaces.darts import DARTS_PRIMITIVES
 
 
 def test_tables_agree():

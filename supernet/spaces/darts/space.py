@@ -11,8 +11,9 @@ from supernet.choice import ChoiceTable, Picks
 from supernet.errors import SpaceError
 from supernet.mixed.backends import Backend
 from supernet.mixed.graph import MixedGraph
-from supernet.ops import DARTS_PRIMITIVES, derived
+from supernet.ops import derived
 from supernet.shapes import ImageShape
+from supernet.spaces.darts import DARTS_PRIMITIVES
 from supernet.spaces.darts.cells import DerivedCell, MixedCell, Network, Stem
 from supernet.spaces.darts.robust import ALLOWED, CANDIDATES
 from supernet.spaces.inherit import copy_op_weights, copy_shared_weights, supernet_op

@@ -19,7 +19,7 @@ from darts.methods.snas import Concrete, SingleLevel
 from darts.methods.zarts import MonteCarlo
 from supernet.choice import ChoiceTable, edges_of
 from supernet.cost.candidates import COSTS, candidate_costs
-from supernet.ops import DARTS_PRIMITIVES
+from supernet.spaces.darts import DARTS_PRIMITIVES
 from supernet.spaces.darts.space import DARTSSpace
 from tests import tiny
 from tests.tiny import SPACE, TABLE, Smooth, numeric

@@ -11,8 +11,8 @@ from supernet.fused.description import describe, flat_tensors
 from supernet.fused.graph_forward import graph_forward
 from supernet.mixed.graph import MixedGraph
 from supernet.mixed.source import add_auxiliary_skips
-from supernet.ops import DARTS_PRIMITIVES
 from supernet.shapes import ImageShape
+from supernet.spaces.darts import DARTS_PRIMITIVES
 from supernet.spaces.darts.space import DARTSSpace
 from supernet.spaces.nasbench201 import NASBENCH201_OPS, supernet_op
 from tests.supernet.fused.twenty_steps import twenty_steps

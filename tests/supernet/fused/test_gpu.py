@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from supernet.mixed.graph import MixedGraph
-from supernet.ops import DARTS_PRIMITIVES
 from supernet.shapes import ImageShape
+from supernet.spaces.darts import DARTS_PRIMITIVES
 from supernet.spaces.darts.space import DARTSSpace
 from tests.supernet.fused.twenty_steps import twenty_steps
 

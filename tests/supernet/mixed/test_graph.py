@@ -11,8 +11,9 @@ import supernet.mixed.batched
 from supernet.mixed.graph import MixedGraph
 from supernet.mixed.source import add_auxiliary_skips
 from supernet.network import DropPath
-from supernet.ops import DARTS_PRIMITIVES, OPS, DilConv
+from supernet.ops import OPS, DilConv
 from supernet.shapes import ImageShape
+from supernet.spaces.darts import DARTS_PRIMITIVES
 from supernet.spaces.darts.space import DARTSSpace
 from tests.supernet.fused.twenty_steps import twenty_steps
 
