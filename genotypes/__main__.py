@@ -31,7 +31,7 @@ from genotypes.types.nasbench201 import NASBench201Genotype
 LIMITS = {"channels": (2, 4096), "layers": (1, 1000), "size": (1, 4096), "classes": (1, 1_000_000)}
 
 MIN_WIDTH = 100
-"""Of a table, in characters: in a narrower terminal its lines are broken, but no figure is cut."""
+"""Characters of a table's line: a narrower terminal wraps the lines, but no figure is cut."""
 
 
 def run_list(command: List, console: Console) -> int:
@@ -156,18 +156,14 @@ def run_mutate(command: Mutate, console: Console) -> int:
         raise GenotypeError([Fault("--count", str(command.count), "1 or more")], "mutate")
     neighbours = row_of(genotype).neighbours
     if neighbours is None:
-        raise GenotypeError([Fault("genotype", type(genotype).__name__, _names(lambda row: row.neighbours))], "mutate")
+        allowed = " or ".join(other.type.__name__ for other in TYPES.values() if other.neighbours)
+        raise GenotypeError([Fault("genotype", type(genotype).__name__, allowed)], "mutate")
     found: list[Genotype] = list(islice(neighbours(genotype, random.Random(command.seed), command.ops), command.count))
     if len(found) < command.count:
         allowed = f"at most {len(found)}: {command.genotype} has no more neighbours"
         raise GenotypeError([Fault("--count", str(command.count), allowed)], "mutate")
     sys.stdout.writelines(f"{describe(neighbour)}\n" for neighbour in found)
     return 0
-
-
-def _names(has: Callable[[Any], Any]) -> str:
-    """Return the names of the types of genotype that have something."""
-    return " or ".join(row.type.__name__ for row in TYPES.values() if has(row))
 
 
 def run_draw(command: Draw, console: Console) -> int:

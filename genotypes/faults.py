@@ -55,7 +55,7 @@ def line_of(lines: Mapping[str, int], field: str) -> int | None:
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """Return what a message suggests in place of a misspelt name: the closest one, or all of them."""
+    """Return the suggestion for a misspelt name: the closest valid name, or all of them."""
     close = get_close_matches(name, names, n=1)
     return f"{close[0]!r} (nearest)" if close else "one of " + ", ".join(names)
 

@@ -126,8 +126,8 @@ def from_string(text: str, source: str = "architecture string") -> NASBench201Ge
     """Read an architecture string.
 
     Args:
-        text: the string; white space around it is ignored.
-        source: what to call it in an error.
+        text: the string; surrounding white space is ignored.
+        source: its name in an error.
 
     Raises:
         GenotypeError: naming each block or operation at fault.

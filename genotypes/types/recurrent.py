@@ -114,16 +114,16 @@ def from_recurrent_text(text: str, source: str = "genotype") -> RecurrentGenotyp
         GenotypeError: naming what is at fault.
     """
     pair = r"\(['\"](\w+)['\"],(\d{1,4})\)"
-    whole = re.fullmatch(
+    match = re.fullmatch(
         rf"(?:(\w+)=)?Genotype\(recurrent=\[((?:{pair},?)*)\],concat=(?:range\((\d{{1,4}}),(\d{{1,4}})\)|\[([\d,]*)\])\)",
         "".join(text[:20_000].split()),
     )
-    if whole is None:
+    if match is None:
         form = "Genotype(recurrent=[(op, state), ...], concat=range(1, n))"
         raise GenotypeError([Fault("text", quote(text.strip()[:40]), form)], source)
-    name, edges, *_, first, stop, listed = whole.groups()
+    name, edges, *_, first, stop, states = match.groups()
     nodes = tuple(Edge(op, int(state)) for op, state in re.findall(pair, edges))
-    concat = range(int(first), int(stop)) if first else map(int, re.findall(r"\d+", listed))
+    concat = range(int(first), int(stop)) if first else map(int, re.findall(r"\d+", states))
     try:
         return RecurrentGenotype(nodes, tuple(concat), name)
     except GenotypeError as error:

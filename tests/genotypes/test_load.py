@@ -1,6 +1,27 @@
 import pytest
 
-from genotypes import GenotypeError, library_entry, library_names, load, to_json, to_text
+from genotypes import (
+    ChoicesGenotype,
+    Edge,
+    GenotypeError,
+    NASBench201Genotype,
+    RecurrentGenotype,
+    describe,
+    library_entry,
+    library_names,
+    load,
+    to_json,
+    to_text,
+    write,
+)
+from genotypes.formats.registry import TYPES
+
+ONE_OF_EACH = [
+    load("PDARTS"),
+    NASBench201Genotype(("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3", "none")),
+    RecurrentGenotype((Edge("tanh", 0), Edge("relu", 1)), (1, 2)),
+    ChoicesGenotype({"kernel": ["3x3"], "inputs": ["stem", "block"]}),
+]
 
 
 def test_names_and_aliases():
@@ -70,3 +91,15 @@ def test_every_alias_means_one_genotype():
 def test_no_figure_is_from_memory():
     for name in library_names():
         assert "recall" not in str(library_entry(name))
+
+
+@pytest.mark.parametrize("genotype", ONE_OF_EACH, ids=lambda genotype: type(genotype).__name__)
+def test_every_type_from_files_and_folders(genotype, tmp_path):
+    assert {type(other) for other in ONE_OF_EACH} == {row.type for row in TYPES.values()}
+    (tmp_path / "genotype.json").write_text(write(genotype))
+    (tmp_path / "text").write_text(describe(genotype))
+    assert load(tmp_path) == load(tmp_path / "genotype.json") == load(str(tmp_path / "text")) == genotype
+
+
+def test_an_architecture_string():
+    assert load(f"  {ONE_OF_EACH[1]}") == ONE_OF_EACH[1]

@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given
 
-from genotypes import Cell, CellGenotype, Edge, GenotypeError, library_names, load
+from genotypes import CELL_OPS, DERIVED_OPS, Cell, CellGenotype, Edge, GenotypeError, library_names, load
 from tests.strategies import genotypes
 
 ONE = Cell(((Edge("skip_connect", 0),),), (2,))
@@ -47,3 +47,9 @@ def test_hash_is_of_the_architecture(genotype):
 def test_hashes_of_the_library_are_fixed():
     assert load("DARTS_V2").hash == "23aee99f4eae"
     assert len({load(name).hash for name in library_names()}) == len(library_names())
+
+
+def test_derived_operations_are_those_of_darts():
+    """The candidates of the paper (Liu et al. 2019, section 3.1), without ``none``."""
+    assert set(CELL_OPS) - set(DERIVED_OPS) == {"none", "sep_conv_7x7", "conv_7x1_1x7", "noise"}
+    assert len(DERIVED_OPS) == 7
