@@ -104,17 +104,15 @@ def _kind(op: Any) -> tuple[str, int, int, bool] | None:
         case nn.MaxPool2d() | nn.AvgPool2d():
             return pools[type(op)], 3, 1, False
         case SepConv() | DilConv():
-            depthwise = op.op[1]
-            return (
-                SEPARABLE if isinstance(op, SepConv) else DILATED,
-                depthwise.kernel_size[0],
-                depthwise.dilation[0],
-                True,
-            )
+            depthwise, kind = op.op[1], SEPARABLE if isinstance(op, SepConv) else DILATED
+            assert isinstance(depthwise, nn.Conv2d)
+            return kind, depthwise.kernel_size[0], depthwise.dilation[0], True
         case FactorizedReduce():
             return FACTORIZED, 1, 1, True
         case NorConv():
-            return DENSE, op.op[1].kernel_size[0], 1, True
+            conv = op.op[1]
+            assert isinstance(conv, nn.Conv2d)
+            return DENSE, conv.kernel_size[0], 1, True
     return None
 
 

@@ -82,9 +82,9 @@ def graph_forward(
         if node >= 0:
             terms = run.table(plan.terms), plan.node_terms[node]
             combine_forward(states[node], run.flat_inputs, states, planes, (mean, rstd), *terms, run.gates)
-            rest = bypassed[node]
-            if rest is not None:
-                nodes[node] = merge_channels(states[node].view(*run.size, -1), rest)
+            passed = bypassed[node]
+            if passed is not None:
+                nodes[node] = merge_channels(states[node].view(*run.size, -1), passed)
                 states[node] = nodes[node].view(run.pixels, -1)[:, : run.width]
     return [nodes, planes, mean, rstd, places, variances]
 

@@ -1,7 +1,8 @@
-"""How the fused kernels are launched: tiles, tables on the device, and a record of launches for who asks.
+"""Launching the fused kernels: tile sizes, small tensors kept on the device, and recording launches instead.
 
-A record holds each launch's kernel, grid and arguments instead of running it. On meta tensors it costs nothing, and
-says what a whole forward and backward pass of any size would launch: what there is to compile, and what it moves.
+Inside ``recorded`` each launch's kernel, grid and arguments are collected and nothing runs. On meta tensors that costs
+nothing and shows what a whole forward and backward pass of any size would launch: which kernels must be compiled, and
+what they move and compute.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ import triton.language as tl
 from torch import Tensor
 
 PRECISION = "ieee"
-"""Of products of float32 tiles: exact rounding rather than the tensor cores' shortened factors."""
+"""Precision of products of float32 tiles: IEEE rounding instead of the tensor cores' TF32."""
 
 BOUNDS = (96, 112, 128, 168, 208, 255)
-"""On a thread's registers, where the assembler, left alone, spills a few bytes to fit one more program on a
-multiprocessor. Which bound spills nothing differs between its versions, so it is found out."""
+"""Bounds on a thread's registers to try where ptxas by itself spills a few bytes to fit one more program on a
+multiprocessor. Which bound avoids spills differs between its versions, so it is determined by compiling."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """One launch: arguments in the kernel's order, constants by name."""
+    """One launch: arguments in the kernel's order, compile-time constants by name."""
 
     kernel: Any
     grid: tuple[int, ...]
@@ -51,7 +52,7 @@ def recorded() -> Iterator[list[Launch]]:
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
-    """Run a kernel on a grid; or note it, inside ``recorded``."""
+    """Run a kernel on a grid; inside ``recorded``, only collect the launch."""
     launches = _recorded.get()
     if launches is not None:
         launches.append(Launch(kernel, grid, arguments, constants))
@@ -61,23 +62,24 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any
 
 @lru_cache(maxsize=4096)
 def options_of(kernel: Any, types: tuple[Any, ...], constants: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    """How to compile a kernel for arguments of these types: with no more registers than spill nothing."""
+    """Return the options that compile a kernel for arguments of these types without register spills."""
     if not isinstance(kernel, triton.runtime.JITFunction):
         return {}  # interpreted
 
     def used(bound: int | None) -> tuple[int, int]:
         options = dict(constants) | compile_options(bound)
         compiled = kernel.warmup(*map(_pointers, types), grid=(1,), **options)
-        compiled._init_handles()  # loads it; only then are these known
+        compiled._init_handles()  # loads the kernel; only then are its registers and spills known
         return compiled.n_regs, compiled.n_spills
 
     return compile_options(without_spills(used))
 
 
 def without_spills(used: Callable[[int | None], tuple[int, int]]) -> int | None:
-    """The first of ``BOUNDS`` under which a kernel spills nothing.
+    """Return the first of ``BOUNDS`` under which a kernel spills nothing; ``None`` where it needs no bound.
 
-    ``used``: bound -> registers and spills of the kernel compiled under it.
+    Args:
+        used: bound -> registers and spills of the kernel compiled under it.
     """
     registers, spills = used(None)
     found = None
@@ -90,13 +92,13 @@ def without_spills(used: Callable[[int | None], tuple[int, int]]) -> int | None:
 
 
 def compile_options(bound: int | None) -> dict[str, Any]:
-    """Triton's options for a bound on registers. Products and sums may be contracted, whatever Triton's default is."""
+    """Return Triton's options for a bound on registers; products and sums may be contracted to fused multiply-adds."""
     return {"enable_fp_fusion": True} | ({} if bound is None else {"maxnreg": bound})
 
 
 @dataclass(frozen=True)
 class _Pointer:
-    """What stands for a tensor where a kernel is compiled and not run."""
+    """A stand-in for a tensor where a kernel is compiled and not run."""
 
     dtype: torch.dtype
 
@@ -105,7 +107,7 @@ class _Pointer:
 
 
 def _types(value: Any) -> Any:
-    """Arguments, with tensors' types in place of tensors."""
+    """Return arguments with each tensor replaced by its type."""
     if isinstance(value, tuple):
         return tuple(map(_types, value))
     return value.dtype if isinstance(value, Tensor) else value
@@ -119,7 +121,13 @@ def _pointers(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Tile:
-    """``m`` pixels by ``k`` channels are worked on at a time; ``n`` is the whole width, up to a power of two."""
+    """The block of a plane that a program works on at a time.
+
+    Attributes:
+        m, k: number of pixels and of channels, powers of two.
+        n: number of all channels, rounded up to a power of two.
+        count: number of tiles that cover all pixels.
+    """
 
     m: int
     k: int
@@ -127,38 +135,38 @@ class Tile:
     count: int
 
     def sums(self, storage: torch.dtype) -> tl.dtype:
-        """The type of sums for a storage type, as Triton names it."""
+        """Return the type of sums for a storage type, as Triton names it."""
         return triton_type(sum_type(storage))
 
 
 def tile_of(pixels: int, channels: int, values: int = 2048) -> Tile:
-    """The tile for images of so many pixels in all. A tile holds so many values, 16 at least of each side."""
+    """Return the tile for a batch of ``pixels`` pixels; it holds about ``values`` values, at least 16 of each side."""
     n = max(16, triton.next_power_of_2(channels))
     m = max(16, values // min(n, 128))
     return Tile(m, min(n, 64), n, ceil_div(pixels, m))
 
 
 def block_of(channels: int) -> int:
-    """How many channels a program works on that needs no whole width."""
+    """Return the number of channels that a program works on at a time where it does not need all of them."""
     return min(64, max(16, triton.next_power_of_2(channels)))
 
 
 @lru_cache(maxsize=4096)
 def on_device(rows: tuple[Any, ...], device: torch.device, dtype: torch.dtype = torch.int32) -> Tensor:
-    """Numbers, or rows of them, as a tensor; kept, so that a captured graph finds it there."""
+    """Return numbers, or rows of them, as a tensor; kept, so that a captured CUDA graph finds it at its address."""
     return torch.tensor(rows, dtype=dtype, device=device)
 
 
 def ceil_div(length: int, step: int) -> int:
-    """How many steps cover a length."""
+    """Return ``length / step``, rounded up."""
     return -(-length // step)
 
 
 def sum_type(storage: torch.dtype) -> torch.dtype:
-    """What sums are kept in: float32, or float64 for float64."""
+    """Return the type of sums for a storage type: float32, or float64 for float64."""
     return torch.float64 if storage == torch.float64 else torch.float32
 
 
 def triton_type(dtype: torch.dtype) -> tl.dtype:
-    """Float32 or float64, as Triton names it."""
+    """Return Triton's name of float32 or float64."""
     return tl.float64 if dtype == torch.float64 else tl.float32

@@ -1,9 +1,9 @@
-"""What the fused kernels need of a GPU, found out without one: registers, shared memory, spills.
+"""Registers, shared memory and spills of the fused kernels, compiled without a GPU.
 
     python -m supernet.fused.resources --channels 16 32 64 --archs 80 90
 
 A forward and backward pass of a mixed graph is recorded on meta tensors; every distinct kernel in it is compiled for
-the architecture, and the assembler's own tool says what it uses.
+the architecture, and ``cuobjdump`` reports what it uses.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from supernet.mixed.graph import MixedGraph
 from supernet.spaces.darts import DARTS_PRIMITIVES
 
 WIDTHS = (16, 32, 64, 36, 72, 144)
-"""Of a search's cells, and of a retraining's."""
+"""Channels of a search's cells, and of a retraining's."""
 
 POINTERS = {
     torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.float64: "*fp64",
@@ -41,7 +41,9 @@ POINTERS = {
 
 @dataclass(frozen=True)
 class Usage:
-    """What one compiled kernel uses: registers a thread, bytes of shared memory a program, bytes spilled a thread."""
+    """Resources of one compiled kernel: registers per thread, bytes of shared memory per program, bytes spilled per
+    thread.
+    """
 
     kernel: str
     variant: str
@@ -61,7 +63,15 @@ def record(
     inputs: int = 2,
     nodes: int = 4,
 ) -> list[Launch]:
-    """The launches of a forward and a backward pass of one graph in training, by their arguments; nothing runs."""
+    """Return the launches of a forward and a backward pass of one graph in training; nothing runs.
+
+    Args:
+        candidates: operations on every edge.
+        channels, stride, inputs, nodes: of the graph.
+        batch, size: number and side length of the images.
+        dtype: storage type of states and planes.
+        weights: whether the weights' gradients are computed.
+    """
     meta = torch.device("meta")
     graph = MixedGraph(channels, candidates, inputs, nodes, stride).to(meta)
     images = [torch.empty(batch, size, size, channels, dtype=dtype, device=meta) for _ in range(inputs)]
@@ -69,18 +79,22 @@ def record(
     gates = torch.empty(rows, len(candidates), dtype=sum_type(dtype), device=meta)
     params, buffers = flat_tensors(graph, False)
     given = images, gates, gates[:, 0], [p.detach() for p in params]
+    description = describe(graph)
+    assert description is not None, "every candidate has a kernel"
     with recorded() as launches:
-        saved = graph_forward(*given, buffers, describe(graph), True)
-        graph_backward(torch.empty_like(saved[0]), *given, saved, describe(graph), True, weights)
+        saved = graph_forward(*given, buffers, description, True)
+        graph_backward(torch.empty_like(saved[0]), *given, saved, description, True, weights)
     return launches
 
 
 def compiled(launch: Launch, arch: int, bound: int | None) -> Any:
-    """The kernel of a launch, compiled for ``sm_<arch>`` and so many registers, as Triton would specialize it."""
+    """Compile the kernel of a launch for ``sm_<arch>`` and a bound on registers, specialized as Triton would."""
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    signature, constants, hints = {}, {}, {}
+    signature: dict[str, Any] = {}
+    constants: dict[tuple[int, ...], Any] = {}
+    hints: dict[tuple[int, ...], Any] = {}
     for index, name in enumerate(launch.kernel.arg_names):
         if name in launch.constants:
             signature[name] = "constexpr"
@@ -95,7 +109,7 @@ def compiled(launch: Launch, arch: int, bound: int | None) -> Any:
 
 
 def _specialized(value: Any, path: tuple[int, ...]) -> tuple[Any, dict, dict]:
-    """An argument's type in a signature, what is fixed of it, and what is known of its alignment."""
+    """Return an argument's type in a signature, its constant parts, and its alignment hints."""
     aligned = {path: [["tt.divisibility", 16]]}
     if isinstance(value, Tensor):
         return POINTERS[value.dtype], {}, aligned
@@ -112,8 +126,8 @@ def _specialized(value: Any, path: tuple[int, ...]) -> tuple[Any, dict, dict]:
 
 
 def usage(launch: Launch, arch: int) -> Usage:
-    """Compile a launch's kernel as it is compiled where it runs, and ask the assembler's tool what it uses."""
-    found = {}
+    """Compile a launch's kernel with the options that are used on a GPU, and return its resources."""
+    found: dict[int | None, Usage] = {}
 
     def used(bound: int | None) -> tuple[int, int]:
         found[bound] = _usage(launch, compiled(launch, arch, bound))
@@ -130,19 +144,20 @@ def _usage(launch: Launch, result: Any) -> Usage:
         text = subprocess.run(
             [tool, "--dump-resource-usage", file.name], capture_output=True, text=True, check=True
         ).stdout
-    registers, stack, local = (int(re.search(rf"{key}:(\d+)", text)[1]) for key in ("REG", "STACK", "LOCAL"))
+    numbers = dict(re.findall(r"(REG|STACK|LOCAL):(\d+)", text))
+    registers, stack, local = (int(numbers[key]) for key in ("REG", "STACK", "LOCAL"))
     return Usage(launch.kernel.__name__.strip("_"), variant(launch), registers, result.metadata.shared, stack + local)
 
 
 def variant(launch: Launch) -> str:
-    """What sets a launch apart from others of its kernel."""
+    """Return the constants that distinguish a launch from others of its kernel, as text."""
     shown = {key: value for key, value in launch.constants.items() if key not in ("SUM", "PRECISION")}
     return " ".join(f"{key}={value}" for key, value in shown.items())
 
 
 def distinct(launches: Iterable[Launch]) -> list[Launch]:
-    """One launch of each kernel and specialization."""
-    found = {}
+    """Return one launch of each kernel and specialization."""
+    found: dict[tuple[str, str, str], Launch] = {}
     for launch in launches:
         types = [_specialized(value, (0,))[0] for value in launch.arguments]
         key = launch.kernel.__name__, variant(launch), str(types)
@@ -152,10 +167,10 @@ def distinct(launches: Iterable[Launch]) -> list[Launch]:
 
 @dataclass(frozen=True)
 class Options:
-    """What to compile for."""
+    """Options of ``python -m supernet.fused.resources``."""
 
     channels: tuple[int, ...] = WIDTHS
-    """Widths of the mixed operations."""
+    """Channels of the mixed operations."""
     archs: tuple[int, ...] = (80, 90)
     """Compute capabilities, 80 for an A100, 90 for an H100 or H200."""
     storage: Literal["float32", "bfloat16", "float16"] = "bfloat16"
@@ -163,7 +178,7 @@ class Options:
 
 
 def usages(channels: int, arch: int, storage: torch.dtype = torch.bfloat16) -> list[Usage]:
-    """Of every kernel of the DARTS space's normal and reduction cells of a width."""
+    """Return the resources of every kernel of the DARTS space's normal and reduction cells."""
     launches = [launch for stride in (1, 2) for launch in record(DARTS_PRIMITIVES, channels, stride, dtype=storage)]
     return [usage(launch, arch) for launch in distinct(launches)]
 

@@ -56,6 +56,7 @@ def separable(x: Tensor, halves: Sequence[nn.Module]) -> Tensor:
         image = x.to(dtype, memory_format=torch.channels_last).permute(0, 2, 3, 1).contiguous()
         for first in range(0, len(halves), 4):
             _, depthwise, pointwise, norm = halves[first : first + 4]
+            assert isinstance(depthwise, nn.Conv2d) and isinstance(pointwise, nn.Conv2d) and isinstance(norm, BatchNorm)
             image = _half(image, depthwise, pointwise.weight, norm)
         return image.permute(0, 3, 1, 2)
 

@@ -1,7 +1,8 @@
-"""What a launch moves and computes, from its own arguments: bytes to and from memory, floating point operations.
+"""Bytes moved and floating point operations done by a launch, computed from its arguments.
 
-What several programs read at about the same time, or one program again while it is in the cache, counts once. Tables,
-weights and statistics, which are small, are left out. One multiplication and one addition are two operations.
+Data that several programs read at about the same time, or that one program reads again while it is in the cache, counts
+once. Tables, weights and statistics, which are small, are left out. A multiplication and an addition count as two
+operations.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ class Work:
         return Work(self.bytes + other.bytes, self.operations + other.operations)
 
     def seconds(self, bytes_a_second: float, operations_a_second: float) -> float:
-        """The least time for it on a machine of these rates."""
+        """Return the least time that it takes on a machine of these rates."""
         return max(self.bytes / bytes_a_second, self.operations / operations_a_second)
 
 
 def work_of(launch: Launch) -> Work:
-    """The work of a launch.
+    """Return the work of a launch.
 
     Raises:
         KeyError: for a kernel that ``WORK`` does not know.
@@ -41,17 +42,17 @@ def work_of(launch: Launch) -> Work:
 
 
 def _plane(a: dict[str, Any], like: str) -> float:
-    """Bytes of one plane."""
+    """Return the bytes of one plane."""
     return a["PIXELS"] * a["C"] * a[like].element_size()
 
 
 def _edges(a: dict[str, Any]) -> list[tuple[int, int]]:
-    """(edges, taps) of each kind."""
+    """Return (number of edges, number of taps) of each kind."""
     return [(len(weight), side * side) for weight, side in zip(a["depthwise"], a["SIDES"])]
 
 
 def _state(a: dict[str, Any], rows: int) -> float:
-    """Bytes read of what is convolved: a state by all rows together, or a plane by each."""
+    """Return the bytes of a convolution's input: one state for all rows together, or one plane for each."""
     x: Tensor = a["x"]
     return rows * _plane(a, "x") if a["NORMED"] else x.nbytes
 
@@ -133,4 +134,4 @@ WORK: dict[str, Callable[[dict[str, Any]], Work]] = {
     "_coefficients_kernel": _parts,
     "_running_kernel": lambda a: Work(0.0),
 }
-"""Kernel -> its work, from its arguments by name."""
+"""Name of a kernel -> its work, computed from its arguments by name."""

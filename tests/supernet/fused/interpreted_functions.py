@@ -1,0 +1,208 @@
+"""Each fused function equals its definition in ``supernet.fused.naive``; ``test_naive`` runs this file."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from supernet.fused import batch_norm, combine, conv_backward, conv_forward, conv_weight_backward, naive, pools
+from supernet.fused.conv_forward import Kinds
+from supernet.fused.launch import ceil_div, tile_of
+from supernet.fused.tables import NORMALIZED, PLAIN, STATE, TERM_PLACE, ConvRow, TermRow, table_of
+
+CPU = torch.device("cpu")
+BATCH, CHANNELS = 2, 5
+
+FIRST = [ConvRow(0, 0, -1, 2, 0, 0), ConvRow(0, 1, -1, 3, 1, 1), ConvRow(1, 0, -1, 4, 2, 2), ConvRow(1, 1, -1, 0, 3, 0)]
+"""Rows that read a state; the last one's gate is 0."""
+
+SECOND = [ConvRow(0, 0, 2, 0, 0, 0), ConvRow(0, 1, 3, 1, 1, 1), ConvRow(1, 0, 4, 5, 3, 2), ConvRow(1, 1, 4, 5, 2, 2)]
+"""Rows that read a plane; the third one's gate is 0."""
+
+TERMS = [
+    TermRow(NORMALIZED.value, 0, 0, 0, 0, 0),
+    TermRow(NORMALIZED.value, 1, 0, 1, 3, 0),
+    TermRow(STATE.value, -1, -2, -1, 1, 0),
+    TermRow(STATE.value, -1, 1, -1, 2, 1),
+    TermRow(PLAIN.value, 2, 0, 2, 0, 1),
+]
+
+GATES = torch.tensor([0.7, 1.3, 0.4, 0.0], dtype=torch.float64)
+
+
+def randn(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+@pytest.fixture(params=[(1, False), (2, False), (1, True)], ids=["stride 1", "stride 2", "second halves"])
+def conv(request):
+    """The tensors of a launch of convolutions."""
+    torch.manual_seed(0)
+    stride, normed = request.param
+    size = (BATCH, 5, 4)
+    pixels = BATCH * ceil_div(5, stride) * ceil_div(4, stride)
+    sides = (3, 5)
+    kinds = Kinds(
+        sides,
+        (1, 2),
+        tuple(randn(2, CHANNELS, 1, side, side) for side in sides),
+        tuple(randn(2, CHANNELS, CHANNELS, 1, 1) for _ in sides),
+    )
+    rows = SECOND if normed else FIRST
+    planes = randn(6, pixels, CHANNELS)
+    statistics = (randn(6, CHANNELS), torch.rand(6, CHANNELS, dtype=torch.float64) + 0.5)
+    return SimpleNamespace(
+        x=planes if normed else randn(*size, CHANNELS),
+        planes=planes,
+        rows=rows,
+        table=table_of(rows, CPU),
+        kinds=kinds,
+        size=size,
+        stride=stride,
+        statistics=statistics if normed else None,
+        all_statistics=statistics,
+        grads=randn(3, pixels, CHANNELS),
+        coefficients=randn(3, 6, CHANNELS),
+        live=[index for index, row in enumerate(rows) if GATES[row.gate] != 0],
+    )
+
+
+def equal(found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_convolutions_and_statistics(conv):
+    found, expected = conv.planes.clone(), conv.planes.clone()
+    geometry = conv.size, conv.stride, conv.statistics
+    x, other = (found, expected) if conv.statistics else (conv.x, conv.x)
+    partial, tile = conv_forward.convs_forward(x, found, conv.table, conv.kinds, GATES, *geometry)
+    naive.convs_forward(other, expected, conv.rows, conv.kinds, GATES, *geometry)
+    equal(found, expected)
+    finalized, defined = torch.zeros(2, 3, 6, CHANNELS, dtype=torch.float64)
+    batch_norm.finalize_statistics(partial, tile, found.shape[1], conv.table, *finalized, GATES)
+    naive.finalize_statistics(expected, conv.rows, *defined, GATES)
+    equal(finalized, defined)
+
+
+def test_gradients_of_convolutions(conv):
+    given = conv.planes, conv.grads, conv.coefficients
+    d = conv_backward.depthwise_output_gradient(*given, conv.table, conv.kinds, GATES)
+    equal(d[conv.live], naive.depthwise_output_gradient(*given, conv.rows, conv.kinds, GATES)[conv.live])
+    geometry = conv.size, conv.stride, conv.statistics
+    found = conv_weight_backward.conv_weight_gradients(conv.x, d, *given, conv.table, conv.kinds, GATES, *geometry)
+    expected = naive.conv_weight_gradients(conv.x, *given, conv.rows, conv.kinds, GATES, *geometry)
+    equal(found, expected)
+
+
+def test_gradient_of_a_state_and_between_halves(conv):
+    d = randn(len(conv.rows), *conv.planes.shape[1:])
+    if conv.statistics is None:
+        found = randn(*conv.x.shape)
+        expected = found.clone()
+        conv_backward.input_gradient(conv.x, d, found, conv.table, conv.kinds, GATES, conv.stride)
+        naive.input_gradient(conv.x, d, expected, conv.rows, conv.kinds, GATES, conv.stride)
+        return equal(found, expected)
+    found, expected = torch.zeros(2, 7, *conv.planes.shape[1:], dtype=torch.float64)
+    partial = conv_backward.half_gradient(
+        d, conv.planes, conv.statistics, found, 2, conv.table, conv.kinds, GATES, conv.size
+    )
+    sums = naive.half_gradient(d, conv.planes, conv.statistics, expected, 2, conv.rows, conv.kinds, GATES, conv.size)
+    equal(partial.sum(1)[conv.live], sums[conv.live])
+    equal(found, expected)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_nodes_and_coefficients(training):
+    torch.manual_seed(1)
+    pixels = 2 * tile_of(1, CHANNELS).m + 3
+    inputs, nodes = [randn(pixels, CHANNELS) for _ in range(2)], randn(2, pixels, CHANNELS)
+    planes = randn(3, pixels, CHANNELS)
+    statistics = randn(3, CHANNELS), torch.rand(3, CHANNELS, dtype=torch.float64) + 0.5
+    table, rows = table_of(TERMS, CPU), range(0, 3)
+    found = torch.empty(pixels, CHANNELS, dtype=torch.float64)
+    combine.combine_forward(found, inputs, nodes, planes, statistics, table, rows, GATES)
+    equal(found, naive.combine_forward(inputs, nodes, planes, statistics, TERMS[:3], GATES))
+    grads = randn(2, pixels, CHANNELS)
+    for node, rows in ((0, range(3)), (1, range(3, 5))):
+        own = TERMS[rows.start : rows.stop]
+        partial = combine.combine_sums(grads, inputs, nodes, planes, statistics, table, rows, node, GATES)
+        sums = naive.combine_sums(grads[node], inputs, nodes, planes, statistics, own, GATES)
+        live = [index for index, row in enumerate(own) if GATES[row.gate] != 0]
+        equal(partial.sum(1)[live], sums[live])
+        coefficients, gate_grads = torch.full((3, 3, CHANNELS), 9.0, dtype=torch.float64), torch.zeros_like(GATES)
+        batch_norm.finalize_coefficients(
+            partial, pixels, table[rows.start : rows.stop], *statistics, coefficients, GATES, gate_grads, training,
+            place=TERM_PLACE.value,
+        )  # fmt: skip
+        mean, rstd = statistics
+        for index, row in enumerate(own):
+            gate, normed = GATES[row.gate], row.form == NORMALIZED.value
+            own_mean = mean[row.place] if normed else torch.zeros_like(mean[0])
+            own_rstd = rstd[row.place] if normed else torch.ones_like(rstd[0])
+            passes = training and normed
+            expected, gate_grad = naive.finalize_coefficients(sums[index], pixels, own_mean, own_rstd, gate, passes)
+            equal(gate_grads[row.gate], gate_grad if gate != 0 else torch.zeros_like(gate_grad))
+            if row.place >= 0:
+                equal(coefficients[:, row.place], expected if gate != 0 else torch.zeros_like(expected))
+
+
+def test_coefficients_are_the_derivative_of_the_gated_batch_norm():
+    """``a g + b y + s`` and the gate's gradient, against autograd through BatchNorm."""
+    torch.manual_seed(2)
+    y, g, gate = randn(7, CHANNELS).requires_grad_(), randn(7, CHANNELS), GATES[0].clone().requires_grad_()
+    z = torch.nn.functional.batch_norm(y, None, None, training=True)
+    expected = torch.autograd.grad(gate * z, [y, gate], g)
+    mean, rstd = y.mean(0), (y.var(0, correction=0) + 1e-5).rsqrt()
+    sums = torch.stack([g.sum(0), (g * z).sum(0)])
+    (a, b, s), gate_grad = naive.finalize_coefficients(sums, 7, mean, rstd, gate, True)
+    equal([a * g + b * y + s, gate_grad], list(expected))
+
+
+def test_gradients_of_pools_and_skip_connections():
+    torch.manual_seed(3)
+    pixels = 20
+    grads, planes, coefficients = randn(2, pixels, CHANNELS), randn(5, pixels, CHANNELS), randn(3, 5, CHANNELS)
+    pool_rows = [TermRow(NORMALIZED.value, 0, 0, 3, 0, 0), TermRow(NORMALIZED.value, 1, 0, 3, 3, 1),
+                 TermRow(NORMALIZED.value, 2, 0, 4, 1, 1)]  # fmt: skip
+    state_rows = [TermRow(STATE.value, -1, -1, -1, 2, 0), TermRow(STATE.value, -1, -1, -1, 3, 1)]
+    found, back = randn(pixels, CHANNELS), torch.empty(2, pixels, CHANNELS, dtype=torch.float64)
+    expected = found.clone()
+    tables = table_of(pool_rows, CPU), 2, table_of(state_rows, CPU)
+    combine.shared_gradient(grads, planes, coefficients, GATES, *tables, back, found)
+    defined = naive.shared_gradient(grads, planes, coefficients, GATES, pool_rows, 2, state_rows, expected)
+    equal([back, found], [defined, expected])
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_pools(stride):
+    torch.manual_seed(4)
+    x = randn(BATCH, 5, 4, CHANNELS).round(decimals=0)  # with ties
+    pixels = BATCH * ceil_div(5, stride) * ceil_div(4, stride)
+    found = torch.empty(2, pixels, CHANNELS, dtype=torch.float64)
+    where = torch.empty(pixels, CHANNELS, dtype=torch.uint8)
+    partial, tile = pools.pools_forward(x, found, where, stride)
+    expected = naive.pools_forward(x, stride)
+    equal(found, expected)
+    assert partial.shape == (2, tile.count, 2, CHANNELS)
+    rows, gates = [ConvRow(0, 0, -1, 0, 0, 0)], torch.ones(1, dtype=torch.float64)
+    for pool in range(2):
+        finalized, defined = torch.zeros(2, 3, 1, CHANNELS, dtype=torch.float64)
+        batch_norm.finalize_statistics(partial[pool][None], tile, pixels, table_of(rows, CPU), *finalized, gates)
+        naive.finalize_statistics(expected[pool][None], rows, *defined, gates)
+        equal(finalized, defined)
+    grads, out = randn(2, pixels, CHANNELS), randn(*x.shape)
+    defined = out + naive.pools_backward(x, grads, stride)
+    pools.pools_backward(grads, where, out, stride)
+    equal(out, defined)
+
+
+def test_running_statistics():
+    torch.manual_seed(5)
+    mean, variances = randn(3, CHANNELS), torch.rand(3, CHANNELS, dtype=torch.float64)
+    before = torch.rand(2, 2, CHANNELS)
+    rows = ((2, 0), (1, 3))
+    found, expected = before.clone(), before.clone()
+    batch_norm.move_running(mean, variances, [tuple(pair) for pair in found], rows, GATES)
+    naive.move_running(mean, variances, [tuple(pair) for pair in expected], rows, GATES)
+    torch.testing.assert_close(found, expected)
+    assert found[1].equal(before[1]) and not found[0].equal(before[0])
