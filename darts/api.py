@@ -34,7 +34,7 @@ from darts.methods.compose import compose
 from darts.oneshot.stages import Setting
 from darts.oneshot.builder import make_search
 from darts.training.device import choose_device
-from darts.training.evaluate import Tell, evaluate
+from darts.training.evaluate import ReportProgress, evaluate
 from darts.training.loop import train
 from darts.training.objective import Objective, classification, own
 from genotypes.types.choices import ChoicesGenotype
@@ -217,10 +217,17 @@ class TrainingTask:
         self.optimizer.step()
         return {"loss": loss.detach() * sums["images"], **sums}
 
-    def end_epoch(self, epoch: int, tell: Tell) -> dict[str, Any]:
+    def end_epoch(self, epoch: int, report: ReportProgress) -> dict[str, Any]:
         for split in self.tests:
-            split_by = split, torch.arange(len(split)), self._evaluated(split)
-            means = evaluate(self.network, self.network, self.objective, *split_by, tell)
+            means = evaluate(
+                self.network,
+                self.network,
+                self.objective,
+                split=split,
+                indices=torch.arange(len(split)),
+                batch_size=self._evaluated(split),
+                report=report,
+            )
             self.figures = {f"test_{name}": mean for name, mean in means.items()}
         return self.figures
 
