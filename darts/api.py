@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from darts.config import LogitsConfig, MethodConfig, RunConfig, SearchConfig, WeightsConfig, check, identity
 from darts.data.dataset import DataSet
+from darts.data.objective import Objective
 from darts.data.order import shuffled
 from darts.data.user_data import UserSplit, user_split
 from darts.methods.compose import compose
@@ -36,7 +37,7 @@ from darts.oneshot.builder import make_search
 from darts.training.device import choose_device
 from darts.training.evaluate import ReportProgress, evaluate
 from darts.training.loop import train
-from darts.training.objective import Objective, classification, own
+from darts.training.objective import UserLoss, classification
 from genotypes.types.choices import ChoicesGenotype
 from supernet.spaces.modules import ModuleSpace, refuse
 from supernet.spaces.space import SpaceOptions
@@ -122,7 +123,7 @@ def search(
     config = replace(config, batch_size=examples.batch_size or batch_size)
     check(config)
     composed = compose(config)
-    objective = own(loss) if loss else classification
+    objective = UserLoss(loss) if loss else classification
 
     def make(options: SpaceOptions) -> ModuleSpace:
         refuse(options)
@@ -169,7 +170,7 @@ def retrain(
     settings = RunConfig(device=device, resume=run is not None)
     chosen = choose_device(settings)
     splits = [user_split(part, chosen) for part in (data, test) if part is not None]
-    objective = own(loss) if loss else classification
+    objective = UserLoss(loss) if loss else classification
     schedule = weights or WeightsConfig(lr_min=0.0), epochs, batch_size, seed
     task = TrainingTask(network.to(chosen), splits, objective, *schedule)
     with _folder(run) as folder:
