@@ -95,19 +95,19 @@ class ReLUConvBN(nn.Module):
 
 
 class HalvingConv(nn.Conv2d):
-    """A 1x1 convolution of stride 2 without bias.
+    """A 1x1 convolution of stride 2.
 
     On processors with AVX2 but no AVX-512, oneDNN's weight gradient of such a convolution writes past its buffer where
     the number of input channels is not a multiple of 8, its vector length (``jit_1x1:avx2``, channels-last; PyTorch
     2.14). For such inputs the image is subsampled first, and the convolution has stride 1.
     """
 
-    def __init__(self, c_in: int, c_out: int):
-        super().__init__(c_in, c_out, 1, stride=2, bias=False)
+    def __init__(self, c_in: int, c_out: int, bias: bool = False):
+        super().__init__(c_in, c_out, 1, stride=2, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type == "cpu" and x.shape[1] % 8:
-            return F.conv2d(x[:, :, ::2, ::2], self.weight)
+            return F.conv2d(x[:, :, ::2, ::2], self.weight, self.bias)
         return super().forward(x)
 
 
@@ -187,7 +187,10 @@ class NorConv(nn.Module):
 
     def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True):
         super().__init__()
-        conv = nn.Conv2d(channels, channels, kernel, stride, kernel // 2, bias=not affine)
+        if kernel == 1 and stride == 2:
+            conv: nn.Conv2d = HalvingConv(channels, channels, bias=not affine)
+        else:
+            conv = nn.Conv2d(channels, channels, kernel, stride, kernel // 2, bias=not affine)
         self.op = nn.Sequential(nn.ReLU(), conv, BatchNorm(channels, affine))
 
     def forward(self, x: Tensor) -> Tensor:

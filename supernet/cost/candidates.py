@@ -9,9 +9,9 @@ Axes: ``e`` edge, ``o`` candidate.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -86,13 +86,13 @@ def candidate_costs(
     cost = COSTS[kind]
     costs = {table.label: torch.zeros(table.rows, len(table.candidates)) for table in tables}
     sizes = _node_sizes(supernet, forward) if cost.needs_size else {}
-    for label, graph in _labelled_graphs(supernet):
+    for graph in _graphs(supernet):
         size = sizes.get(graph, (0, 0))
         for source in graph.sources:
             for name in source.ops:
                 each = cost.of(source, name, size)
                 for edge in source.edges[name]:
-                    costs[label][source.rows[edge], source.columns[name]] += each
+                    costs[graph.label][source.rows[edge], source.columns[name]] += each
     return costs
 
 
@@ -122,17 +122,8 @@ def layer_accesses(op: nn.Module, channels: int, stride: int, size: Size) -> int
     return counted
 
 
-class _Cell(Protocol):
-    """A cell with a mixed graph, and the label of its table."""
-
-    label: str
-
-
-def _labelled_graphs(supernet: nn.Module) -> Iterator[tuple[str, MixedGraph]]:
-    for cell in supernet.modules():
-        for child in cell.children():
-            if isinstance(child, MixedGraph):
-                yield cast(_Cell, cell).label, child
+def _graphs(supernet: nn.Module) -> list[MixedGraph]:
+    return [module for module in supernet.modules() if isinstance(module, MixedGraph)]
 
 
 def _node_sizes(supernet: nn.Module, forward: Callable[[], object]) -> dict[MixedGraph, Size]:
@@ -143,7 +134,7 @@ def _node_sizes(supernet: nn.Module, forward: Callable[[], object]) -> dict[Mixe
         rows, columns = states[-1].shape[2:]
         found[graph] = rows, columns
 
-    handles = [graph.register_forward_hook(note) for _, graph in _labelled_graphs(supernet)]
+    handles = [graph.register_forward_hook(note) for graph in _graphs(supernet)]
     try:
         with torch.no_grad():
             forward()

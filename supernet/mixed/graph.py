@@ -44,6 +44,7 @@ class MixedGraph(nn.Module):
         partial: candidates see the first ``channels / partial`` channels; the others bypass them (max-pooled at
             stride 2), and the channels are shuffled.
         make: builds the candidates.
+        label: of the table of its gates.
 
     Edges are numbered node by node, then by source, as the gates' rows are.
 
@@ -63,6 +64,7 @@ class MixedGraph(nn.Module):
         allowed: Sequence[Sequence[str]] | None = None,
         partial: int = 1,
         make: Make = candidate,
+        label: str = "",
     ):
         super().__init__()
         check_backend(backend)
@@ -70,6 +72,7 @@ class MixedGraph(nn.Module):
             raise ValueError(f"{channels} channels cannot be split into {partial} equal parts")
         self.inputs, self.nodes, self.candidates = inputs, nodes, tuple(candidates)
         self.backend: Backend = backend
+        self.label = label
         self.partial, self.width = partial, channels // partial
         edges = [(source, node) for node in range(nodes) for source in range(inputs + node)]
         outgoing = [

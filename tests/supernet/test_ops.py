@@ -1,11 +1,18 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+import genotypes.types.cell
 from genotypes import CELL_OPS
 from genotypes.types.nasbench201 import NASBENCH201_OPS
-from supernet.ops import OPS, BatchNorm, FactorizedReduce, candidate
+from supernet import SPACES, architectures
+from supernet.ops import OPS, BatchNorm, FactorizedReduce, HalvingConv, Operation, candidate
+from supernet.shapes import ImageShape, LanguageShape, TextShape
 from supernet.spaces.darts import DARTS_PRIMITIVES
+from supernet.spaces.darts.space import DARTSSpace
+from supernet.spaces.space import SpaceOptions
+from tests import tiny
 
 
 def test_tables_agree():
@@ -62,3 +69,71 @@ def test_batch_norm_is_the_librarys():
         x = F.relu(x) + 0.3
     ours.eval(), theirs.eval()
     torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(6, 6), (5, 7)])
+@pytest.mark.parametrize("channels", [4, 6, 8, 12])
+def test_a_halving_convolution_is_the_strided_one(channels, size, layout):
+    """In float64, for which the library has no kernel that writes past its buffer."""
+    conv = HalvingConv(channels, 6).double()
+    x = torch.randn(3, channels, *size, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    expected = F.conv2d(x, conv.weight, stride=2)
+    actual = conv(x)
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
+    grad = torch.randn_like(expected)
+    wanted = torch.autograd.grad(expected, (x, conv.weight), grad)
+    for ours, theirs in zip(torch.autograd.grad(actual, (x, conv.weight), grad), wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+SHAPES = {"textnet": TextShape(9, 5, 3), "recurrent": LanguageShape(9)}
+SPACES_AND_STEMS = {
+    **{name: entry.make(SpaceOptions(SHAPES.get(name, ImageShape(3, 32, 4)), channels=4, layers=3))
+       for name, entry in SPACES.items()},
+    "imagenet": DARTSSpace(ImageShape(3, 96, 4), 4, 3),
+    "imagenet_wide": DARTSSpace(ImageShape(3, 96, 4), 4, 3, stem="imagenet_wide"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("space", SPACES_AND_STEMS.values(), ids=SPACES_AND_STEMS)
+def test_no_network_has_another_1x1_convolution_of_stride_2(space):
+    """The library's own may write past its buffer on processors with AVX2; see ``HalvingConv``."""
+    genotype = space.derive(architectures.sample(space, torch.Generator().manual_seed(0)))
+    networks = [space.supernet(), space.network(genotype), space.network(genotype, searched=True)]
+    networks += [OPS[name].make(4, 2, True) for name in OPS]
+    for module in (module for network in networks for module in network.modules()):
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and max(module.stride) > 1:
+            assert isinstance(module, HalvingConv)
+
+
+class Ghost(nn.Module):
+    """Half of the channels by a convolution, the other half as they are."""
+
+    def __init__(self, channels, stride):
+        super().__init__()
+        self.stride, self.half = stride, channels // 2
+        self.conv = nn.Conv2d(self.half, self.half, 3, stride, 1, bias=False)
+
+    def forward(self, x):
+        kept = x[:, self.half :, :: self.stride, :: self.stride]
+        return torch.cat([self.conv(x[:, : self.half]), kept], 1)
+
+
+def test_an_operation_is_added_in_three_places(monkeypatch):
+    """Its row, its name in genotypes, and the candidates of a space; then it is searched, derived and trained."""
+    monkeypatch.setitem(OPS, "ghost", Operation(lambda c, stride, affine: Ghost(c, stride), norm_in_supernet=True))
+    monkeypatch.setattr(genotypes.types.cell, "CELL_OPS", (*CELL_OPS, "ghost"))
+
+    def make(options):
+        size = options.channels, options.layers, options.own.nodes
+        return DARTSSpace(options.shape, *size, candidates=("none", "ghost"))
+
+    task = tiny.search(tiny.config(channels=4), make=make)
+    task.begin_epoch(0, 0)
+    assert torch.isfinite(task.step()["loss"])
+    genotype = task.genotype()
+    assert {edge.op for cell in (genotype.normal, genotype.reduce) for node in cell.nodes for edge in node} == {"ghost"}
+    network = task.space.network(genotype)
+    assert any(isinstance(module, Ghost) for module in network.modules())
+    assert torch.isfinite(network(torch.randn(2, 1, 8, 8))).all()
