@@ -202,7 +202,8 @@ def _subsets(counts: Sequence[int], size: int) -> list[list[int]]:
 
 def _draw_subset(counts: Sequence[int], size: int, generator: torch.Generator) -> list[int]:
     """Draw ``size`` places, each subset as likely as the product of its counts."""
-    sums, places = _subsets(counts, size), []
+    sums = _subsets(counts, size)
+    places: list[int] = []
     for index, count in enumerate(counts):
         left = size - len(places)
         if left and draw_below(sums[index][left], generator) < count * sums[index + 1][left - 1]:

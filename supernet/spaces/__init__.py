@@ -1,4 +1,4 @@
-"""Search spaces by name. A new one is a file in this folder and a row here."""
+"""The search spaces by name. A new one is a file in this folder and a row here; see this folder's ``README.md``."""
 
 from supernet.spaces import nasbench201, recurrent
 from supernet.spaces.darts import space as darts

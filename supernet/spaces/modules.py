@@ -1,4 +1,4 @@
-"""Anyone's own network as a space: every label of its ``LayerChoice`` and ``InputChoice`` is one decision."""
+"""Any network as a search space: every label of its ``LayerChoice`` and ``InputChoice`` is one decision."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -18,15 +18,15 @@ from supernet.spaces.space import SearchSpace, SpaceOptions
 
 @dataclass(frozen=True)
 class ModuleSpace(SearchSpace):
-    """The decisions in a model.
+    """The space of a model's choices.
 
     Attributes:
-        model: holds choices; it is copied, never changed.
+        model: contains choices; it is copied, never changed.
         allowed: label -> the candidates of its one row, where they are not all.
-        fresh: builds the model with new values; where not given, networks begin with the model's own.
+        fresh: builds the model with new weights; where not given, networks begin with the model's weights.
 
     Raises:
-        SpaceError: where it holds no choice, or one label means two different decisions.
+        SpaceError: where the model contains no choice, or one label means two different decisions.
     """
 
     model: nn.Module
@@ -66,21 +66,25 @@ class ModuleSpace(SearchSpace):
 
     @property
     def titles(self) -> dict[str, list[str]]:
-        """Table label -> what its row decides, for people."""
+        """Table label -> how many of how many candidates are chosen."""
         return {label: [f"{choice.keep} of {len(choice.names)}"] for label, choice in self._labelled.items()}
 
     def supernet(self, backend: str = "batched") -> GatedModel:
-        """A copy that takes gates behind the model's inputs. There is one way to compute it, whatever the backend."""
+        """Return a copy that is called with the model's inputs and gates; all backends compute it in one way."""
         return GatedModel(self._new())
 
     def network(self, genotype: ChoicesGenotype, auxiliary: bool = False, searched: bool = False) -> nn.Module:
-        """A copy without choices, with the model's own values: each choice is replaced by what was chosen."""
+        """Return a copy in which each choice is replaced by the candidates that were chosen.
+
+        Raises:
+            SpaceError: where the genotype is of another model, or an auxiliary head is asked for.
+        """
         if auxiliary:
             raise SpaceError("a model of your own has no auxiliary head: set `auxiliary` 0")
         return self._decided(self._new(), genotype)
 
     def derive(self, picks: Picks) -> ChoicesGenotype:
-        """The names kept under each label, without decisions inside candidates that were not kept."""
+        """Return the names kept under each label, without decisions inside candidates that were not kept."""
         kept = {label: tuple(name for _, name in pairs) for label, pairs in picks.items()}
         reached = set(_reached(self.model, kept))
         return ChoicesGenotype(tuple((label, kept[label]) for label in self._labelled if label in reached))
@@ -99,23 +103,23 @@ class ModuleSpace(SearchSpace):
         return {label: tuple((0, name) for name in kept[label]) for label in self._labelled if label in kept}
 
     def inherit(self, network: nn.Module, supernet: GatedModel, genotype: ChoicesGenotype) -> None:
-        """Copy the chosen modules' tensors."""
+        """Copy the weights of the chosen modules."""
         network.load_state_dict(self._decided(copy.deepcopy(supernet.model), genotype).state_dict())
 
     def figures(self, genotype: ChoicesGenotype) -> dict[str, Any]:
-        """Weights of the network of the genotype."""
+        """Return the number of weights of the genotype's network."""
         network = self._decided(copy.deepcopy(self.model), genotype)
         return {"parameters": sum(p.numel() for p in network.parameters())}
 
     def skipped(self, genotype: ChoicesGenotype) -> tuple[int, int]:
-        """None: which candidate is a skip, the model alone knows."""
+        """Return 0, 0: which candidates are skip connections is not known."""
         return 0, 0
 
     def check(self, run: Callable[[nn.Module], Any]) -> None:
-        """Run the model once, without training anything, and refuse what cannot be searched.
+        """Run the model once, and refuse what cannot be searched.
 
         Args:
-            run: calls the model on a batch, as small as you like.
+            run: calls the model on a batch of any size.
 
         Raises:
             SpaceError: where candidates of a choice differ in shape, the model fails, or a choice is never reached.
@@ -173,7 +177,7 @@ class ModuleSpace(SearchSpace):
 
 
 def _replaced(module: nn.Module, kept: dict[str, tuple[str, ...]]) -> nn.Module:
-    """The module with every choice in it replaced; itself, where it is none."""
+    """Return the module with every choice in it replaced; a choice is replaced itself."""
     if isinstance(module, LayerChoice):
         return _replaced(module.candidates[module.names.index(kept[module.label][0])], kept)
     if isinstance(module, Choice):
@@ -185,7 +189,7 @@ def _replaced(module: nn.Module, kept: dict[str, tuple[str, ...]]) -> nn.Module:
 
 
 def _reached(module: nn.Module, kept: dict[str, tuple[str, ...]]) -> Iterator[str]:
-    """Labels of the choices that the kept candidates lead to."""
+    """Yield the labels of the choices that are reached where these candidates are kept."""
     children: list[nn.Module] = list(module.children())
     if isinstance(module, Choice):
         yield module.label
@@ -234,7 +238,13 @@ def refuse(options: SpaceOptions) -> None:
 def make_from(
     model: Callable[[SpaceOptions], nn.Module], kind: type, reads: str
 ) -> Callable[[SpaceOptions], ModuleSpace]:
-    """How to build the space of a model that is built from the options of a run, and reads data of one kind."""
+    """Return the function that builds the space of a model, for a row of ``SPACES``.
+
+    Args:
+        model: builds the model from the options of a run.
+        kind: of the data set's shape that the model reads.
+        reads: the kind of data, as a message names it.
+    """
 
     def make(options: SpaceOptions) -> ModuleSpace:
         options.require(kind, reads)

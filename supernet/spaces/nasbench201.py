@@ -1,13 +1,16 @@
 """The NAS-Bench-201 space: one cell of four states and six edges, five candidates (Dong and Yang 2020, section 2.1).
 
 Three stages of equal cells, of 1, 2 and 4 times the first width, with a residual block of stride 2 between them
-(He et al. 2016). All 15,625 architectures have been trained, so a search's result can be looked up (``darts.table``).
+(He et al. 2016). All 15,625 architectures have been trained, so the result of a search can be looked up
+(``darts.benchmarks``).
+
+Axes: ``b`` batch, ``c`` channel, ``h w`` space, ``e`` edge, ``o`` candidate.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,11 +29,11 @@ from supernet.spaces.space import SearchSpace, SpaceEntry, SpaceOptions, require
 CELL = "cell"
 NO_OPERATION = "none"
 WIDTHS = (1, 2, 4)
-"""Of the stages, in units of the first one's."""
+"""Widths of the stages, in units of the first one's."""
 
 
 class MixedCell(nn.Module):
-    """The supernet's cell: ``(b, c, h, w) -> (b, c, h, w)``, the graph's last state."""
+    """The supernet's cell, ``(b, c, h, w) -> (b, c, h, w)``: its output is the graph's last state."""
 
     def __init__(
         self,
@@ -41,7 +44,6 @@ class MixedCell(nn.Module):
         partial: int,
     ):
         super().__init__()
-        self.label = CELL
         self.graph = MixedGraph(
             channels,
             candidates,
@@ -51,6 +53,7 @@ class MixedCell(nn.Module):
             allowed=allowed,
             partial=partial,
             make=supernet_op,
+            label=CELL,
         )
 
     def forward(self, x: Tensor, gates: Gates, drop_path: DropPath | None) -> Tensor:
@@ -65,12 +68,12 @@ class MixedCell(nn.Module):
 
 
 def supernet_op(name: str, channels: int, stride: int) -> nn.Module:
-    """A candidate as the supernet holds it; its pooling has no BatchNorm, unlike that of the DARTS space."""
+    """Return an operation of the supernet; there is no BatchNorm behind pooling, unlike in the DARTS space."""
     return OPS[name].make(channels, stride, False)
 
 
 class DerivedCell(nn.Module):
-    """The cell of an architecture string. A state without any edge is zero, as in the benchmark's networks."""
+    """The cell of an architecture. A state without any edge is zero, as in the benchmark's networks."""
 
     def __init__(self, genotype: NASBench201Genotype, channels: int):
         super().__init__()
@@ -89,7 +92,10 @@ class DerivedCell(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Halves the size: two 3x3 convolutions, and a pooled and projected shortcut. No activation follows the sum."""
+    """A block that halves the size: two 3x3 convolutions, and a pooled and projected shortcut.
+
+    No activation follows the sum.
+    """
 
     def __init__(self, c_in: int, c_out: int):
         super().__init__()
@@ -98,20 +104,20 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Conv2d(c_in, c_out, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        # An odd size is rounded up, as by the strided convolution; the benchmark's sizes are even.
+        # The pooling rounds odd sizes up, as the convolution of stride 2 does; the benchmark's sizes are even.
         return self.shortcut(F.avg_pool2d(x, 2, ceil_mode=True)) + self.second(self.first(x))
 
 
 def _relu_conv(c_in: int, c_out: int, stride: int) -> nn.Sequential:
-    """ReLU, 3x3 convolution without bias, BatchNorm."""
+    """Return ReLU, 3x3 convolution without bias, BatchNorm."""
     return nn.Sequential(nn.ReLU(), nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), BatchNorm(c_out))
 
 
 class StagedNetwork(nn.Module):
-    """Stem, three stages of cells with residual blocks between them, head.
+    """A network of stem, three stages of cells with residual blocks between them, and head.
 
     Args:
-        shape: of the images and the answer.
+        shape: of the images and the number of classes.
         channels: width of the first stage.
         layers: cells in each stage.
         inside: builds a cell of a given width; called with ``(x, gates, drop_path)``.
@@ -121,19 +127,26 @@ class StagedNetwork(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(shape.channels, channels, 3, padding=1, bias=False), BatchNorm(channels))
         widths = [channels * width for width in WIDTHS]
-        self.stages = nn.ModuleList(nn.ModuleList(inside(width) for _ in range(layers)) for width in widths)
+        stages = nn.ModuleList(nn.ModuleList(inside(width) for _ in range(layers)) for width in widths)
+        self.stages = cast(Sequence[Sequence[Any]], stages)
         self.blocks = nn.ModuleList(ResidualBlock(*pair) for pair in pairwise(widths))
         self.norm = BatchNorm(widths[-1])
         self.classifier = nn.Linear(widths[-1], shape.classes)
 
     @property
     def paths(self) -> int:
-        """How often a derived network calls ``drop_path`` on a batch."""
+        """The number of calls of ``drop_path`` on a batch in a derived network."""
         ops = [op for stage in self.stages for cell in stage for op in cell.ops]
         return sum(not isinstance(op, nn.Identity | Zero) for op in ops)
 
     def forward(self, x: Tensor, gates: Gates | None = None, drop_path: DropPath | None = None) -> Tensor:
-        """Class scores ``(b, classes)`` of images ``(b, c, h, w)``."""
+        """Return the logits of the classes, ``(b, classes)``, of images ``(b, c, h, w)``.
+
+        Args:
+            x: images.
+            gates: of the supernet's table, ``(e, o)``; a derived network takes none.
+            drop_path: is applied to the paths of a derived network, or to the edges of a supernet while it trains.
+        """
         x = self.stem(x)
         for index, stage in enumerate(self.stages):
             x = self.blocks[index - 1](x) if index else x
@@ -152,14 +165,15 @@ class NASBench201Options:
 
 @dataclass(frozen=True)
 class NASBench201Space(SearchSpace):
-    """One cell, used in the whole network.
+    """The space of one cell, which is used throughout the network.
 
     Attributes:
-        shape: of the images and the answer.
+        shape: of the images and the number of classes.
         channels: width of the first stage; the benchmark's is 16.
         layers: cells in each of the three stages; the benchmark's are 5.
-        candidates: operations on each edge.
-        partial, allowed: see ``MixedGraph``.
+        candidates: operations of each edge.
+        partial: candidates see 1/``partial`` of the channels (PC-DARTS).
+        allowed: table label -> each edge's candidates, where they are not all.
     """
 
     shape: ImageShape
@@ -171,24 +185,29 @@ class NASBench201Space(SearchSpace):
 
     @property
     def tables(self) -> tuple[ChoiceTable, ...]:
+        """One table: every edge is kept, with one operation."""
         groups = tuple(range(1, NASBENCH201_STATES))
         allowed = self.allowed.get(CELL)
         return (ChoiceTable(CELL, self.candidates, groups, allowed, keep=None, dropped=(), all_outputs=False),)
 
     def supernet(self, backend: Backend = "batched") -> StagedNetwork:
-        """The network of mixed operations; call it with gates ``(e, o)`` for the table."""
+        """Return the network of mixed operations; it is called with gates ``(e, o)`` for the table."""
         allowed = self.allowed.get(CELL)
         return self._network(lambda width: MixedCell(width, self.candidates, backend, allowed, self.partial))
 
     def network(self, genotype: NASBench201Genotype, auxiliary: bool = False, searched: bool = False) -> StagedNetwork:
-        """The network of an architecture, with this space's width and depth; the same whether ``searched`` or not."""
+        """Return the network of an architecture, with this space's width and depth, whether ``searched`` or not.
+
+        Raises:
+            SpaceError: where the genotype is of another kind, or an auxiliary head is asked for.
+        """
         _require_architecture(genotype)
         if auxiliary:
             raise SpaceError("networks of NAS-Bench-201 have no auxiliary head: set `auxiliary` 0")
         return self._network(lambda width: DerivedCell(genotype, width))
 
     def derive(self, picks: Picks) -> NASBench201Genotype:
-        """The architecture of one candidate for each edge; ``none`` where an edge has none."""
+        """Return the architecture of one operation for each edge; ``none`` where an edge has no pick."""
         ops = dict(picks[CELL])
         return NASBench201Genotype(tuple(ops.get(row, NO_OPERATION) for row in range(len(EDGES))))
 
@@ -208,9 +227,13 @@ class NASBench201Space(SearchSpace):
         return {CELL: tuple(pairs)}
 
     def inherit(self, network: StagedNetwork, supernet: StagedNetwork, genotype: NASBench201Genotype) -> None:
-        """Hand a supernet's weights to the network of an architecture."""
+        """Copy a supernet's weights to the network of an architecture.
+
+        Raises:
+            SpaceError: where the supernet has no weights for the architecture, or those of partial channels.
+        """
         if self.partial > 1:
-            raise SpaceError("a supernet of partial channels has no weights for whole ones: nothing to inherit")
+            raise SpaceError("a supernet of partial channels has no weights for all channels: nothing to inherit")
         copy_shared_weights(network, supernet)
         for ours, theirs in zip(network.stages, supernet.stages):
             for cell, mixed in zip(ours, theirs):
@@ -218,20 +241,20 @@ class NASBench201Space(SearchSpace):
                     copy_op_weights(mixed.graph, row, name, op)
 
     def figures(self, genotype: NASBench201Genotype) -> dict[str, Any]:
-        """Skip connections: a search that collapses has nothing else."""
+        """Return the number of skip connections, and whether the input reaches the output (1 or 0)."""
         return {"skips": genotype.ops.count("skip_connect"), "connected": int(genotype.connected)}
 
     def skipped(self, genotype: NASBench201Genotype) -> tuple[int, int]:
-        """Those of the cell."""
+        """Return the number of skip connections, and of edges, in the cell."""
         return genotype.ops.count("skip_connect"), len(genotype.ops)
 
     @property
     def titles(self) -> dict[str, list[str]]:
-        """Table label -> what each row decides, for people."""
+        """Table label -> the states that each row connects."""
         return {CELL: [f"{source} \u2192 {node}" for source, node in EDGES]}
 
     def parameters(self, genotype: NASBench201Genotype) -> int:
-        """Weights of ``network``, in closed form: all 15,625 are counted in a second."""
+        """Return the number of weights of ``network``, in closed form."""
         c, widths = self.channels, self._widths
         cells = self.layers * sum(_kernels(genotype) * w * w + 2 * w * _convolutions(genotype) for w in widths)
         blocks = sum(9 * a * b + 9 * b * b + a * b + 4 * b for a, b in pairwise(widths))
@@ -239,7 +262,7 @@ class NASBench201Space(SearchSpace):
         return 9 * self.shape.channels * c + 2 * c + cells + blocks + head
 
     def multiply_adds(self, genotype: NASBench201Genotype) -> int:
-        """Of convolutions and of the head with its bias, for one image, as the benchmark counts them."""
+        """Return the multiply-adds of convolutions and head (with its bias) for one image, as the benchmark does."""
         sizes = [self.shape.size]
         for _ in WIDTHS[1:]:
             sizes.append(-(-sizes[-1] // 2))
@@ -258,7 +281,7 @@ class NASBench201Space(SearchSpace):
 
 
 def _kernels(genotype: NASBench201Genotype) -> int:
-    """Products of an input and an output channel at each pixel, over all edges."""
+    """Return how often an input channel is multiplied for an output channel at each pixel, over all edges."""
     return genotype.ops.count("nor_conv_1x1") + 9 * genotype.ops.count("nor_conv_3x3")
 
 

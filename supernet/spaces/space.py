@@ -174,6 +174,7 @@ class SearchSpace(Protocol):
         Raises:
             SpaceError: where it cannot; spaces that are correct by construction check nothing.
         """
+        return None
 
     @property
     def largest(self) -> Genotype | None:

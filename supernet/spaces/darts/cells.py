@@ -1,12 +1,14 @@
-"""Networks of stacked cells: one class for search, for retraining, for CIFAR and for ImageNet.
+"""Networks of stacked cells: one class for search and retraining, for CIFAR and ImageNet.
 
 A network is a stem, a stack of cells of which two reduce the size and double the width, and a linear head
-(Liu et al. 2019, section 3.1 and appendix A). What differs between searching and retraining is what stands inside a
-cell: a graph of mixed operations that takes gates, or the operations that a genotype names.
+(Liu et al. 2019, section 3.1 and appendix A). Supernet and derived networks differ inside the cells alone: a graph of
+mixed operations that takes gates, or the operations of a genotype.
+
+Axes: ``b`` batch, ``c`` channel, ``h w`` space, ``e`` edge, ``o`` candidate.
 """
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, MutableSequence
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +26,13 @@ Stem = Literal["cifar", "imagenet", "imagenet_wide"]
 
 
 class MixedCell(nn.Module):
-    """The inside of a supernet's cell. ``label`` names its table of gates."""
+    """The inside of a supernet's cell.
+
+    Args:
+        label: of the cell's table of gates.
+        graph: of the mixed operations.
+        concat: how many of the last states are concatenated.
+    """
 
     def __init__(self, label: str, graph: MixedGraph, concat: int):
         super().__init__()
@@ -47,8 +55,14 @@ class MixedCell(nn.Module):
 class DerivedCell(nn.Module):
     """The inside of a derived cell: the operations of a genotype's cell.
 
-    Nodes without a value, and edges that start at them, are not built. ``width`` is the number of states concatenated.
-    ``make`` builds an operation of a name, width and stride.
+    Nodes without an input, and edges that start at them, are not built. ``width`` is the number of states that are
+    concatenated.
+
+    Args:
+        wiring: of the genotype.
+        channels: of each state.
+        reduction: whether the edges from the cell's inputs have stride 2.
+        make: builds an operation from its name, channels and stride.
     """
 
     def __init__(self, wiring: CellWiring, channels: int, reduction: bool, make: Make):
@@ -62,7 +76,8 @@ class DerivedCell(nn.Module):
         self.ops = nn.ModuleList(make(edge.op, channels, stride) for edge, stride in zip(kept, strides))
 
     def forward(self, s0: Tensor, s1: Tensor, gates: Gates | None, drop_path: DropPath | None) -> Tensor:
-        states: list[Tensor | None] = [s0, s1]
+        # The state of a node without an input is missing; no edge starts at it, and it is not concatenated.
+        states: list[Any] = [s0, s1]
         ops = iter(self.ops)
         for sources in self.nodes:
             total = None
@@ -77,9 +92,9 @@ class DerivedCell(nn.Module):
 
 
 class Cell(nn.Module):
-    """Both inputs brought to the cell's width and size, then its inside."""
+    """A cell: both inputs are brought to its width and size, then to its inside."""
 
-    def __init__(self, c0: int, c1: int, channels: int, reduced: bool, affine: bool, inside: nn.Module):
+    def __init__(self, c0: int, c1: int, channels: int, reduced: bool, affine: bool, inside: MixedCell | DerivedCell):
         super().__init__()
         self.preprocess0 = (FactorizedReduce if reduced else ReLUConvBN)(c0, channels, affine)
         self.preprocess1 = ReLUConvBN(c1, channels, affine)
@@ -121,10 +136,10 @@ class ImageNetStem(nn.Module):
 
 
 class AuxiliaryHead(nn.Module):
-    """A second classifier, on the last reduction's output, for training only (as in NASNet, Zoph et al. 2018).
+    """A second classifier on the output of the last reduction cell, for training only (NASNet, Zoph et al. 2018).
 
-    The average pooling is DARTS's where the map has the side that follows from CIFAR's or ImageNet's images, and fits
-    itself to others. ImageNet's head has no BatchNorm behind its last convolution, as in the paper's experiments.
+    The average pooling is that of DARTS for feature maps of CIFAR's or ImageNet's size, and adaptive for others. The
+    head for ImageNet has no BatchNorm behind its last convolution, as in the paper's experiments.
     """
 
     def __init__(self, channels: int, side: int, classes: int, stem: Stem):
@@ -143,10 +158,10 @@ class AuxiliaryHead(nn.Module):
 
 
 class Network(nn.Module):
-    """Stem, cells, head.
+    """A network of stem, cells and head.
 
     Args:
-        shape: of the images and the answer.
+        shape: of the images and the number of classes.
         channels: width of the first cells; doubled at each of the two reductions.
         layers: number of cells; those at ``layers // 3`` and ``2 * layers // 3`` reduce.
         stem: ``cifar`` keeps the image's size, ``imagenet`` divides it by 8; ``imagenet_wide`` as well, three times as
@@ -162,11 +177,12 @@ class Network(nn.Module):
         channels: int,
         layers: int,
         stem: Stem,
-        inside: Callable[[int, bool], nn.Module],
+        inside: Callable[[int, bool], MixedCell | DerivedCell],
         affine: bool = True,
         auxiliary: bool = False,
     ):
         super().__init__()
+        self.stem: CIFARStem | ImageNetStem
         if stem == "cifar":
             self.stem = CIFARStem(shape.channels, 3 * channels)
             c0 = c1 = 3 * channels
@@ -176,8 +192,8 @@ class Network(nn.Module):
             self.stem = ImageNetStem(shape.channels, c0)
             side, reduced = -(-shape.size // 8), True
         self.auxiliary_after = 2 * layers // 3
-        self.cells = nn.ModuleList()
-        self.auxiliary_head = None
+        self.cells = cast(MutableSequence[Cell], nn.ModuleList())
+        self.auxiliary_head: AuxiliaryHead | None = None
         for index in range(layers):
             reduction = index in (layers // 3, 2 * layers // 3)
             channels, side = (2 * channels, -(-side // 2)) if reduction else (channels, side)
@@ -190,16 +206,17 @@ class Network(nn.Module):
 
     @property
     def paths(self) -> int:
-        """How often a derived network calls ``drop_path`` on a batch."""
-        return sum(not isinstance(op, nn.Identity) for cell in self.cells for op in cell.inside.ops)
+        """The number of calls of ``drop_path`` on a batch in a derived network."""
+        derived = [cell.inside for cell in self.cells if isinstance(cell.inside, DerivedCell)]
+        return sum(not isinstance(op, nn.Identity) for inside in derived for op in inside.ops)
 
     def forward(self, x: Tensor, gates: Gates | None = None, drop_path: DropPath | None = None) -> Tensor | Logits:
-        """Class scores, ``(b, classes)``; while training with an auxiliary head, both heads' scores.
+        """Return the logits of the classes, ``(b, classes)``; in training with an auxiliary head, of both heads.
 
         Args:
             x: images, ``(b, c, h, w)``.
-            gates: of the supernet's tables; a derived network takes none.
-            drop_path: applied to a derived network's paths, or to a supernet's edges while it trains.
+            gates: of the supernet's tables, each ``(e, o)``; a derived network takes none.
+            drop_path: is applied to the paths of a derived network, or to the edges of a supernet while it trains.
         """
         s0, s1 = self.stem(x)
         auxiliary = None

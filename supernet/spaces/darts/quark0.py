@@ -1,7 +1,7 @@
-"""State dicts of the authors' code (github.com/quark0/darts, ``cnn/``), read by name into our networks.
+"""State dicts of the authors' code (github.com/quark0/darts, ``cnn/``), loaded by name into the networks of the space.
 
-Both their search network and their derived networks, for CIFAR and for ImageNet. Their alphas are not in their state
-dicts. Their count of batches in BatchNorm is not read.
+Both the supernet and derived networks are covered, for CIFAR and for ImageNet. The authors' state dicts do not hold the
+alphas; their BatchNorm's ``num_batches_tracked`` is not read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ _AUXILIARY = {
 
 
 def quark0_names(network: Network) -> dict[str, tuple[str, int | None]]:
-    """Their name of every tensor -> our name, and which slice of a stacked tensor it is."""
+    """Return the authors' name of every tensor -> its name here, and which slice of a stacked tensor it is."""
     stem = _CIFAR_STEM if isinstance(network.stem, CIFARStem) else _IMAGENET_STEM
     modules = {**stem, "classifier": "classifier", **(_AUXILIARY if network.auxiliary_head else {})}
     names: dict[str, tuple[str, int | None]] = {}
@@ -38,7 +38,7 @@ def quark0_names(network: Network) -> dict[str, tuple[str, int | None]]:
         theirs, ours = f"cells.{index}", f"cells.{index}"
         modules |= {f"{theirs}.{name}": f"{ours}.{name}" for name in ("preprocess0", "preprocess1")}
         if isinstance(cell.inside, MixedCell):
-            names |= _stacked_names(cell.inside.graph, f"{theirs}._ops", f"{ours}.inside.graph")
+            names |= dict(_stacked_names(cell.inside.graph, f"{theirs}._ops", f"{ours}.inside.graph"))
         else:
             modules |= {f"{theirs}._ops.{k}": f"{ours}.inside.ops.{k}" for k in range(len(cell.inside.ops))}
     for theirs, ours in modules.items():
@@ -48,7 +48,7 @@ def quark0_names(network: Network) -> dict[str, tuple[str, int | None]]:
 
 
 def load_quark0(network: Network, state: Mapping[str, Tensor]) -> None:
-    """Copy their tensors into ours.
+    """Copy the tensors of a state dict of the authors' code to a network.
 
     Raises:
         ValueError: naming what is missing, left over, or of another shape.

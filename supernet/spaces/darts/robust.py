@@ -1,8 +1,8 @@
 """The reduced spaces S1 to S4, in which DARTS fails (Zela et al. 2020, section 3).
 
-S1 leaves each edge two candidates of its own, listed in the authors' code. S2 has skip connections and 3x3 separable
-convolutions on every edge, S3 has ``none`` as well; in S4 noise stands in for the skips.
-All have cells of four nodes.
+In S1 each edge has two candidates of its own, as listed in the authors' code. In S2 every edge has the skip connection
+and the 3x3 separable convolution, in S3 also ``none``; S4 has noise in place of the skip connection. All have cells of
+four nodes.
 """
 
 _SKIP, _MAX, _AVG = "skip_connect", "max_pool_3x3", "avg_pool_3x3"
@@ -14,7 +14,7 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "s3": ("none", _SKIP, _SEP3),
     "s4": ("noise", _SEP3),
 }
-"""Space -> candidates that an edge can have."""
+"""Space -> candidates of its edges."""
 
 ALLOWED: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {
     "s1": {

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from torch import nn
-
 from genotypes import CELL_INPUTS, Cell, CellGenotype, Edge
 from supernet.choice import ChoiceTable, Picks
 from supernet.errors import SpaceError
@@ -40,15 +38,16 @@ class DARTSOptions:
 
 @dataclass(frozen=True)
 class DARTSSpace(SearchSpace):
-    """Two cells of ``nodes`` nodes; every node has an edge from every state before it, every edge all candidates.
+    """Two cells of ``nodes`` nodes, where every node has an edge from every state before it.
 
     Attributes:
-        shape: of the images and the answer.
-        channels, layers: width and depth of the supernet.
-        nodes: in each cell; all are concatenated.
-        candidates: operations on each edge.
+        shape: of the images and the number of classes.
+        channels: width of the first cells.
+        layers: number of cells.
+        nodes: of each cell; all are concatenated.
+        candidates: operations of each edge.
         stem: see ``Network``; ``auto`` takes ImageNet's for images from 96 pixels on.
-        partial: see ``MixedGraph``.
+        partial: candidates see 1/``partial`` of the channels (PC-DARTS).
         allowed: table label -> each edge's candidates, where they are not all.
     """
 
@@ -63,6 +62,7 @@ class DARTSSpace(SearchSpace):
 
     @property
     def tables(self) -> tuple[ChoiceTable, ...]:
+        """One table for each cell: two edges into each node are kept, each with one operation."""
         groups = tuple(range(CELL_INPUTS, CELL_INPUTS + self.nodes))
         return tuple(
             ChoiceTable(label, self.candidates, groups, self.allowed.get(label), watched_for_collapse=label == NORMAL)
@@ -70,7 +70,7 @@ class DARTSSpace(SearchSpace):
         )
 
     def supernet(self, backend: Backend = "batched") -> Network:
-        """The network of mixed operations; call it with gates ``(e, o)`` for both tables."""
+        """Return the network of mixed operations; it is called with gates ``(e, o)`` for both tables."""
 
         def inside(channels: int, reduction: bool) -> MixedCell:
             stride, label = (2, REDUCE) if reduction else (1, NORMAL)
@@ -83,18 +83,22 @@ class DARTSSpace(SearchSpace):
                 backend=backend,
                 allowed=self.allowed.get(label),
                 partial=self.partial,
+                label=label,
             )
             return MixedCell(label, graph, self.nodes)
 
         return self._network(inside, affine=False)
 
     def network(self, genotype: CellGenotype, auxiliary: bool = False, searched: bool = False) -> Network:
-        """The derived network of a genotype, with this space's width and depth.
+        """Return the derived network of a genotype, with this space's width and depth.
 
         Args:
             genotype: two cells, of this space or any other of the family.
             auxiliary: whether to build the auxiliary head.
             searched: whether pooling is followed by BatchNorm, as in the supernet; see ``inherit``.
+
+        Raises:
+            SpaceError: where the genotype is of another kind.
         """
         _require_cells(genotype)
         make = supernet_op if searched else derived
@@ -105,32 +109,38 @@ class DARTSSpace(SearchSpace):
         return self._network(inside, auxiliary=auxiliary)
 
     def inherit(self, network: Network, supernet: Network, genotype: CellGenotype) -> None:
-        """Hand a supernet's weights to a ``searched`` network; an auxiliary head keeps its own."""
+        """Copy a supernet's weights to a ``searched`` network; an auxiliary head keeps its own.
+
+        Raises:
+            SpaceError: where the supernet has no weights for the genotype, or those of partial channels.
+        """
         if self.partial > 1:
-            raise SpaceError("a supernet of partial channels has no weights for whole ones: nothing to inherit")
+            raise SpaceError("a supernet of partial channels has no weights for all channels: nothing to inherit")
         copy_shared_weights(network, supernet)
         rows = {edge: row for row, edge in enumerate(self._edges)}
         for ours, theirs in zip(network.cells, supernet.cells):
-            wiring = genotype.reduce if theirs.inside.label == REDUCE else genotype.normal
+            derived_cell, mixed = ours.inside, theirs.inside
+            assert isinstance(derived_cell, DerivedCell) and isinstance(mixed, MixedCell)
+            wiring = genotype.reduce if mixed.label == REDUCE else genotype.normal
             kept = [(e, node) for node, edges in enumerate(wiring.nodes) for e in edges if e.source in wiring.alive]
-            for (edge, node), op in zip(kept, ours.inside.ops):
+            for (edge, node), op in zip(kept, derived_cell.ops):
                 if (edge.source, node) not in rows:
                     raise SpaceError(f"the supernet has no node {node}, so there are no weights to inherit")
-                copy_op_weights(theirs.inside.graph, rows[edge.source, node], edge.op, op)
+                copy_op_weights(mixed.graph, rows[edge.source, node], edge.op, op)
 
     def figures(self, genotype: CellGenotype) -> dict[str, Any]:
-        """Skip connections of both cells: a search that collapses fills the normal one with them."""
+        """Return the skip connections of each cell; a search that collapses fills the normal cell with them."""
         cells = {NORMAL: genotype.normal, REDUCE: genotype.reduce}
         ops = {label: [edge.op for edges in cell.nodes for edge in edges] for label, cell in cells.items()}
         return {f"skips_{label}": found.count("skip_connect") for label, found in ops.items()}
 
     def skipped(self, genotype: CellGenotype) -> tuple[int, int]:
-        """Those of the normal cell."""
+        """Return the number of skip connections, and of edges, in the normal cell."""
         ops = [edge.op for edges in genotype.normal.nodes for edge in edges]
         return ops.count("skip_connect"), len(ops)
 
     def derive(self, picks: Picks) -> CellGenotype:
-        """The genotype of the picked edges. All nodes are concatenated."""
+        """Return the genotype of the picked edges. All nodes are concatenated."""
         cells = []
         for label in (NORMAL, REDUCE):
             edges = self._edges
@@ -139,7 +149,8 @@ class DARTSSpace(SearchSpace):
                 source, node = edges[row]
                 nodes[node].append(Edge(op, source))
             cells.append(Cell(tuple(map(tuple, nodes)), self._concat))
-        return CellGenotype(*cells)
+        normal, reduce = cells
+        return CellGenotype(normal, reduce)
 
     def picks(self, genotype: CellGenotype) -> Picks:
         """Return the edges of a genotype, in its order; nodes may have fewer edges than the space keeps.
@@ -176,7 +187,7 @@ class DARTSSpace(SearchSpace):
 
     @property
     def titles(self) -> dict[str, list[str]]:
-        """Table label -> what each row decides, for people."""
+        """Table label -> the states that each row connects."""
         states = ["c\u2096\u208b\u2082", "c\u2096\u208b\u2081", *map(str, range(self.nodes))]
         rows = [f"{states[source]} \u2192 {node}" for source, node in self._edges]
         return {table.label: rows for table in self.tables}
@@ -190,7 +201,7 @@ class DARTSSpace(SearchSpace):
     def _concat(self) -> tuple[int, ...]:
         return tuple(range(CELL_INPUTS, CELL_INPUTS + self.nodes))
 
-    def _network(self, inside: Callable[[int, bool], nn.Module], **options: bool) -> Network:
+    def _network(self, inside: Callable[[int, bool], MixedCell | DerivedCell], **options: bool) -> Network:
         stem = self.stem
         if stem == "auto":
             stem = "imagenet" if self.shape.size >= 96 else "cifar"

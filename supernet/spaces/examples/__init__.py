@@ -1,1 +1,1 @@
-"""Two models with choices, as examples."""
+"""Two models with choices as search spaces: examples for a model of your own."""

@@ -1,8 +1,13 @@
-"""A convolutional network with choices, for small images: an example of a model of your own as a space.
+"""A convolutional network with choices, for small images: a model as a search space.
 
-It decides, block by block, between a convolutional and a dense block, the kernel, the width between two projections,
-and how a block is connected to those before it; and once for all blocks, the activation and the normalization.
+For each block it chooses a convolutional or a dense body, the convolution's kernel size and hidden width, and how the
+block is connected to those before it; and once for all blocks the activation and the normalization.
+
+Axes: ``b`` batch, ``c`` channel, ``h w`` space.
 """
+
+from collections.abc import MutableSequence, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +20,7 @@ from supernet.spaces.space import SpaceEntry, SpaceOptions
 
 
 class Convolution(nn.Module):
-    """A convolution of chosen kernel and width, projected back to the width it came from."""
+    """A convolution of chosen kernel size and width, an activation, and a projection to the width of the input."""
 
     def __init__(self, channels: int, label: str):
         super().__init__()
@@ -42,7 +47,7 @@ class Convolution(nn.Module):
 
 
 class Dense(nn.Module):
-    """A linear map over all pixels, the same for each channel."""
+    """A linear layer over all pixels, shared by the channels."""
 
     def __init__(self, size: int):
         super().__init__()
@@ -53,21 +58,21 @@ class Dense(nn.Module):
 
 
 class Plain(nn.Module):
-    """A block's output alone."""
+    """The output of a block, without a connection."""
 
     def forward(self, y: Tensor, before: list[Tensor]) -> Tensor:
         return y
 
 
 class Skip(nn.Module):
-    """A block's output and its input, summed (He et al. 2016)."""
+    """The sum of a block's input and output (He et al. 2016)."""
 
     def forward(self, y: Tensor, before: list[Tensor]) -> Tensor:
         return y + before[-1]
 
 
 class DenseConnection(nn.Module):
-    """All outputs so far, concatenated (Huang et al. 2017) and projected back to one's width."""
+    """All outputs so far, concatenated (Huang et al. 2017) and projected to the width of one."""
 
     def __init__(self, channels: int, count: int):
         super().__init__()
@@ -78,7 +83,7 @@ class DenseConnection(nn.Module):
 
 
 class Block(nn.Module):
-    """Body, normalization, activation, connection."""
+    """A block: a chosen body, normalization, activation and connection."""
 
     def __init__(self, channels: int, size: int, count: int, label: str):
         super().__init__()
@@ -95,18 +100,21 @@ class Block(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """Two stages of blocks, of which the second has half the size and twice the width.
+    """A network of two stages of blocks; the second has half the size and twice the width.
 
     Args:
-        shape: of the images and the answer.
+        shape: of the images and the number of classes.
         channels: width of the first stage.
-        layers: blocks in each stage.
+        layers: number of blocks in each stage.
     """
+
+    stages: MutableSequence[Sequence[nn.Module]]
 
     def __init__(self, shape: ImageShape, channels: int = 16, layers: int = 2):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(shape.channels, channels, 3, padding=1), nn.BatchNorm2d(channels))
-        self.stages, self.halvings = nn.ModuleList(), nn.ModuleList()
+        self.stages = cast(MutableSequence[Sequence[nn.Module]], nn.ModuleList())
+        self.halvings = nn.ModuleList()
         size = shape.size
         for stage in range(2):
             width_in, channels = channels, channels * (1 + stage)
@@ -114,11 +122,11 @@ class ConvNet(nn.Module):
             halving = nn.Sequential(nn.MaxPool2d(2, ceil_mode=True), nn.Conv2d(width_in, channels, 1))
             self.halvings.append(halving)
             blocks = [Block(channels, size, 1 + k, f"block{stage * layers + k}") for k in range(layers)]
-            self.stages.append(nn.ModuleList(blocks))
+            self.stages.append(cast(Sequence[nn.Module], nn.ModuleList(blocks)))
         self.classifier = nn.Linear(4 * channels, shape.classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Class scores ``(b, classes)`` of images ``(b, c, h, w)``."""
+        """Return the logits of the classes, ``(b, classes)``, of images ``(b, c, h, w)``."""
         x = self.stem(x)
         for halving, stage in zip(self.halvings, self.stages):
             states = [halving(x)]
@@ -129,7 +137,7 @@ class ConvNet(nn.Module):
 
 
 def activation() -> LayerChoice:
-    """The activation, one decision for the whole network."""
+    """Return the activation: one decision for the whole network."""
     return LayerChoice({"relu": nn.ReLU(), "gelu": nn.GELU(), "tanh": nn.Tanh()}, "activation")
 
 

@@ -1,10 +1,13 @@
-"""A classifier of sentences with choices, after the Evolved Transformer (So et al. 2019): a model as a space.
+"""A classifier of sentences with choices, after the Evolved Transformer (So et al. 2019): a model as a search space.
 
-A block has two branches whose sum goes on. Each branch decides among attention of several heads, feed-forward, gated
-linear unit, depthwise and full convolution over time, and nothing; and whether its input is added to it.
+A block is the sum of two branches. Each branch chooses its layer (attention of 1, 2 or 4 heads, feed-forward, gated
+linear unit, depthwise or full convolution over time, or none), and whether its input is added to the layer's output.
 
-Axes: ``b`` sentence, ``t`` word, ``d`` width. Words of number 0 are padding.
+Axes: ``b`` sentence, ``t`` token, ``d`` width. Tokens of index 0 are padding.
 """
+
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +22,7 @@ from supernet.spaces.space import SpaceEntry, SpaceOptions
 
 
 class Attention(nn.Module):
-    """Every word attends to every word that is no padding (Vaswani et al. 2017)."""
+    """Multi-head self-attention over the tokens that are not padding (Vaswani et al. 2017)."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -33,7 +36,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear maps, four times as wide between them."""
+    """Two linear layers with ReLU between them, where the width is four times as large."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -44,7 +47,7 @@ class FeedForward(nn.Module):
 
 
 class Gated(nn.Module):
-    """Gated linear unit: one linear map times the sigmoid of another (Dauphin et al. 2017)."""
+    """Gated linear unit: one linear layer times the sigmoid of another (Dauphin et al. 2017)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -55,7 +58,7 @@ class Gated(nn.Module):
 
 
 class TimeConvolution(nn.Module):
-    """A convolution over words, full or depthwise-separable; padding counts as zeros."""
+    """A convolution over time, full or depthwise-separable; padding counts as zeros."""
 
     def __init__(self, width: int, kernel: int, depthwise: bool):
         super().__init__()
@@ -69,32 +72,32 @@ class TimeConvolution(nn.Module):
 
 
 class Nothing(nn.Module):
-    """Zeros: the branch is left out."""
+    """Zeros: there is no layer."""
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
         return x * 0.0
 
 
 class Alone(nn.Module):
-    """A branch's output alone."""
+    """The output of a branch's layer, without its input."""
 
     def forward(self, y: Tensor, x: Tensor) -> Tensor:
         return y
 
 
 class Residual(nn.Module):
-    """A branch's output and its input, summed."""
+    """The sum of a branch's input and the output of its layer."""
 
     def forward(self, y: Tensor, x: Tensor) -> Tensor:
         return y + x
 
 
 class Branch(nn.Module):
-    """Normalization, a chosen layer, a chosen connection."""
+    """A branch: normalization, a chosen layer, a chosen connection."""
 
     def __init__(self, width: int, label: str):
         super().__init__()
-        layers = {f"attention_{heads}": Attention(width, heads) for heads in (1, 2, 4)}
+        layers: dict[str, nn.Module] = {f"attention_{heads}": Attention(width, heads) for heads in (1, 2, 4)}
         layers |= {"feed_forward": FeedForward(width), "gated": Gated(width)}
         layers |= {f"depthwise_{k}": TimeConvolution(width, k, True) for k in (3, 7)}
         layers |= {"convolution_3": TimeConvolution(width, 3, False), "nothing": Nothing()}
@@ -107,26 +110,29 @@ class Branch(nn.Module):
 
 
 class TextNet(nn.Module):
-    """Words to vectors, blocks of two branches, the mean over words, a linear head.
+    """A network of embedding, blocks of two branches, mean over the tokens, and linear head.
 
     Args:
-        shape: of the sentences and the answer.
-        width: of the vectors; a multiple of 4.
-        layers: blocks.
+        shape: of the sentences and the number of classes.
+        width: of the embedding; a multiple of 4.
+        layers: number of blocks.
     """
+
+    blocks: Sequence[Sequence[Branch]]
 
     def __init__(self, shape: TextShape, width: int = 16, layers: int = 2):
         super().__init__()
         self.words = nn.Embedding(shape.words, width, padding_idx=0)
         self.places = nn.Parameter(0.02 * torch.randn(shape.length, width))
-        self.blocks = nn.ModuleList(
+        blocks = nn.ModuleList(
             nn.ModuleList([Branch(width, f"block{k}.left"), Branch(width, f"block{k}.right")]) for k in range(layers)
         )
+        self.blocks = cast(Sequence[Sequence[Branch]], blocks)
         self.norm = nn.LayerNorm(width)
         self.classifier = nn.Linear(width, shape.classes)
 
     def forward(self, words: Tensor) -> Tensor:
-        """Class scores ``(b, classes)`` of words ``(b, t)``."""
+        """Return the logits of the classes, ``(b, classes)``, of tokens ``(b, t)``."""
         present = words != 0
         x = self.words(words) + self.places[: words.shape[1]]
         for left, right in self.blocks:
