@@ -1,1 +1,1 @@
-"""How fast a search step is."""
+"""Benchmarks of search, evaluation and retraining steps."""

@@ -1,4 +1,4 @@
-"""``python -m darts.bench``: search steps, evaluation and retraining, timed (``darts.bench.steps``)."""
+"""``python -m darts.bench``: time search, evaluation and retraining steps (``darts.bench.steps``)."""
 
 from darts.bench.steps import main
 from darts.cli import run_script

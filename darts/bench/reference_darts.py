@@ -1,4 +1,4 @@
-"""The authors' code (github.com/quark0/darts, its ``cnn/`` folder) from a checkout, to be measured beside ours.
+"""Steps of the authors' code (github.com/quark0/darts, its ``cnn/`` folder) from a checkout, measured beside ours.
 
 Nothing of it is part of this project. Its modules are loaded from the folder that the user names; only calls that no
 longer run are changed, in memory: argument orders that PyTorch has dropped, and ``.cuda()`` where there is no GPU.
@@ -24,15 +24,20 @@ from darts.errors import UserError
 
 PACKAGE = "quark0_cnn"
 MODULES = ("genotypes", "operations", "utils", "model_search", "model", "architect")
+"""Their modules that are loaded."""
+
 CHANGED = (
     ("theta.sub(eta, moment+dtheta)", "theta.sub(moment+dtheta, alpha=eta)"),
     ("p.data.add_(R, v)", "p.data.add_(v, alpha=R)"),
     ("p.data.sub_(2*R, v)", "p.data.sub_(v, alpha=2*R)"),
     ("g.data.sub_(eta, ig.data)", "g.data.sub_(ig.data, alpha=eta)"),
 )
+"""Calls that no longer run, and their replacements."""
 
 
 class _Source(SourceLoader):
+    """Loads one of their modules, with the replacements made in memory."""
+
     def __init__(self, path: Path, device: torch.device):
         self.path, self.device = path, device
 
@@ -49,6 +54,8 @@ class _Source(SourceLoader):
 
 
 class _Finder(MetaPathFinder):
+    """Finds their modules, as parts of the package ``PACKAGE``."""
+
     def __init__(self, folder: Path, device: torch.device):
         self.folder, self.device = folder, device
 
@@ -62,15 +69,16 @@ class _Finder(MetaPathFinder):
 
 
 def load_peer(checkout: Path, device: torch.device) -> SimpleNamespace:
-    """Their modules ``model_search``, ``model``, ``architect`` and ``genotypes``.
+    """Return their modules ``model_search``, ``model``, ``architect`` and ``genotypes``.
 
     Raises:
-        UserError: where the folder is no checkout of theirs.
+        UserError: where the folder is not a checkout of theirs.
     """
     folder = checkout / "cnn" if (checkout / "cnn").is_dir() else checkout
     missing = [name for name in MODULES if not (folder / f"{name}.py").is_file()]
     if missing:
-        raise UserError(f"--peer {checkout}: no checkout of quark0/darts, {folder / (missing[0] + '.py')} is missing")
+        file = folder / f"{missing[0]}.py"
+        raise UserError(f"--peer {checkout}: not a checkout of github.com/quark0/darts, {file} is missing")
     finder = _Finder(folder, device)
     sys.meta_path.insert(0, finder)
     try:
@@ -81,13 +89,13 @@ def load_peer(checkout: Path, device: torch.device) -> SimpleNamespace:
 
 
 def peer_search_step(checkout: Path, device: torch.device, batch_size: int, unrolled: bool) -> Callable[[], None]:
-    """One step of their search at paper settings, as their ``train_search.py`` takes it: alphas, then weights.
+    """Return one step of their search at paper settings, as in their ``train_search.py``: alphas, then weights.
 
-    One random batch serves all steps; drawing and augmenting it is not part of them.
+    All steps use one random batch; drawing and augmenting batches is not part of them.
     """
     peer = load_peer(checkout, device)
     criterion = nn.CrossEntropyLoss().to(device)
-    with redirect_stdout(StringIO()):  # it prints its widths
+    with redirect_stdout(StringIO()):  # it prints its channels
         model = peer.model_search.Network(16, 10, 8, criterion).to(device)
     sgd = torch.optim.SGD(model.parameters(), 0.025, momentum=0.9, weight_decay=3e-4)
     settings = SimpleNamespace(momentum=0.9, weight_decay=3e-4, arch_learning_rate=3e-4, arch_weight_decay=1e-3)
@@ -106,9 +114,10 @@ def peer_search_step(checkout: Path, device: torch.device, batch_size: int, unro
 
 
 def peer_retrain_step(checkout: Path, device: torch.device, batch_size: int) -> Callable[[], None]:
-    """One step of their retraining of DARTS_V2 at paper settings, half-way: 20 cells, 36 channels, an auxiliary head.
+    """Return one step of their retraining of DARTS_V2 at paper settings: 20 cells, 36 channels, an auxiliary head.
 
-    One random batch serves all steps; drawing and augmenting it is not part of them.
+    The drop-path probability is that of mid-training. All steps use one random batch; drawing and augmenting batches is
+    not part of them.
     """
     peer = load_peer(checkout, device)
     criterion = nn.CrossEntropyLoss().to(device)

@@ -1,132 +1,62 @@
-"""How fast a step is: searching of first and second order, evaluating, retraining; beside the authors' code where a
-checkout is given.
+"""Times of a step: searching of first and second order, evaluating, retraining; beside the authors' code.
 
     python -m darts.bench --batch-size 16 --peer DIR --json FILE
 
-All that is compared runs in turn, A B C A B C, in one process on one machine; the median of each is printed, and its
-ratio to the peer. Paper settings: 8 cells, 16 channels, images of 32x32; retraining DARTS_V2 with 20 cells, 36
-channels. On a GPU each step of ours runs with and without a CUDA graph, and retraining by the library's kernels, by
-fused ones and compiled; warming up, capturing and compiling are not counted.
+All contenders (``darts.bench.contenders``) take turns, A B C A B C, in one process on one machine; the median of each
+is printed, and its ratio to the authors' code where a checkout of it is given. Warming up, capturing and compiling are
+not counted.
 
-The floor of a search step is what its forward and backward passes (two of first order, five of second) must at least
+The floor of a search step is the least that its forward and backward passes (two of first order, five of second) must
 move and compute with every fusion that BatchNorm leaves possible: 36 times the first cells' states for each of 14 edges
-in 4.3 cells' worth of cells, and 0.81 GFLOP an image, by this machine's measured rates of copying and of multiplying
-matrices of 32-bit numbers.
+in the equivalent of 4.3 such cells, and 0.81 GFLOP per image, at this machine's measured rates of copying and of
+multiplying 32-bit matrices.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-import numpy as np
 import torch
 import tyro
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-import genotypes
 from darts.artifacts.checkpoint import write_atomically
-from darts.bench.reference_darts import peer_retrain_step, peer_search_step
-from darts.config import MethodConfig, RunConfig
-from darts.data.augment import Augmentation
-from darts.data.dataset import Arrays, DataSet
-from darts.data.resident import resident
-from darts.oneshot.builder import make_search
-from darts.oneshot.task import SearchTask
-from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES
-from darts.retraining.task import RetrainTask
+from darts.bench.contenders import AUTHORS, BenchConfig, Contender, contenders_of
+from darts.config import RunConfig
 from darts.training.cuda_graph import WARM_UP
 from darts.training.device import choose_device
 from darts.training.memory_planner import LiveTensors
-from supernet.bench.machine import backends_on, copy_rate, machine, product_rate, seconds_of
+from supernet.bench.machine import copy_rate, machine, product_rate, seconds_of
 from supernet.shapes import ImageShape
 from supernet.spaces import SPACES
 from supernet.spaces.space import SpaceOptions
 
 PASSES = {"first_order": 2, "unrolled": 5}
-"""Forward and backward passes of a step, its training of the weights among them."""
+"""Forward and backward passes of a search step, the one that trains the weights included."""
 
 STATES_MOVED = 36 * 4.3
 """Reads and writes of a state of the first cells for each of their edges, in a forward and a backward pass."""
 
-FLOPS_AN_IMAGE = 52e9 / 64
-"""Arithmetic of a forward and a backward pass."""
-
-AUTHORS = "authors"
-
-Retraining = Literal["library", "fused", "compiled"]
-
-
-@dataclass(frozen=True)
-class BenchConfig:
-    """What to measure."""
-
-    batch_size: int = 64
-    """Images a step, of each half."""
-    retrain_batch_size: int = 96
-    """Images a retraining step; 0 to leave it out."""
-    rounds: int = 5
-    """Measured steps of each."""
-    warmup: int = 2
-    """Steps of each before."""
-    epoch: int | None = None
-    """Steps of a stretch without a pause, as an epoch is; 391 on a GPU where not given, none on a CPU."""
-    order: tuple[str, ...] = ("first_order", "unrolled")
-    """Hypergradients to measure."""
-    backends: tuple[str, ...] | None = None
-    """Who computes the mixed operations; all where not given, fused on a GPU only."""
-    retrainings: tuple[Retraining, ...] | None = None
-    """Who computes our retraining; on a GPU all where not given, elsewhere library."""
-    peer: Path | None = None
-    """A checkout of quark0/darts."""
-    json: Path | None = None
-    """Where to write the figures."""
-    device: str = "auto"
-    """cpu, cuda, ..."""
-    precision: str = "float32"
-    """Of our steps: float32 or bfloat16."""
-
-
-@dataclass
-class Contender:
-    """What is measured: a step of some code.
-
-    Attributes:
-        images: it computes on, of all batches together.
-        seconds: of the measured steps.
-        bytes: of the tensors alive at once in a step, weights not counted.
-    """
-
-    what: str
-    code: str
-    images: int
-    step: Callable[[], object]
-    seconds: list[float] = field(default_factory=list)
-    bytes: int = 0
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
+FLOPS_PER_IMAGE = 52e9 / 64
+"""Floating point operations of a forward and a backward pass."""
 
 
 def main(arguments: Sequence[str], console: Console) -> None:
-    """Parse, build the contenders, measure, print."""
+    """Build the contenders, measure them, print and write the results."""
     config = tyro.cli(BenchConfig, prog="python -m darts.bench", args=arguments, description=__doc__)
     device = choose_device(RunConfig(device=config.device))
-    contenders = list(_contenders(config, device))
+    contenders = contenders_of(config, device)
     _measure(contenders, config, device, console)
     rates = copy_rate(device), product_rate(device)
     rows = [_row(contender, contenders, config, rates) for contender in contenders]
     rows += _epochs(contenders, config, device)
     if not console.is_terminal:
-        console.width = 120  # a file is taken to be 80 wide, which cuts names short
+        console.width = 120  # rich assumes 80 columns for a file, which truncates names
     console.print(_table(rows))
     console.print(f"floor: copies {rates[0] / 1e9:.0f} GB/s, products {rates[1] / 1e9:.0f} GFLOP/s", highlight=False)
     if config.json is not None:
@@ -137,97 +67,8 @@ def main(arguments: Sequence[str], console: Console) -> None:
         write_atomically(config.json, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def _contenders(config: BenchConfig, device: torch.device) -> list[Contender]:
-    found = []
-    size, again = config.batch_size, config.retrain_batch_size
-    for order in config.order:
-        if config.peer is not None:
-            step = peer_search_step(config.peer, device, size, order == "unrolled")
-            found.append(Contender(order, AUTHORS, 2 * size, step))
-        for backend in config.backends or backends_on(device):
-            for graph in _graphs(device):
-                task = _search(config, device, backend, order, graph)
-                found.append(Contender(order, backend + _marked(graph), 2 * size, _stepping(task)))
-                if order == config.order[0] and graph == "off":
-                    found.append(Contender("evaluation", backend, 2 * size, _evaluating(task)))
-    if again and config.peer is not None:
-        found.append(Contender("retrain", AUTHORS, again, peer_retrain_step(config.peer, device, again)))
-    ways = config.retrainings or (get_args(Retraining) if device.type == "cuda" else ("library",))
-    for way in ways if again else ():
-        for graph in _graphs(device):
-            task = _retrain(config, device, graph, way)
-            found.append(Contender("retrain", way + _marked(graph), again, _stepping(task)))
-    return found
-
-
-def _graphs(device: torch.device) -> tuple[str, ...]:
-    return ("off", "on") if device.type == "cuda" else ("off",)
-
-
-def _marked(graph: str) -> str:
-    return ", graph" if graph == "on" else ""
-
-
-def _data(config: BenchConfig, device: torch.device, batch_size: int) -> DataSet:
-    """Random images, enough for every step."""
-    rng = np.random.default_rng(0)
-    count = 2 * batch_size * (2 + WARM_UP + config.warmup + config.rounds)
-    images = rng.integers(0, 256, (count, 3, 32, 32), np.uint8)
-    labels = np.arange(count) % 10
-    generator = torch.Generator(device).manual_seed(0)
-    return resident("random", Arrays(images, labels, images[:10], labels[:10]), Augmentation(4, True), generator)
-
-
-def _search(config: BenchConfig, device: torch.device, backend: str, order: str, graph: str) -> SearchTask:
-    recipe = SEARCH_RECIPES["darts_v1_cifar10"]()
-    recipe = replace(
-        recipe,
-        batch_size=config.batch_size,
-        space=replace(recipe.space, backend=backend),
-        method=MethodConfig(step=order),
-        run=replace(recipe.run, precision=config.precision, graph=graph),
-    )
-    return make_search(recipe, _data(config, device, config.batch_size), device)
-
-
-def _retrain(config: BenchConfig, device: torch.device, graph: str, way: Retraining) -> RetrainTask:
-    recipe, size = FINAL_RECIPES["darts_cifar10"](), config.retrain_batch_size
-    run = replace(recipe.run, precision=config.precision, graph=graph)
-    recipe = replace(recipe, batch_size=size, run=run, fused=way == "fused", compile=way == "compiled")
-    return RetrainTask(recipe, genotypes.load("DARTS_V2"), _data(config, device, size), device)
-
-
-def _stepping(task: SearchTask | RetrainTask) -> Callable[[], object]:
-    """A step as a run takes it, with batches drawn and augmented, one epoch after the other."""
-    taken = 0
-
-    def step() -> None:
-        nonlocal taken
-        if taken % task.steps_per_epoch == 0:
-            task.begin_epoch(1, 0)
-        taken += 1
-        task.step()
-
-    return step
-
-
-def _evaluating(task: SearchTask) -> Callable[[], object]:
-    """Scores of two batches, as an evaluation computes them."""
-    order = task.context.valid_indices[: 2 * task.config.batch_size]
-    ((images, _),) = task.data.train.batches(order, len(order), training=False)
-    problem = task.problem
-
-    def evaluate() -> None:
-        problem.supernet.eval()
-        with torch.no_grad(), problem.autocast:
-            problem.supernet(images, problem.expected_gates())
-        problem.supernet.train()
-
-    return evaluate
-
-
 def _measure(contenders: list[Contender], config: BenchConfig, device: torch.device, console: Console) -> None:
-    """Seconds of each contender's measured steps, taken in turn; the memory of a step before."""
+    """Measure the seconds of each contender's steps, in turn, and before that the memory of one step."""
     warmup = max(config.warmup, WARM_UP + 1 if device.type == "cuda" else 1)
     rounds, began = warmup + config.rounds, time.monotonic()
     for count in track(range(rounds), "rounds", console=console, transient=True):
@@ -242,6 +83,7 @@ def _measure(contenders: list[Contender], config: BenchConfig, device: torch.dev
 
 
 def _bytes_of(step: Callable[[], object], device: torch.device) -> int:
+    """Run a step and return the most bytes of tensors alive at once in it, beside those alive before."""
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -254,14 +96,19 @@ def _bytes_of(step: Callable[[], object], device: torch.device) -> int:
 
 
 def _epochs(contenders: list[Contender], config: BenchConfig, device: torch.device) -> list[dict[str, Any]]:
-    """Many steps without a pause between: what the host prepares meanwhile costs nothing."""
+    """Return a row for each contender that times many consecutive steps, so that the host can prepare ahead."""
     steps = config.epoch if config.epoch is not None else 391 * (device.type == "cuda")
     rows = []
     for contender in contenders if steps else ():
         if contender.what == "evaluation":
             continue
-        stretch = contender.step
-        seconds = seconds_of(lambda stretch=stretch: [stretch() for _ in range(steps)], device)
+        step = contender.step
+
+        def epoch(step: Callable[[], object] = step) -> None:
+            for _ in range(steps):
+                step()
+
+        seconds = seconds_of(epoch, device)
         row = {"step": f"{steps} of {contender.what}", "code": contender.code, "ms": 1e3 * seconds / steps}
         rows.append(row | {"images_per_second": contender.images * steps / seconds, "seconds": seconds})
     return rows
@@ -270,10 +117,11 @@ def _epochs(contenders: list[Contender], config: BenchConfig, device: torch.devi
 def _row(
     contender: Contender, contenders: list[Contender], config: BenchConfig, rates: tuple[float, float]
 ) -> dict[str, Any]:
+    """Return a contender's results, with its ratios to others and to the floor."""
     what, seconds = contender.what, contender.median
-    row = {"step": what, "code": contender.code, "ms": 1e3 * seconds, "ms_min": 1e3 * min(contender.seconds)}
-    row |= {"ms_max": 1e3 * max(contender.seconds), "images_per_second": contender.images / seconds}
-    row |= {"bytes": contender.bytes}
+    row: dict[str, Any] = {"step": what, "code": contender.code, "ms": 1e3 * seconds}
+    row |= {"ms_min": 1e3 * min(contender.seconds), "ms_max": 1e3 * max(contender.seconds)}
+    row |= {"images_per_second": contender.images / seconds, "bytes": contender.bytes}
     same = {other.code: other.median for other in contenders if other.what == what}
     if AUTHORS in same:
         row["speedup"] = same[AUTHORS] / seconds
@@ -287,11 +135,11 @@ def _row(
 
 
 def _floor(what: str, config: BenchConfig, rates: tuple[float, float]) -> float:
-    """Seconds that a search step takes at least."""
+    """Return the least seconds of a search step."""
     width = 2 if config.precision == "bfloat16" else 4
     edges = SPACES["darts"].make(SpaceOptions(ImageShape(3, 32, 10))).tables[0].rows
     moved = STATES_MOVED * edges * config.batch_size * 16 * 32 * 32 * width
-    return PASSES[what] * max(moved / rates[0], FLOPS_AN_IMAGE * config.batch_size / rates[1])
+    return PASSES[what] * max(moved / rates[0], FLOPS_PER_IMAGE * config.batch_size / rates[1])
 
 
 def _digits(value: float) -> str:

@@ -1,1 +1,1 @@
-"""How fast the mixed operations are."""
+"""Benchmarks of the mixed operations."""

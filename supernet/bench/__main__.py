@@ -1,4 +1,4 @@
-"""``python -m supernet.bench``: the mixed operations' functions, timed (``supernet.bench.kernels``)."""
+"""``python -m supernet.bench``: time the functions of the mixed operations (``supernet.bench.kernels``)."""
 
 from supernet.bench.kernels import main
 

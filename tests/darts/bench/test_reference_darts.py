@@ -24,9 +24,7 @@ def test_calls_that_no_longer_run_are_changed_in_memory(tmp_path):
     for name in MODULES:
         (folder / f"{name}.py").write_text("")
     (folder / "operations.py").write_text("import torch\ndef one():\n  return torch.ones(2).cuda()\n")
-    source = (
-        "from operations import *\ndef f(theta, eta, moment, dtheta):\n  return theta.sub(eta, gate_image+dtheta)\n"
-    )
+    source = "from operations import *\ndef f(theta, eta, moment, dtheta):\n  return theta.sub(eta, moment+dtheta)\n"
     (folder / "architect.py").write_text(source)
     before = {path.name: path.read_text() for path in folder.iterdir()}
     architect = load_peer(tmp_path, CPU).architect

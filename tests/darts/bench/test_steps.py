@@ -7,8 +7,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from darts.bench import steps as bench
-from darts.bench.steps import BenchConfig, Contender, _floor, _row, main
+from darts.bench import contenders as bench
+from darts.bench.contenders import BenchConfig, Contender
+from darts.bench.steps import _floor, _row, main
 
 
 def test_measured_and_written(tmp_path):
@@ -25,11 +26,11 @@ def test_measured_and_written(tmp_path):
 def test_all_of_a_gpus_contenders(monkeypatch):
     for name in ("_search", "_stepping", "_evaluating"):
         monkeypatch.setattr(bench, name, lambda *given: None)
-    monkeypatch.setattr(bench, "find_spec", lambda name: None)
+    monkeypatch.setattr(bench, "backends_on", lambda device: ("reference", "batched"))
     monkeypatch.setattr(bench, "_retrain", lambda *given: ways.append(given[-2:]))
     for given, count in ((None, 3), (("fused",), 1)):
         ways = []
-        found = bench._contenders(BenchConfig(retrainings=given), torch.device("cuda"))
+        found = bench.contenders_of(BenchConfig(retrainings=given), torch.device("cuda"))
         searched = [contender.code for contender in found if contender.what == "unrolled"]
         assert searched == ["reference", "reference, graph", "batched", "batched, graph"]
         assert [contender.what for contender in found].count("evaluation") == 2

@@ -1,4 +1,4 @@
-"""The benchmark of the mixed operations: its gate, its accounts, its output."""
+"""The benchmark of the mixed operations: its comparison with the reference, its accounts, its output."""
 
 import json
 
@@ -24,7 +24,7 @@ def test_measured_and_written(tmp_path):
     assert functions["forward"]["bytes"] > 100 * state and functions["forward"]["operations"] > 1e8
 
 
-def test_no_time_without_the_gate(monkeypatch):
+def test_nothing_is_measured_where_a_backend_differs_from_the_reference(monkeypatch):
     right = BACKENDS["batched"].edge_outputs
     wrong = BackendRow(lambda source, x, gates: [1.01 * y for y in right(source, x, gates)])
     monkeypatch.setitem(BACKENDS, "batched", wrong)

@@ -1,4 +1,4 @@
-"""Cases for Triton's interpreter; ``test_fused`` runs this file in a process where it is chosen."""
+"""The fused backend equals the reference; ``test_graph`` runs this file in a process with Triton's interpreter."""
 
 import copy
 

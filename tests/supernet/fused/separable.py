@@ -1,4 +1,4 @@
-"""Cases for Triton's interpreter; ``test_separable`` runs this file in a process where it is chosen."""
+"""Fused separable convolutions equal PyTorch's; ``test_separable`` runs this file with Triton's interpreter."""
 
 import copy
 from dataclasses import replace

@@ -1,0 +1,186 @@
+"""The contenders of the benchmark: search steps, evaluations and retraining steps of our code and of the authors'.
+
+Paper settings: 8 cells, 16 channels, images of 32x32; retraining DARTS_V2 with 20 cells, 36 channels. On a GPU each
+step of ours runs with and without a CUDA graph, and retraining with the library's kernels, with the fused ones, and
+compiled.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+
+import genotypes
+from darts.bench.reference_darts import peer_retrain_step, peer_search_step
+from darts.config import MethodConfig
+from darts.data.augment import Augmentation
+from darts.data.dataset import Arrays, DataSet
+from darts.data.resident import resident
+from darts.oneshot.builder import make_search
+from darts.oneshot.task import SearchTask
+from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES
+from darts.retraining.task import RetrainTask
+from darts.training.cuda_graph import WARM_UP
+from supernet.bench.machine import backends_on
+from supernet.mixed.backends import Backend
+
+AUTHORS = "authors"
+"""The name of the authors' code among the contenders."""
+
+Order = Literal["first_order", "unrolled"]
+Retraining = Literal["library", "fused", "compiled"]
+GraphMode = Literal["off", "on"]
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """Options of ``python -m darts.bench``."""
+
+    batch_size: int = 64
+    """Images per batch; a search step reads a training and a validation batch."""
+    retrain_batch_size: int = 96
+    """Images per retraining step; 0 to skip retraining."""
+    rounds: int = 5
+    """Number of measured steps of each contender."""
+    warmup: int = 2
+    """Number of steps of each contender before the measured ones."""
+    epoch: int | None = None
+    """Number of consecutive steps also timed as one, a full epoch; by default 391 on a GPU, 0 on a CPU."""
+    order: tuple[Order, ...] = ("first_order", "unrolled")
+    """Hypergradients to measure."""
+    backends: tuple[Backend, ...] | None = None
+    """Backends of the mixed operations; by default all that the device can run."""
+    retrainings: tuple[Retraining, ...] | None = None
+    """Kernels of our retraining; by default all on a GPU, library on a CPU."""
+    peer: Path | None = None
+    """A checkout of github.com/quark0/darts, measured beside ours."""
+    json: Path | None = None
+    """File to write the results to."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto uses a GPU if there is one."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Type of our products and activations."""
+
+
+@dataclass
+class Contender:
+    """A step that is measured.
+
+    Attributes:
+        what: the kind of step: first_order, unrolled, evaluation or retrain.
+        code: whose code it is, and how it runs.
+        images: number of images in all batches of a step.
+        step: runs it once.
+        seconds: of the measured steps.
+        bytes: of the tensors alive at once in a step, weights not counted.
+    """
+
+    what: str
+    code: str
+    images: int
+    step: Callable[[], object]
+    seconds: list[float] = field(default_factory=list)
+    bytes: int = 0
+
+    @property
+    def median(self) -> float:
+        """Median seconds of a step."""
+        return statistics.median(self.seconds)
+
+
+def contenders_of(config: BenchConfig, device: torch.device) -> list[Contender]:
+    """Return all contenders of a configuration, ready to run on a device."""
+    found = []
+    size, retrain_size = config.batch_size, config.retrain_batch_size
+    for order in config.order:
+        if config.peer is not None:
+            step = peer_search_step(config.peer, device, size, order == "unrolled")
+            found.append(Contender(order, AUTHORS, 2 * size, step))
+        for backend in config.backends or backends_on(device):
+            for graph in _graphs(device):
+                task = _search(config, device, backend, order, graph)
+                found.append(Contender(order, backend + _marked(graph), 2 * size, _stepping(task)))
+                if order == config.order[0] and graph == "off":
+                    found.append(Contender("evaluation", backend, 2 * size, _evaluating(task)))
+    if retrain_size and config.peer is not None:
+        step = peer_retrain_step(config.peer, device, retrain_size)
+        found.append(Contender("retrain", AUTHORS, retrain_size, step))
+    kernels = config.retrainings or (get_args(Retraining) if device.type == "cuda" else ("library",))
+    for name in kernels if retrain_size else ():
+        for graph in _graphs(device):
+            trained = _retrain(config, device, graph, name)
+            found.append(Contender("retrain", name + _marked(graph), retrain_size, _stepping(trained)))
+    return found
+
+
+def _graphs(device: torch.device) -> tuple[GraphMode, ...]:
+    """Return the settings of `run.graph` to measure."""
+    return ("off", "on") if device.type == "cuda" else ("off",)
+
+
+def _marked(graph: GraphMode) -> str:
+    return ", graph" if graph == "on" else ""
+
+
+def _data(config: BenchConfig, device: torch.device, batch_size: int) -> DataSet:
+    """Return random images, enough for every step."""
+    rng = np.random.default_rng(0)
+    count = 2 * batch_size * (2 + WARM_UP + config.warmup + config.rounds)
+    images = rng.integers(0, 256, (count, 3, 32, 32), np.uint8)
+    labels = np.arange(count) % 10
+    generator = torch.Generator(device).manual_seed(0)
+    return resident("random", Arrays(images, labels, images[:10], labels[:10]), Augmentation(4, True), generator)
+
+
+def _search(config: BenchConfig, device: torch.device, backend: Backend, order: Order, graph: GraphMode) -> SearchTask:
+    recipe = SEARCH_RECIPES["darts_v1_cifar10"]()
+    recipe = replace(
+        recipe,
+        batch_size=config.batch_size,
+        space=replace(recipe.space, backend=backend),
+        method=MethodConfig(step=order),
+        run=replace(recipe.run, precision=config.precision, graph=graph),
+    )
+    return make_search(recipe, _data(config, device, config.batch_size), device)
+
+
+def _retrain(config: BenchConfig, device: torch.device, graph: GraphMode, kernels: Retraining) -> RetrainTask:
+    recipe, size = FINAL_RECIPES["darts_cifar10"](), config.retrain_batch_size
+    run = replace(recipe.run, precision=config.precision, graph=graph)
+    recipe = replace(recipe, batch_size=size, run=run, fused=kernels == "fused", compile=kernels == "compiled")
+    return RetrainTask(recipe, genotypes.load("DARTS_V2"), _data(config, device, size), device)
+
+
+def _stepping(task: SearchTask | RetrainTask) -> Callable[[], object]:
+    """Return a step as a run takes it: batches are drawn and augmented, one epoch follows the other."""
+    taken = 0
+
+    def step() -> None:
+        nonlocal taken
+        if taken % task.steps_per_epoch == 0:
+            task.begin_epoch(1, 0)
+        taken += 1
+        task.step()
+
+    return step
+
+
+def _evaluating(task: SearchTask) -> Callable[[], object]:
+    """Return the forward pass of two batches, as an evaluation computes it."""
+    order = task.context.valid_indices[: 2 * task.config.batch_size]
+    ((images, _),) = task.data.train.batches(order, len(order), training=False)
+    problem = task.problem
+
+    def evaluate() -> None:
+        problem.supernet.eval()
+        with torch.no_grad(), problem.autocast:
+            problem.supernet(images, problem.expected_gates())
+        problem.supernet.train()
+
+    return evaluate

@@ -1,0 +1,106 @@
+"""Comparing a backend with the reference on the device where it is going to be used.
+
+A mixed graph of each stride is computed by ``reference`` in float64 and by the backend in a storage type, forward and
+backward. Both get the same inputs, gates and parameters, rounded to what the backend reads: values that tie only after
+rounding would send a max pool's gradient elsewhere, which is no error of the backend. In 16 bits the gradients still
+differ by some 10 %, since rounded intermediate values flip ReLU masks and maxima.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from supernet.mixed.backends import Backend
+from supernet.mixed.graph import MixedGraph
+from supernet.spaces.darts import DARTS_PRIMITIVES
+
+NODES = {torch.float64: 1e-9, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.5e-2}
+"""Largest error of a node for each storage type, relative to the RMS of the reference's."""
+
+GRADIENTS = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 0.2, torch.bfloat16: 0.3}
+"""Largest error of a gradient, in the same way."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The largest errors of a backend, relative to the RMS of the reference, and whether they are small enough."""
+
+    nodes: float
+    gradients: float
+    passed: bool
+
+    def __str__(self) -> str:
+        return f"largest error {self.nodes:.1e} of nodes, {self.gradients:.1e} of gradients, relative to their RMS"
+
+
+def verify(
+    backend: Backend,
+    device: torch.device,
+    storage: torch.dtype,
+    *,
+    channels: int = 16,
+    size: tuple[int, int] = (9, 8),
+) -> Verification:
+    """Compare a backend with the reference; the state of random number generators is left as it was.
+
+    Args:
+        storage: type of the backend's states.
+        channels, size: of the states.
+    """
+    kept = torch.promote_types(storage, torch.float32)  # of gates and parameters
+    nodes = gradients = 0.0
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), exact_products(device):
+        torch.manual_seed(0)
+        for stride in (1, 2):
+            graph = MixedGraph(channels, DARTS_PRIMITIVES, 2, 4, stride, "reference").to(kept)
+            states = [torch.randn(4, channels, *size, dtype=torch.float64).to(device, storage) for _ in range(2)]
+            edges = sum(len(source.rows) for source in graph.sources)
+            gates = torch.rand(edges, len(DARTS_PRIMITIVES), dtype=torch.float64).to(device, kept)
+            found, expected = compare(graph.to(device), backend, states, gates)
+            count = len(expected) - len(states) - 1 - len(list(graph.parameters()))
+            errors = [relative_error(*pair) for pair in zip(found, expected, strict=True)]
+            nodes, gradients = max(nodes, *errors[:count]), max(gradients, *errors[count:])
+    return Verification(nodes, gradients, nodes <= NODES[storage] and gradients <= GRADIENTS[storage])
+
+
+def compare(
+    graph: MixedGraph, backend: Backend, states: Sequence[Tensor], gates: Tensor
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return nodes and gradients by a backend, and the reference's for the same, already rounded, values in float64."""
+    exact = copy.deepcopy(graph).double()
+    exact.backend, tested = "reference", copy.deepcopy(graph)
+    tested.backend = backend
+    found = differentiate(tested, states, gates)
+    return found, differentiate(exact, [state.double() for state in states], gates.double())
+
+
+def differentiate(graph: MixedGraph, states: Sequence[Tensor], gates: Tensor) -> list[Tensor]:
+    """Return the nodes of a graph, then the gradients of states, gates and parameters for a fixed loss."""
+    states, gates = [state.clone().requires_grad_() for state in states], gates.clone().requires_grad_()
+    nodes = graph(states, gates)[len(states) :]
+    losses = []
+    for node in nodes:
+        weights = torch.linspace(-1, 1, node.numel(), device=node.device).view(node.shape)
+        losses.append((node.to(gates.dtype) * weights).sum())
+    wanted = [*states, gates, *graph.parameters()]
+    grads = torch.autograd.grad(torch.stack(losses).sum(), wanted, allow_unused=True, materialize_grads=True)
+    return [*nodes, *grads]
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    """Return the RMS of an error, relative to the RMS of the expected values; infinite where it is not finite."""
+    rms = expected.double().square().mean().sqrt().clamp_min(1e-6)
+    error = (found.double() - expected.double()).square().mean().sqrt() / rms
+    return error.nan_to_num(math.inf).item()
+
+
+def exact_products(device: torch.device) -> AbstractContextManager[object]:
+    """Keep cuDNN from shortening factors of float32 products to TF32, which is no error of a backend either."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if device.type == "cuda" else nullcontext()
