@@ -235,21 +235,21 @@ def refuse(options: SpaceOptions) -> None:
         raise SpaceError("partial channels are not for a model of your own; take a method without them")
 
 
-def make_from(
-    model: Callable[[SpaceOptions], nn.Module], kind: type, reads: str
-) -> Callable[[SpaceOptions], ModuleSpace]:
-    """Return the function that builds the space of a model, for a row of ``SPACES``.
+def space_of_model(
+    model: Callable[[SpaceOptions], nn.Module], options: SpaceOptions, kind: type, reads: str
+) -> ModuleSpace:
+    """Return the space of a model that is built from the options of a run.
 
     Args:
-        model: builds the model from the options of a run.
+        model: builds the model with new weights.
+        options: of the run.
         kind: of the data set's shape that the model reads.
         reads: the kind of data, as a message names it.
+
+    Raises:
+        SpaceError: where the data set is of another kind, or the options do not apply to a model.
     """
-
-    def make(options: SpaceOptions) -> ModuleSpace:
-        options.require(kind, reads)
-        refuse(options)
-        with torch.random.fork_rng(devices=[]):
-            return ModuleSpace(model(options), options.allowed, partial(model, options))
-
-    return make
+    options.require(kind, reads)
+    refuse(options)
+    with torch.random.fork_rng(devices=[]):
+        return ModuleSpace(model(options), options.allowed, partial(model, options))

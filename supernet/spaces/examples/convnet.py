@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from genotypes.types.choices import ChoicesGenotype
 from supernet.layer_choice import LayerChoice
 from supernet.shapes import ImageShape
-from supernet.spaces.modules import make_from
+from supernet.spaces.modules import ModuleSpace, space_of_model
 from supernet.spaces.space import SpaceEntry, SpaceOptions
 
 
@@ -145,4 +145,13 @@ def _build(options: SpaceOptions) -> ConvNet:
     return ConvNet(options.shape, options.channels, options.layers)
 
 
-ENTRY = SpaceEntry(make_from(_build, ImageShape, "images"), ChoicesGenotype)
+def make(options: SpaceOptions) -> ModuleSpace:
+    """Return the space of a run.
+
+    Raises:
+        SpaceError: where the data set is of another kind, or the options do not apply.
+    """
+    return space_of_model(_build, options, ImageShape, "images")
+
+
+ENTRY = SpaceEntry(make, ChoicesGenotype)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from genotypes.types.choices import ChoicesGenotype
 from supernet.layer_choice import LayerChoice
 from supernet.shapes import TextShape
-from supernet.spaces.modules import make_from
+from supernet.spaces.modules import ModuleSpace, space_of_model
 from supernet.spaces.space import SpaceEntry, SpaceOptions
 
 
@@ -145,4 +145,13 @@ def _build(options: SpaceOptions) -> TextNet:
     return TextNet(options.shape, options.channels, options.layers)
 
 
-ENTRY = SpaceEntry(make_from(_build, TextShape, "sentences with labels"), ChoicesGenotype)
+def make(options: SpaceOptions) -> ModuleSpace:
+    """Return the space of a run.
+
+    Raises:
+        SpaceError: where the data set is of another kind, or the options do not apply.
+    """
+    return space_of_model(_build, options, TextShape, "sentences with labels")
+
+
+ENTRY = SpaceEntry(make, ChoicesGenotype)
