@@ -1,7 +1,7 @@
-"""A batch in one kernel: raw pixels read from the data set, cropped, mirrored, normalized, cut out, and written.
+"""A batch in one kernel: images read from the data set, cropped, mirrored, normalized, cut out, and written.
 
-Equal to ``cropped`` and ``normalized`` of ``darts.data.augment`` bit for bit: division is rounded exactly. All that is
-random comes in as numbers drawn before, so that a captured CUDA graph draws new ones at every replay.
+The result equals ``cropped`` and ``normalized`` of ``darts.data.augment`` bit for bit: division is rounded exactly. All
+random numbers are drawn beforehand and read here, so that a captured CUDA graph draws new ones at every replay.
 
 Axes: ``n`` image of the data set, ``b`` image of the batch, ``c`` channel, ``h w`` space.
 """
@@ -17,7 +17,7 @@ from darts.data.augment import Draws
 from supernet.fused.launch import ceil_div, launch
 
 VALUES = 512
-"""Values that a program writes."""
+"""Number of values that a program writes."""
 
 
 @triton.jit
@@ -56,23 +56,26 @@ def _batch_kernel(
 
 
 def read_batch(images: Tensor, indices: Tensor, draws: Draws, mean: Tensor, std: Tensor, channels_last: bool) -> Tensor:
-    """The batch of these indices, as ``darts.data.resident.batch_of`` says.
+    """Return the batch of these indices, ``(b, c, h, w)``, as ``darts.data.resident.batch_of`` defines it.
 
     Args:
         images: ``(n, c, h, w)``, of any strides.
-        mean, std: ``(c,)``, of 32 or 64 bits.
+        indices: ``(b,)``.
+        draws: random numbers for each image of the batch.
+        mean, std: ``(c,)``, float32 or float64; the batch has their type.
+        channels_last: whether the batch is channels-last.
     """
     (_, c, h, w), b = images.shape, len(indices)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     out = torch.empty(b, c, h, w, dtype=mean.dtype, device=images.device, memory_format=layout)
-    crop, flip, cut = draws.top is not None, draws.mirrored is not None, draws.row is not None
+    crop, cut = draws.top is not None, draws.row is not None
     top, left = (draws.top, draws.left) if crop else (indices, indices)
-    mirrored = draws.mirrored.view(torch.uint8) if flip else indices
+    mirrored = indices if draws.mirrored is None else draws.mirrored.view(torch.uint8)
     row, column = (draws.row, draws.column) if cut else (indices, indices)
     launch(
         _batch_kernel, (ceil_div(out.numel(), VALUES),),
         images, indices, top, left, mirrored, row, column, mean, std, out, out.numel(), draws.side // 2,
         *images.stride(),
-        C=c, H=h, W=w, CROP=crop, FLIP=flip, CUT=cut, LAST=channels_last, VALUES=VALUES,
+        C=c, H=h, W=w, CROP=crop, FLIP=draws.mirrored is not None, CUT=cut, LAST=channels_last, VALUES=VALUES,
     )  # fmt: skip
     return out

@@ -1,6 +1,6 @@
 """Fused nodes: a node is the gated sum of its terms, which are normalized on the way, in one pass.
 
-A *term* is what one candidate of one incoming edge delivers: a plane or a pooled state, which is normalized, or the
+A *term* is the output of one candidate of one incoming edge: a plane or a pooled state, which is normalized, or the
 state itself. Forward: ``node = sum of gate rho (y - mean)`` and of ``gate x``. Backward: one pass over the node's
 gradient ``g`` and its terms gives the sums that BatchNorm's backward needs, and with them the gates' gradients. The
 definitions are ``naive.combine``, ``naive.combine_sums`` and ``naive.shared_gradient``.

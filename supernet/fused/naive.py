@@ -1,7 +1,7 @@
 """The definition of each fused function in plain PyTorch: slow, one row at a time, tested against the kernels.
 
-Each function here computes what the function of the same name beside the kernels computes, from the same tensors; rows
-of launch tables are given as ``ConvRow`` and ``TermRow``. Where a kernel returns sums of tiles, the definition returns
+Each function computes the same as the function of its name beside the kernels, from the same tensors; rows of launch
+tables are given as ``ConvRow`` and ``TermRow``. Where a kernel returns sums of tiles, the definition returns
 the sum over all pixels. A fused backward is the derivative of its forward, so where it has a forward here,
 ``torch.autograd`` defines it.
 
@@ -42,7 +42,7 @@ def separable(x: Tensor, kinds: Kinds, row: ConvRow, stride: int) -> Tensor:
 def source_of(
     row: ConvRow, x: Tensor, planes: Tensor, size: tuple[int, int, int], statistics: Statistics | None
 ) -> Tensor:
-    """Return what a row convolves, ``(b, h, w, c)``: the state; for second halves, its normalized source plane."""
+    """Return the input of a row's convolution, ``(b, h, w, c)``: the state, or its normalized source plane."""
     if statistics is None:
         return x
     mean, rstd = statistics

@@ -1,4 +1,4 @@
-"""Launch tables: integer tensors ``(r, 6)`` whose rows say what the kernels read and write.
+"""Launch tables: integer tensors ``(r, 6)`` whose rows tell the kernels where to read and write.
 
 There are two kinds. A row of a *convolution table* is one plane of a convolution launch; the rows of BatchNorm's
 statistics have the same columns. A row of a *term table* is one term of a node's sum. Kernels read a column by its
@@ -41,7 +41,7 @@ class ConvRow(NamedTuple):
 
 
 class TermRow(NamedTuple):
-    """One term of a node's sum: what one candidate of one incoming edge delivers.
+    """One term of a node's sum: the output of one candidate of one incoming edge.
 
     Attributes:
         form: ``NORMALIZED`` for a plane behind a BatchNorm, ``STATE`` for a state as it is, ``PLAIN`` for a plane as

@@ -1,4 +1,4 @@
-"""What the kernels have in common: which pixels and channels a tile holds, and loads of planes and of statistics.
+"""Common parts of the kernels: the pixels and channels of a tile, and loads of planes and of statistics.
 
 A tile is ``M`` pixels of the batch by ``K`` channels. All functions are inlined into the kernels that call them.
 

@@ -1,4 +1,4 @@
-"""The benchmark from end to end, and what its ratios say."""
+"""The benchmark from end to end, and its ratios."""
 
 import json
 from importlib.metadata import version

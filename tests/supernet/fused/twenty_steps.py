@@ -1,4 +1,4 @@
-"""Twenty steps of weights and logits of a whole supernet: what the last comparison of two backends looks at."""
+"""Twenty steps of weights and logits of a whole supernet, by which backends are compared at last."""
 
 from collections.abc import Iterable
 
