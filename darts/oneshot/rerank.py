@@ -21,8 +21,8 @@ from darts.retraining.task import RetrainTask
 from darts.training.loop import train
 from darts.training.objective import ranked_by
 from darts.training.progress import pluralize
+from genotypes import Genotype, describe, read, write
 from genotypes.atomic_write import write_atomically
-from genotypes.formats.registry import Genotype, describe, read, write
 
 
 @dataclass(frozen=True)
