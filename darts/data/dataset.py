@@ -6,17 +6,15 @@ Everything about a data set is inferred from its files: channels, size, classes,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from darts.data.objective import Objective
+from darts.data.order import hold_out, stratified
 from darts.data.split import Split
-from darts.errors import UserError
 from supernet.shapes import ImageShape, LanguageShape, TextShape
-
-HELD_OUT = 0.2
-"""Share of the examples that becomes the test split of a data set without one of its own."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +28,9 @@ class DataSet:
         valid: number of examples at the end of ``train`` that are the data set's own validation part; 0 for none.
         objective: what is minimized; None for classification.
         vocabulary: index of each word, where examples are words.
+        classes: name of each class, in the order of labels; empty where targets are no classes.
+        preprocessing: how a file becomes an example, for whoever applies a trained network to further files.
+        notes: what was done to the examples, or is odd about them, for people.
     """
 
     name: str
@@ -39,26 +40,52 @@ class DataSet:
     valid: int = 0
     objective: Objective | None = None
     vocabulary: Mapping[str, int] | None = None
+    classes: tuple[str, ...] = ()
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """An image data set as its reader returns it: images ``(n, c, h, w)``, labels ``(n,)`` from 0 up."""
+    """An image data set as its reader returns it.
+
+    Attributes:
+        train_images, test_images: ``(n, c, h, w)``.
+        train_labels, test_labels: ``(n,)``, from 0 up.
+        classes: name of each class; empty for the numbers themselves.
+        preprocessing, notes: as of ``DataSet``.
+    """
 
     train_images: np.ndarray
     train_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray
+    classes: tuple[str, ...] = ()
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def limited(self, limit: int | None) -> Arrays:
+        """Return at most ``limit`` examples of each split, stratified by class; all of them for None."""
+        if limit is None:
+            return self
+        train, test = stratified(self.train_labels, limit), stratified(self.test_labels, limit)
+        return replace(
+            self,
+            train_images=self.train_images[train],
+            train_labels=self.train_labels[train],
+            test_images=self.test_images[test],
+            test_labels=self.test_labels[test],
+        )
 
 
-def hold_out(images: np.ndarray, labels: np.ndarray) -> Arrays:
-    """Shuffle the examples in a fixed random order and make the last fifth of them the test split.
+HELD_OUT_NOTE = "a fifth held out for testing, by class"
+
+
+def with_held_out(images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...] = ()) -> Arrays:
+    """Divide examples into a training and a test split (``order.hold_out``).
 
     Raises:
-        UserError: where a fifth of them is not one example.
+        UserError: where they are too few.
     """
-    order = np.random.default_rng(0).permutation(len(labels))
-    kept = len(labels) - int(HELD_OUT * len(labels))
-    if kept == len(labels):
-        raise UserError(f"{kept} images are too few to hold some out for testing")
-    return Arrays(images[order[:kept]], labels[order[:kept]], images[order[kept:]], labels[order[kept:]])
+    train, test = hold_out(labels)
+    return Arrays(images[train], labels[train], images[test], labels[test], classes, notes=(HELD_OUT_NOTE,))

@@ -1,96 +1,130 @@
-"""Folders of images: the size and the channels that they are brought to, decoding, and reading a whole folder.
+"""Folders of images: the size, the channels and the bits that they are brought to, and reading a whole folder.
 
 Small folders are read into memory here; large ones stay on disk (``darts.data.streamed_images``).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 from torchvision.transforms import v2
 
 from darts.data.dataset import Arrays
-from darts.data.folder_layout import Listing, list_folder
-from darts.errors import UserError
+from darts.data.folder_layout import Listing, Samples, list_folder
+from darts.data.image_decoder import BACKGROUND, decode, largest_value, read_header
 
 RESIDENT_BYTES = 2 * 2**30
 """Decoded data sets up to this size are kept in memory."""
 
-GREY = {"1", "L", "I", "I;16", "I;16B", "I;16L"}
-"""Pillow's modes of images that have one channel of whole numbers, of up to 16 bits."""
+SAMPLE = 500
+"""Number of training images whose sizes decide the size of all."""
 
 
-def sizes_and_channels(listing: Listing, size: int | None) -> tuple[int, int]:
-    """Return the side to resize images to, and the channels, 1 of grey images and 3 of coloured ones.
+@dataclass(frozen=True)
+class ImageForm:
+    """What the files of a folder are brought to: squares of one size, grey or coloured, of 8 bits.
 
-    Both are inferred from a sample of files. The side is ``size`` where given; else the median of their shorter sides,
-    which is the images' own where all are squares of one size.
+    Attributes:
+        size: side of the square: the shorter side is resized to it, then the centre is cropped.
+        channels: 1 of grey images, 3 of coloured ones.
+        bits: used bits of images of more than 8 bits a channel.
+        resized: whether an image of the sample is no square of the size.
+        cut: largest share of an image of the sample that the crop cuts off.
     """
-    sample = listing.train[:500]
-    modes, shapes = set(), set()
-    for path, _ in sample:
-        with open_image(path) as image:
-            modes.add(image.mode)
-            shapes.add(image.size)
-    channels = 1 if modes <= GREY else 3
-    if size is None:
-        shorter = sorted(min(shape) for shape in shapes)
-        size = shorter[len(shorter) // 2]
-    return size, channels
+
+    size: int
+    channels: int
+    bits: int = 8
+    resized: bool = False
+    cut: float = 0.0
+
+    def fits_memory(self, images: int) -> bool:
+        """Return whether so many decoded images are at most ``RESIDENT_BYTES``."""
+        return images * self.channels * self.size**2 <= RESIDENT_BYTES
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Return the rule by which a file becomes an image, for whoever applies a trained network to further files."""
+        return {
+            "resize_shorter_side": self.size,
+            "centre_crop": self.size,
+            "channels": self.channels,
+            "bits": self.bits,
+            "background": BACKGROUND,
+            "exif_orientation": "applied",
+        }
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what is done to the files, for people."""
+        if not self.resized:
+            return ()
+        cut = f", which cuts off up to {100 * self.cut:.0f} % of an image" if self.cut >= 0.005 else ""
+        return (f"shorter side resized to {self.size}, then the centre cropped{cut}",)
 
 
-def fits_memory(root: Path, size: int | None) -> bool:
-    """Return whether the folder's decoded images are at most ``RESIDENT_BYTES``."""
-    listing = list_folder(root)
-    side, channels = sizes_and_channels(listing, size)
-    return (len(listing.train) + len(listing.test)) * channels * side * side <= RESIDENT_BYTES
+def form_of(listing: Listing, size: int | None) -> ImageForm:
+    """Infer what the images of a folder are brought to.
+
+    The side is ``size`` where given; else the median of the shorter sides of a sample, which is the images' own where
+    all are squares of one size. A coloured image anywhere makes all coloured. Images of more than 8 bits are scaled by
+    the largest value in any of them. Of folders that do not fit into memory, depth is that of the sample.
+
+    Raises:
+        UserError: naming the file that is no image.
+    """
+    sample = [read_header(path) for path, _ in listing.train[:SAMPLE]]
+    shorter = sorted({min(header.width, header.height) for header in sample})
+    side = size or shorter[len(shorter) // 2]
+    paths = [path for path, _ in (*listing.train, *listing.test)]
+    grey = all(header.grey for header in sample)
+    deep = [path for path, header in zip(paths, sample) if header.deep]
+    whole = ImageForm(side, 1 if grey else 3).fits_memory(len(paths))
+    for path in paths[len(sample) :]:
+        if not (grey or whole):
+            break
+        header = read_header(path)
+        grey &= header.grey
+        deep += [path] if header.deep else []
+    bits = max([8, *(largest_value(path).bit_length() for path in deep)])
+    cut = max(1 - min(h.width, h.height) / max(h.width, h.height) for h in sample)
+    resized = any((header.width, header.height) != (side, side) for header in sample)
+    return ImageForm(side, 1 if grey else 3, bits, resized, cut)
 
 
-def read_folder(root: Path, size: int | None) -> Arrays:
-    """Decode a whole folder. Images of other shapes than the square of this size are resized and centre-cropped."""
-    listing = list_folder(root)
-    side, channels = sizes_and_channels(listing, size)
-    resize = v2.Compose([v2.Resize(side), v2.CenterCrop(side)])
+def read_folder(root: Path, size: int | None = None, limit: int | None = None) -> Arrays:
+    """Decode a whole folder, or at most ``limit`` images of each split.
 
-    def split(samples: list[tuple[str, int]]) -> tuple[np.ndarray, np.ndarray]:
-        images = np.empty((len(samples), channels, side, side), np.uint8)
+    Raises:
+        UserError: naming the folder, or the file, that is not as it has to be.
+    """
+    listing = list_folder(root).limited(limit)
+    return read_listing(listing, form_of(listing, size))
+
+
+def read_listing(listing: Listing, form: ImageForm) -> Arrays:
+    """Decode the images of both splits.
+
+    Raises:
+        UserError: naming the file that is damaged.
+    """
+    resize = v2.Compose([v2.Resize(form.size), v2.CenterCrop(form.size)])
+
+    def split(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+        images = np.empty((len(samples), form.channels, form.size, form.size), np.uint8)
         for index, (path, _) in enumerate(samples):
-            with open_image(path) as image:
-                images[index] = _values(resize(decoded(image, path, channels)), channels)
+            image = resize(decode(path, form.channels, form.bits))
+            images[index] = np.asarray(image).reshape(form.size, form.size, form.channels).transpose(2, 0, 1)
         return images, np.array([label for _, label in samples])
 
-    return Arrays(*split(listing.train), *split(listing.test))
-
-
-def open_image(path: str) -> Image.Image:
-    """Open an image file; its pixels are not decoded yet.
-
-    Raises:
-        UserError: naming the file, where it is no image or too large.
-    """
-    try:
-        return Image.open(path)
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: not a readable image ({str(error)[:80]}); replace it or take it away") from None
-
-
-def decoded(image: Image.Image, path: str, channels: int) -> Image.Image:
-    """Decode an image to 8 bits a channel; of 16 bits, the upper 8.
-
-    Raises:
-        UserError: naming the file, where it is damaged or holds floating-point values.
-    """
-    if image.mode == "F":
-        raise UserError(f"{path}: an image of fractions; write the images as arrays and take darts_npz")
-    try:
-        if image.mode in GREY - {"1", "L"}:
-            image = Image.fromarray((np.asarray(image).clip(0, 2**16 - 1) >> 8).astype(np.uint8))
-        return image.convert("L" if channels == 1 else "RGB")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: a damaged image ({str(error)[:80]}); replace it or take it away") from None
-
-
-def _values(image: Image.Image, channels: int) -> np.ndarray:
-    return np.asarray(image).reshape(image.height, image.width, channels).transpose(2, 0, 1)
+    (train, train_labels), (test, test_labels) = split(listing.train), split(listing.test)
+    return Arrays(
+        train,
+        train_labels,
+        test,
+        test_labels,
+        classes=listing.classes,
+        preprocessing=form.preprocessing(),
+        notes=(*listing.notes, *form.notes()),
+    )

@@ -1,61 +1,128 @@
 """A user's own arrays: an ``.npz`` file of images and labels, of any shape and type that NumPy writes.
 
-Nothing is unpickled. Errors are one line that names the file, the array and the fix.
+Nothing is unpickled, and no array is read but those that are used. Errors are one line that names the file, the array
+and the fix.
 """
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from darts.data.dataset import Arrays, hold_out
+from darts.data.dataset import Arrays, with_held_out
 from darts.errors import UserError
 
-NPZ_KEYS = (
-    ("x_train", "y_train", "x_test", "y_test"),
-    ("train_images", "train_labels", "test_images", "test_labels"),
-    ("images", "labels"),
-    ("x", "y"),
-    ("X", "y"),
-)
+IMAGES, LABELS = ("x", "images", "image", "data"), ("y", "labels", "label", "targets", "target")
+"""Names of arrays of images and of labels, in lower case; those of a split have its name before or after."""
+
+TRAIN, TEST = ("train", "training"), ("test", "testing", "val", "valid", "validation", "dev")
+
+CLASSES = ("class_names", "classes", "label_names", "names")
+"""Arrays that hold the classes' names, in the order of their labels."""
+
+WANTED = "x_train/y_train/x_test/y_test or train_images/train_labels/test_images/test_labels; without a test split, "
+WANTED += "x_train/y_train, images/labels or x/y"
+
+MAX_SCALE = 8.0
+"""Ratio of the standard deviations of both splits from which on they are taken to be scaled differently."""
 
 
 def npz(path: Path, download: bool = False) -> Arrays:
     """Read arrays from a ``.npz`` file: images of any layout and type of real numbers, labels of any kind.
 
-    Keys are those of ``NPZ_KEYS``; without a test split, a fifth of the examples is held out.
+    Without a labelled test split, a fifth of the examples is held out.
 
     Raises:
         UserError: naming the file, the array, what is wrong with it and how to fix it.
     """
-    content = _content(path)
-    keys = next((keys for keys in NPZ_KEYS if set(keys) <= set(content)), None)
-    if keys is None:
-        wanted = " or ".join("/".join(keys) for keys in NPZ_KEYS)
-        raise UserError(f"`data.root` {path}: holds {', '.join(sorted(content)) or 'nothing'}; wanted are {wanted}")
-    try:
-        images = _same([(key, *_images(key, content[key])) for key in keys[::2]])
-        labels = _labels({key: content[key] for key in keys[1::2]}, list(map(len, images)), keys[::2])
-        if len(images) == 1:
-            return hold_out(images[0], labels[0])
-    except UserError as error:
-        raise UserError(f"`data.root` {path}: {error}") from None
-    order = np.random.default_rng(0).permutation(len(labels[0]))
-    return Arrays(images[0][order], labels[0][order], images[1], labels[1])
-
-
-def _content(path: Path) -> dict[str, np.ndarray]:
-    """Return all arrays of a file."""
-    if path.is_file() and not zipfile.is_zipfile(path):
+    if not path.is_file():
+        raise UserError(f"`data.root` {path}: no .npz file; numpy.savez writes such files")
+    if not zipfile.is_zipfile(path):
         raise UserError(f"`data.root` {path}: no .npz file, or a part of one; numpy.savez writes such files")
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
+            train, test = _splits(file.files)
+            if train is None:
+                held = ", ".join(sorted(file.files)) or "nothing"
+                raise UserError(f"holds {held}; wanted are {WANTED}")
+            arrays = {key: _read(file, key) for pair in (train, test) if pair for key in pair}
+            names = _class_names(file)
+        return _named(_arrays(arrays, train, test), names)
+    except UserError as error:
+        raise UserError(f"`data.root` {path}: {error}") from None
     except Exception as error:
-        raise UserError(f"`data.root` {path}: not a readable .npz file of plain arrays ({str(error)[:80]})") from None
+        reason = " ".join(str(error).split())[:80]
+        raise UserError(f"`data.root` {path}: not a readable .npz file of plain arrays ({reason})") from None
+
+
+Pair = tuple[str, str]
+"""The names of the images and of the labels of a split."""
+
+
+def _splits(keys: Sequence[str]) -> tuple[Pair | None, Pair | None]:
+    """Find the arrays of the training and of the test split, whatever the case of their names."""
+    known: dict[str, str] = {}
+    for key in keys:
+        known.setdefault(key.lower(), key)
+
+    def first(forms: Iterator[Pair]) -> Pair | None:
+        return next(((known[x], known[y]) for x, y in forms if x in known and y in known), None)
+
+    train, test = first(_forms(TRAIN)), first(_forms(TEST))
+    if train is None:
+        train = first((x, y) for x in IMAGES for y in LABELS)
+    return train, test
+
+
+def _forms(parts: Sequence[str]) -> Iterator[Pair]:
+    for part in parts:
+        for x in IMAGES:
+            for y in LABELS:
+                yield f"{x}_{part}", f"{y}_{part}"
+                yield f"{part}_{x}", f"{part}_{y}"
+
+
+def _read(file: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
+    try:
+        return file[key]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise UserError(
+            f"{key} holds pickled Python objects, which are refused: plain arrays of numbers or text are needed, "
+            f"such as numpy.array({key}.tolist())"
+        ) from None
+
+
+def _class_names(file: np.lib.npyio.NpzFile) -> tuple[str, ...]:
+    for key in CLASSES:
+        if key in file.files:
+            try:
+                names = file[key]
+            except ValueError:  # pickled: a name is not worth an error
+                return ()
+            return tuple(map(str, names)) if names.ndim == 1 and names.dtype.kind in "US" else ()
+    return ()
+
+
+def _named(arrays: Arrays, names: tuple[str, ...]) -> Arrays:
+    """Return the arrays with the names in place of the labels 0 to n - 1, where there is one name for each."""
+    labels = tuple(map(str, range(len(names))))
+    return replace(arrays, classes=names) if names and arrays.classes == labels else arrays
+
+
+def _arrays(arrays: Mapping[str, np.ndarray], train: Pair, test: Pair | None) -> Arrays:
+    pairs = [train] if test is None else [train, test]
+    images = _same([(key, *_images(key, arrays[key])) for key, _ in pairs])
+    labels, classes = _labels({key: arrays[key] for _, key in pairs}, list(map(len, images)), [x for x, _ in pairs])
+    if test is None:
+        return with_held_out(images[0], labels[0], classes)
+    order = np.random.default_rng(0).permutation(len(labels[0]))
+    return Arrays(images[0][order], labels[0][order], images[1], labels[1], classes)
 
 
 def _images(key: str, images: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -85,23 +152,36 @@ def _images(key: str, images: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 def _same(splits: Sequence[tuple[str, np.ndarray, bool]]) -> list[np.ndarray]:
-    """Return the images of both splits, checked to be of one shape and kind."""
+    """Return the images of both splits, checked to be of one shape, kind and scale."""
     (first, train, whole), (last, test, also) = splits[0], splits[-1]
     if train.shape[1:] != test.shape[1:]:
         a, b = ("x".join(map(str, images.shape[1:])) for images in (train, test))
         raise UserError(f"images of {first} are {a}, of {last} {b} (channels, height, width): make them the same")
     if whole is not also:
         raise UserError(f"one of {first} and {last} holds whole numbers and the other fractions: scale both alike")
-    return [images for _, images, _ in splits]
+    if len(splits) == 1:
+        return [train]
+    if train.dtype != test.dtype:  # 8 bits beside more
+        train, test = train.astype(np.float32), test.astype(np.float32)
+    low, high = sorted(float(np.std(images, dtype=np.float64)) for images in (train, test))
+    signed = [float((images < 0).mean()) for images in (train, test)]
+    if high > MAX_SCALE * low > 0 or (max(signed) > 0.01 and min(signed) == 0):
+        ranges = [f"{key} from {images.min():.4g} to {images.max():.4g}" for key, images, _ in splits]
+        raise UserError(f"values of {' and '.join(ranges)}: scale both alike")
+    return [train, test]
 
 
-def _labels(arrays: Mapping[str, np.ndarray], counts: Sequence[int], images: Sequence[str]) -> list[np.ndarray]:
-    """Return the labels of each split as classes from 0 up, in the order of the labels' values."""
+def _labels(
+    arrays: Mapping[str, np.ndarray], counts: Sequence[int], images: Sequence[str]
+) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Return the labels of each split as classes from 0 up, in the order of the labels' values, and these values."""
     for key, labels, count, images_key in zip(arrays, arrays.values(), counts, images):
         found = f"{key} has shape {labels.shape}, type {labels.dtype}"
         if labels.shape not in ((count,), (count, 1)):
             hint = f"; {key}.argmax(1) makes it of scores" if labels.ndim == 2 and len(labels) == count else ""
             raise UserError(f"{found}; one label for each of the {count} images of {images_key} is needed{hint}")
+        if labels.dtype.kind not in "buifUS":
+            raise UserError(f"{found}; labels of classes are whole numbers or text")
         if labels.dtype.kind == "f" and not np.array_equal(labels, np.round(labels)):
             raise UserError(f"{found}, and holds fractions or NaN; labels of classes are whole numbers or text")
     kinds = {labels.dtype.kind in "US" for labels in arrays.values()}
@@ -115,4 +195,10 @@ def _labels(arrays: Mapping[str, np.ndarray], counts: Sequence[int], images: Seq
     unknown = np.setdiff1d(split[-1], split[0])
     if len(unknown):
         raise UserError(f"{last} holds the label {values[unknown[0]]}, which {first} never does")
-    return split
+    return split, tuple(_text(value) for value in values)
+
+
+def _text(value: np.generic) -> str:
+    if isinstance(value, np.bytes_):
+        return value.decode(errors="replace")
+    return f"{value:g}" if isinstance(value, np.floating) else str(value)

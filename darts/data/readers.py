@@ -12,9 +12,26 @@ from pathlib import Path
 
 import numpy as np
 
-from darts.data.dataset import HELD_OUT, Arrays
+from darts.data.dataset import Arrays
+from darts.data.idx import find_idx, read_idx, wanted_files
 from darts.data.npz import npz
+from darts.data.order import HELD_OUT
 from darts.errors import UserError
+
+FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+"""Classes of Fashion-MNIST."""
+
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+"""Classes of CIFAR-10."""
+
+FILES_OF = {
+    "MNIST": wanted_files(),
+    "FashionMNIST": wanted_files(),
+    "CIFAR10": "cifar-10-batches-bin/ (data_batch_1.bin, ...) or cifar-10-batches-py/",
+    "CIFAR100": "cifar-100-binary/ (train.bin, test.bin) or cifar-100-python/",
+    "SVHN": "train_32x32.mat and test_32x32.mat",
+}
+"""Data set -> the files that are looked for."""
 
 
 def digits(root: Path, download: bool) -> Arrays:
@@ -36,7 +53,7 @@ def cifar10(root: Path, download: bool) -> Arrays:
         return _torchvision("CIFAR10", root, download)
     parts = [_records(folder / f"data_batch_{k}.bin", 1, 10) for k in range(1, 6)]
     images, labels = (np.concatenate(arrays) for arrays in zip(*parts))
-    return Arrays(images, labels, *_records(folder / "test_batch.bin", 1, 10))
+    return Arrays(images, labels, *_records(folder / "test_batch.bin", 1, 10), classes=CIFAR10)
 
 
 def cifar100(root: Path, download: bool) -> Arrays:
@@ -44,11 +61,21 @@ def cifar100(root: Path, download: bool) -> Arrays:
     folder = _holding(root, "cifar-100-binary", "train.bin")
     if folder is None:
         return _torchvision("CIFAR100", root, download)
-    return Arrays(*_records(folder / "train.bin", 2, 100), *_records(folder / "test.bin", 2, 100))
+    train, test = _records(folder / "train.bin", 2, 100), _records(folder / "test.bin", 2, 100)
+    return Arrays(*train, *test, classes=_names(folder / "fine_label_names.txt", 100))
 
 
 def _holding(root: Path, folder: str, file: str) -> Path | None:
     return next((path for path in (root / folder, root) if (path / file).is_file()), None)
+
+
+def _names(path: Path, count: int) -> tuple[str, ...]:
+    """Return the names of a file, a line each; none where it does not hold so many."""
+    try:
+        names = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError):
+        return ()
+    return tuple(names) if len(names) == count else ()
 
 
 def _records(path: Path, label_bytes: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -62,28 +89,71 @@ def _records(path: Path, label_bytes: int, classes: int) -> tuple[np.ndarray, np
     return raw.reshape(-1, length)[:, label_bytes:].reshape(-1, 3, 32, 32), labels
 
 
+def svhn(root: Path, download: bool) -> Arrays:
+    """Read SVHN by torchvision's reader."""
+    return _torchvision("SVHN", root, download)
+
+
+def mnist(root: Path, download: bool) -> Arrays:
+    """Read MNIST from its four IDX files."""
+    return _idx("MNIST", root, download, tuple("0123456789"))
+
+
+def fashion_mnist(root: Path, download: bool) -> Arrays:
+    """Read Fashion-MNIST from its four IDX files."""
+    return _idx("FashionMNIST", root, download, FASHION)
+
+
+def _idx(name: str, root: Path, download: bool, classes: tuple[str, ...]) -> Arrays:
+    found = find_idx(root, name)
+    if found is None and download:
+        _torchvision(name, root, download)
+        found = find_idx(root, name)
+    if found is None:
+        raise UserError(_absent(name, root, download, ""))
+
+    def split(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:
+        images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
+        if not len(images) or len(images) != len(labels) or labels.max() >= len(classes):
+            raise UserError(f"{labels_path}: not the labels of {images_path.name}; download both again")
+        return images[:, None], labels
+
+    (train, train_labels), (test, test_labels) = split(*found[:2]), split(*found[2:])
+    if train.shape[1:] != test.shape[1:]:
+        raise UserError(f"{found[2]}: images of another size than those of {found[0].name}; download both again")
+    return Arrays(train, train_labels, test, test_labels, classes)
+
+
 def _torchvision(name: str, root: Path, download: bool) -> Arrays:
     """Read a data set by torchvision's reader, which checks its files' MD5 sums."""
     import torchvision.datasets
 
     options = [{"split": "train"}, {"split": "test"}] if name == "SVHN" else [{"train": True}, {"train": False}]
-    arrays = []
+    splits: list[tuple[np.ndarray, np.ndarray]] = []
+    classes: tuple[str, ...] = ()
     for option in options:
         try:
             part = getattr(torchvision.datasets, name)(str(root), **option, download=download)
         except Exception as error:
-            reason = str(error).splitlines()[0][:120]
-            raise UserError(
-                f"`data.root` {root}: {name} could not be read ({reason}); `data.download` downloads it"
-            ) from None
-        images, labels = part.data, getattr(part, "targets", getattr(part, "labels", None))
-        images = np.asarray(images)
+            reason = " ".join(str(error).split())[:120]
+            raise UserError(_absent(name, root, download, f" ({reason})")) from None
+        images, labels = np.asarray(part.data), getattr(part, "targets", getattr(part, "labels", None))
         if images.ndim == 3:
             images = images[:, None]
         elif images.shape[-1] == 3:
             images = images.transpose(0, 3, 1, 2)
-        arrays += [np.ascontiguousarray(images), np.asarray(labels)]
-    return Arrays(*arrays)
+        splits.append((np.ascontiguousarray(images), np.asarray(labels)))
+        classes = tuple(map(str, getattr(part, "classes", ())))
+    (train, train_labels), (test, test_labels) = splits
+    return Arrays(train, train_labels, test, test_labels, classes)
+
+
+def _absent(name: str, root: Path, download: bool, reason: str) -> str:
+    """Return the message of a data set that is not there: the files looked for, and how to get them."""
+    files = FILES_OF[name]
+    if download:
+        return f"`data.root` {root}: {name} could not be downloaded{reason}; put {files} there"
+    return f"`data.root` {root}: no {name} there{reason}; looked for {files}; set `data.download` to download it"
 
 
 @dataclass(frozen=True)
@@ -96,9 +166,9 @@ class Reader:
 
 READERS: dict[str, Reader] = {
     "digits": Reader(digits, needs_root=False),
-    "mnist": Reader(lambda root, download: _torchvision("MNIST", root, download)),
-    "fashion_mnist": Reader(lambda root, download: _torchvision("FashionMNIST", root, download)),
-    "svhn": Reader(lambda root, download: _torchvision("SVHN", root, download)),
+    "mnist": Reader(mnist),
+    "fashion_mnist": Reader(fashion_mnist),
+    "svhn": Reader(svhn),
     "cifar10": Reader(cifar10),
     "cifar100": Reader(cifar100),
     "npz": Reader(npz),

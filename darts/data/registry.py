@@ -13,8 +13,8 @@ from darts.data.augment import Augmentation
 from darts.data.dataset import Arrays, DataSet
 from darts.data.readers import READERS
 from darts.data.resident import resident
-from darts.data.sentences import read_sentences
-from darts.data.text_reader import TEXTS, read_text
+from darts.data.text.sentences import read_sentences
+from darts.data.text.text_reader import TEXTS, read_text
 from darts.errors import UserError
 from darts.processes import SINGLE_PROCESS, Ranks
 
@@ -54,7 +54,7 @@ class Request:
         return root
 
 
-def _arrays(request: Request, arrays: Arrays) -> DataSet:
+def _resident(request: Request, arrays: Arrays) -> DataSet:
     """Keep arrays of images on the device."""
     config = request.config
     policy = Augmentation(config.crop_padding, config.flip, config.cutout, config.cutout_rises)
@@ -64,45 +64,45 @@ def _arrays(request: Request, arrays: Arrays) -> DataSet:
 
 def _by_reader(request: Request) -> DataSet:
     reader = READERS[request.config.name]
-    return _arrays(request, reader.read(request.root if reader.needs_root else Path(), request.config.download))
+    arrays = reader.read(request.root if reader.needs_root else Path(), request.config.download)
+    return _resident(request, arrays.limited(request.config.limit))
 
 
 def _folder(request: Request) -> DataSet:
-    from darts.data.image_folder import fits_memory, read_folder  # torchvision takes a second to import
-
-    if not fits_memory(request.root, request.config.size):
-        return _streamed(request)
-    return _arrays(request, read_folder(request.root, request.config.size))
-
-
-def _streamed(request: Request) -> DataSet:
+    from darts.data.folder_layout import list_folder
+    from darts.data.image_folder import form_of, read_listing  # torchvision takes a second to import
     from darts.data.streamed_images import stream_folder
 
     config = request.config
+    listing = list_folder(request.root).limited(config.limit)
+    form = form_of(listing, config.size)
+    if config.name == "folder" and form.fits_memory(len(listing.train) + len(listing.test)):
+        return _resident(request, read_listing(listing, form))
     return stream_folder(
         config.name,
-        request.root,
-        config.size,
+        listing,
+        form,
         device=request.device,
         workers=config.workers,
         channels_last=request.channels_last,
         ranks=request.ranks,
+        flip=config.flip,
         jitter=config.jitter,
     )
 
 
 def _sentences(request: Request) -> DataSet:
-    return read_sentences(request.root, request.device, request.ranks)
+    return read_sentences(request.root, request.device, request.ranks, request.config.limit)
 
 
 def _text(request: Request) -> DataSet:
-    return read_text(request.config.name, request.root, request.language, request.device)
+    return read_text(request.config.name, request.root, request.language, request.device, request.config.limit)
 
 
 DATA_SETS: dict[str, Callable[[Request], DataSet]] = {
     **{name: _by_reader for name in READERS},
     "folder": _folder,
-    "imagenet": _streamed,
+    "imagenet": _folder,
     "csv": _sentences,
     **{name: _text for name in TEXTS},
 }

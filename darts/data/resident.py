@@ -145,7 +145,15 @@ def resident(
     if height != width:
         raise UserError(f"data set {name}: images are {height}x{width}; square ones are needed")
     train, test = split(arrays.train_images, arrays.train_labels), split(arrays.test_images, arrays.test_labels)
-    return DataSet(name, ImageShape(channels, height, classes), train, test)
+    return DataSet(
+        name,
+        ImageShape(channels, height, classes),
+        train,
+        test,
+        classes=arrays.classes or tuple(map(str, range(classes))),
+        preprocessing=arrays.preprocessing,
+        notes=arrays.notes,
+    )
 
 
 def statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

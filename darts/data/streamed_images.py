@@ -8,7 +8,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,11 +15,12 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from darts.data.dataset import DataSet
-from darts.data.folder_layout import list_folder
-from darts.data.image_folder import decoded, open_image, sizes_and_channels
+from darts.data.folder_layout import Listing
+from darts.data.image_decoder import decode
+from darts.data.image_folder import ImageForm
 from darts.data.order import shard
 from darts.data.split import HostBatch, Split
-from darts.errors import UserError
+from darts.data.worker_errors import without_traceback
 from darts.processes import SINGLE_PROCESS, Ranks
 from supernet.shapes import ImageShape
 
@@ -41,6 +41,8 @@ class StreamedImages(Split):
         device: where batches go.
         workers: number of processes that decode.
         channels_last: the memory format of batches.
+        bits: used bits of images of more than 8 bits a channel.
+        flip: whether half of the training images are mirrored.
         jitter: whether brightness, contrast and colours of training images are varied.
         ranks: the processes that share each batch.
     """
@@ -51,6 +53,8 @@ class StreamedImages(Split):
     std: tuple[float, ...]
     device: torch.device
     workers: int
+    bits: int = 8
+    flip: bool = False
     channels_last: bool = True
     jitter: bool = True
     ranks: Ranks = SINGLE_PROCESS
@@ -81,17 +85,14 @@ class StreamedImages(Split):
             prefetch_factor=4 if self.workers else None,
         )
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        for images, labels in _without_traceback(loader):
+        for images, labels in without_traceback(loader):
             images = images.to(self.device, non_blocking=True, memory_format=layout)
             yield images, labels.to(self.device, non_blocking=True)
 
 
-def _without_traceback(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield a loader's batches; a worker's ``UserError`` is raised without the worker's traceback."""
-    try:
-        yield from loader
-    except UserError as error:
-        raise UserError(str(error).strip().rpartition(f"{UserError.__name__}: ")[2]) from None
+def evaluated_size(size: int) -> int:
+    """Return the shorter side that an image is resized to before the crop that is evaluated: 256 for 224."""
+    return round(size * 256 / 224)
 
 
 class _Decoder(Dataset):
@@ -100,9 +101,9 @@ class _Decoder(Dataset):
     def __init__(self, split: StreamedImages, training: bool, key: int):
         self.split, self.key = split, key
         side = split.shape.size
-        geometry: list[v2.Transform] = [v2.Resize(round(side * 256 / 224)), v2.CenterCrop(side)]
+        geometry: list[v2.Transform] = [v2.Resize(evaluated_size(side)), v2.CenterCrop(side)]
         if training:
-            geometry = [v2.RandomResizedCrop(side), v2.RandomHorizontalFlip()]
+            geometry = [v2.RandomResizedCrop(side), *([v2.RandomHorizontalFlip()] if split.flip else [])]
             if split.jitter:
                 geometry.append(v2.ColorJitter(0.4, 0.4, 0.4, 0.2 if split.shape.channels == 3 else 0.0))
         normal = [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(split.mean, split.std)]
@@ -110,30 +111,29 @@ class _Decoder(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         path, label = self.split.samples[index]
-        with torch.random.fork_rng(devices=[]), open_image(path) as image:
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(zlib.crc32(f"{self.key}/{index}".encode()))
-            return self.transform(decoded(image, path, self.split.shape.channels)), label
+            return self.transform(decode(path, self.split.shape.channels, self.split.bits)), label
 
 
 def stream_folder(
     name: str,
-    root: Path,
-    size: int | None,
+    listing: Listing,
+    form: ImageForm,
     device: torch.device,
     workers: int,
     channels_last: bool = True,
     ranks: Ranks = SINGLE_PROCESS,
+    flip: bool = False,
     jitter: bool = True,
 ) -> DataSet:
-    """Open a folder that stays on disk.
+    """Make a data set of a folder that stays on disk.
 
     Coloured images are normalized by ImageNet's statistics, grey ones by constants of the same order of magnitude: both
     only centre and scale.
     """
-    listing = list_folder(root)
-    side, channels = sizes_and_channels(listing, size)
-    shape = ImageShape(channels, side, len(listing.classes))
-    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else (GREY_MEAN, GREY_STD)
+    shape = ImageShape(form.channels, form.size, len(listing.classes))
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if form.channels == 3 else (GREY_MEAN, GREY_STD)
     train = StreamedImages(
         listing.train,
         shape,
@@ -141,8 +141,19 @@ def stream_folder(
         std=std,
         device=device,
         workers=workers,
+        bits=form.bits,
+        flip=flip,
         channels_last=channels_last,
         jitter=jitter,
         ranks=ranks,
     )
-    return DataSet(name, shape, train, replace(train, samples=listing.test))
+    resized = evaluated_size(form.size)
+    return DataSet(
+        name,
+        shape,
+        train,
+        replace(train, samples=listing.test),
+        classes=listing.classes,
+        preprocessing={**form.preprocessing(), "resize_shorter_side": resized, "values": "0 to 1"},
+        notes=(*listing.notes, f"read from disk: shorter side resized to {resized}, then the centre cropped"),
+    )

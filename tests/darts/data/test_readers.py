@@ -16,7 +16,7 @@ from darts.data.order import shuffled
 from darts.data.readers import READERS
 from darts.data.registry import open_data
 from darts.data.resident import resident, statistics
-from darts.data.streamed_images import StreamedImages, stream_folder
+from darts.data.streamed_images import StreamedImages
 from darts.errors import UserError
 
 CPU = torch.device("cpu")
@@ -250,7 +250,7 @@ def test_grey_images_of_16_bits_keep_their_shades(tmp_path):
     assert data.shape.channels == 1 and np.array_equal(data.train.images[0, 0], shades >> 8)
     for path in tmp_path.glob("*/*/*.png"):
         Image.fromarray(shades.astype(np.float32)).save(path, format="tiff")
-    with pytest.raises(UserError, match=r"\.png: an image of fractions"):
+    with pytest.raises(UserError, match=r"\.png: an image of floating-point values"):
         opened(tmp_path, "folder")
 
 
@@ -259,7 +259,7 @@ def test_a_damaged_image_is_named_by_workers_too(tmp_path, workers):
     write_folder(tmp_path, size=(40, 36))
     victim = tmp_path / "train" / "dog" / "2.png"
     victim.write_bytes(victim.read_bytes()[:-2000])
-    data = stream_folder("imagenet", tmp_path, 32, CPU, workers)
+    data = opened(tmp_path, "imagenet", size=32, workers=workers)
     with pytest.raises(UserError, match="2.png: a damaged image") as error:
         list(data.train.batches(torch.arange(12), 5, True))
     assert "\n" not in str(error.value)
@@ -275,7 +275,7 @@ def test_an_image_too_large_is_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_streamed_folder_goes_on_the_same(tmp_path, workers):
     write_folder(tmp_path, size=(40, 36))
-    data = stream_folder("imagenet", tmp_path, 32, CPU, workers)
+    data = opened(tmp_path, "imagenet", size=32, workers=workers)
     assert isinstance(data.train, StreamedImages) and data.shape.size == 32
     order = shuffled(torch.arange(12), 3, 0)
     whole = list(data.train.batches(order, 5, True))

@@ -11,8 +11,9 @@ import torch
 
 from darts.config import LanguageConfig
 from darts.data.dataset import DataSet
-from darts.data.language_modelling import LanguageModelling
-from darts.data.running_text import RunningText
+from darts.data.text.language_modelling import LanguageModelling
+from darts.data.text.running_text import RunningText
+from darts.data.text.unicode_file import read_unicode
 from darts.errors import UserError
 from supernet.shapes import LanguageShape
 
@@ -27,11 +28,12 @@ END, UNKNOWN = "<eos>", "<unk>"
 """The token at the end of a line or paragraph, and the one that replaces all tokens outside the vocabulary."""
 
 
-def read_text(name: str, root: Path, config: LanguageConfig, device: torch.device) -> DataSet:
+def read_text(name: str, root: Path, config: LanguageConfig, device: torch.device, limit: int | None = None) -> DataSet:
     """Read running text: a file, whose end is held out, or a folder with a file for each of ``PARTS``.
 
     The vocabulary is that of the training part. Unless the text contains ``<unk>`` itself, words that occur once are
-    replaced by it, so that its scores are trained. The training and the validation part come as one split.
+    replaced by it, so that its scores are trained. The training and the validation part come as one split. ``limit`` is
+    the number of tokens of each part that are used, its first ones; None for all.
 
     Raises:
         UserError: naming the file that is missing or cannot be read.
@@ -43,12 +45,13 @@ def read_text(name: str, root: Path, config: LanguageConfig, device: torch.devic
             raise UserError(f"`data.root` {root}: no training text in this folder; one of {wanted} is needed")
         files = [root / pattern.format(part) for part in PARTS]
         unit = "spaced" if config.unit == "auto" else config.unit
-        parts = [_tokens(_read(file), unit) for file in files]
+        parts = [_tokens(read_unicode(file, "text"), unit) for file in files]
     else:
-        tokens = _tokens(_read(root), "word" if config.unit == "auto" else config.unit)
+        tokens = _tokens(read_unicode(root, "text"), "word" if config.unit == "auto" else config.unit)
         held = int(config.held_out * len(tokens))
         first, second = len(tokens) - 2 * held, len(tokens) - held
         files, parts = [root] * 3, [tokens[:first], tokens[first:second], tokens[second:]]
+    parts = [tokens[:limit] for tokens in parts]
     for part, file, tokens in zip(PARTS, files, parts):
         if len(tokens) < 2:
             raise UserError(f"`data.root` {file}: {len(tokens)} words for the {part} part are too few")
@@ -63,13 +66,6 @@ def read_text(name: str, root: Path, config: LanguageConfig, device: torch.devic
         objective=LanguageModelling(config.activation, config.slowness),
         vocabulary=vocabulary,
     )
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"`data.root` {path}: not a readable text in UTF-8 ({str(error)[:80]})") from None
 
 
 def _tokens(text: str, unit: str) -> list[str]:

@@ -19,10 +19,10 @@ from darts.config import (
     SpaceConfig,
     WeightsConfig,
 )
-from darts.data.running_text import LONGEST, SHORTEST, RunningText
-from darts.data.text_reader import UNKNOWN, read_text
+from darts.data.text.running_text import LONGEST, SHORTEST, RunningText
+from darts.data.text.text_reader import UNKNOWN, read_text
 from darts.errors import UserError
-from darts.oneshot.task import SearchTask
+from darts.oneshot.builder import make_search
 from darts.recipes.registry import final_for
 from darts.retraining.task import RetrainTask
 from darts.retraining.weight_averaging import Averaging
@@ -51,9 +51,17 @@ def search(data, method="darts", **options):
     components = {key: options.pop(key) for key in list(options) if key in MethodConfig.__dataclass_fields__}
     chosen = MethodConfig(method, **components)
     config = LanguageSearchConfig(
-        space=space, method=chosen, weights=SGD, language=SHORT, epochs=2, batch_size=16, **options
+        **{
+            "space": space,
+            "method": chosen,
+            "weights": SGD,
+            "language": SHORT,
+            "epochs": 2,
+            "batch_size": 16,
+            **options,
+        }
     )
-    return SearchTask(config, data, CPU)
+    return make_search(config, data, CPU)
 
 
 def test_a_folder_of_parts(tmp_path):
@@ -94,7 +102,7 @@ def test_rare_words_and_the_size_of_the_vocabulary(tmp_path):
     ("write", "message"),
     [
         (lambda folder: None, "no training text in this folder; one of ptb.train.txt, wiki.train.tokens, train.txt"),
-        (lambda folder: (folder / "train.txt").write_text("a b c"), "valid.txt: not a readable text"),
+        (lambda folder: (folder / "train.txt").write_text("a b c"), "valid.txt: no such file"),
         (lambda folder: (folder / "train.txt").write_bytes(b"\xff\xfe\xff"), "train.txt: not a readable text in UTF-8"),
     ],
 )
@@ -138,6 +146,11 @@ def test_batches_go_on_where_the_one_before_ended(spread):
     assert all(torch.equal(a, b) for a, b in zip(next(later), next(again)))
 
 
+def _evaluated(network, objective, text):
+    indices, report = torch.arange(420), lambda *_: None
+    return evaluate(network, network, objective, split=text, indices=indices, batch_size=9, report=report)
+
+
 def test_a_carried_state_makes_short_batches_equal_to_long_ones(tmp_path):
     data = folder_of(tmp_path)
     torch.manual_seed(0)
@@ -145,7 +158,7 @@ def test_a_carried_state_makes_short_batches_equal_to_long_ones(tmp_path):
     losses = []
     for length in (7, 1000):
         text = RunningText(data.test.tokens, replace(SHORT, length=length))
-        losses.append(evaluate(network, network, data.objective, text, torch.arange(420), 9, lambda *_: None))
+        losses.append(_evaluated(network, data.objective, text))
     assert losses[0]["loss"] == pytest.approx(losses[1]["loss"], abs=1e-12)
     assert losses[0]["perplexity"] == pytest.approx(math.exp(losses[0]["loss"]))
 
@@ -162,7 +175,7 @@ def test_only_the_last_pass_over_a_batch_is_gone_on_from(tmp_path):
     begun = hidden.attach("train", data.train.load(*next(picks), training=True))[3]
     assert torch.equal(begun, network(batch[0].t(), None).hidden)
     assert not hidden.attach("other", data.train.load(*next(picks), training=True))[3].any()
-    assert HiddenState(nn.Linear(1, 1)).join("train", batch) is batch
+    assert HiddenState(nn.Linear(1, 1)).attach("train", batch) is batch
 
 
 def test_penalties_are_descended_and_not_shown(tmp_path):
@@ -238,11 +251,11 @@ def test_the_trigger_and_the_mean_of_weights():
 
 def test_what_cannot_be_is_said(tmp_path):
     data = folder_of(tmp_path)
-    with pytest.raises(SpaceError, match="reads running text, and the data set holds none"):
-        SearchTask(SearchConfig(space=SearchSpaceConfig(name="recurrent")), tiny.data(), CPU)
-    with pytest.raises(SpaceError, match="reads images, and the data set holds none"):
-        SearchTask(SearchConfig(data=DataConfig("text")), data, CPU)
-    with pytest.raises(SpaceError, match="raise --batch-size"):
+    with pytest.raises(SpaceError, match="reads running text, which the data set does not hold"):
+        make_search(SearchConfig(space=SearchSpaceConfig(name="recurrent")), tiny.data(), CPU)
+    with pytest.raises(SpaceError, match="reads images, which the data set does not hold"):
+        make_search(SearchConfig(data=DataConfig("text")), data, CPU)
+    with pytest.raises(SpaceError, match="raise `batch_size`"):
         tiny.run(search(data, batch_size=1))
     with pytest.raises(UserError, match="dropped edges need: set --drop-path 0"):
         search(data, drop_path=0.2)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from darts.data.sentences import UNKNOWN, read_sentences
+from darts.data.text.sentences import UNKNOWN, read_sentences
 from darts.errors import UserError
 
 CPU = torch.device("cpu")

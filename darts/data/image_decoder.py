@@ -1,0 +1,176 @@
+"""One image file as 8-bit pixels: upright, without transparency, grey or coloured, of any depth.
+
+Axes: ``h w`` space, ``c`` channel.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from PIL.Image import Transpose
+
+from darts.errors import UserError
+
+GREY = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"}
+"""Pillow's modes of images that have one channel of whole numbers, with or without transparency."""
+
+DEEP = {"I", "I;16", "I;16B", "I;16L", "I;16N"}
+"""Pillow's modes of more than 8 bits."""
+
+BACKGROUND = 255
+"""The grey value under transparent pixels: white."""
+
+ORIENTATION = 0x0112
+"""The EXIF tag of a photograph's orientation."""
+
+UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what turns the stored image upright."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of an image file before its pixels are decoded.
+
+    Attributes:
+        width, height: of the upright image.
+        grey: whether it has one channel.
+        deep: whether it has more than 8 bits a channel.
+    """
+
+    width: int
+    height: int
+    grey: bool
+    deep: bool
+
+
+def read_header(path: str) -> Header:
+    """Read the header of an image file.
+
+    Raises:
+        UserError: naming the file, where it is no image, too large, or of floating-point values.
+    """
+    with _named(path, "not a readable image"), Image.open(path) as image:
+        _refuse_floats(image, path)
+        width, height = image.size
+        if image.format != "TIFF" and _orientation(image) > 4:  # Pillow turns TIFF images by itself
+            width, height = height, width
+        return Header(width, height, _is_grey(image), _is_deep(image))
+
+
+def decode(path: str, channels: int, bits: int = 8) -> Image.Image:
+    """Decode an image file to 8 bits a channel, grey (``channels`` 1) or coloured (3).
+
+    Args:
+        path: the file.
+        channels: of the result.
+        bits: used bits of images of more than 8 bits: the lower ``bits - 8`` are dropped.
+
+    Raises:
+        UserError: naming the file, where it is damaged, or holds colours, depths or values that do not fit.
+    """
+    with _named(path, "a damaged image"), Image.open(path) as file:
+        _refuse_floats(file, path)
+        if channels == 1 and not _is_grey(file):
+            raise UserError(f"{path}: a coloured image among grey ones; convert it to grey")
+        pixels = _deep_pixels(file, path) if _is_deep(file) else None
+        file.load()
+        orientation = _orientation(file)
+        image: Image.Image = file
+        if pixels is not None:
+            if pixels.max(initial=0) >> bits:
+                raise UserError(f"{path}: an image of more than {bits} bits a channel, unlike others; convert it")
+            image = _from_array((pixels >> max(0, bits - 8)).astype(np.uint8))
+        if orientation in UPRIGHT:
+            image = image.transpose(UPRIGHT[orientation])
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            white = Image.new("RGBA", image.size, (BACKGROUND,) * 3 + (255,))
+            image = Image.alpha_composite(white, image).convert("RGB")
+        return image.convert("L" if channels == 1 else "RGB")
+
+
+def largest_value(path: str) -> int:
+    """Return the largest value of an image of more than 8 bits a channel.
+
+    Raises:
+        UserError: naming the file, where it is damaged or holds negative values.
+    """
+    with _named(path, "a damaged image"), Image.open(path) as image:
+        return int(_deep_pixels(image, path).max(initial=0))
+
+
+@contextmanager
+def _named(path: str, problem: str) -> Iterator[None]:
+    """Keep Pillow's warnings from the terminal, and raise whatever a plugin raises as a ``UserError`` of the file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except (UserError, MemoryError):
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:80] or type(error).__name__
+            raise UserError(f"{path}: {problem} ({reason}); replace it or take it away") from None
+
+
+def _refuse_floats(image: Image.Image, path: str) -> None:
+    if image.mode == "F":
+        raise UserError(f"{path}: an image of floating-point values; write the images as arrays and take darts_npz")
+
+
+def _is_grey(image: Image.Image) -> bool:
+    return image.mode in GREY or _raw_mode(image).startswith("LA;16")
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether there are more than 8 bits a channel; of coloured PNG images, Pillow itself drops the lower ones."""
+    return image.mode in DEEP or (image.format == "PNG" and _raw_mode(image).endswith(";16B"))
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """The mode of the pixels in the file, where Pillow converts it while decoding; empty where it tells none."""
+    tiles = getattr(image, "tile", None)
+    return tiles[0][3] if tiles and isinstance(tiles[0][3], str) else ""
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1, upright, where there is none or it cannot be read."""
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # the image may be sound all the same
+        return 1
+    return found if isinstance(found, int) else 1
+
+
+def _deep_pixels(image: Image.Image, path: str) -> np.ndarray:
+    """The whole values of an image, ``(h, w)`` or ``(h, w, c)``."""
+    if image.mode in DEEP:
+        pixels = np.asarray(image).astype(np.int64)
+    else:
+        from torchvision.io import ImageReadMode, decode_png
+
+        with open(path, "rb") as file:
+            content = torch.frombuffer(bytearray(file.read()), dtype=torch.uint8)
+        pixels = decode_png(content, ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy().astype(np.int64)
+    if pixels.min(initial=0) < 0:
+        raise UserError(f"{path}: an image of negative values; write the images as arrays and take darts_npz")
+    return pixels
+
+
+def _from_array(pixels: np.ndarray) -> Image.Image:
+    """An image of 8-bit values, ``(h, w)``, or ``(h, w, c)`` of 1 to 4 channels, the last of 2 or 4 transparency."""
+    return Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)

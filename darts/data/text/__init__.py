@@ -1,0 +1,1 @@
+"""Text: labelled sentences, and running text for language modelling."""
