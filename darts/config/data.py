@@ -28,6 +28,8 @@ class DataConfig:
     """Download the data set if it is not there (torchvision's data sets)."""
     size: Annotated[int | None, POSITIVE, at_most(16_384)] = None
     """Height and width in pixels that the images of a folder are resized to; inferred from the images by default."""
+    limit: Annotated[int | None, POSITIVE] = None
+    """Use at most this many examples of each split (tokens of each part of a text), in the classes' proportions."""
     crop_padding: Annotated[int, NOT_NEGATIVE, at_most(16_384)] = 0
     """Zeros around a training image before a random crop, in pixels."""
     flip: bool = False

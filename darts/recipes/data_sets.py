@@ -10,11 +10,12 @@ FASHION_MNIST = DataConfig("fashion_mnist", crop_padding=2, flip=True)
 CIFAR10 = DataConfig("cifar10", crop_padding=4, flip=True)
 CIFAR100 = DataConfig("cifar100", crop_padding=4, flip=True)
 SVHN = DataConfig("svhn", crop_padding=4)
-FOLDER = DataConfig("folder", crop_padding=4, flip=True)
-NPZ = DataConfig("npz", crop_padding=4, flip=True)
+FOLDER = DataConfig("folder", crop_padding=4)
+NPZ = DataConfig("npz", crop_padding=4)
+"""Your own images are not mirrored: digits, letters and organs mean something else then. Ask for it: ``data.flip``."""
 SENTENCES = DataConfig("csv")
 
-IMAGENET = DataConfig("imagenet", size=224)
+IMAGENET = DataConfig("imagenet", size=224, flip=True)
 IMAGENET_SEARCH = replace(IMAGENET, jitter=False)
 """As PC-DARTS and DrNAS search."""
 
