@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from darts.config.schema import RunConfig
+from darts.config import RunConfig
 from darts.errors import UserError
 from darts.processes import SINGLE_PROCESS, Ranks
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from darts.artifacts.gate_heatmaps import gate_image
-from darts.config.schema import flat
+from darts.config import flat
 from genotypes import GenotypeError, from_text
 from genotypes.draw.png import image
 

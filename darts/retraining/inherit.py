@@ -16,6 +16,7 @@ from darts.methods.compose import compose
 from darts.methods.method import Method
 from darts.methods.space_factory import name_of, space_from
 from genotypes import Genotype
+from supernet.mixed.source import add_auxiliary_skips
 
 
 def inherited(config: RetrainConfig, genotype: Genotype, shape: Any) -> nn.Module:
@@ -55,6 +56,8 @@ def inherited(config: RetrainConfig, genotype: Genotype, shape: Any) -> nn.Modul
         allowed={label: tuple(map(tuple, rows)) for label, rows in state["allowed"].items() if rows},
     )
     supernet = space.supernet()
+    if method.skip is not None:
+        add_auxiliary_skips(supernet, method.skip.convolution)
     try:
         supernet.load_state_dict(state["supernet"])
     except RuntimeError as error:
