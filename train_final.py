@@ -18,10 +18,11 @@ from darts.artifacts.run_config import load_search_config
 from darts.artifacts.run_folder import newest_search, run_folder
 from darts.artifacts.tensorboard import write_results
 from darts.cli import names_recipe, parse, train_script, write_config
-from darts.config.schema import identity
+from darts.config import RetrainConfig, RunConfig, identity
+from darts.config.command_line import asks_help, value_of
 from darts.data.registry import open_data
 from darts.processes import Ranks
-from darts.recipes.registry import FINAL_RECIPES, final_for
+from darts.recipes import FINAL_RECIPES, final_for
 from darts.report.figures import headline
 from darts.report.page import write_report
 from darts.retraining.task import RetrainTask
@@ -29,19 +30,32 @@ from darts.training.device import choose_device
 from darts.training.loop import train
 from darts.training.memory_planner import prepare
 from darts.training.progress import pluralize
-from genotypes.formats.registry import find
+from genotypes import load
+
+INTRODUCTION = """
+usage: python train_final.py [RECIPE] [OPTIONS]
+
+Train a genotype from scratch. A recipe is a published protocol on a data set; without one it is the one that fits the
+search that the genotype is from.
+
+  I have ...                    so I type
+  a finished search             python train_final.py                 (the newest under runs/, on its own data)
+  the folder of a search        python train_final.py --genotype runs/NAME
+  a genotype in a file          python train_final.py RECIPE --genotype FILE.json --data.root DATA
+  a published cell              python train_final.py darts_cifar10 --genotype DARTS_V2 --data.root FOLDER
+  a folder of images            python train_final.py darts_folder --genotype DARTS_V2 --data.root FOLDER
+  arrays, in an .npz file       python train_final.py darts_npz --genotype DARTS_V2 --data.root FILE.npz
+  a model of my own             in Python: darts.retrain(network, data), see help(darts.retrain)
+
+  all options of a recipe       python train_final.py RECIPE --help
+  memory, time, resuming        --memory 8GB, --max-hours 2, --resume
+"""
 
 
 def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     """Parse, build, run, write."""
-    config = parse("train_final.py", FINAL_RECIPES, arguments, default="digits")
-    source = config.genotype or str(newest_search(config.run.runs))
-    search = load_search_config(Path(source) if Path(source).is_dir() else Path(source).parent)
-    if search and not names_recipe(arguments):
-        recipe = final_for(search.space.name, search.data.name)
-        config = parse("train_final.py", FINAL_RECIPES, arguments, default=recipe)
-        config = replace(config, data=replace(config.data, root=config.data.root or search.data.root))
-    genotype = find(source)
+    config, source = parse_retraining(arguments)
+    genotype = load(source)
     config = replace(config, genotype=source)
     name = re.sub(r"[^\w.-]+", "_", genotype.name or genotype.hash)
     folder = run_folder(config.run, f"final-{config.recipe}-{name}-seed{config.seed}", ranks)
@@ -62,6 +76,25 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     console.print(
         f"in {folder}: report.html, metrics.json, weights.pt, genotype.json, cells.svg, log.jsonl, tensorboard/"
     )
+
+
+def parse_retraining(arguments: Sequence[str]) -> tuple[RetrainConfig, str]:
+    """Return the configuration, and the genotype's name, file or folder.
+
+    Where the command line names no recipe, it is the one that fits the search that the genotype is from, and the data
+    are the search's.
+    """
+    if names_recipe(arguments) or asks_help(arguments):
+        config = parse("train_final.py", FINAL_RECIPES, arguments, default="digits", introduction=INTRODUCTION)
+        return config, config.genotype or str(newest_search(config.run.runs))
+    runs = Path(value_of(arguments, "--runs") or RunConfig.runs)
+    source = value_of(arguments, "--genotype") or str(newest_search(runs))
+    search = load_search_config(Path(source) if Path(source).is_dir() else Path(source).parent)
+    if search is None:
+        return parse("train_final.py", FINAL_RECIPES, arguments, default="digits"), source
+    recipe = final_for(search.space.name, search.data.name)
+    config = parse("train_final.py", FINAL_RECIPES, arguments, default=recipe)
+    return replace(config, data=replace(config.data, root=config.data.root or search.data.root)), source
 
 
 if __name__ == "__main__":

@@ -1,25 +1,27 @@
-"""What both scripts share: recipes on the command line, mistakes as one line, the frame around a run."""
+"""What both scripts share: recipes on the command line, users' mistakes in one line, exit codes, ``config.json``."""
 
 from __future__ import annotations
 
 import errno
-import inspect
 import json
 import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
 import torch
-import tyro
 from rich.console import Console
 
 from darts.artifacts.checkpoint import write_atomically
-from darts.config.schema import Config, check, to_dict
+from darts.config import Config, check, to_dict
+from darts.config.command_line import asks_help, option, parse_options
+from darts.errors import UserError
 from darts.processes import SINGLE_PROCESS, Ranks
+from darts.recipes.help import about, recipes_help
 from darts.training.distributed import Lost, connected, is_main_process, restarted
 from darts.training.loop import Interrupted
 from genotypes.errors import InputError
@@ -31,38 +33,59 @@ FIELD = re.compile(r"`([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)`")
 """A configuration field by its dotted path, in backticks."""
 
 EXIT_DELAY = 2.0
-"""Seconds that other ranks leave rank 0 to say what is wrong: torchrun ends all as soon as one has ended."""
+"""Seconds that the other ranks wait before they exit, so that rank 0 can print the error: torchrun ends all processes
+as soon as one has ended."""
 
 
-ROOM = "make room; a run goes on with --resume"
-PLACE = "choose a folder that can be written, by --runs"
+FREE_SPACE = "free some space, then resume the run with --resume"
+OTHER_FOLDER = "choose a folder that can be written to, with --runs"
 RECOVERABLE_ERRORS = {
-    errno.ENOSPC: ROOM,
-    errno.EDQUOT: ROOM,
-    errno.EFBIG: ROOM,
-    errno.EACCES: PLACE,
-    errno.EPERM: PLACE,
-    errno.EROFS: PLACE,
-    errno.ENOTDIR: PLACE,
-    errno.EEXIST: PLACE,
+    errno.ENOSPC: FREE_SPACE,
+    errno.EDQUOT: FREE_SPACE,
+    errno.EFBIG: FREE_SPACE,
+    errno.EACCES: OTHER_FOLDER,
+    errno.EPERM: OTHER_FOLDER,
+    errno.EROFS: OTHER_FOLDER,
+    errno.ENOTDIR: OTHER_FOLDER,
+    errno.EEXIST: OTHER_FOLDER,
     errno.ENAMETOOLONG: "choose a shorter --name",
 }
-"""What a user can do about an error of the operating system."""
+"""Errors of the operating system that a user can do something about, and what."""
 
 
 def parse(
-    program: str, recipes: Mapping[str, Callable[[], C]], arguments: Sequence[str], default: str, about: str = ""
+    program: str,
+    recipes: Mapping[str, Callable[[], C]],
+    arguments: Sequence[str],
+    *,
+    default: str,
+    introduction: str = "",
+    components: str = "",
 ) -> C:
-    """The configuration of a recipe with what the command line overrides; checked.
+    """Return the configuration of a recipe with what the command line overrides; checked.
 
-    The first argument names the recipe; where it is an option, ``default`` is meant. Help on all recipes begins with
-    what there is to say ``about`` them.
+    The first argument names the recipe; where there is none, or it is an option, it is ``default``.
+
+    Args:
+        introduction: stands above the list of recipes in the help of the program.
+        components: stands below the options in the help of a recipe.
+
+    Raises:
+        UserError: where there is no such recipe or option, or a value is out of its range.
     """
-    asks_help = arguments and arguments[0] in ("-h", "--help")
-    arguments = list(arguments) if asks_help or names_recipe(arguments) else [default, *arguments]
-    described = {name: (" ".join(inspect.getdoc(make).split()), make()) for name, make in recipes.items()}
-    about = about if asks_help else ""
-    config = tyro.extras.overridable_config_cli(described, prog=program, description=about, args=arguments)
+    if not names_recipe(arguments) and asks_help(arguments):
+        print(recipes_help(recipes, introduction))
+        sys.exit(0)
+    name, *rest = arguments if names_recipe(arguments) else [default, *arguments]
+    if name not in recipes:
+        near = get_close_matches(name, recipes, n=3, cutoff=0.5)
+        hint = f"the nearest: {', '.join(near)}" if near else f"python {program} --help lists all"
+        raise UserError(f"no recipe {name!r}; {hint}")
+    try:
+        config = parse_options(recipes[name](), rest, f"{program} {name}", about(recipes[name]))
+    except SystemExit:
+        print(components)
+        raise
     check(config)
     return replace(config, run=replace(config.run, resume=True)) if restarted() else config
 
@@ -73,14 +96,14 @@ def names_recipe(arguments: Sequence[str]) -> bool:
 
 
 def train_script(main: Callable[[Sequence[str], Console, Ranks], None]) -> None:
-    """Run a script that torchrun can start several times over: its processes work together."""
+    """Run a script that torchrun may start in several processes, which then work together."""
 
     def together(arguments: Sequence[str], console: Console) -> None:
         stopped = None
         with connected() as ranks:
             try:
                 main(arguments, console, ranks)
-            except Interrupted as error:  # all have agreed to stop, so they part in order
+            except Interrupted as error:  # all ranks have agreed to stop: close the process group first
                 stopped = error
         if stopped is not None:
             raise stopped
@@ -89,7 +112,7 @@ def train_script(main: Callable[[Sequence[str], Console, Ranks], None]) -> None:
 
 
 def run_script(main: Callable[[Sequence[str], Console], None]) -> None:
-    """Run a script: a user's mistake is one line and exit code 2, a signal the code that stands for it."""
+    """Run a script. A user's mistake is one line and exit code 2; after a signal the exit code is the signal's."""
     console = Console(soft_wrap=True, quiet=not is_main_process())
     try:
         main(sys.argv[1:], console)
@@ -103,7 +126,7 @@ def run_script(main: Callable[[Sequence[str], Console], None]) -> None:
         if error.errno not in RECOVERABLE_ERRORS:
             raise
         if is_main_process():
-            sys.stderr.write(f"error: {_told(error)}\n")
+            sys.stderr.write(f"error: {_refusal(error)}\n")
         sys.exit(2)
     except Lost as lost:
         sys.stderr.write(f"{lost}\n")
@@ -116,8 +139,8 @@ def run_script(main: Callable[[Sequence[str], Console], None]) -> None:
         sys.exit(130)
 
 
-def _told(error: OSError) -> str:
-    """What a disk or a folder refuses, and what to do."""
+def _refusal(error: OSError) -> str:
+    """What the file system refused, and what to do about it."""
     place = f"{error.filename}: " if error.filename else "a file of the run: "
     return f"{place}{error.strerror}; {RECOVERABLE_ERRORS[error.errno]}"
 
@@ -131,13 +154,8 @@ def fields_as_options(message: str) -> str:
     return FIELD.sub(lambda match: option(match[1]), message)
 
 
-def option(field: str) -> str:
-    """Return a field's name as it is typed on the command line; the fields of ``run`` stand there without a prefix."""
-    return "--" + field.removeprefix("run.").replace("_", "-")
-
-
 def write_config(folder: Path, kind: str, config: Config, device: torch.device, ranks: Ranks = SINGLE_PROCESS) -> None:
-    """``config.json``: all that made the run, and the machine and versions that ran it. Written by rank 0."""
+    """Write ``config.json``: configuration, command, machine and versions. Rank 0 writes it."""
     if ranks.rank > 0:
         return
     run = replace(config.run, name=folder.name, resume=False)

@@ -8,6 +8,7 @@ import torch
 import train_final
 import train_search
 from darts.artifacts.checkpoint import newest_first
+from darts.cli import fields_as_options
 from darts.errors import UserError
 from genotypes import load
 from genotypes.types.recurrent import RecurrentGenotype
@@ -17,6 +18,7 @@ from tests.test_resume import timeless
 
 SIZE = ["--space.channels", 6, "--language.length", 6, "--batch-size", 8, "--epochs", 2]
 SEARCH = ["darts_recurrent_text", *SIZE, "--space.nodes", 2, "--report-every", 2]
+TEXTNET = ["--data.root", "text.txt", "--space.name", "textnet", "--space.nodes", "None"]
 FILES = ["genotype.json", "metrics.json", "cells.svg", "log.jsonl"]
 
 
@@ -73,11 +75,11 @@ def test_candidates_are_ranked_by_their_loss(tmp_path, monkeypatch):
     [
         (train_search, ["--data.root", "."], "no training text in this folder; one of ptb.train.txt"),
         (train_search, ["--data.root", "one.txt"], "one.txt: 0 words for the valid part are too few"),
-        (train_search, ["--data.root", "text.txt", "--batch-size", 999], "words are too few for 999 parts"),
-        (train_search, ["--data.root", "text.txt", "--space.name", "textnet"], "reads sentences with labels"),
+        (train_search, ["--data.root", "text.txt", "--batch-size", 999], "tokens are too few for 999 streams"),
+        (train_search, TEXTNET, "reads sentences with labels"),
         (train_search, ["--data.root", "text.txt", "--language.dropout.hidden", 1], "--language.dropout.hidden is 1.0"),
         (train_search, ["--data.root", "text.txt", "--language.held-out", 0.5], "--language.held-out is 0.5"),
-        (train_search, ["--data.root", "text.txt", "--method.name", "pc_darts"], "partial channels are not for"),
+        (train_search, ["--data.root", "text.txt", "--method.name", "pc_darts"], "partial channels do not apply to"),
         (train_final, ["--data.root", "text.txt", "--genotype", "DARTS_V1"], "has no CellGenotype"),
         (train_final, ["--data.root", "text.txt", "--genotype", "cell.txt"], "cell.txt: line 1, nodes[1].from"),
         (train_final, ["--data.root", "text.txt", "--genotype", "cell2.txt", "--auxiliary", 0.4], "no auxiliary head"),
@@ -94,5 +96,6 @@ def test_mistakes(script, arguments, message, tmp_path, monkeypatch):
     recipe = "darts_recurrent_text" if script is train_search else "recurrent_text"
     with pytest.raises((UserError, SpaceError, ValueError)) as error:
         scripts.said(script, recipe, *arguments)
-    assert message in str(error.value) and "\n" not in str(error.value)
+    told = fields_as_options(str(error.value))
+    assert message in told and "\n" not in told
     assert sorted(tmp_path.iterdir()) == before

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from darts.artifacts.run_folder import read_config
 from darts.config import LanguageSearchConfig, SearchConfig
+from darts.config.types_in_words import in_words
 from darts.errors import UserError
 
 C = TypeVar("C")
@@ -47,7 +48,7 @@ def _value(hint: Any, value: Any, field: str, path: Path) -> Any:
         assert isinstance(hint, type)
         return _section(hint, value, field, path)
     if not _fits(hint, value):
-        raise UserError(f"{path}: {field} is {str(value)[:60]!r}; it must be {_in_words(hint)}")
+        raise UserError(f"{path}: {field} is {str(value)[:60]!r}; it must be {in_words(hint)}")
     if value is not None and Path in (hint, *get_args(hint)):
         return Path(value)
     return tuple(value) if isinstance(value, list) else value
@@ -61,20 +62,9 @@ def _fits(hint: Any, value: Any) -> bool:
     if origin is Literal:
         return isinstance(value, str) and value in inner
     if origin is tuple:
-        return isinstance(value, list) and all(_fits(inner[0], item) for item in value)
+        right_length = inner[-1] is Ellipsis or (isinstance(value, list) and len(value) == len(inner))
+        return isinstance(value, list) and right_length and all(_fits(inner[0], item) for item in value)
     if hint in (float, int) and isinstance(value, bool):
         return False
-    return isinstance(value, {float: (float, int), Path: str}.get(hint, hint))
-
-
-def _in_words(hint: Any) -> str:
-    """A type as a message names it."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return " or ".join(map(_in_words, inner))
-    if origin is Literal:
-        return f"one of {', '.join(inner)}"
-    if origin is tuple:
-        return f"a list, each {_in_words(inner[0])}"
-    names = {float: "a number", int: "a whole number", bool: "true or false", str: "text", Path: "a path"}
-    return "null" if hint is NoneType else names[hint]
+    accepted: dict[Any, Any] = {float: (float, int), Path: str}
+    return isinstance(value, accepted.get(hint, hint))

@@ -23,14 +23,16 @@ from darts.recipes.recipe import recipe
 UNCLIPPED = 1e9
 """A norm that no gradient reaches."""
 
-BENCHMARK_SIZE: dict[str, int] = dict(channels=16, layers=5)
+SUPERNET = SearchSpaceConfig(name="nasbench201", channels=16, layers=5)
+NETWORK = SpaceConfig(name="nasbench201", channels=16, layers=5)
+"""At the benchmark's own size."""
 
 
 def _nasbench201_search(data: DataConfig = CIFAR10, method: MethodConfig | None = None, **options: Any) -> SearchConfig:
     """As the benchmark's authors search."""
     return SearchConfig(
         data=data,
-        space=SearchSpaceConfig(name="nasbench201", **BENCHMARK_SIZE),
+        space=SUPERNET,
         method=method or MethodConfig(),
         weights=WeightsConfig(weight_decay=5e-4, nesterov=True),
         order="weights_first",
@@ -42,7 +44,7 @@ def _nasbench201_own_search(method: MethodConfig, epochs: int) -> SearchConfig:
     """As authors of other methods search: DARTS's protocol, with all five candidates."""
     return SearchConfig(
         data=CIFAR10,
-        space=SearchSpaceConfig(name="nasbench201", **BENCHMARK_SIZE),
+        space=SUPERNET,
         method=method,
         epochs=epochs,
     )
@@ -51,7 +53,7 @@ def _nasbench201_own_search(method: MethodConfig, epochs: int) -> SearchConfig:
 def _nasbench201_final(data: DataConfig, epochs: int) -> RetrainConfig:
     return RetrainConfig(
         data=data,
-        space=SpaceConfig(name="nasbench201", **BENCHMARK_SIZE),
+        space=NETWORK,
         weights=WeightsConfig(lr=0.1, lr_min=0.0, weight_decay=5e-4, nesterov=True, clip=UNCLIPPED),
         epochs=epochs,
         batch_size=256,

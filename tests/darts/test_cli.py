@@ -14,7 +14,7 @@ from supernet.errors import SpaceError
 
 @pytest.mark.parametrize(
     ("number", "message"),
-    [(errno.ENOSPC, "make room"), (errno.EROFS, "by --runs"), (errno.ENAMETOOLONG, "a shorter --name")],
+    [(errno.ENOSPC, "free some space"), (errno.EROFS, "with --runs"), (errno.ENAMETOOLONG, "a shorter --name")],
 )
 def test_what_a_disk_refuses_is_one_line(number, message, tmp_path, monkeypatch, capsys):
     def refuse(*_):

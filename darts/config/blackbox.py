@@ -1,0 +1,66 @@
+"""The configuration of a search without gradients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+import tyro
+
+from darts.config.data import DataConfig
+from darts.config.fields import Resume
+from darts.config.language import LanguageConfig
+from darts.config.optimizers import WeightsConfig
+from darts.config.ranges import POSITIVE, POSITIVE_SHARE, SEED
+from darts.config.run import RunConfig
+from darts.config.search import BenchmarkConfig
+from darts.config.space import SearchSpaceConfig
+
+
+@dataclass(frozen=True)
+class BudgetConfig:
+    """How much a search may evaluate; it ends where the first of these is reached."""
+
+    trials: Annotated[int | None, POSITIVE, Resume.FREE] = None
+    """Architectures to evaluate."""
+    seconds: Annotated[float | None, POSITIVE, Resume.FREE] = None
+    """Seconds of training: measured, or those that a benchmark has recorded."""
+    epochs: Annotated[int, POSITIVE] = 12
+    """Epochs for which an architecture is trained; a benchmark looks up 12 or 200."""
+
+
+@dataclass(frozen=True)
+class LookupConfig(BenchmarkConfig):
+    """A benchmark that judges architectures instead of training them."""
+
+    data: Literal["cifar10", "cifar100", "imagenet16"] = "cifar10"
+    """Data set whose validation accuracy is searched by."""
+
+
+@dataclass(frozen=True)
+class BlackboxConfig:
+    """A search without gradients."""
+
+    language: ClassVar[LanguageConfig] = LanguageConfig()
+
+    recipe: Annotated[tyro.conf.Suppress[str], Resume.FREE] = "random_digits"
+    data: DataConfig = field(default_factory=DataConfig)
+    space: SearchSpaceConfig = field(default_factory=SearchSpaceConfig)
+    strategy: str = "random"
+    """How architectures are chosen, with its options, such as evolution:population=20,sample=5: random, local_search,
+    evolution, genetic, reinforce, tpe, gp."""
+    evaluator: Literal["training", "benchmark"] = "training"
+    """How an architecture is judged: trained from scratch, and evaluated on a validation part of the training set; or
+    looked up in a benchmark."""
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    benchmark: LookupConfig = field(default_factory=LookupConfig)
+    weights: WeightsConfig = field(default_factory=lambda: WeightsConfig(lr_min=0.0))
+    batch_size: Annotated[int, POSITIVE] = 64
+    """Training examples of a step."""
+    train_share: Annotated[float, POSITIVE_SHARE] = 0.5
+    """Share of the training set that trains; the rest is the validation part. The test split is never used."""
+    seed: Annotated[int, SEED] = 0
+    """Seed of everything random: the strategy's draws, initial values, order of examples, augmentation."""
+    seeds: Annotated[int, POSITIVE, Resume.FREE] = 1
+    """Number of searches, with consecutive seeds; more than one with a benchmark only."""
+    run: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)

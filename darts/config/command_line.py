@@ -1,0 +1,129 @@
+"""A command line as a configuration; what cannot be parsed is one line that names the option.
+
+tyro draws boxes of ten lines and more; here its messages are reduced to a line, and a misspelt option to its name and
+the nearest of those that there are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import re
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+import tyro
+
+from darts.config.types_in_words import in_words
+from darts.errors import UserError
+
+C = TypeVar("C")
+
+HELP = ("-h", "--help")
+
+
+def option(field: str) -> str:
+    """Return a field's name as it is typed on the command line; the fields of ``run`` stand there without a prefix."""
+    return "--" + field.removeprefix("run.").replace("_", "-")
+
+
+def asks_help(arguments: Sequence[str]) -> bool:
+    """Whether a command line asks for help."""
+    return any(argument in HELP for argument in arguments)
+
+
+def value_of(arguments: Sequence[str], flag: str) -> str | None:
+    """Return the value that a command line gives an option of one value, or None; nothing else is looked at."""
+    found = None
+    for argument, following in zip(arguments, [*arguments[1:], None]):
+        name, equals, value = argument.partition("=")
+        if _typed(name) == flag and (equals or following is not None):
+            found = value if equals else following
+    return found
+
+
+def _typed(name: str) -> str:
+    """An option's name with hyphens, as the help writes it; underscores are taken as well."""
+    return name.replace("_", "-") if name.startswith("--") else name
+
+
+def parse_options(default: C, arguments: Sequence[str], prog: str, description: str) -> C:
+    """Return a configuration with what the command line overrides.
+
+    ``--help`` is printed and ends the process.
+
+    Raises:
+        UserError: where the command line has an unknown option or a value of the wrong type, in one line.
+    """
+    options = dict(_options(type(default)))
+    _refuse_unknown(options, arguments)
+    written = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(written):
+            return tyro.cli(
+                type(default),
+                default=default,
+                prog=prog,
+                description=description,
+                args=arguments,
+                config=(tyro.conf.AvoidSubcommands,),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+    raise UserError(_in_one_line(written.getvalue(), options, arguments))
+
+
+def _options(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the options of a configuration: how each is typed, and its type. Those that are hidden are left out."""
+    hints, plain = get_type_hints(kind, include_extras=True), get_type_hints(kind)
+    assert dataclasses.is_dataclass(kind)
+    for field in dataclasses.fields(kind):
+        annotated, hint = hints[field.name], plain[field.name]
+        metadata = get_args(annotated)[1:] if get_origin(annotated) is Annotated else ()
+        if tyro.conf.Suppress in metadata:
+            continue
+        if dataclasses.is_dataclass(hint):
+            assert isinstance(hint, type)
+            yield from _options(hint, f"{prefix}{field.name}.")
+            continue
+        yield option(prefix + field.name), hint
+        for each in metadata:
+            if isinstance(each, type(tyro.conf.arg())):
+                yield from ((alias, hint) for alias in each.aliases or ())
+        if hint is bool:
+            section, dot, name = (prefix + field.name).removeprefix("run.").rpartition(".")
+            yield option(f"{section}{dot}no_{name}"), hint
+
+
+def _refuse_unknown(options: dict[str, Any], arguments: Sequence[str]) -> None:
+    for argument in arguments:
+        name = _typed(argument.partition("=")[0])
+        if argument == "--":
+            return
+        if name.startswith("--") and name not in (*options, *HELP):
+            ends = [each for each in options if each.endswith(f".{name[2:]}")]
+            near = ends or get_close_matches(name, options, n=1, cutoff=0.6)
+            hint = f"the nearest: {', '.join(near)}" if near else "see --help"
+            raise UserError(f"unknown option {name}; {hint}")
+
+
+def _in_one_line(box: str, options: dict[str, Any], arguments: Sequence[str]) -> str:
+    """Return a message of tyro's without its frame: a title, then paragraphs between bars."""
+    lines = [line.strip("│╭╮╰╯| ") for line in box.splitlines()]
+    paragraphs = [" ".join(paragraph.split()) for paragraph in re.split("[─-]{5,}", " ".join(lines))]
+    message = next((paragraph for paragraph in paragraphs[1:] if paragraph), "the command line cannot be parsed")
+    value = re.match(r"Error parsing (?:\S+/)?(--[\w.-]+)(?:\|\S+)?:", message) or re.match(
+        r"invalid choice '.*' for argument '(--[\w.-]+)'", message
+    )
+    if value and value[1] in options:
+        return f"{value[1]} is {value_of(arguments, value[1])!r}; it must be {in_words(options[value[1]], 'None')}"
+    missing = re.match(r"Missing value for argument '(?:\S+/)?(--[\w.-]+)(?:/\S+)?'", message)
+    if missing and missing[1] in options:
+        return f"{missing[1]} lacks its value: {in_words(options[missing[1]], 'None')}"
+    stray = re.match(r"Unrecognized options: (.*)", message)
+    if stray:
+        return f"unexpected argument {stray[1]}; a recipe comes first, and a switch (--x, --no-x) takes no value"
+    return message
