@@ -235,8 +235,8 @@ class NASBench201Space(SearchSpace):
         if self.partial > 1:
             raise SpaceError("a supernet of partial channels has no weights for all channels: nothing to inherit")
         copy_shared_weights(network, supernet)
-        for ours, theirs in zip(network.stages, supernet.stages):
-            for cell, mixed in zip(ours, theirs):
+        for derived_stage, mixed_stage in zip(network.stages, supernet.stages):
+            for cell, mixed in zip(derived_stage, mixed_stage):
                 for row, (name, op) in enumerate(zip(genotype.ops, cell.ops)):
                     copy_op_weights(mixed.graph, row, name, op)
 

@@ -35,15 +35,15 @@ def quark0_names(network: Network) -> dict[str, tuple[str, int | None]]:
     modules = {**stem, "classifier": "classifier", **(_AUXILIARY if network.auxiliary_head else {})}
     names: dict[str, tuple[str, int | None]] = {}
     for index, cell in enumerate(network.cells):
-        theirs, ours = f"cells.{index}", f"cells.{index}"
-        modules |= {f"{theirs}.{name}": f"{ours}.{name}" for name in ("preprocess0", "preprocess1")}
+        prefix = f"cells.{index}"
+        modules |= {f"{prefix}.{name}": f"{prefix}.{name}" for name in ("preprocess0", "preprocess1")}
         if isinstance(cell.inside, MixedCell):
-            names |= dict(_stacked_names(cell.inside.graph, f"{theirs}._ops", f"{ours}.inside.graph"))
+            names |= dict(_stacked_names(cell.inside.graph, f"{prefix}._ops", f"{prefix}.inside.graph"))
         else:
-            modules |= {f"{theirs}._ops.{k}": f"{ours}.inside.ops.{k}" for k in range(len(cell.inside.ops))}
-    for theirs, ours in modules.items():
-        for name in _tensors(network.get_submodule(ours)):
-            names[f"{theirs}.{name}"] = f"{ours}.{name}", None
+            modules |= {f"{prefix}._ops.{k}": f"{prefix}.inside.ops.{k}" for k in range(len(cell.inside.ops))}
+    for published, module in modules.items():
+        for name in _tensors(network.get_submodule(module)):
+            names[f"{published}.{name}"] = f"{module}.{name}", None
     return names
 
 
@@ -58,22 +58,23 @@ def load_quark0(network: Network, state: Mapping[str, Tensor]) -> None:
     missing, unknown = sorted(names.keys() - state.keys()), sorted(state.keys() - names.keys())
     if missing or unknown:
         raise ValueError(f"not a state dict of this network: missing {missing[:3]}, left over {unknown[:3]}")
-    ours = network.state_dict()
-    for theirs, (name, part) in names.items():
-        target = ours[name] if part is None else ours[name][part]
-        if target.shape != state[theirs].shape:
-            raise ValueError(f"{theirs}: shape {tuple(state[theirs].shape)}, expected {tuple(target.shape)}")
-        target.copy_(state[theirs])
+    tensors = network.state_dict()
+    for published, (name, part) in names.items():
+        target = tensors[name] if part is None else tensors[name][part]
+        if target.shape != state[published].shape:
+            raise ValueError(f"{published}: shape {tuple(state[published].shape)}, expected {tuple(target.shape)}")
+        target.copy_(state[published])
 
 
-def _stacked_names(graph: MixedGraph, theirs: str, ours: str) -> Iterator[tuple[str, tuple[str, int]]]:
+def _stacked_names(graph: MixedGraph, published: str, prefix: str) -> Iterator[tuple[str, tuple[str, int]]]:
+    """Yield the authors' name of each tensor of a graph, its stacked tensor here, and its slice of that."""
     for index, source in enumerate(graph.sources):
         for name, op in source.ops.items():
             column = source.columns[name]
             for part, edge in enumerate(source.edges[name]):
                 for tensor in _tensors(op):
-                    stacked = f"{ours}.sources.{index}.ops.{name}.{tensor}"
-                    yield f"{theirs}.{source.rows[edge]}._ops.{column}.{tensor}", (stacked, part)
+                    stacked = f"{prefix}.sources.{index}.ops.{name}.{tensor}"
+                    yield f"{published}.{source.rows[edge]}._ops.{column}.{tensor}", (stacked, part)
 
 
 def _tensors(module: nn.Module) -> list[str]:

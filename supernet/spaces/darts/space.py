@@ -118,8 +118,8 @@ class DARTSSpace(SearchSpace):
             raise SpaceError("a supernet of partial channels has no weights for all channels: nothing to inherit")
         copy_shared_weights(network, supernet)
         rows = {edge: row for row, edge in enumerate(self._edges)}
-        for ours, theirs in zip(network.cells, supernet.cells):
-            derived_cell, mixed = ours.inside, theirs.inside
+        for network_cell, supernet_cell in zip(network.cells, supernet.cells):
+            derived_cell, mixed = network_cell.inside, supernet_cell.inside
             assert isinstance(derived_cell, DerivedCell) and isinstance(mixed, MixedCell)
             wiring = genotype.reduce if mixed.label == REDUCE else genotype.normal
             kept = [(e, node) for node, edges in enumerate(wiring.nodes) for e in edges if e.source in wiring.alive]

@@ -32,14 +32,14 @@ def drawn(space, seed, hot):
     """Random gates, or one-hot ones of random picks; and the picks."""
     rng, gates, picks = random.Random(seed), {}, {}
     for table in space.tables:
-        strength = torch.rand(
+        scores = torch.rand(
             table.rows, len(table.candidates), generator=torch.Generator().manual_seed(rng.randrange(99))
         )
-        picks[table.label] = top_edges(strength, table)
-        kept = torch.zeros_like(strength)
+        picks[table.label] = top_edges(scores, table)
+        kept = torch.zeros_like(scores)
         for row, name in picks[table.label]:
             kept[row, table.candidates.index(name)] = 1
-        gates[table.label] = (kept if hot else strength).double()
+        gates[table.label] = (kept if hot else scores).double()
     return gates, picks
 
 
