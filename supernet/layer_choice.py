@@ -1,7 +1,7 @@
 """Choices in any network: ``LayerChoice`` among modules, ``InputChoice`` among tensors.
 
 A network with choices is a search space (``supernet.spaces.modules``). While it is searched, a choice is the sum
-of its candidates weighted by gates (Liu et al. 2019, equation 2). Gates are passed to each call (``GatedModel``) and not
+of its candidates weighted by gates (Liu et al. 2019, equation 2). Gates are passed to each call (``GatedModel``), not
 stored. Choices with one label are one decision. A candidate may contain further choices.
 
     self.conv = LayerChoice({"3x3": Conv(3), "5x5": Conv(5), "skip": nn.Identity()}, label="kernel")

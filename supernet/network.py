@@ -1,4 +1,4 @@
-"""What the networks of every space share: drop path, the logits of two heads, the number of weights."""
+"""Parts that the networks of every space share: drop path, the logits of two heads, the number of weights."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

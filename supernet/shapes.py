@@ -1,4 +1,4 @@
-"""The shapes of examples and answers: what a data set delivers and a network is built for.
+"""The shapes of examples and answers: those of a data set, for which a network is built.
 
 Data sets state one, search spaces require one of a kind (``SpaceOptions.require``). ``example`` returns a batch of that
 shape with arbitrary content, for passes whose values do not matter.

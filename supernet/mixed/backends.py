@@ -1,8 +1,8 @@
 """The backends of mixed operations, in one table.
 
 ``reference`` defines the mixed operation, one edge and one candidate at a time. ``batched`` computes all edges that
-leave a state at once, on any device. ``fused`` computes whole graphs by Triton kernels on a GPU; for what these do not
-support, ``batched`` serves instead, and a warning says so once.
+leave a state at once, on any device. ``fused`` computes whole graphs by Triton kernels on a GPU; for calls that they
+do not support, ``batched`` serves instead, and a warning says so once.
 
 Axes: ``e`` edge, ``o`` candidate, ``b`` batch, ``c`` channel, ``h w`` space.
 """
@@ -125,8 +125,8 @@ class BackendRow:
     """A row of ``BACKENDS``.
 
     Attributes:
-        edge_outputs: what each edge that leaves a state ``(b, c, h, w)`` delivers, for the gates ``(e, o)`` of these
-            edges.
+        edge_outputs: ``(source, x, gates) -> outputs`` of all edges that leave a state ``x``, ``(b, c, h, w)``, for
+            the gates ``(e, o)`` of these edges.
         whole_graph: computes all states of a graph at once, where it supports the call.
     """
 

@@ -162,7 +162,7 @@ class MixedGraph(nn.Module):
     def _edge_outputs(
         self, source: MixedSource, x: Tensor, gates: Tensor, drop_path: DropPath | None
     ) -> Sequence[Tensor]:
-        """What each edge that leaves a state delivers, ``(b, c, h, w)``, with values of its skip connection dropped."""
+        """The outputs of the edges that leave a state, ``(b, c, h, w)``, with values of skip connections dropped."""
         edge_outputs = BACKENDS[self.backend].edge_outputs
         if drop_path is None or not drop_path.drops_skips or source.stride > 1 or SKIP not in source.edges:
             return edge_outputs(source, x, gates)

@@ -54,7 +54,7 @@ def batch_norm_relu(d: Tensor, p: Tensor, mean: Tensor, running: RunningStats) -
     Args:
         d: ``(b, e k, h, w)``, centred.
         p: ``(e, k, c)``.
-        mean: what was subtracted from ``d``, ``(e k,)``.
+        mean: of each channel, subtracted from ``d``, ``(e k,)``.
         running: of the BatchNorm; updated.
     """
     return _BatchNormReLU.apply(d, p, mean, running)
@@ -68,7 +68,7 @@ class Term(NamedTuple):
         gate: ``(e,)``.
         edge_index: the edges that have the term, ``None`` for all.
         p: ``(e, k, c)``.
-        mean: what was subtracted from ``d``.
+        mean: of each channel, subtracted from ``d``.
         running: of the BatchNorm; updated.
     """
 
@@ -217,7 +217,7 @@ def _thirds(items: tuple) -> tuple[tuple, tuple, tuple]:
 def _moments(d: Tensor, p: Tensor, mean: Tensor, running: RunningStats) -> tuple[Tensor, Tensor]:
     """``cov(d) p``, ``(e, k, c)``, and ``1 / std(d p)``, ``(e, 1, c)``; updates the running statistics of ``d p``.
 
-    ``d`` is ``(e, m, k)`` or ``(1, m, k)``, centred; ``mean`` is what was subtracted.
+    ``d`` is ``(e, m, k)`` or ``(1, m, k)``, centred by subtracting ``mean``.
     """
     pixels = d.shape[1]
     exact = d.to(p.dtype)
