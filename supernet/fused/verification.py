@@ -1,9 +1,9 @@
 """Comparing a backend with the reference on the device where it is going to be used.
 
 A mixed graph of each stride is computed by ``reference`` in float64 and by the backend in a storage type, forward and
-backward. Both get the same inputs, gates and parameters, rounded to the types that the backend reads: values that tie only
-after rounding would send a max pool's gradient elsewhere, which is no error of the backend. In 16 bits the gradients still
-differ by some 10 %, since rounded intermediate values flip ReLU masks and maxima.
+backward. Both get the same inputs, gates and parameters, rounded to the types that the backend reads: values that tie
+only after rounding would send a max pool's gradient elsewhere, which is no error of the backend. In 16 bits the
+gradients still differ by some 10 %, since rounded intermediate values flip ReLU masks and maxima.
 """
 
 from __future__ import annotations
