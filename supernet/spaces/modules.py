@@ -13,6 +13,7 @@ from genotypes.types.choices import ChoicesGenotype
 from supernet.choice import ChoiceTable, Picks
 from supernet.errors import SpaceError
 from supernet.layer_choice import Choice, ChosenInputs, GatedModel, LayerChoice, choices
+from supernet.mixed.backends import check_backend, warn_fallback
 from supernet.spaces.space import SearchSpace, SpaceOptions
 
 
@@ -70,7 +71,14 @@ class ModuleSpace(SearchSpace):
         return {label: [f"{choice.keep} of {len(choice.names)}"] for label, choice in self._labelled.items()}
 
     def supernet(self, backend: str = "batched") -> GatedModel:
-        """Return a copy that is called with the model's inputs and gates; all backends compute it in one way."""
+        """Return a copy that is called with the model's inputs and gates; all backends compute it in one way.
+
+        Raises:
+            SpaceError: where the backend is unknown.
+        """
+        check_backend(backend)
+        if backend == "fused":
+            warn_fallback(backend, "PyTorch", "a model with choices has no kernels")
         return GatedModel(self._new())
 
     def network(self, genotype: ChoicesGenotype, auxiliary: bool = False, searched: bool = False) -> nn.Module:

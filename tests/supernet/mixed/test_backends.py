@@ -12,7 +12,7 @@ from supernet.mixed.graph import MixedGraph
 from supernet.mixed.source import add_auxiliary_skips
 from supernet.network import DropPath
 from supernet.ops import OPS, Operation
-from supernet.shapes import LanguageShape
+from supernet.shapes import LanguageShape, TextShape
 from supernet.spaces import SPACES
 from supernet.spaces.space import SpaceOptions
 
@@ -103,6 +103,14 @@ def test_the_recurrent_cell():
     space = SPACES["recurrent"].make(SpaceOptions(LanguageShape(9), channels=4))
     with pytest.warns(RuntimeWarning, match="the recurrent cell has no kernels; batched serves instead"):
         assert space.supernet("fused").cell.backend == "batched"
+
+
+def test_a_model_with_choices():
+    space = SPACES["textnet"].make(SpaceOptions(TextShape(9, 5, 3), channels=4, layers=1))
+    with pytest.raises(SpaceError, match="must be one of reference, batched, fused"):
+        space.supernet("btched")
+    with pytest.warns(RuntimeWarning, match="a model with choices has no kernels; PyTorch serves instead"):
+        space.supernet("fused")
 
 
 def test_a_compiled_graph_falls_back_too():
