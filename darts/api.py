@@ -9,16 +9,17 @@
     network = result.network()
     darts.retrain(network, loader)
 
-Any loss will do: ``loss(network, batch)`` returns the batch's mean loss, where ``network`` is called as the model is.
-Without one, batches are ``(inputs, labels)`` and the loss is the cross-entropy.
+Any loss can be minimized: ``loss(network, batch)`` returns the mean loss of a batch, where ``network`` is called as the
+model is. Without one, batches are ``(inputs, labels)`` and the loss is the cross-entropy.
 """
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,33 +27,43 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from darts.artifacts import fingerprint
+from darts.artifacts.log import read_log
 from darts.config import LogitsConfig, MethodConfig, RunConfig, SearchConfig, WeightsConfig, check, identity
 from darts.data.dataset import DataSet
-from darts.data.objective import Objective
 from darts.data.order import shuffled
+from darts.data.split import SplitSubset
 from darts.data.user_data import UserSplit, user_split
+from darts.errors import UserError
 from darts.methods.compose import compose
-from darts.oneshot.stages import Setting
 from darts.oneshot.builder import make_search
+from darts.oneshot.stages import Setting
+from darts.retraining.network_task import NetworkTask
 from darts.training.device import choose_device
-from darts.training.evaluate import ReportProgress, evaluate
-from darts.training.loop import train
-from darts.training.objective import UserLoss, classification
+from darts.training.loop import Interrupted, Task, train
+from darts.training.objective import Objective, UserLoss, classification
+from darts.training.seeding import SeededTask, global_generators_kept
 from genotypes.types.choices import ChoicesGenotype
 from supernet.spaces.modules import ModuleSpace, refuse
 from supernet.spaces.space import SpaceOptions
 
 Loss = Callable[[Callable[..., Any], Any], Tensor]
 
+SPLIT_STREAM = 2**29
+"""Added to the seed of the order in which a user's examples are divided into both parts of the search set."""
+
+NOT_FIGURES = ("event", "epoch", "step", "seconds", "usage")
+"""Entries of a line of the log that are no results."""
+
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search in a model found.
+    """The result of a search in a model.
 
     Attributes:
-        genotype: label -> names of what was chosen; ``genotypes.write`` makes a JSON file of it.
-        figures: losses of the last epoch, and what else was counted.
-        space: of the model.
+        genotype: label -> names of the chosen candidates; ``genotypes.write`` makes a JSON file of it.
+        figures: validation loss of the last epoch, and what else was counted.
+        space: the search space of the model.
         supernet: with its trained weights.
     """
 
@@ -62,10 +73,10 @@ class SearchResult:
     supernet: nn.Module
 
     def network(self, inherit: bool = False) -> nn.Module:
-        """The chosen network, a plain module without choices.
+        """Return the chosen network, a plain module without choices.
 
         Args:
-            inherit: whether it begins with the searched weights; else with those that the model had before.
+            inherit: whether it starts from the searched weights; else from those that the model had before.
         """
         network = self.space.network(self.genotype, searched=inherit)
         if inherit:
@@ -88,24 +99,29 @@ def search(
     run: str | Path | None = None,
     verbose: bool = True,
 ) -> SearchResult:
-    """Search a model's choices.
+    """Search the choices of a model.
 
     Args:
-        model: holds ``LayerChoice`` and ``InputChoice``; it is copied, not changed.
-        data: a tuple of tensors, a data set, a ``DataLoader`` over one, or a list of batches.
+        model: contains ``LayerChoice`` and ``InputChoice``; it is copied, not changed.
+        data: a tuple of tensors, a data set, a ``DataLoader`` over one, or a list of batches. Examples are drawn in an
+            order of the seed's; a loader's batch size, subset and ``drop_last`` are kept.
         method: one of ``darts.methods.METHODS``, or a Python file that defines one.
-        loss: (network, batch) -> mean loss; cross-entropy where not given.
+        loss: (network, batch) -> mean loss, a scalar; cross-entropy by default.
         epochs: passes over the part of the data that trains the weights.
-        batch_size: examples a step, where ``data`` is no loader with a batch size of its own.
-        weights, logits: the settings of both optimizers.
-        train_share: of the data, trains the weights; the rest trains the logits.
-        seed: of the logits, the order of examples and the method's draws.
+        batch_size: examples of a step, where ``data`` is no loader with a batch size of its own.
+        weights, logits: settings of the two optimizers.
+        train_share: share of the data that trains the weights; the rest trains the logits. The data are shuffled
+            before, class by class where their classes are known.
+        seed: of the logits, the order of examples, the method's draws, and of what model, loss and data set draw from
+            the global random generators.
         device: cpu, cuda, ...; auto takes a GPU where there is one.
-        run: a folder for the log, the curves and the checkpoints; an interrupted search of it goes on.
+        run: a folder for the log, the curves and the checkpoints; a search that was interrupted there is resumed.
         verbose: whether to print a line for each epoch.
 
     Raises:
-        SpaceError, UserError: in one line, before anything is trained, where model, data or method cannot work.
+        SpaceError, UserError: in one line, before anything is trained, where model, data or method cannot work, or
+            where ``run`` is the folder of a search of another model, other data or other settings.
+        KeyboardInterrupt: after Ctrl-C, when the state is saved.
     """
     config = SearchConfig(
         recipe="own",
@@ -129,20 +145,19 @@ def search(
         refuse(options)
         return ModuleSpace(model, options.allowed)
 
-    space = make(SpaceOptions(None))
-    batch = next(examples.batches(torch.arange(min(len(examples), config.batch_size)), config.batch_size, False))
-    space.check(lambda candidate: objective(candidate.to(chosen), batch))
-    task = make_search(
-        config,
-        DataSet("own", None, examples, examples),
-        chosen,
-        method=composed,
-        setting=Setting(None, make, objective),
-    )
-    with _folder(run) as folder:
-        train(task, config.run, Path(folder), identity(config), _console(verbose))
-    task.problem.supernet.eval()
-    return SearchResult(task.genotype(), task.evaluated, ModuleSpace(model), task.problem.supernet)
+    with global_generators_kept(chosen):
+        batch = _first_batch(examples, config.batch_size, objective)
+        make(SpaceOptions(None)).check(lambda candidate: objective(candidate.to(chosen), batch))
+        mixed = SplitSubset(examples, _mixed_order(examples, seed))
+        data_set = DataSet("own", None, mixed, mixed)
+        task = make_search(config, data_set, chosen, method=composed, setting=Setting(None, make, objective))
+        made_with = {**identity(config), **_fingerprints(model, loss, data=examples)}
+        with _folder(run) as folder:
+            _train(SeededTask(task, seed), config.run, folder, made_with, verbose)
+    supernet = task.problem.supernet.eval()
+    genotype = task.genotype()
+    assert isinstance(genotype, ChoicesGenotype)
+    return SearchResult(genotype, task.evaluated, ModuleSpace(model), supernet)
 
 
 def retrain(
@@ -161,97 +176,110 @@ def retrain(
     """Train a network, such as ``result.network()``, in place.
 
     Args:
+        network: any module; it is moved to the device and trained.
+        data: as of ``search``.
         test: data of the same forms, to evaluate on after each epoch; nothing is selected by it.
-        data, loss, epochs, batch_size, weights, seed, device, run, verbose: as of ``search``.
+        loss: as of ``search``.
+        epochs: passes over the data.
+        weights: settings of SGD.
+        batch_size, seed, device, run, verbose: as of ``search``.
 
     Returns:
-        Means of the last epoch: of training, and of the test where there is one.
+        Means of the last epoch, by name: ``train_loss`` and what else is counted; ``test_loss`` and so on where there
+        is a test set.
+
+    Raises:
+        UserError: as ``search``.
+        KeyboardInterrupt: after Ctrl-C, when the state is saved.
     """
+    weights = weights or WeightsConfig(lr_min=0.0)
+    config = SearchConfig(recipe="own", weights=weights, epochs=epochs, batch_size=batch_size, seed=seed)
+    check(config)
     settings = RunConfig(device=device, resume=run is not None)
     chosen = choose_device(settings)
-    splits = [user_split(part, chosen) for part in (data, test) if part is not None]
+    examples, tests = user_split(data, chosen), None if test is None else user_split(test, chosen)
     objective = UserLoss(loss) if loss else classification
-    schedule = weights or WeightsConfig(lr_min=0.0), epochs, batch_size, seed
-    task = TrainingTask(network.to(chosen), splits, objective, *schedule)
-    with _folder(run) as folder:
-        train(task, settings, Path(folder), {"epochs": epochs, "seed": seed}, _console(verbose))
-    return task.figures
+    with global_generators_kept(chosen):
+        _first_batch(examples, batch_size, objective)
+        task = NetworkTask(
+            network.to(chosen),
+            examples,
+            test=tests,
+            objective=objective,
+            weights=weights,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+        )
+        made_with = {
+            "epochs": epochs,
+            "seed": seed,
+            "batch_size": task.batch_size,
+            **{f"weights.{name}": value for name, value in asdict(weights).items()},
+            **_fingerprints(network, loss, data=examples, test=tests),
+        }
+        with _folder(run) as folder:
+            _train(SeededTask(task, seed), settings, folder, made_with, verbose)
+            last = [line for line in read_log(folder) if line.get("event") == "epoch"][-1:]
+    figures = {name: value for line in last for name, value in line.items() if name not in NOT_FIGURES}
+    return {**figures, **task.tested}
 
 
-class TrainingTask:
-    """Training of any network by SGD, as a task of the training loop."""
-
-    kind = "training"
-
-    def __init__(
-        self,
-        network: nn.Module,
-        splits: list[UserSplit],
-        objective: Objective,
-        weights: WeightsConfig,
-        epochs: int,
-        batch_size: int,
-        seed: int,
-    ):
-        self.network, self.objective, self.weights, self.seed = network, objective, weights, seed
-        self.data, *self.tests = splits
-        self.epochs, self.batch_size = epochs, self.data.batch_size or batch_size
-        self.steps_per_epoch = -(-len(self.data) // self.batch_size)
-        self.evaluation_steps = sum(-(-len(split) // self._evaluated(split)) for split in self.tests)
-        self.attempt = 0
-        decay = dict(weight_decay=weights.weight_decay, nesterov=weights.nesterov)
-        self.optimizer = torch.optim.SGD(network.parameters(), weights.lr, weights.momentum, **decay)
-        self.figures: dict[str, float] = {}
-        self._batches: Iterator[Any] = iter(())
-
-    def begin_epoch(self, epoch: int, step: int) -> None:
-        self.optimizer.param_groups[0]["lr"] = self.weights.learning_rate(epoch, self.epochs) * 0.5**self.attempt
-        self.network.train()
-        order = shuffled(torch.arange(len(self.data)), self.seed, epoch, self.attempt)
-        self._batches = self.data.batches(order, self.batch_size, True, step)
-
-    def step(self) -> Mapping[str, Tensor]:
-        loss, sums, _ = self.objective(self.network, next(self._batches))
-        self.optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.weights.clip)
-        self.optimizer.step()
-        return {"loss": loss.detach() * sums["images"], **sums}
-
-    def end_epoch(self, epoch: int, report: ReportProgress) -> dict[str, Any]:
-        for split in self.tests:
-            means = evaluate(
-                self.network,
-                self.network,
-                self.objective,
-                split=split,
-                indices=torch.arange(len(split)),
-                batch_size=self._evaluated(split),
-                report=report,
-            )
-            self.figures = {f"test_{name}": mean for name, mean in means.items()}
-        return self.figures
-
-    def _evaluated(self, split: UserSplit) -> int:
-        """Examples of a batch that is evaluated."""
-        return split.batch_size or 2 * self.batch_size
-
-    def replicas(self) -> Mapping[str, Tensor]:
-        return {}
-
-    def state(self) -> dict[str, Any]:
-        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "figures": self.figures}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.figures = state["figures"]
+def _first_batch(examples: UserSplit, size: int, objective: Objective) -> Any:
+    """Return the first batch of the data, checked where it is to be classified."""
+    count = min(len(examples), examples.batch_size or size)
+    batch = next(examples.batches(torch.arange(count), count, training=False))
+    if objective is classification:
+        classification.check(batch)
+    return batch
 
 
-def _folder(run: str | Path | None) -> Any:
-    """The run's folder; one that is gone afterwards where none is given."""
-    return tempfile.TemporaryDirectory() if run is None else nullcontext(run)
+def _mixed_order(examples: UserSplit, seed: int) -> Tensor:
+    """Return all indices, ``(n,)``, shuffled so that each class is spread evenly over them, where classes are known.
+
+    Any beginning of them then has the classes of the whole, up to one example of each: also of data that are sorted by
+    class.
+    """
+    order = shuffled(torch.arange(len(examples)), seed + SPLIT_STREAM, 0)
+    labels = examples.class_labels()
+    if labels is None:
+        return order
+    labels = labels[order]
+    place = torch.empty(len(order), dtype=torch.float64)
+    for label in labels.unique():
+        of_class = (labels == label).nonzero().flatten()
+        place[of_class] = (torch.arange(len(of_class)).double() + 0.5) / len(of_class)
+    return order[place.argsort(stable=True)]
 
 
-def _console(verbose: bool) -> Console:
-    return Console(soft_wrap=True, quiet=not verbose)
+def _fingerprints(model: nn.Module, loss: Loss | None, **splits: UserSplit | None) -> dict[str, str | None]:
+    """Return what identifies a user's model, loss and data, as a checkpoint stores it."""
+    data = {name: None if split is None else fingerprint.of_data(split.items) for name, split in splits.items()}
+    return {"model": fingerprint.of_model(model), "loss": fingerprint.of_loss(loss), **data}
+
+
+def _train(task: Task, run: RunConfig, folder: Path, made_with: Mapping[str, Any], verbose: bool) -> None:
+    """Train; a signal is raised as Python raises it."""
+    try:
+        train(task, run, folder, made_with, Console(soft_wrap=True, quiet=not verbose))
+    except Interrupted as stopped:
+        if stopped.code == 128 + signal.SIGINT:
+            raise KeyboardInterrupt(str(stopped)) from None
+        raise SystemExit(stopped.code) from None
+
+
+@contextmanager
+def _folder(run: str | Path | None) -> Iterator[Path]:
+    """Yield the run's folder; a temporary one where none is given.
+
+    Raises:
+        UserError: where it cannot be a folder.
+    """
+    if run is None:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+    else:
+        path = Path(run)
+        if path.exists() and not path.is_dir():
+            raise UserError(f"`run` is {path}, which is a file; give a folder")
+        yield path

@@ -39,6 +39,7 @@ def choose_device(run: RunConfig) -> torch.device:
     if device.type == "meta":
         raise UserError("`run.device` is meta: it computes nothing; set it to auto")
     if device.type == "cuda":
+        device = with_index(device)
         torch.cuda.set_device(device)
     if device.type == "cpu":
         _keep_freed_memory()
@@ -48,6 +49,13 @@ def choose_device(run: RunConfig) -> torch.device:
         torch.utils.deterministic.fill_uninitialized_memory = False
     elif device.type == "cuda":
         torch.backends.cudnn.benchmark = True
+    return device
+
+
+def with_index(device: torch.device) -> torch.device:
+    """Return a GPU with its index, which some functions of ``torch.cuda`` require; the current one by default."""
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
     return device
 
 

@@ -98,7 +98,7 @@ class BatchPartition:
         parameters = list(network.parameters())
         value, sums, grads = self._gradients(loss, parameters, batch, _running_statistics(network))
         for parameter, grad in zip(parameters, self.ranks.average(grads)):
-            parameter.grad = grad
+            parameter.grad = laid_out_as(parameter, grad)
         return value, sums
 
     def outcome(self, loss: Callable[[Batch], tuple[Tensor, Sums]], batch: Batch) -> tuple[Tensor, Sums]:
@@ -232,6 +232,14 @@ class _DividedLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         return None, None, None, *(None if g is None else g * grad for g in ctx.grads)
+
+
+def laid_out_as(parameter: Tensor, grad: Tensor) -> Tensor:
+    """Return a gradient with the strides of its parameter, which fused optimizers on a GPU require."""
+    layouts = zip(parameter.shape, parameter.stride(), grad.stride())
+    if all(size == 1 or wanted == found for size, wanted, found in layouts):
+        return grad
+    return torch.empty_like(parameter, dtype=grad.dtype).copy_(grad)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -10,18 +10,45 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from darts.data.objective import Call, Objective, Outcome
+from darts.errors import UserError
 
 
 class Classification(Objective):
     """Mean cross-entropy of ``(inputs, labels)``; ``accuracy`` counts the labels that have the highest score."""
 
     def __call__(self, network: Call, batch: tuple[Tensor, Tensor]) -> Outcome:
-        """Evaluate on inputs of any shape ``(b, ...)`` and labels ``(b,)``."""
+        """Evaluate on inputs of any shape ``(b, ...)`` and classes ``(b,)`` or ``(b, ...)``, or probabilities
+        ``(b, c)``."""
         inputs, labels = batch
         scores = network(inputs)
         scores = scores.float() if scores.dtype.itemsize < 4 else scores
-        correct = (scores.argmax(1) == labels).sum()
-        return Outcome(F.cross_entropy(scores, labels), {"accuracy": correct, "images": torch.tensor(len(labels))})
+        labels = labels.to(scores.dtype) if labels.is_floating_point() else labels.long()
+        correct = scores.argmax(1) == (labels.argmax(1) if labels.is_floating_point() else labels)
+        # Of dense labels (b, h, w), an example counts by the share of its positions.
+        right = correct.sum() if correct.ndim == 1 else correct.flatten(1).double().mean(1).sum()
+        return Outcome(F.cross_entropy(scores, labels), {"accuracy": right, "images": torch.tensor(len(labels))})
+
+    def check(self, batch: Any) -> None:
+        """Refuse batches that cannot be classified.
+
+        Raises:
+            UserError: where a batch is no pair of tensors, or its labels are no classes.
+        """
+        instead = "give `loss` for anything else"
+        if not (isinstance(batch, list | tuple) and len(batch) == 2 and isinstance(batch[1], Tensor)):
+            found = f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, list | tuple) else "")
+            raise UserError(
+                f"`data` has batches that are {found}; without a loss they must be (inputs, labels): {instead}"
+            )
+        labels = batch[1]
+        found = f"{str(labels.dtype).removeprefix('torch.')} {tuple(labels.shape)}"
+        classes = "classes (b,) or (b, h, w), integers from 0, or probabilities (b, c)"
+        if labels.ndim == 0 or (labels.is_floating_point() and (labels.ndim < 2 or labels.shape[1] < 2)):
+            raise UserError(f"`data` has labels of {found}; without a loss they must be {classes}: {instead}")
+        if labels.ndim == 2 and labels.shape[1] == 1:
+            raise UserError(f"`data` has labels of {found}; they must be {classes}: take labels.squeeze(1)")
+        if not labels.is_floating_point() and labels.numel() and labels.min() < 0 and labels.min() != -100:
+            raise UserError(f"`data` has a label {int(labels.min())}; without a loss they must be {classes}: {instead}")
 
 
 classification = Classification()

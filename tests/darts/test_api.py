@@ -1,5 +1,7 @@
 """Searching and training in a network of one's own, from Python: any data, any loss."""
 
+import inspect
+import pydoc
 import subprocess
 import sys
 
@@ -105,12 +107,12 @@ def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (dict(data=iter(())), UserError, "data is a .*; taken are"),
+        (dict(data=iter(())), UserError, "`data` is a .*; accepted are"),
         (dict(data=(torch.ones(8, 5), torch.zeros(8).long())), SpaceError, "the model fails on a batch: RuntimeError"),
-        (dict(data=labelled(), method="dart"), UserError, "--method.name is 'dart'"),
+        (dict(data=labelled(), method="dart"), UserError, "`method.name` is 'dart'"),
         (dict(data=labelled(), method="pc_darts"), SpaceError, "partial channels"),
         (dict(data=labelled(), method="oles"), UserError, "stopping of operations"),
-        (dict(data=labelled(), epochs=0), UserError, "--epochs is 0"),
+        (dict(data=labelled(), epochs=0), UserError, "`epochs` is 0"),
         (dict(data=labelled(), model=nn.Linear(4, 2)), SpaceError, "holds no LayerChoice"),
     ],
 )
@@ -122,3 +124,11 @@ def test_wrong_use(arguments, error, message):
 def test_the_package_imports_in_a_moment():
     code = "import darts, sys; assert 'torch' not in sys.modules; darts.search; assert callable(darts.search)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("function", [darts.search, darts.retrain])
+def test_help_shows_every_argument(function):
+    shown = pydoc.render_doc(function, renderer=pydoc.plaintext)
+    assert inspect.isfunction(function)
+    for name in inspect.signature(function).parameters:
+        assert shown.count(name) > 1, f"{name} is in the signature and in the description"
