@@ -44,21 +44,27 @@ class RandomSmoothing(Component):
     def __call__(self, problem: SearchProblem, gates: Gates, batch: Batch) -> Gates:
         if not (self.first or self.last):
             return gates
-        return moved(gates, uniform(problem, gates, linear(self.first, self.last, problem.progress)))
+        return added(gates, uniform(problem, gates, linear(self.first, self.last, problem.progress)))
 
 
 @dataclass(frozen=True)
 class Adversarial(Component):
-    """The worst gates in the box, by ``steps`` signed gradient steps of ``2 r / steps`` from a random point.
+    """The worst gates in the box, by projected gradient ascent from a random point, as in the authors' code.
 
-    The loss is that of the training batch in evaluation mode. With ``revert``, as the authors' code does, gates that
-    do not raise the loss are not used.
+    Each iteration takes the gradient of the training loss at the current gates, in evaluation mode, moves them by
+    ``2 r / steps`` along its sign, clips them to the box around the unperturbed gates, and projects them to the
+    simplex; the next begins there. The gradient does not go through clipping and projection.
+
+    Attributes:
+        first, last: ``r`` at the beginning and at the end of the search.
+        steps: iterations.
+        revert: whether gates that lower the loss are not used.
     """
 
     first: float = 0.03
     last: float = 0.3
     steps: int = 7
-    revert: bool = False
+    revert: bool = True
 
     def __post_init__(self) -> None:
         require(self, from_0=("first", "last"), from_1=("steps",))
@@ -70,20 +76,18 @@ class Adversarial(Component):
         if not (self.first or self.last):
             return gates
         radius = linear(self.first, self.last, problem.progress)
-        delta = uniform(problem, gates, radius)
+        point = added(gates, uniform(problem, gates, radius))
         for _ in range(self.steps):
-            delta = {label: d.requires_grad_() for label, d in delta.items()}
-            grads = gradient(problem.loss_in_evaluation(moved(gates, delta), batch), delta)
-            size = 2 * radius / self.steps
-            delta = {
-                label: (d + size * grads[label].sign()).detach().clamp(-radius, radius) for label, d in delta.items()
-            }
-        worst = moved(gates, delta)
+            leaves = {t.label: point[t.label].detach().requires_grad_() for t in problem.tables}
+            grads = gradient(problem.loss_in_evaluation({**point, **leaves}, batch), leaves)
+            steps = {label: 2 * radius / self.steps * grad.sign() for label, grad in grads.items()}
+            deltas = {label: (point[label] + step - gates[label]) for label, step in steps.items()}
+            point = added(gates, {label: delta.clamp(-radius, radius) for label, delta in deltas.items()})
         if self.revert:
             with torch.no_grad():
-                before, after = (problem.loss_in_evaluation(g, batch) for g in (gates, worst))
-            return {label: torch.where(after <= before, g, worst[label]) for label, g in gates.items()}
-        return worst
+                before, after = (problem.loss_in_evaluation(g, batch) for g in (gates, point))
+            return {label: torch.where(after < before, g, point[label]) for label, g in gates.items()}
+        return point
 
 
 def uniform(problem: SearchProblem, gates: Gates, radius: Tensor) -> dict[str, Tensor]:
@@ -92,13 +96,25 @@ def uniform(problem: SearchProblem, gates: Gates, radius: Tensor) -> dict[str, T
     return {label: noise.uniform_(generator=problem.generator) * (2 * radius) - radius for label, noise in draw.items()}
 
 
-def moved(gates: Gates, delta: Gates) -> Gates:
-    """Return gates plus ``delta``, clipped to [0, 1] and normalized over each edge; gates of exactly 0 stay 0."""
+def added(gates: Gates, deltas: Gates) -> dict[str, Tensor]:
+    """Return gates plus a perturbation of the candidates' gates, projected to the simplex as in the authors' code.
+
+    Sums are clipped to [0, 1] and divided by their sum over each edge; where that is 0, the largest becomes 1. Gates of
+    exactly 0, of candidates that are not allowed, not sampled or removed, stay 0.
+
+    Args:
+        gates: all gates of a pass.
+        deltas: table label -> ``(e, o)``.
+    """
     result = dict(gates)
-    for label, d in delta.items():
-        rows = (gates[label] + d).clamp(0, 1) * (gates[label] != 0)
+    for label, delta in deltas.items():
+        used = gates[label] != 0
+        moved = gates[label] + delta
+        rows = moved.clamp(0, 1) * used
         total = rows.sum(1, keepdim=True)
-        result[label] = torch.where(total > 0, rows / total.clamp_min(torch.finfo(rows.dtype).tiny), gates[label])
+        largest = moved.masked_fill(~used, -torch.inf).argmax(1, keepdim=True)
+        corner = torch.zeros_like(rows).scatter_(1, largest, 1.0) * used
+        result[label] = torch.where(total > 0, rows / total.clamp_min(torch.finfo(rows.dtype).tiny), corner)
     return result
 
 

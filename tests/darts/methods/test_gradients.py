@@ -14,7 +14,7 @@ from darts.methods.fair_darts import Sigmoid, ZeroOne
 from darts.methods.gaea import Entropic, ExponentiatedGradient, Simplex, uniform
 from darts.methods.idarts import Neumann
 from darts.methods.milenas import MixedLevel
-from darts.methods.sdarts import Adversarial, RandomSmoothing, moved
+from darts.methods.sdarts import Adversarial, RandomSmoothing, added
 from darts.methods.snas import Concrete, SingleLevel
 from darts.methods.zarts import MonteCarlo
 from supernet.choice import ChoiceTable, edges_of
@@ -284,10 +284,12 @@ def test_the_adversary_raises_the_loss_more_than_chance():
     assert problem.supernet.training
 
 
-def test_moved_gates_are_clipped_and_normalized():
-    gates = {"t": torch.tensor([[0.5, 0.3, 0.2, 0.0]]).double()}
-    result = moved(gates, {"t": torch.tensor([[0.1, -0.4, 0.2, 0.3]]).double()})
-    torch.testing.assert_close(result["t"], torch.tensor([[0.6, 0.0, 0.4, 0.0]]).double())
+def test_perturbed_gates_are_clipped_and_normalized():
+    """A row of which nothing is left becomes its largest candidate; a removed edge stays removed."""
+    gates = {"t": torch.tensor([[0.5, 0.3, 0.2, 0.0], [0.25] * 4, [0.0] * 4]).double()}
+    delta = torch.tensor([[0.1, -0.4, 0.2, 0.3], [-0.3, -0.26, -0.4, -0.3], [0.1] * 4]).double()
+    expected = torch.tensor([[0.6, 0.0, 0.4, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0] * 4]).double()
+    torch.testing.assert_close(added(gates, {"t": delta})["t"], expected)
 
 
 def test_exponentiated_gradient_is_its_formula_and_stays_on_the_simplex():
