@@ -153,5 +153,5 @@ def conv_weight_gradients(
         own = slice(begin, begin := begin + len(weight))
         pointwise_grads.append(pointwise[own].sum(1)[..., None, None].to(weight.dtype))
         taps_sum = depthwise[own, :, : side * side].sum(1).transpose(1, 2)
-        depthwise_grads.append(taps_sum.reshape(weight.shape).to(weight.dtype))
+        depthwise_grads.append(taps_sum.reshape(weight.shape).to(weight.dtype).contiguous())
     return depthwise_grads, pointwise_grads

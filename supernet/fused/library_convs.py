@@ -55,7 +55,7 @@ def library_backward(
         grad, _relu_image(x), weight, bias.shape, [1, 1], padding, [1, 1], False, [0, 0], 1, wanted
     )
     back = torch.where(x > 0, found[0].permute(0, 2, 3, 1), 0)
-    return back, [g.view_as(p).to(p.dtype) for g, p in zip(found[1:], params)] if need_params else []
+    return back, [g.view_as(p).to(p.dtype).contiguous() for g, p in zip(found[1:], params)] if need_params else []
 
 
 def _relu_image(x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from supernet.fused.description import describe, flat_tensors
 from supernet.fused.graph_forward import graph_forward
+from supernet.fused.graph_operator import mixed_graph
 from supernet.mixed.graph import MixedGraph
 from supernet.mixed.source import add_auxiliary_skips
 from supernet.shapes import ImageShape
@@ -149,12 +150,12 @@ def test_fake_tensors():
     images = [s.permute(0, 2, 3, 1).contiguous() for s in states]
     params, buffers = flat_tensors(graph, False)
     arguments = images, gates, gates[:, 0], [p.detach() for p in params], buffers, describe(graph), True
-    torch.library.opcheck(torch.ops.supernet.mixed_graph, arguments, test_utils=("test_schema", "test_faketensor"))
+    torch.library.opcheck(mixed_graph, arguments, test_utils=("test_schema", "test_faketensor"))
     real = graph_forward(*arguments)
     with torch._subclasses.FakeTensorMode() as mode:
         fake = [[mode.from_tensor(t) for t in a] if isinstance(a, list) else a for a in arguments]
         fake = [mode.from_tensor(a) if isinstance(a, torch.Tensor) else a for a in fake]
-        shapes = torch.ops.supernet.mixed_graph(*fake)
+        shapes = mixed_graph(*fake)
     assert [(t.shape, t.dtype, t.stride()) for t in real] == [(t.shape, t.dtype, t.stride()) for t in shapes]
 
 

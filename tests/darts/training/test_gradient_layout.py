@@ -1,0 +1,40 @@
+"""Gradients have the strides of their parameters, which fused optimizers on a GPU require."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from darts.training.microbatch import BatchPartition, laid_out_as
+from supernet.shapes import ImageShape
+from supernet.spaces.darts.space import DARTSSpace
+
+
+def strides(tensor):
+    """Strides of all axes that are longer than 1."""
+    return [stride for size, stride in zip(tensor.shape, tensor.stride()) if size > 1]
+
+
+@pytest.mark.parametrize("backend", ["reference", "batched"])
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_gradients_of_a_supernet_are_laid_out_as_its_parameters(backend, micro_batches):
+    """Images are channels-last, and so is the gradient of the stem's convolution; ``fused`` has a test of its own."""
+    space = DARTSSpace(ImageShape(3, 8, 10), channels=4, layers=3, nodes=2)
+    network = space.supernet(backend)
+    images = torch.randn(4, 3, 8, 8).to(memory_format=torch.channels_last)
+    gates = {t.label: torch.rand(t.rows, len(t.candidates)) for t in space.tables}
+
+    def loss(batch):
+        value = F.cross_entropy(network(batch[0], gates), batch[1])
+        return value, value, {}
+
+    BatchPartition(micro_batches=micro_batches).backward(network, loss, (images, torch.arange(4)))
+    for name, parameter in network.named_parameters():
+        assert strides(parameter.grad) == strides(parameter), name
+
+
+def test_a_gradient_keeps_its_values():
+    parameter, grad = torch.zeros(2, 3, 2, 2), torch.randn(2, 3, 2, 2).to(memory_format=torch.channels_last)
+    found = laid_out_as(parameter, grad)
+    assert found.equal(grad) and found.stride() == parameter.stride()
+    same = torch.randn(2, 3, 2, 2)
+    assert laid_out_as(parameter, same) is same
