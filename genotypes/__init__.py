@@ -5,7 +5,8 @@ from genotypes.faults import Fault, GenotypeError, nearest
 from genotypes.formats.cell_json import from_json, to_json
 from genotypes.formats.json_document import schema_from
 from genotypes.formats.namedtuple_text import from_text, to_text
-from genotypes.formats.registry import FORMS, TYPES, describe, picture, read, read_with_lines, write
+from genotypes.formats.reader import read, read_with_lines
+from genotypes.formats.registry import FORMS, TYPES, describe, picture, write
 from genotypes.formats.validation import LocatedGenotype
 from genotypes.library import library_entry, library_names
 from genotypes.load import load, load_with_lines

@@ -60,7 +60,7 @@ def run_show(command: Show, console: Console) -> int:
         raise GenotypeError(faults, "show")
     located = load_with_lines(command.genotype)
     genotype = located.genotype
-    console.print(f"{genotype.name or 'without a name'}, hash {genotype.hash}")
+    console.print(f"{_printable(genotype.name or 'without a name')}, hash {genotype.hash}")
     for key in ("paper", "source", "note"):
         value = located.extra.get(key)
         if isinstance(value, str) and value.isprintable():
@@ -114,7 +114,7 @@ def run_check(command: Check, console: Console) -> int:
         for field, text in row_of(genotype).warnings(genotype):
             position = f"line {line_of(located.lines, field)}, {field}: " if field else ""
             _complain("warning", f"{file}: {position}{text}")
-        console.print(f"{file}: ok, hash {genotype.hash}")
+        console.print(f"{_printable(file)}: ok, hash {genotype.hash}")
     return 2 if faulty else 0
 
 
@@ -126,7 +126,7 @@ def run_diff(command: Diff, console: Console) -> int:
         raise GenotypeError([Fault(command.second, type(second).__name__, type(first).__name__)], "diff")
     found = row.differences(first, second)
     if found:
-        table = Table("", command.first, command.second, box=box.SIMPLE)
+        table = Table("", _printable(command.first), _printable(command.second), box=box.SIMPLE)
         for difference in found:
             table.add_row(difference.field, difference.first or "-", difference.second or "-")
         console.print(table)
@@ -210,8 +210,7 @@ COMMANDS: dict[str, tuple[type, Callable[..., int]]] = {
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command. Returns the exit code: 0, or 1 where ``diff`` finds a difference, or 2 for a mistake."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    _open_streams()
     console = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
     console.width = max(console.width, MIN_WIDTH)
     try:
@@ -223,12 +222,30 @@ def main(arguments: Sequence[str]) -> int:
     except GenotypeError as error:
         _print_faults(error)
     except BrokenPipeError:
-        # The reader has closed the pipe, as `head` does: exit, and flush nothing into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has closed the pipe, as `head` does.
+        _discard_output()
         return 0
+    except OSError as error:
+        _discard_output()
+        _complain("error", f"standard output: {error.strerror or error}")
     except KeyboardInterrupt:
         return 130
     return 2
+
+
+def _open_streams() -> None:
+    """Let output to a closed stream be discarded, and output that the terminal's encoding lacks be escaped."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _discard_output() -> None:
+    """Discard what standard output still buffers, so that the interpreter does not fail to flush it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parse(arguments: Sequence[str]) -> object | None:
@@ -246,6 +263,7 @@ def _parse(arguments: Sequence[str]) -> object | None:
             )
     except SystemExit as stop:
         if not stop.code:
+            sys.stdout.flush()
             raise
     # tyro draws a box: a title, then paragraphs between bars, of characters that depend on the terminal.
     lines = [line.strip("│╭╮╰╯ ") for line in written.getvalue().splitlines()]
@@ -260,7 +278,14 @@ def _print_faults(error: GenotypeError) -> None:
 
 
 def _complain(severity: str, text: str) -> None:
-    sys.stderr.write(f"{severity}: {' '.join(text.splitlines())}\n")
+    line = " ".join(text.splitlines())
+    with contextlib.suppress(OSError):  # as on a full disk
+        sys.stderr.write(f"{severity}: {_printable(line)}\n")
+
+
+def _printable(text: str) -> str:
+    """Return a text with control characters and bytes outside Unicode, as of a file's name, escaped."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 if __name__ == "__main__":

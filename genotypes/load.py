@@ -1,22 +1,26 @@
-"""Loading a genotype of any type by its name in the library, from a file, a run's folder or an architecture string."""
+"""Loading a genotype of any type: by its name in the library, from a file, a run's folder, or its own text."""
 
 import os
 from pathlib import Path
 
 from genotypes.faults import Fault, GenotypeError, nearest, quote
-from genotypes.formats.json_reader import MAX_CHARACTERS
-from genotypes.formats.registry import TYPES, read_with_lines
+from genotypes.formats.reader import MAX_LOG_CHARACTERS, holds_genotype, read_with_lines
 from genotypes.formats.validation import LocatedGenotype
 from genotypes.library import LIBRARY, library_entry, library_names
 from genotypes.types.genotype import Genotype
+
+RESULT = "genotype.json"
+EPOCHS = ("genotypes.json", "log.jsonl")
+"""Files of a run that hold the genotype of every epoch; the log alone while the run is not finished."""
 
 
 def load(name: str | Path) -> Genotype:
     """Load a genotype of any type.
 
     Args:
-        name: a name or alias of the library; the path of a file in any format, or of a folder with a
-            ``genotype.json``; or an architecture string of NAS-Bench-201.
+        name: a name or alias of the library; the path of a file in any format, or of a run's folder; or the genotype
+            itself, as an architecture string of NAS-Bench-201 or in the namedtuple notation. ``RUN@EPOCH`` is the
+            genotype of an epoch of a run, ``FILE@NAME`` one of several named genotypes of a file.
 
     Raises:
         GenotypeError: naming the file and every fault; or, for an unknown name, the nearest known one.
@@ -27,25 +31,46 @@ def load(name: str | Path) -> Genotype:
 def load_with_lines(name: str | Path) -> LocatedGenotype:
     """Load as ``load`` does, with the line of every field, and a JSON file's further fields."""
     text = str(name)
-    if any(row.matches(text) for row in TYPES.values()):
-        return read_with_lines(text)
     path = Path(name)
     if os.path.isdir(path):
-        path = path / "genotype.json"
+        path = path / RESULT
     if os.path.isfile(path):
-        return _read(path)
+        return read_with_lines(_text_of(path), str(path))
     names = library_names()
     if text in names:
-        return _read(LIBRARY / f"{text}.json")
+        return _library_genotype(text)
     for known in names:
         if text in library_entry(known).get("aliases", ()):
-            return _read(LIBRARY / f"{known}.json")
+            return _library_genotype(known)
+    if not isinstance(name, Path) and holds_genotype(text):
+        return read_with_lines(text)
+    before, _, choice = text.rpartition("@")
+    if before and os.path.exists(before):
+        return _choice(Path(before), choice)
     if path.suffix or len(path.parts) > 1:
         raise GenotypeError([Fault("file", "no such file", "a genotype file or a library name")], text)
     raise GenotypeError([Fault("name", quote(text), nearest(text, names))])
 
 
-def _read(path: Path) -> LocatedGenotype:
+def folder_of(name: str) -> Path:
+    """Return the folder of the run, or of the file, that ``load`` would read."""
+    before, _, _ = name.rpartition("@")
+    path = before if before and not os.path.exists(name) and os.path.exists(before) else name
+    return Path(path) if os.path.isdir(path) else Path(path).parent
+
+
+def _choice(path: Path, choice: str) -> LocatedGenotype:
+    """Read the genotype of an epoch of a run, or one of several of a file."""
+    label = path.name
+    if os.path.isdir(path):
+        path = next((path / file for file in EPOCHS if os.path.isfile(path / file)), path / EPOCHS[0])
+    located = read_with_lines(_text_of(path), str(path), choice)
+    genotype = located.genotype
+    return LocatedGenotype(genotype.named(genotype.name or f"{label}@{choice}"), located.lines, located.extra)
+
+
+def _library_genotype(name: str) -> LocatedGenotype:
+    path = LIBRARY / f"{name}.json"
     return read_with_lines(_text_of(path), str(path))
 
 
@@ -57,6 +82,6 @@ def _text_of(path: Path) -> str:
     """
     try:
         with open(path, encoding="utf-8-sig") as file:
-            return file.read(MAX_CHARACTERS + 1)
-    except (OSError, UnicodeDecodeError) as error:
+            return file.read(MAX_LOG_CHARACTERS + 1)
+    except (OSError, ValueError) as error:
         raise GenotypeError([Fault("file", str(error)[:80], "readable text")], str(path)) from None

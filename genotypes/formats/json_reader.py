@@ -25,6 +25,14 @@ class Lines:
 
     def __init__(self, text: str):
         self.starts = [0, *(match.end() for match in re.finditer("\n", text))]
+        self.last = 0
+
+    def line(self, offset: int) -> int:
+        """Return the line of the character at ``offset``, fastest for offsets that grow."""
+        following = self.starts[self.last + 1] if self.last + 1 < len(self.starts) else offset + 1
+        if not self.starts[self.last] <= offset < following:
+            self.last = bisect_right(self.starts, offset) - 1
+        return self.last + 1
 
     def position(self, offset: int) -> tuple[int, int]:
         """Return the line and column of the character at ``offset``."""
@@ -89,7 +97,7 @@ class _Reader:
         if self.values > MAX_VALUES or depth > MAX_DEPTH:
             allowed = f"at most {MAX_VALUES} values" if depth <= MAX_DEPTH else f"at most {MAX_DEPTH} levels"
             self._stop(allowed, "more")
-        kind, token, line = self.kind, self.token, self._position()[0]
+        kind, token, line = self.kind, self.token, self.positions.line(self.start)
         if path:
             self.lines[path] = line
         if kind == "sign" and token in "{[":

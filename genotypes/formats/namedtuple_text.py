@@ -9,6 +9,9 @@ what DARTS and its descendants log. The dialects list a cell's edges differently
 * ``edges``: one operation or ``None`` for every edge of the complete graph, node by node, then by source: 14 for four
   nodes. A cell that lists a node's inputs in another order has a further field, ``normal_order=[[1, 0], ...]``: the
   sum is the same, but the weights of a network are stored in that order.
+
+In pairs and triples a float may follow, the weight of the edge in the search: ``(op, input, 0.131)``, as GDAS publishes
+them. It is no part of the architecture and is left out. A dict of the same fields is read as well.
 """
 
 import re
@@ -16,7 +19,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from genotypes.faults import Fault, GenotypeError, is_int, quote
-from genotypes.formats.python_literal_reader import read_call
+from genotypes.formats.python_literal_reader import read_call, without_weight
+from genotypes.formats.spans import Span, find_calls
 from genotypes.formats.validation import LocatedGenotype, cells_from, read_states
 from genotypes.types.cell import CELL_INPUTS, LABELS, MAX_NODES, Cell, CellGenotype, Edge
 
@@ -96,6 +100,11 @@ def from_text(text: str, source: str = "genotype") -> CellGenotype:
     return genotype
 
 
+def find_texts(text: str) -> Iterator[Span]:
+    """Yield the namedtuples of cells within a text."""
+    return find_calls(text, FIELDS)
+
+
 def read_text(text: str, source: str = "genotype") -> LocatedGenotype:
     """Read as ``from_text`` does, with the line of every field."""
     name, fields, lines = read_call(text, "Genotype", FIELDS, MAX_NODES, source)
@@ -116,6 +125,9 @@ def _cell(fields: dict[str, Any], label: str, lines: dict[str, int], faults: lis
     if read is None:
         return None
     entries, count = read
+    if count > MAX_NODES:
+        faults.append(Fault(label, f"{count} nodes", f"at most {MAX_NODES}"))
+        return None
     nodes = _nodes(entries, count, label, lines)
     order = fields.get(f"{label}_order")
     if order is not None:
@@ -136,6 +148,8 @@ def _entries(
         allowed = "pairs (op, input), triples (op, to, from), a list for each node, or operations: all of one form"
         faults.append(Fault(f"{label}[{odd}]", "mixed entries" if odd else quote(value[0]), allowed))
         return None
+    if forms[0] in ("pair", "triple"):
+        value = [without_weight(item) for item in value]
     if forms[0] == "pair":
         if len(value) % 2:
             faults.append(Fault(label, f"{len(value)} pairs", "two pairs for each node"))
@@ -143,7 +157,11 @@ def _entries(
     if forms[0] == "node":
         lines.update({f"{label}.nodes[{node}]": lines[f"{label}[{node}]"] for node in range(len(value))})
         nodes = [(f"{label}[{node}]", node, pairs) for node, pairs in enumerate(value)]
-        return [(f"{at}[{i}]", node, *pair) for at, node, pairs in nodes for i, pair in enumerate(pairs)], len(value)
+        return [
+            (f"{path}[{i}]", node, *(without_weight(pair) or ()))
+            for path, node, pairs in nodes
+            for i, pair in enumerate(pairs)
+        ], len(value)
     if forms[0] == "op":
         count = next((n for n in range(1, MAX_NODES) if n * (n + 2 * CELL_INPUTS - 1) // 2 >= len(value)), 0)
         edges = list(_complete(count))
@@ -166,8 +184,9 @@ def _entry_form(item: Any) -> str | None:
         return "op"
     if not isinstance(item, list):
         return None
-    if item and isinstance(item[0], str) and all(map(is_int, item[1:])):
-        return {2: "pair", 3: "triple"}.get(len(item))
+    edge = without_weight(item)
+    if edge is not None:
+        return {2: "pair", 3: "triple"}.get(len(edge))
     return "node" if all(_entry_form(inner) == "pair" for inner in item) else None
 
 

@@ -1,22 +1,30 @@
-"""A Python call with keyword arguments, read as data: names, strings, integers, None, lists, tuples and ``range``.
+"""A Python call or dict of literals, read as data: strings, numbers, None, lists, tuples, ``range``, NumPy's numbers.
 
-Nothing else is accepted, and nothing is evaluated.
+Nothing else is accepted, and nothing is evaluated. Comments are skipped.
 """
 
 import re
 from collections.abc import Sequence
 from typing import Any
 
-from genotypes.faults import Fault, GenotypeError, nearest, quote
+from genotypes.faults import Fault, GenotypeError, is_int, nearest, quote
 from genotypes.formats.json_reader import MAX_CHARACTERS, MAX_VALUES, Lines
 
 MAX_DEPTH = 8
+
+RANGES = ("range", "arange")
+CONVERSIONS = (
+    *("array", "asarray", "tensor", "list", "tuple", "str", "str_", "int", "int_", "intp", "float", "float_"),
+    *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
+    *(f"float{bits}" for bits in (16, 32, 64)),
+)
+"""Calls that are read as their first argument, with or without a module before them: ``np.float64(0.1)``."""
 
 
 def read_call(
     text: str, called: str, fields: Sequence[str], longest: int, source: str
 ) -> tuple[str | None, dict[str, Any], dict[str, int]]:
-    """Read ``Called(field=value, ...)``, with or without a ``NAME =`` before it.
+    """Read ``Called(field=value, ...)`` or ``{'field': value, ...}``, with or without a ``NAME =`` before it.
 
     Args:
         text: to read.
@@ -41,6 +49,17 @@ def read_call(
         raise GenotypeError([stop.fault], source) from None
 
 
+def without_weight(entry: Any) -> list[Any] | None:
+    """Return an edge ``(op, number, ...)`` without a last number that is a float: its weight in the search.
+
+    None where the entry is no edge: a name followed by integers.
+    """
+    if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
+        return None
+    values = entry[:-1] if len(entry) > 2 and isinstance(entry[-1], float) else entry
+    return values if all(map(is_int, values[1:])) else None
+
+
 class _Stop(Exception):
     """A fault after which nothing can be read."""
 
@@ -49,12 +68,18 @@ class _Stop(Exception):
         self.fault = fault
 
 
+_COMMA = ("sign", ",")
+
+
 class _Reader:
     """A recursive descent over tokens. ``token`` is the next one, ``begin`` the offset of the last one taken."""
 
     _token = re.compile(
-        r"""\s*(?: (?P<name>[A-Za-z_]\w*) | (?P<int>-?[0-9]{1,9}(?!\w)) | '(?P<s>[^'\\\n]*)' | "(?P<d>[^"\\\n]*)"
-              | (?P<sign>[=,()\[\]]) )?""",
+        r"""(?>\s+|\#[^\n]*)*+(?: [bu]?'(?P<s>[^'\\\n]*)' | [bu]?"(?P<d>[^"\\\n]*)"
+            | (?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)
+            | (?P<float>[-+]?(?:[0-9]{1,40}\.[0-9]{0,40}|\.[0-9]{1,40})(?:[eE][-+]?[0-9]{1,4})?(?!\w)
+                        |[-+]?[0-9]{1,40}[eE][-+]?[0-9]{1,4}(?!\w))
+            | (?P<int>[-+]?[0-9]{1,9}(?!\w)) | (?P<opaque><[^<>\n]*>) | (?P<sign>[=,:()\[\]{}]) | (?P<start>))""",
         re.VERBOSE,
     )
 
@@ -68,22 +93,27 @@ class _Reader:
 
     def call(self, called: str, known: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
         name = None
-        head = self._expect("name", f"{called}(...)")
-        if self.token == ("sign", "="):
-            self._sign("=")
-            name, head = head, self._expect("name", f"{called}(...)")
-        self._sign("(")
+        if self.token != ("sign", "{"):
+            head = self._expect(("name",), f"{called}(...)")
+            if self.token == ("sign", "="):
+                self._sign("=")
+                name = head
+                if self.token != ("sign", "{"):
+                    self._expect(("name",), f"{called}(...)")
+        in_dict = self.token == ("sign", "{")
+        self._sign("{" if in_dict else "(")
+        close = "}" if in_dict else ")"
         fields: dict[str, Any] = {}
-        while self.token != ("sign", ")"):
-            field = self._expect("name", "one of " + ", ".join(known))
+        while self.token != ("sign", close):
+            field = self._expect(("s", "d") if in_dict else ("name",), "one of " + ", ".join(known))
             if field not in known:
                 raise self._stop(quote(field), nearest(field, known))
             if field in fields:
                 raise self._stop(quote(field), "each once of " + ", ".join(known))
-            self._sign("=")
+            self._sign(":" if in_dict else "=")
             fields[field] = self._value(field, 0)
-            self._separator(")")
-        self._sign(")")
+            self._separator(close)
+        self._sign(close)
         if self.token is not None or self.start < len(self.text):
             self.begin = self.start
             raise self._stop(quote(self.text[self.start : self.start + 20]), "nothing after the genotype")
@@ -93,33 +123,60 @@ class _Reader:
         self.values += 1
         if self.values > MAX_VALUES:
             raise self._stop("more", f"at most {MAX_VALUES} values")
-        self.lines[path] = self.positions.position(self.start)[0]
+        self.lines[path] = self.positions.line(self.start)
         kind, value = self._take("a value")
         if kind == "int":
             return int(value)
-        if kind in "sd":
+        if kind in ("s", "d"):
             return value
-        if (kind, value) == ("name", "None"):
+        if kind == "float":
+            return float(value)
+        if kind == "name" and value in ("None", "null"):
             return None
-        if (kind, value) == ("name", "range"):
+        if kind == "name" and value in ("nan", "inf"):
+            return float(value)
+        if kind == "name" and value.rpartition(".")[2] in RANGES:
             return self._range()
+        if kind == "name" and value.rpartition(".")[2] in CONVERSIONS and depth < MAX_DEPTH:
+            return self._converted(path, depth)
         if kind == "sign" and value in "([" and depth < MAX_DEPTH:
-            close = {"(": ")", "[": "]"}[value]
+            close = ("sign", {"(": ")", "[": "]"}[value])
             items: list[Any] = []
-            while self.token != ("sign", close):
+            while self.token != close:
                 items.append(self._value(f"{path}[{len(items)}]", depth + 1))
-                self._separator(close)
-            self._sign(close)
+                if self.token == _COMMA:
+                    self._advance()
+                elif self.token != close:
+                    self._sign(",")
+            self._advance()
             return items
         raise self._stop(quote(value), "a string, a number, None, a list, a tuple or range(...)")
 
+    def _converted(self, path: str, depth: int) -> Any:
+        """Return the first argument of a conversion; its keyword arguments, such as ``dtype``, are ignored."""
+        self._sign("(")
+        value = self._value(path, depth + 1)
+        while self.token != ("sign", ")"):
+            self._sign(",")
+            if self.token != ("sign", ")"):
+                self._expect(("name",), "a keyword")
+                self._sign("=")
+                self._expect(("name", "s", "d", "int", "float", "opaque"), "a keyword's value")
+        self._sign(")")
+        return value
+
     def _range(self) -> list[int]:
         self._sign("(")
-        bounds = [int(self._expect("int", "a number"))]
-        if self.token == ("sign", ","):
-            self._sign(",")
-            bounds.append(int(self._expect("int", "a number")))
+        bounds: list[int] = []
+        while self.token != ("sign", ")") and len(bounds) < 3:
+            bound = self._value("", MAX_DEPTH - 1)
+            if not isinstance(bound, int):
+                raise self._stop(quote(bound), "a number")
+            bounds.append(bound)
+            self._separator(")")
         self._sign(")")
+        if not bounds or bounds[2:] == [0]:
+            raise self._stop("a range without numbers", "range(first, end)")
         numbers = range(*bounds)
         if len(numbers) > self.longest:
             raise self._stop(f"range of {len(numbers)}", f"at most {self.longest} states")
@@ -129,9 +186,9 @@ class _Reader:
         if self.token != ("sign", close):
             self._sign(",")
 
-    def _expect(self, kind: str, wanted: str) -> str:
+    def _expect(self, kinds: Sequence[str], wanted: str) -> str:
         found = self._take(wanted)
-        if found[0] != kind:
+        if found[0] not in kinds:
             raise self._stop(quote(found[1]), wanted)
         return found[1]
 
@@ -150,11 +207,11 @@ class _Reader:
 
     def _advance(self) -> None:
         match = self._token.match(self.text, self.end)
-        assert match is not None  # the pattern matches the empty text
+        assert match is not None and match.lastgroup is not None  # the pattern matches the empty text
         kind = match.lastgroup
-        self.token = (kind, match[kind]) if kind else None
-        quotes = 1 if kind in ("s", "d") else 0
-        self.start, self.end = (match.start(kind) - quotes if kind else match.end()), match.end()
+        self.token = (kind, match[kind]) if kind != "start" else None
+        self.start = match.start(kind) - (kind in ("s", "d"))  # the quotation mark
+        self.end = match.end()
 
     def _stop(self, found: str, allowed: str) -> _Stop:
         line, column = self.positions.position(self.begin)

@@ -3,7 +3,7 @@
 A new type is a file in ``genotypes/types``, a row of ``TYPES``, and its fields in ``genotype.schema.json``.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -14,9 +14,9 @@ from genotypes.draw.png import png
 from genotypes.draw.svg import dot, outline, svg
 from genotypes.faults import Fault, GenotypeError
 from genotypes.formats import cell_json
-from genotypes.formats.json_document import read_document, write_document
-from genotypes.formats.json_reader import MAX_CHARACTERS, read_json
-from genotypes.formats.namedtuple_text import is_identifier, read_text, to_text
+from genotypes.formats.json_document import write_document
+from genotypes.formats.namedtuple_text import find_texts, is_identifier, read_text, to_text
+from genotypes.formats.spans import Span
 from genotypes.formats.validation import LocatedGenotype
 from genotypes.neighbours import neighbours
 from genotypes.types import cell, choices, nasbench201, recurrent
@@ -34,6 +34,7 @@ class GenotypeType:
         read_fields: JSON document -> genotype; raises ``GenotypeError`` with all faults.
         describe: -> the architecture on one line, in the notation of its papers.
         matches: text -> whether it is meant as this notation.
+        find: text -> the parts that hold this notation, in any text such as a log.
         read: (text, its name in errors) -> genotype with lines.
         notations: form -> genotype as text in that form, beside JSON.
         entries: -> field -> value, in order.
@@ -52,6 +53,7 @@ class GenotypeType:
     read_fields: Callable[[Mapping[str, Any]], Genotype]
     describe: Callable[[Any], str]
     matches: Callable[[str], bool]
+    find: Callable[[str], Iterable[Span]]
     read: Callable[[str, str], LocatedGenotype]
     notations: Mapping[str, Callable[[Any], str]]
     entries: Callable[[Any], Mapping[str, str]]
@@ -105,40 +107,8 @@ def write(genotype: Genotype, form: str = "json", extra: Mapping[str, Any] | Non
     return f"{row.notations[form](genotype)}\n"
 
 
-def read(text: str, source: str = "genotype") -> Genotype:
-    """Read a genotype of any type from the text of a file, or from what ``write`` or ``describe`` returns.
-
-    Args:
-        text: to read.
-        source: its name in an error, such as the file's path.
-
-    Raises:
-        GenotypeError: with all faults, by line.
-    """
-    return read_with_lines(text, source).genotype
-
-
-def read_with_lines(text: str, source: str = "genotype") -> LocatedGenotype:
-    """Read as ``read`` does, with the line of every field.
-
-    Raises:
-        GenotypeError: with all faults, by line.
-    """
-    if len(text) > MAX_CHARACTERS:
-        raise GenotypeError([Fault("file", f"{len(text)} characters", f"at most {MAX_CHARACTERS}")], source)
-    row = next((row for row in TYPES.values() if row.matches(text)), None)
-    if row is not None:
-        return row.read(text, source)
-    if text.lstrip()[:1] not in ("{", ""):
-        return TYPES[cell_json.FORMAT].read(text, source)
-    located = read_json(text)
-    given = located.value.get("format") if isinstance(located.value, dict) else None
-    row = TYPES[given if isinstance(given, str) and given in TYPES else cell_json.FORMAT]
-    return read_document(located, row.read_fields, row.names, tuple(TYPES), source)
-
-
-def _on_one_line(read: Callable[[str, str], Genotype]) -> Callable[[str, str], LocatedGenotype]:
-    """Return a reader of texts of one line."""
+def _without_lines(read: Callable[[str, str], Genotype]) -> Callable[[str, str], LocatedGenotype]:
+    """Return a reader that has no lines of fields; faults without a line are those of the first one."""
 
     def read_line(text: str, source: str) -> LocatedGenotype:
         try:
@@ -200,6 +170,7 @@ TYPES: dict[str, GenotypeType] = {
         read_fields=cell_json.read_cells,
         describe=to_text,
         matches=lambda text: False,
+        find=find_texts,
         read=read_text,
         notations={form: _cell_notation(form) for form in ("text", "triples", "nested", "edges")},
         entries=_cell_entries,
@@ -217,7 +188,8 @@ TYPES: dict[str, GenotypeType] = {
         read_fields=nasbench201.from_fields,
         describe=str,
         matches=nasbench201.is_string,
-        read=_on_one_line(nasbench201.from_string),
+        find=nasbench201.find_strings,
+        read=_without_lines(nasbench201.from_string),
         notations={"text": str},
         entries=nasbench201.NASBench201Genotype.entries,
         outline=_entries_outline,
@@ -234,7 +206,8 @@ TYPES: dict[str, GenotypeType] = {
         read_fields=recurrent.from_fields,
         describe=str,
         matches=recurrent.is_recurrent_text,
-        read=_on_one_line(recurrent.from_recurrent_text),
+        find=recurrent.find_recurrent_texts,
+        read=_without_lines(recurrent.from_recurrent_text),
         notations={"text": str},
         entries=recurrent.RecurrentGenotype.entries,
         outline=_entries_outline,
@@ -251,7 +224,8 @@ TYPES: dict[str, GenotypeType] = {
         read_fields=choices.from_fields,
         describe=choices.ChoicesGenotype.describe,
         matches=choices.is_choices_text,
-        read=_on_one_line(choices.from_choices_text),
+        find=lambda text: (),
+        read=_without_lines(choices.from_choices_text),
         notations={"text": choices.ChoicesGenotype.describe},
         entries=choices.ChoicesGenotype.entries,
         outline=_entries_outline,

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from genotypes.faults import Fault, GenotypeError, nearest, quote
+from genotypes.formats.spans import Span
 from genotypes.types.genotype import architecture_hash
 
 NASBENCH201_OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -115,6 +116,15 @@ def from_fields(document: Mapping[str, Any]) -> NASBench201Genotype:
     except GenotypeError as error:
         faults = [replace(fault, field=f"architecture, {fault.field}") for fault in error.faults]
         raise GenotypeError(faults) from None
+
+
+def find_strings(text: str) -> Iterator[Span]:
+    """Yield the architecture strings within a text."""
+    if "~0|" not in text:
+        return
+    entry = r"[^\s|~+]{1,60}~"
+    for match in re.finditer(rf"\|{entry}0\|\+\|{entry}0\|{entry}1\|\+\|{entry}0\|{entry}1\|{entry}2\|", text):
+        yield Span(match.start(), None, stop=match.end())
 
 
 def is_string(text: str) -> bool:

@@ -7,11 +7,13 @@ is parsed, never evaluated.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from genotypes.faults import Fault, GenotypeError, is_int, nearest, quote
+from genotypes.faults import MAX_FAULTS, Fault, GenotypeError, is_int, nearest, quote
+from genotypes.formats.python_literal_reader import read_call, without_weight
+from genotypes.formats.spans import Span, find_calls
 from genotypes.types.cell import MAX_NODES, Edge
 from genotypes.types.genotype import architecture_hash
 
@@ -102,29 +104,37 @@ def from_fields(document: Mapping[str, Any]) -> RecurrentGenotype:
     return RecurrentGenotype(tuple(edges), tuple(concat or ()))
 
 
+def find_recurrent_texts(text: str) -> Iterator[Span]:
+    """Yield the namedtuples of recurrent cells within a text."""
+    return find_calls(text, ("recurrent",))
+
+
 def is_recurrent_text(text: str) -> bool:
-    """Return whether a text is meant as the namedtuple notation of a recurrent cell."""
-    return re.match(r"\s*(\w+\s*=\s*)?Genotype\(\s*recurrent\b", text[:200]) is not None
+    """Return whether a text begins as the namedtuple notation of a recurrent cell."""
+    return re.match(r"\s*(\w+\s*=\s*)?[\w.]+\(\s*recurrent\b", text[:200]) is not None
 
 
 def from_recurrent_text(text: str, source: str = "genotype") -> RecurrentGenotype:
     """Read the namedtuple notation of a recurrent cell, with or without a ``NAME =`` before it.
 
     Raises:
-        GenotypeError: naming what is at fault.
+        GenotypeError: naming line and column, or line and field, of all that is wrong.
     """
-    pair = r"\(['\"](\w+)['\"],(\d{1,4})\)"
-    match = re.fullmatch(
-        rf"(?:(\w+)=)?Genotype\(recurrent=\[((?:{pair},?)*)\],concat=(?:range\((\d{{1,4}}),(\d{{1,4}})\)|\[([\d,]*)\])\)",
-        "".join(text[:20_000].split()),
-    )
-    if match is None:
-        form = "Genotype(recurrent=[(op, state), ...], concat=range(1, n))"
-        raise GenotypeError([Fault("text", quote(text.strip()[:40]), form)], source)
-    name, edges, *_, first, stop, states = match.groups()
-    nodes = tuple(Edge(op, int(state)) for op, state in re.findall(pair, edges))
-    concat = range(int(first), int(stop)) if first else map(int, re.findall(r"\d+", states))
+    name, fields, lines = read_call(text, "Genotype", ("recurrent", "concat"), MAX_NODES, source)
+    lines = {f"nodes{field.removeprefix('recurrent')}" if field[:9] == "recurrent" else field: line
+             for field, line in lines.items()}  # fmt: skip
+    pairs = fields.get("recurrent")
+    faults = []
+    nodes: list[dict[str, Any]] = []
+    for index, pair in enumerate(pairs if isinstance(pairs, list) else [None]):
+        values = without_weight(pair)
+        if values is None or len(values) != 2:
+            faults.append(Fault(f"nodes[{index}]", quote(pair), "an edge (op, state)"))
+        else:
+            nodes.append({"op": values[0], "from": values[1]})
     try:
-        return RecurrentGenotype(nodes, tuple(concat), name)
+        if faults:
+            raise GenotypeError(faults[:MAX_FAULTS])
+        return from_fields({"nodes": nodes, "concat": fields.get("concat")}).named(name)
     except GenotypeError as error:
-        raise error.within(source) from None
+        raise error.within(source).at_lines(lines) from None

@@ -56,6 +56,7 @@ ROW = GenotypeType(
     read_fields=from_fields,
     describe=str,
     matches=lambda text: text.lstrip().startswith("widths "),
+    find=lambda text: (),
     read=from_text,
     notations={"text": str},
     entries=Widths.entries,

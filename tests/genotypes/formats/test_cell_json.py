@@ -18,7 +18,7 @@ from genotypes import (
     write,
 )
 from genotypes.formats.cell_json import extra_fields
-from genotypes.formats.registry import read_with_lines as read
+from genotypes.formats.reader import read_with_lines as read
 from genotypes.library import LIBRARY
 from tests.strategies import genotypes
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 
 from genotypes import Cell, CellGenotype, Edge, GenotypeError, from_text, library_names, load, to_text
-from genotypes.formats.registry import read_with_lines as read
+from genotypes.formats.reader import read_with_lines as read
 from tests.strategies import genotypes, narrow_genotypes
 
 ONE = Cell(((Edge("skip_connect", 0), Edge("none", 1)),), (2,))

@@ -6,8 +6,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from genotypes import Edge, GenotypeError, load
-from genotypes.formats.registry import TYPES, describe, picture, read, write
+from genotypes import Edge, GenotypeError, load, read
+from genotypes.formats.registry import TYPES, describe, picture, write
 from genotypes.types.choices import ChoicesGenotype
 from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBench201Genotype, from_string
 from genotypes.types.recurrent import RecurrentGenotype, from_recurrent_text

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from genotypes import FORMS, Edge, GenotypeError, load, write
 from genotypes.__main__ import main
-from genotypes.formats.registry import TYPES, describe, read_with_lines
+from genotypes.formats.reader import read_with_lines
+from genotypes.formats.registry import TYPES, describe
 from genotypes.types.choices import ChoicesGenotype
 from genotypes.types.nasbench201 import from_string
 from genotypes.types.recurrent import RecurrentGenotype

@@ -4,10 +4,10 @@ import re
 import pytest
 from hypothesis import given, settings
 
-from genotypes import CELL_OPS, GenotypeError, from_json, library_names, load, to_json
+from genotypes import CELL_OPS, GenotypeError, from_json, library_names, load, read, to_json
 from genotypes.formats.json_document import SCHEMA, VERSION
 from genotypes.formats.registry import TYPES as FORMATS
-from genotypes.formats.registry import read, write
+from genotypes.formats.registry import write
 from genotypes.library import LIBRARY
 from genotypes.types.cell import MAX_NODES, Edge
 from genotypes.types.choices import ChoicesGenotype
