@@ -4,6 +4,7 @@ Every field is an option of the command line: ``WeightsConfig.lr`` of a search's
 range, and whether a run may be resumed with another value, stand beside it; ``check`` and ``identity`` read them there.
 """
 
+from darts.config.blackbox import BlackboxConfig, BudgetConfig, LookupConfig
 from darts.config.checks import Config, check
 from darts.config.data import DataConfig, DataName
 from darts.config.language import DropoutConfig, LanguageConfig
@@ -17,6 +18,8 @@ from darts.config.space import SearchSpaceConfig, SpaceConfig
 
 __all__ = [
     "BenchmarkConfig",
+    "BlackboxConfig",
+    "BudgetConfig",
     "Config",
     "DataConfig",
     "DataName",
@@ -25,6 +28,7 @@ __all__ = [
     "LanguageRetrainConfig",
     "LanguageSearchConfig",
     "LogitsConfig",
+    "LookupConfig",
     "MethodConfig",
     "RetrainConfig",
     "RunConfig",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from darts.config.blackbox import BlackboxConfig
 from darts.config.fields import check_ranges
 from darts.config.retrain import RetrainConfig
 from darts.config.search import SearchConfig
 from darts.errors import UserError
 
-Config = SearchConfig | RetrainConfig
+Config = SearchConfig | RetrainConfig | BlackboxConfig
 
 
 def check(config: Config) -> None:
@@ -21,9 +22,29 @@ def check(config: Config) -> None:
         if config.batch_size < 2:
             raise UserError(f"`batch_size` is {config.batch_size}; BatchNorm needs 2 or more images")
         return
+    if isinstance(config, BlackboxConfig):
+        _check_budget(config)
+        return
     if config.method.stages == ():
         raise UserError("`method.stages` is empty; give one stage or more, such as stage:share=1")
     share = config.valid_share
     if share is not None and config.train_share + share >= 1 + 1e-9:
         both = f"at most 1 together with `train_share`, which is {config.train_share}"
         raise UserError(f"`valid_share` is {share}; it must be more than 0, and {both}")
+
+
+def _check_budget(config: BlackboxConfig) -> None:
+    """Refuse searches that never end, or whose architectures cannot be judged."""
+    if config.budget.trials is None and config.budget.seconds is None:
+        raise UserError("`budget.trials` and `budget.seconds` are not given; without both, a search never ends")
+    if config.evaluator == "benchmark":
+        if config.benchmark.file is None:
+            raise UserError("`benchmark.file` is not given; it is the table in which architectures are looked up")
+    elif config.seeds > 1:
+        raise UserError(
+            f"`seeds` is {config.seeds}; several searches run on a benchmark only: start one for each `seed`"
+        )
+    elif config.train_share == 1:
+        raise UserError("`train_share` is 1, which leaves no examples to judge architectures on")
+    elif config.batch_size < 2:
+        raise UserError(f"`batch_size` is {config.batch_size}; BatchNorm needs 2 or more images")

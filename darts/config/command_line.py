@@ -23,6 +23,9 @@ C = TypeVar("C")
 
 HELP = ("-h", "--help")
 
+ARGUMENT: Any = type(tyro.conf.arg())
+"""The annotation that gives a field other names on the command line; tyro does not export its class."""
+
 
 def option(field: str) -> str:
     """Return a field's name as it is typed on the command line; the fields of ``run`` stand there without a prefix."""
@@ -91,7 +94,7 @@ def _options(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
             continue
         yield option(prefix + field.name), hint
         for each in metadata:
-            if isinstance(each, type(tyro.conf.arg())):
+            if isinstance(each, ARGUMENT):
                 yield from ((alias, hint) for alias in each.aliases or ())
         if hint is bool:
             section, dot, name = (prefix + field.name).removeprefix("run.").rpartition(".")

@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar
 
-from darts.config import DataConfig, MethodConfig, RetrainConfig, SearchConfig
+from darts.config import BlackboxConfig, DataConfig, MethodConfig, RetrainConfig, SearchConfig
 
-C = TypeVar("C", bound=SearchConfig | RetrainConfig)
+C = TypeVar("C", bound=SearchConfig | RetrainConfig | BlackboxConfig)
 
 
 def recipe(make: Callable[[], C]) -> Callable[[], C]:

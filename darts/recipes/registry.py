@@ -5,8 +5,9 @@ Their order is that of ``--help``.
 
 from collections.abc import Callable
 
-from darts.config import RetrainConfig, SearchConfig
+from darts.config import BlackboxConfig, RetrainConfig, SearchConfig
 from darts.recipes import (
+    blackbox,
     darts_retrainings,
     darts_searches,
     darts_variants,
@@ -84,6 +85,21 @@ SEARCH_RECIPES: dict[str, Callable[[], SearchConfig]] = by_name(
     recurrent.darts_v2_recurrent_ptb,
     recurrent.darts_recurrent_text,
 )
+
+BLACKBOX_RECIPES: dict[str, Callable[[], BlackboxConfig]] = by_name(
+    blackbox.random_digits,
+    blackbox.local_search_digits,
+    blackbox.evolution_digits,
+    blackbox.genetic_digits,
+    blackbox.reinforce_digits,
+    blackbox.tpe_digits,
+    blackbox.random_nasbench201,
+    blackbox.local_search_nasbench201,
+    blackbox.evolution_nasbench201,
+    blackbox.genetic_nasbench201,
+    blackbox.reinforce_nasbench201,
+)
+"""Searches without gradients."""
 
 FINAL_RECIPES: dict[str, Callable[[], RetrainConfig]] = by_name(
     darts_retrainings.digits,
