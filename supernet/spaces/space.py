@@ -101,9 +101,11 @@ class SearchSpace(Protocol):
 
     Attributes:
         constrained: whether ``valid`` refuses picks that the tables alone would permit.
+        has_supernet: whether ``supernet`` and ``inherit`` are there; else architectures are only trained by themselves.
     """
 
     constrained: ClassVar[bool] = False
+    has_supernet: ClassVar[bool] = True
 
     @property
     def tables(self) -> tuple[ChoiceTable, ...]:

@@ -11,6 +11,7 @@ from supernet.spaces.darts.space import DARTSSpace
 from supernet.spaces.examples.convnet import ConvNet
 from supernet.spaces.examples.textnet import TextNet
 from supernet.spaces.modules import ModuleSpace
+from supernet.spaces.nasbench101 import NASBench101Space
 from supernet.spaces.nasbench201 import NASBench201Space
 from supernet.spaces.recurrent import RecurrentSpace
 from supernet.spaces.space import SearchSpace
@@ -53,6 +54,7 @@ SPACES: dict[str, SearchSpace] = {
         },
     ),
     "nasbench201": NASBench201Space(IMAGES),
+    "nasbench101": NASBench101Space(IMAGES),
     "recurrent": RecurrentSpace(9, nodes=4),
     "convnet": ModuleSpace(ConvNet(IMAGES, 3, 1)),
     "textnet": ModuleSpace(TextNet(TextShape(9, 5, 3), 8, 1)),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from darts.bilevel.discretization import top_edges
+from supernet import architectures
 from supernet.errors import SpaceError
 from supernet.shapes import ImageShape, LanguageShape, TextShape
 from supernet.spaces import SPACES
@@ -96,12 +97,17 @@ def test_every_space_keeps_the_protocol(name):
     shape = SHAPES.get(name, IMAGES)
     space = SPACES[name].make(SpaceOptions(shape, channels=4, layers=3))
     assert all(len(space.titles[table.label]) == table.rows for table in space.tables)
-    _, picks = drawn(space, 1, hot=True)
-    genotype = space.derive(picks)
+    genotype = space.derive(architectures.sample(space, torch.Generator().manual_seed(1)))
     assert type(genotype) is SPACES[name].genotype
     assert all(isinstance(value, int | float) for value in space.figures(genotype).values())
-    supernet, network = space.supernet(), space.network(genotype, searched=True)
-    space.inherit(network, supernet, genotype)
+    network = space.network(genotype, searched=True)
+    if space.has_supernet:
+        space.inherit(network, space.supernet(), genotype)
+    else:
+        with pytest.raises(SpaceError, match="has no supernet"):
+            space.supernet()
+        with pytest.raises(SpaceError, match="has no supernet"):
+            space.inherit(network, network, genotype)
     assert sum(p.numel() for p in network.parameters()) > 0
     with pytest.raises(SpaceError):
         space.network(object())
