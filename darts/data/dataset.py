@@ -44,6 +44,10 @@ class DataSet:
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    def metadata(self) -> dict[str, Any]:
+        """Return what an application of a trained network must know: the classes' names and the preprocessing."""
+        return {"classes": list(self.classes), "preprocessing": dict(self.preprocessing)}
+
 
 @dataclass(frozen=True)
 class Arrays:

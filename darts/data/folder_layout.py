@@ -80,7 +80,10 @@ def list_folder(root: Path) -> Listing:
 
 
 def _listing(root: Path) -> Listing:
-    root = _unwrapped(root)
+    inner = _unwrapped(root)
+    if inner != root:
+        found_inside = _listing(inner)
+        return replace(found_inside, notes=(f"in {inner.relative_to(root)}/", *found_inside.notes))
     found = _splits(root)
     if "train" not in found:
         return _without_splits(root)
@@ -139,12 +142,13 @@ def _hold_out(root: Path, samples: Samples) -> tuple[Samples, Samples]:
 
 
 def _unwrapped(root: Path) -> Path:
-    """Return the folder itself, or the innermost of folders that hold nothing but one folder of folders of images."""
-    while len(folders := _folders(root)) == 1 and not _has_images(folders[0]) and len(_class_folders(folders[0])) > 1:
-        if _split_of(folders[0].name, alone=True):
-            break
-        root = folders[0]
-    return root
+    """Return the folder itself, or the innermost of folders that hold one folder and nothing else, as archives do."""
+    inner = root
+    while len(folders := _folders(inner)) == 1 and not _split_of(folders[0].name, alone=True):
+        inner = folders[0]
+        if _has_images(inner):
+            return root
+    return inner if len(_class_folders(inner)) > 1 else root
 
 
 def _splits(root: Path) -> dict[str, Path]:

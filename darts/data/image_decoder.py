@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -65,10 +66,12 @@ def read_header(path: str) -> Header:
     """
     with _named(path, "not a readable image"), Image.open(path) as image:
         _refuse_floats(image, path)
-        width, height = image.size
-        if image.format != "TIFF" and _orientation(image) > 4:  # Pillow turns TIFF images by itself
+        (width, height), grey, deep = image.size, _is_grey(image), _is_deep(image)
+        unturned = image.format != "TIFF"  # Pillow turns TIFF images by itself
+        decoded = image.format == "PNG" and "exif" not in image.info  # to look for more would decode the pixels
+        if unturned and not decoded and _orientation(image) > 4:
             width, height = height, width
-        return Header(width, height, _is_grey(image), _is_deep(image))
+        return Header(width, height, grey, deep)
 
 
 def decode(path: str, channels: int, bits: int = 8) -> Image.Image:
@@ -86,14 +89,12 @@ def decode(path: str, channels: int, bits: int = 8) -> Image.Image:
         _refuse_floats(file, path)
         if channels == 1 and not _is_grey(file):
             raise UserError(f"{path}: a coloured image among grey ones; convert it to grey")
-        pixels = _deep_pixels(file, path) if _is_deep(file) else None
+        deep = _deep_pixels(file, path) if _is_deep(file) else None
         file.load()
         orientation = _orientation(file)
         image: Image.Image = file
-        if pixels is not None:
-            if pixels.max(initial=0) >> bits:
-                raise UserError(f"{path}: an image of more than {bits} bits a channel, unlike others; convert it")
-            image = _from_array((pixels >> max(0, bits - 8)).astype(np.uint8))
+        if deep is not None:
+            image = _reduced(deep, path, bits)
         if orientation in UPRIGHT:
             image = image.transpose(UPRIGHT[orientation])
         if image.has_transparency_data:
@@ -110,7 +111,7 @@ def largest_value(path: str) -> int:
         UserError: naming the file, where it is damaged or holds negative values.
     """
     with _named(path, "a damaged image"), Image.open(path) as image:
-        return int(_deep_pixels(image, path).max(initial=0))
+        return int(_deep_pixels(image, path).colours.max(initial=0))
 
 
 @contextmanager
@@ -156,21 +157,31 @@ def _orientation(image: Image.Image) -> int:
     return found if isinstance(found, int) else 1
 
 
-def _deep_pixels(image: Image.Image, path: str) -> np.ndarray:
-    """The whole values of an image, ``(h, w)`` or ``(h, w, c)``."""
+class _Deep(NamedTuple):
+    """Values of more than 8 bits: of the colours, ``(h, w, c)``, and how opaque they are, ``(h, w, 0 or 1)``."""
+
+    colours: np.ndarray
+    opacity: np.ndarray
+
+
+def _deep_pixels(image: Image.Image, path: str) -> _Deep:
     if image.mode in DEEP:
-        pixels = np.asarray(image).astype(np.int64)
+        values = np.asarray(image).astype(np.int64)[..., None]
     else:
         from torchvision.io import ImageReadMode, decode_png
 
         with open(path, "rb") as file:
             content = torch.frombuffer(bytearray(file.read()), dtype=torch.uint8)
-        pixels = decode_png(content, ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy().astype(np.int64)
-    if pixels.min(initial=0) < 0:
+        values = decode_png(content, ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy().astype(np.int64)
+    if values.min(initial=0) < 0:
         raise UserError(f"{path}: an image of negative values; write the images as arrays and take darts_npz")
-    return pixels
+    channels = values.shape[2] - (values.shape[2] % 2 == 0)
+    return _Deep(values[..., :channels], values[..., channels:])
 
 
-def _from_array(pixels: np.ndarray) -> Image.Image:
-    """An image of 8-bit values, ``(h, w)``, or ``(h, w, c)`` of 1 to 4 channels, the last of 2 or 4 transparency."""
-    return Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
+def _reduced(deep: _Deep, path: str, bits: int) -> Image.Image:
+    """Return an image of 8 bits a channel; opacity is of 16 bits, however many the colours use."""
+    if deep.colours.max(initial=0) >> bits:
+        raise UserError(f"{path}: an image of more than {bits} bits a channel, unlike others; convert it")
+    pixels = np.concatenate([deep.colours >> max(0, bits - 8), deep.opacity >> 8], axis=2).astype(np.uint8)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)

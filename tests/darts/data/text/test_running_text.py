@@ -50,17 +50,8 @@ def search(data, method="darts", **options):
     space = SearchSpaceConfig(name="recurrent", channels=6, nodes=2)
     components = {key: options.pop(key) for key in list(options) if key in MethodConfig.__dataclass_fields__}
     chosen = MethodConfig(method, **components)
-    config = LanguageSearchConfig(
-        **{
-            "space": space,
-            "method": chosen,
-            "weights": SGD,
-            "language": SHORT,
-            "epochs": 2,
-            "batch_size": 16,
-            **options,
-        }
-    )
+    fixed = dict(space=space, method=chosen, weights=SGD, language=SHORT, epochs=2, batch_size=16)
+    config = LanguageSearchConfig(**{**fixed, **options})
     return make_search(config, data, CPU)
 
 
@@ -257,6 +248,6 @@ def test_what_cannot_be_is_said(tmp_path):
         make_search(SearchConfig(data=DataConfig("text")), data, CPU)
     with pytest.raises(SpaceError, match="raise `batch_size`"):
         tiny.run(search(data, batch_size=1))
-    with pytest.raises(UserError, match="dropped edges need: set --drop-path 0"):
+    with pytest.raises(UserError, match="set `drop_path` 0"):
         search(data, drop_path=0.2)
     assert final_for("recurrent", "text") == "recurrent_text" and final_for("recurrent", "ptb") == "recurrent_ptb"

@@ -1,0 +1,45 @@
+"""What was found in the files of a data set, in one line for people."""
+
+from __future__ import annotations
+
+import torch
+
+from darts.data.dataset import DataSet
+from supernet.shapes import ImageShape, LanguageShape, TextShape
+
+MAX_NAMED = 20
+"""Classes that are named with their counts; of more classes, the most and the least frequent are named."""
+
+
+def summary(data: DataSet) -> str:
+    """Return the line: examples of each split, their shape, classes with names and counts, notes, what is too small."""
+    shape, train, test = data.shape, len(data.train) - data.valid, len(data.test)
+    valid = f"{data.valid:,} validation, " if data.valid else ""
+    split = f"{train:,} training, {valid}{test:,} test"
+    if isinstance(shape, ImageShape):
+        parts = [f"{split} images of {shape.size}x{shape.size}, {shape.channels} channel{'s'[: shape.channels > 1]}"]
+    elif isinstance(shape, TextShape):
+        parts = [f"{split} sentences of up to {shape.length} tokens, vocabulary of {shape.words:,}"]
+    elif isinstance(shape, LanguageShape):
+        parts = [f"{split} tokens, vocabulary of {shape.words:,}"]
+    else:
+        parts = [f"{split} examples"]
+    parts += [*_classes(data), *data.notes]
+    return f"data {data.name}: {'; '.join(parts)}"
+
+
+def _classes(data: DataSet) -> list[str]:
+    train, test = data.train.class_labels(), data.test.class_labels()
+    if not data.classes or train is None or test is None:
+        return []
+    counts, tested = (torch.bincount(labels, minlength=len(data.classes)).tolist() for labels in (train, test))
+    named = [f"{name} {a + b:,}" for name, a, b in zip(data.classes, counts, tested)]
+    if len(named) > MAX_NAMED:
+        order = sorted(range(len(named)), key=lambda index: counts[index] + tested[index])
+        named = [f"from {named[order[-1]]} to {named[order[0]]} examples"]
+    parts = [f"{len(data.classes)} classes ({', '.join(named)})"]
+    few = [(name, a, b) for name, a, b in zip(data.classes, counts, tested) if a < 2 or b < 1]
+    if few:
+        said = ", ".join(f"{name} ({a} training, {b} test)" for name, a, b in few[:MAX_NAMED])
+        parts.append(f"too few examples: {said}{', ...' if len(few) > MAX_NAMED else ''}")
+    return parts
