@@ -92,11 +92,11 @@ def _functions(options: Options, device: torch.device, rates: tuple[float, float
     storage = getattr(torch, options.storage)
     counts: dict[str, int] = defaultdict(int)
     work: dict[str, Work] = defaultdict(lambda: Work(0.0))
-    for channels, size, stride, cells in GRAPHS:
+    for channels, size, stride, count in GRAPHS:
         for launch in record(DARTS_PRIMITIVES, channels, stride, options.batch_size, size, storage):
             name = launch.kernel.__name__
-            counts[name] += cells
-            for _ in range(cells):
+            counts[name] += count
+            for _ in range(count):
                 work[name] += work_of(launch)
     rows: list[dict[str, Any]] = []
     times = _kernel_times(options, device, storage) if device.type == "cuda" else {}

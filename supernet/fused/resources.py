@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from supernet.fused.description import describe, flat_tensors
-from supernet.fused.graph_backward import graph_backward
-from supernet.fused.graph_forward import graph_forward
+from supernet.fused.graph.backward import graph_backward
+from supernet.fused.graph.description import describe, flat_tensors
+from supernet.fused.graph.forward import graph_forward
 from supernet.fused.launch import Launch, compile_options, recorded, sum_type, without_spills
 from supernet.mixed.graph import MixedGraph
 from supernet.spaces.darts import DARTS_PRIMITIVES

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from supernet.errors import SpaceError
-from supernet.fused.description import Graph
+from supernet.fused.graph.description import Graph
 from supernet.mixed.batched import batched
 from supernet.mixed.reference import reference
 from supernet.mixed.source import MixedSource
@@ -63,8 +63,8 @@ def fused(
     """
     reason = _unsupported(graph, states[0], skip=skip, bias=bias, drop_path=drop_path)
     if reason is None:
-        from supernet.fused.description import describe
-        from supernet.fused.graph_operator import fused as run
+        from supernet.fused.graph.custom_op import fused as run
+        from supernet.fused.graph.description import describe
 
         description = describe(graph, skip is not None)
         if description is not None:

@@ -7,9 +7,9 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from supernet.fused.description import describe, flat_tensors
-from supernet.fused.graph_forward import graph_forward
-from supernet.fused.graph_operator import mixed_graph
+from supernet.fused.graph.custom_op import mixed_graph
+from supernet.fused.graph.description import describe, flat_tensors
+from supernet.fused.graph.forward import graph_forward
 from supernet.mixed.graph import MixedGraph
 from supernet.mixed.source import add_auxiliary_skips
 from supernet.shapes import ImageShape

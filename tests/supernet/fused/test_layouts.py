@@ -5,10 +5,10 @@ import torch
 
 pytest.importorskip("triton")
 
-from supernet.fused.description import describe, flat_tensors
-from supernet.fused.graph_backward import graph_backward
-from supernet.fused.graph_forward import graph_forward
-from supernet.fused.graph_operator import mixed_graph, mixed_graph_backward
+from supernet.fused.graph.backward import graph_backward
+from supernet.fused.graph.custom_op import mixed_graph, mixed_graph_backward
+from supernet.fused.graph.description import describe, flat_tensors
+from supernet.fused.graph.forward import graph_forward
 from supernet.fused.launch import recorded
 from supernet.fused.separable import half_backward, half_forward
 from supernet.mixed.graph import MixedGraph

@@ -15,12 +15,12 @@ from torch import Tensor
 from supernet.fused.batch_norm import finalize_statistics, running_statistics
 from supernet.fused.combine import combine_forward
 from supernet.fused.conv_forward import convs_forward
-from supernet.fused.description import POOLS
-from supernet.fused.graph_tensors import GraphTensors, allocate, edges_of, index_of, norms_of
+from supernet.fused.graph.description import POOLS
+from supernet.fused.graph.library_convs import library_forward
+from supernet.fused.graph.partial_channels import bypass, merge_channels
+from supernet.fused.graph.plan import Source, plan_of
+from supernet.fused.graph.tensors import GraphTensors, allocate, edges_of, index_of, norms_of
 from supernet.fused.launch import Tile
-from supernet.fused.library_convs import library_forward
-from supernet.fused.partial_channels import bypass, merge_channels
-from supernet.fused.plan import Source, plan_of
 from supernet.fused.pools import pools_forward
 from supernet.ops import BatchNorm
 
@@ -44,7 +44,7 @@ def graph_forward(
         gates: ``(e, o)``, in the type of sums.
         edges: weights of the channels that bypass the candidates, ``(e,)``, where channels are partial.
         params, buffers: of all operations, stacked, in the plan's order.
-        description: of the graph, see ``supernet.fused.description``.
+        description: of the graph, see ``supernet.fused.graph.description``.
         training: whether BatchNorm uses the batch's statistics.
 
     Returns:

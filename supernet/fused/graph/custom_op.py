@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from supernet.fused.batch_norm import move_running
-from supernet.fused.description import Graph, flat_tensors
-from supernet.fused.graph_backward import graph_backward
-from supernet.fused.graph_forward import graph_forward
-from supernet.fused.graph_tensors import allocate, norms_of
+from supernet.fused.graph.backward import graph_backward
+from supernet.fused.graph.description import Graph, flat_tensors
+from supernet.fused.graph.forward import graph_forward
+from supernet.fused.graph.plan import plan_of
+from supernet.fused.graph.tensors import allocate, norms_of
 from supernet.fused.launch import sum_type
-from supernet.fused.plan import plan_of
 
 
 def fused(
@@ -33,7 +33,7 @@ def fused(
     """Return all states of the graph, the inputs first; a few kernels compute each.
 
     Args:
-        description: of the graph, see ``supernet.fused.description``.
+        description: of the graph, see ``supernet.fused.graph.description``.
         inputs: the input states, each ``(b, c, h, w)``.
         gates: ``(e, o)``, multiplied by the weights of edges already.
         edges: weights of the channels that bypass the candidates, ``(e,)``.

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from supernet.fused.conv_forward import Kinds
+from supernet.fused.graph.partial_channels import active_channels
+from supernet.fused.graph.plan import Convs, Op, Plan, Source
 from supernet.fused.launch import ceil_div, on_device, sum_type
-from supernet.fused.partial_channels import active_channels
-from supernet.fused.plan import Convs, Op, Plan, Source
 from supernet.fused.tables import ConvRow, Rows, table_of
 
 

@@ -1,7 +1,7 @@
 """The description of a mixed graph: a string that lists its operations, and its tensors in the same order.
 
-The fused kernels are planned from the description alone (``supernet.fused.plan``), so a registered operator can take
-it as an argument, and ``torch.compile`` can trace the code that makes it.
+The fused kernels are planned from the description alone (``supernet.fused.graph.plan``), so a registered operator can
+take it as an argument, and ``torch.compile`` can trace the code that makes it.
 
 Axes: ``e`` edge that leaves a state, ``o`` candidate.
 """

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from supernet.fused.description import FACTORIZED
-from supernet.fused.plan import Op
+from supernet.fused.graph.description import FACTORIZED
+from supernet.fused.graph.plan import Op
 from supernet.ops import shifted
 
 

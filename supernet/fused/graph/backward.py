@@ -4,7 +4,7 @@ A node's gradient is complete when all states after it have added theirs. One pa
 coefficients by which every plane's gradient is formed where it is read. Kept from the forward pass are the states, the
 planes, and a byte for each maximum; everything else is recomputed.
 
-Axes: as in ``supernet.fused.graph_forward``.
+Axes: as in ``supernet.fused.graph.forward``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from supernet.fused.batch_norm import finalize_coefficients
 from supernet.fused.combine import combine_sums, shared_gradient
 from supernet.fused.conv_backward import depthwise_output_gradient, half_gradient, input_gradient
 from supernet.fused.conv_weight_backward import conv_weight_gradients
-from supernet.fused.graph_tensors import GraphTensors, edges_of, index_of
-from supernet.fused.library_convs import library_backward
-from supernet.fused.partial_channels import active_channels, bypass, bypass_backward, split_channels
-from supernet.fused.plan import Convs, Plan, Source, plan_of
+from supernet.fused.graph.library_convs import library_backward
+from supernet.fused.graph.partial_channels import active_channels, bypass, bypass_backward, split_channels
+from supernet.fused.graph.plan import Convs, Plan, Source, plan_of
+from supernet.fused.graph.tensors import GraphTensors, edges_of, index_of
 from supernet.fused.pools import pools_backward
 from supernet.fused.tables import TERM_PLACE
 

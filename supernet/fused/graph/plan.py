@@ -1,6 +1,6 @@
 """The plan of a mixed graph: indices of its planes, gradients and parameters, as launch tables for the kernels.
 
-A plan is made from a graph's description (``supernet.fused.description``). Planes are numbered: first the *final*
+A plan is made from a graph's description (``supernet.fused.graph.description``). Planes are numbered: first the *final*
 ones, in the order of edges and candidates; then the *halves*, outputs of the first halves of separable convolutions;
 then the two pools of each state. Gradients: first the nodes, then the halves.
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from supernet.fused import tables
-from supernet.fused.description import DENSE, DILATED, FACTORIZED, POOLS, PRODUCTS, SEPARABLE, STATE
+from supernet.fused.graph.description import DENSE, DILATED, FACTORIZED, POOLS, PRODUCTS, SEPARABLE, STATE
 from supernet.fused.tables import ConvRow, TermRow
 
 
