@@ -7,25 +7,30 @@ python train_search.py --help                                 all recipes and th
 """
 
 import shlex
+import signal
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from textwrap import fill
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports below ends the process silently
 
 from rich.console import Console
 
 from darts.artifacts.run_folder import run_folder
 from darts.artifacts.tensorboard import write_results
-from darts.benchmarks.nasbench201 import NASBench201
-from darts.cli import parse, train_script, write_config
-from darts.config import identity
+from darts.cli import parse, say, train_script, write_config
+from darts.config import BlackboxConfig, SearchConfig, identity
 from darts.data.registry import open_data
+from darts.data.summary import summary
 from darts.methods import METHODS
 from darts.methods.compose import COMPONENTS, compose
 from darts.oneshot.builder import make_search
 from darts.oneshot.preflight import prepare_retraining
 from darts.oneshot.rerank import rerank
 from darts.processes import Ranks
-from darts.recipes import FINAL_RECIPES, SEARCH_RECIPES, final_for
+from darts.recipes import BLACKBOX_RECIPES, FINAL_RECIPES, SEARCH_RECIPES, final_for
 from darts.recipes.help import components_help
 from darts.report.page import write_report
 from darts.training.device import choose_device
@@ -49,6 +54,7 @@ Search an architecture. A recipe is a method by its published protocol on a data
 
   all options of a recipe       python train_search.py RECIPE --help
   another search method         --method.name NAME, see below
+  search without gradients      python train_search.py evolution_digits     (random, genetic, local_search, ...)
   memory, time, resuming        --memory 8GB, --max-hours 2, --resume
 
 {fill("search methods: " + ", ".join(METHODS) + "; or a Python file that defines METHOD", 100)}
@@ -59,19 +65,24 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     """Parse, build, run, write."""
     config = parse(
         "train_search.py",
-        SEARCH_RECIPES,
+        {**SEARCH_RECIPES, **BLACKBOX_RECIPES},
         arguments,
         default="digits",
         introduction=INTRODUCTION,
         components=components_help(METHODS, COMPONENTS),
     )
+    if isinstance(config, BlackboxConfig):
+        search_without_gradients(config, console, ranks)
+        return
+    assert isinstance(config, SearchConfig)
     method = compose(config)
     folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}", ranks)
     device = choose_device(config.run)
     data = open_data(config.data, device, config.seed, config.run.channels_last, ranks, config.language)
+    console.print(summary(data), highlight=False, markup=False, soft_wrap=True)
     task = make_search(config, data, device, method=method, ranks=ranks)
     length = f"{pluralize(task.epochs, 'epoch')} of {pluralize(task.steps_per_epoch, 'step')}"
-    console.print(f"search {config.recipe} on {device}: {length}, {folder}")
+    say(console, f"search {config.recipe} on {device}: {length}, {folder}")
     if prepare(task, config, device, console):
         prepare_retraining(task, FINAL_RECIPES[final_for(config.space.name, config.data.name)](), console)
     begun = partial(write_config, folder, task.kind, config, device, ranks)
@@ -80,23 +91,26 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
         return
     genotype = task.write(folder, folder.name)
     if task.context.stop_reason:
-        stopped = f"stopped after {pluralize(task.epochs, 'epoch')}: {task.context.stop_reason}"
-        console.print(stopped, highlight=False)
+        say(console, f"stopped after {pluralize(task.epochs, 'epoch')}: {task.context.stop_reason}")
     if config.rerank and task.genotypes:
         genotype = rerank(task, folder, console)
     write_results(folder)
     write_report(folder)
-    console.print(describe(genotype), highlight=False, markup=False)
-    if isinstance(task.benchmark, NASBench201):
-        console.print(str(task.benchmark.standing(genotype, config.data.name)), highlight=False)
-    console.print(
-        f"in {folder}: report.html, genotype.json, genotypes.json, cells.svg, gates.svg, metrics.json, log.jsonl, "
-        "tensorboard/"
-    )
+    say(console, describe(genotype))
+    if task.benchmark:
+        say(console, task.benchmark.standing(genotype, config.data.name).told)
+    files = "report.html, genotype.json, genotypes.json, cells.svg, gates.svg, metrics.json, log.jsonl, tensorboard/"
+    say(console, f"in {folder}: {files}")
     root = ["--data.root", str(config.data.root)] if config.data.root else []
     recipe = final_for(config.space.name, config.data.name)
-    command = ["python", "train_final.py", recipe, "--genotype", str(folder / "genotype.json")]
-    console.print("now type:  " + shlex.join([*command, *root]), highlight=False)
+    command = ["python", script("train_final.py"), recipe, "--genotype", str(folder / "genotype.json")]
+    say(console, "now type:  " + shlex.join([*command, *root]))
+
+
+def script(name: str) -> str:
+    """Return the path of a script beside this one, as it is typed in the current folder."""
+    folder = Path(__file__).resolve().parent
+    return name if folder == Path.cwd() else str(folder / name)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,252 @@
+"""Build the search without gradients that a configuration describes, and run it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.progress import track
+
+from darts.benchmarks.nasbench201 import DATA, EPOCHS, NASBench201
+from darts.benchmarks.protocol import Score
+from darts.blackbox.points import ArchitectureDecisions
+from darts.blackbox.replay import Table, replay
+from darts.blackbox.samplers import OPTUNA, StrategySampler
+from darts.blackbox.strategies import STRATEGIES, Strategy
+from darts.blackbox.study import best, open_study, search, spent
+from darts.config import RetrainConfig, SpaceConfig, flat, to_dict
+from darts.config.blackbox import BlackboxConfig
+from darts.data.dataset import DataSet
+from darts.data.split import SplitSubset, split_search_set
+from darts.errors import UserError
+from darts.methods.compose import component
+from darts.methods.space_factory import space_from
+from darts.retraining.evaluator import Budget, Evaluator, Lookup, Retraining, Trial
+from genotypes import Genotype, describe, picture, write
+from genotypes.atomic_write import write_atomically
+from supernet.shapes import ImageShape
+
+FREE = ("budget.trials", "budget.seconds", "recipe", "seeds", "data.root", "data.download", "data.workers")
+"""Fields that may change when a study is continued; those of ``run`` may, too."""
+
+CIFAR10_SHAPE = ImageShape(3, 32, 10)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a search needs beside its strategy."""
+
+    decisions: ArchitectureDecisions
+    evaluator: Evaluator
+
+
+@dataclass(frozen=True)
+class HeldOut(Evaluator):
+    """Names the figures of an evaluator's test split, which is held out of the training set, as validation figures."""
+
+    evaluator: Evaluator
+
+    def __call__(self, genotype: Genotype, budget: Budget, trial: Trial) -> Score:
+        """Return the evaluator's score with other names."""
+        score = self.evaluator(genotype, budget, trial)
+        return replace(score, values={name.replace("test_", "valid_"): value for name, value in score.values.items()})
+
+
+def lookup_problem(config: BlackboxConfig) -> Problem:
+    """Return the problem of searching in a benchmark's table.
+
+    Raises:
+        UserError: where the table does not cover the search space or the length of training.
+    """
+    assert config.benchmark.file is not None
+    if config.space.name != "nasbench201":
+        raise UserError(f"`space.name` is {config.space.name}; the benchmark covers nasbench201")
+    if config.budget.epochs not in EPOCHS:
+        allowed = " or ".join(map(str, EPOCHS))
+        raise UserError(f"`budget.epochs` is {config.budget.epochs}; the benchmark has {allowed}")
+    decisions = ArchitectureDecisions(space_from(config, shape=CIFAR10_SHAPE))
+    return Problem(decisions, Lookup(NASBench201(config.benchmark.file), config.benchmark.data))
+
+
+def training_problem(config: BlackboxConfig, data: DataSet, device: torch.device, console: Console) -> Problem:
+    """Return the problem of training each architecture on a part of the training set, and judging it on the rest."""
+    train, valid = split_search_set(data.train, config.train_share, 1 - config.train_share)
+    parts = DataSet(
+        data.name,
+        data.shape,
+        train=SplitSubset(data.train, train),
+        test=SplitSubset(data.train, valid),
+        objective=data.objective,
+    )
+    settings = RetrainConfig(
+        data=config.data,
+        space=SpaceConfig(config.space.channels, config.space.layers, config.space.stem, config.space.name),
+        weights=config.weights,
+        epochs=config.budget.epochs,
+        batch_size=config.batch_size,
+        auxiliary=0.0,
+        drop_path=0.0,
+        seed=config.seed,
+        run=config.run,
+    )
+    decisions = ArchitectureDecisions(space_from(config, shape=data.shape))
+    return Problem(decisions, HeldOut(Retraining(settings, parts, device, console)))
+
+
+def sampler_of(config: BlackboxConfig, decisions: ArchitectureDecisions) -> BaseSampler:
+    """Return the sampler of the configuration's strategy.
+
+    Raises:
+        UserError: where there is no such strategy or option.
+    """
+    if config.strategy in OPTUNA:
+        return OPTUNA[config.strategy](config.seed)
+    return StrategySampler(strategy_of(config), decisions, config.seed)
+
+
+def strategy_of(config: BlackboxConfig) -> Strategy:
+    """Return the configuration's strategy, of those that this project defines.
+
+    Raises:
+        UserError: where there is no such strategy or option.
+    """
+    name = config.strategy.partition(":")[0]
+    if name not in STRATEGIES:
+        allowed = ", ".join([*STRATEGIES, *OPTUNA])
+        raise UserError(f"`strategy` is {name!r}; it must be one of {allowed}")
+    return component("`strategy`", STRATEGIES, config.strategy)
+
+
+def run_study(config: BlackboxConfig, problem: Problem, folder: Path, console: Console) -> Study:
+    """Search until the budget is spent, a line for each trial; continue a study that is there.
+
+    Raises:
+        UserError: where the study in the folder was made with other settings.
+    """
+    study = open_study(folder, sampler_of(config, problem.decisions), _settings(config))
+    budget = config.budget
+    total = f"/{budget.trials}" if budget.trials else ""
+
+    def report(trial: FrozenTrial) -> None:
+        best_so_far = best(study)
+        if trial.state == TrialState.COMPLETE:
+            found = f"{_shown(float(trial.value or 0.0))}"
+        else:
+            found = f"failed: {trial.user_attrs['reason'][:100]}"
+        incumbent = (
+            f", best {_shown(_value(best_so_far.values))} (trial {best_so_far.number + 1})" if best_so_far else ""
+        )
+        seconds = f"{spent(study):,.0f} s" + (f" of {budget.seconds:,.0f}" if budget.seconds else "")
+        console.print(f"trial {trial.number + 1:>4}{total}  {found}{incumbent}, {seconds}", highlight=False)
+
+    search(study, problem.decisions, problem.evaluator, budget, folder, report)
+    return study
+
+
+def write_study(config: BlackboxConfig, study: Study, folder: Path) -> Genotype:
+    """Write the best genotype, its picture, all trials and the figures of a finished search.
+
+    Raises:
+        UserError: where no trial was completed.
+    """
+    found = best(study)
+    if found is None:
+        reasons = [trial.user_attrs.get("reason", "unknown") for trial in study.get_trials(deepcopy=False)]
+        raise UserError(f"{folder}: none of {len(reasons)} trials was completed; the last failed: {reasons[-1][:120]}")
+    genotype = found.genotype.named(folder.name)
+    origin = {"recipe": config.recipe, "data": config.data.name, "seed": config.seed, "trial": found.number + 1}
+    figures = {
+        **found.values,
+        "genotype": describe(genotype),
+        "genotype_hash": genotype.hash,
+        "trial": found.number + 1,
+        "trials": len(study.get_trials(deepcopy=False)),
+        "seconds": spent(study),
+    }
+    for file, content in (
+        ("genotype.json", write(genotype, extra={"searched": origin})),
+        ("cells.svg", picture(genotype)),
+        ("trials.json", json.dumps(list(_rows(study)), indent=2) + "\n"),
+        ("metrics.json", json.dumps(figures, indent=2) + "\n"),
+    ):
+        write_atomically(folder / file, content.encode())
+    return genotype
+
+
+@dataclass(frozen=True)
+class Replays:
+    """Searches of many seeds on a benchmark.
+
+    Attributes:
+        test: data set -> test accuracy, after the long training, of what each search found, as shares of 1.
+        queries: architectures that each search looked up.
+    """
+
+    test: Mapping[str, Sequence[float]]
+    queries: Sequence[int]
+
+    def lines(self) -> Iterator[str]:
+        """Yield mean and standard deviation over the seeds, a line for each data set."""
+        yield f"{len(self.queries)} searches, {mean(self.queries):.1f} queries each"
+        for data, accuracies in self.test.items():
+            spread = f" ± {100 * stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
+            yield f"{data:>10}: {100 * mean(accuracies):.2f}{spread} % test accuracy"
+
+
+def run_replays(config: BlackboxConfig, problem: Problem, console: Console) -> Replays:
+    """Search with each seed, and look up what was found on every data set of the benchmark.
+
+    Raises:
+        UserError: where the budget is too small for one query, or the strategy is Optuna's own.
+    """
+    assert isinstance(problem.evaluator, Lookup)
+    strategy, benchmark = strategy_of(config), problem.evaluator.benchmark
+    table = Table(benchmark, problem.evaluator.data, config.budget.epochs)
+    test: dict[str, list[float]] = {data: [] for data in DATA}
+    queries = []
+    for seed in track(range(config.seed, config.seed + config.seeds), "searches", console=console, transient=True):
+        try:
+            found = replay(strategy, problem.decisions, table, config.budget, seed)
+        except ValueError as error:
+            raise UserError(f"`budget.seconds` is {config.budget.seconds}: {error}") from None
+        queries.append(found.queries)
+        for data, accuracies in test.items():
+            accuracies.append(benchmark.query(found.genotype, data, max(EPOCHS)).values["test_accuracy"])
+    return Replays(test, queries)
+
+
+def write_replays(config: BlackboxConfig, replays: Replays, machine: Mapping[str, Any], folder: Path) -> None:
+    """Write ``replays.json``: the configuration, the machine, and what each search found."""
+    content = {"machine": machine, "config": to_dict(config), **asdict(replays)}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "replays.json", (json.dumps(content) + "\n").encode())
+
+
+def _rows(study: Study) -> Iterator[dict[str, Any]]:
+    """Yield the trials as ``trials.json`` has them."""
+    for trial in study.get_trials(deepcopy=False):
+        known = {name: value for name, value in trial.user_attrs.items()}
+        yield {"trial": trial.number + 1, "state": trial.state.name.lower(), "value": trial.value, **known}
+
+
+def _settings(config: BlackboxConfig) -> dict[str, Any]:
+    """Return what the trials of a study depend on."""
+    content = flat(to_dict(config))
+    return {name: value for name, value in content.items() if name not in FREE and not name.startswith("run.")}
+
+
+def _value(values: Mapping[str, float]) -> float:
+    return values.get("valid_accuracy", -values.get("valid_loss", 0.0))
+
+
+def _shown(value: float) -> str:
+    return f"{100 * value:.2f} %" if value > 0 else f"loss {-value:.4f}"

@@ -1,0 +1,17 @@
+"""The strategies of search without gradients, one file each."""
+
+from darts.blackbox.strategies.evolution import RegularizedEvolution
+from darts.blackbox.strategies.genetic import GeneticAlgorithm
+from darts.blackbox.strategies.local_search import LocalSearch
+from darts.blackbox.strategies.random_search import RandomSearch
+from darts.blackbox.strategies.reinforce import Reinforce
+from darts.blackbox.strategies.strategy import Strategy
+
+STRATEGIES: dict[str, Strategy] = {
+    "random": RandomSearch(),
+    "local_search": LocalSearch(),
+    "evolution": RegularizedEvolution(),
+    "genetic": GeneticAlgorithm(),
+    "reinforce": Reinforce(),
+}
+"""Name -> a strategy with its default options."""

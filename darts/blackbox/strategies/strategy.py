@@ -1,0 +1,48 @@
+"""A strategy of search without gradients: which point to evaluate next, given what was evaluated.
+
+A record of options ``start``s a search, which has two verbs. ``ask`` returns the next point; ``tell`` hands it a point
+and its value, the larger the better, or None where the evaluation failed. A search draws from the generator that it is
+given and from nothing else: the same sequence of ``ask`` and ``tell`` restores it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import Protocol
+
+from darts.blackbox.points import Decisions, Point
+
+Key = tuple[tuple[str, str], ...]
+Evaluated = tuple[float, Point]
+"""A value and the point that has it."""
+
+MAX_DRAWS = 1000
+"""Points that are drawn before one that was evaluated already is returned again."""
+
+
+class Search(Protocol):
+    """One search at work."""
+
+    def ask(self, rng: Random) -> Point:
+        """Return the point to evaluate next."""
+
+    def tell(self, point: Point, value: float | None) -> None:
+        """Note the value of a point; None where its evaluation failed."""
+
+
+class Strategy(Protocol):
+    """The options of a strategy."""
+
+    def start(self, decisions: Decisions) -> Search:
+        """Begin a search."""
+
+
+def key_of(point: Mapping[str, str]) -> Key:
+    """Return a point as something that can be hashed."""
+    return tuple(point.items())
+
+
+def value_of(evaluated: Evaluated) -> float:
+    """Return the value of an evaluated point, to sort by."""
+    return evaluated[0]
