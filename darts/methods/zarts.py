@@ -4,7 +4,13 @@ The logits do not follow a gradient. Displacements of the logits are drawn aroun
 by the validation loss that a copy of the weights reaches with it after some training steps, and the logits take the
 mean of all displacements, weighted by ``exp(- L / temperature)`` over the density of drawing them (algorithm 2,
 equation 8). A displacement of all logits together is drawn from ``(1 - mix) N(- g, s^2) + mix N(0, s^2)``; ``s`` falls
-along half a cosine.
+along half a cosine once the warm-up is over.
+
+By equation 8 alone, the density of a draw of so many logits decides the weights (its logarithm varies by 9, the losses
+over the temperature by 0.3): the best draw is preferred no more often than by chance. The authors' code leaves out the
+Gaussians' constant and adds 1e-4 to the density, so that the losses decide; this is the default here. In their code the
+inner steps train nothing, as the optimizer that takes them holds the weights of the other model: their published
+figures are those of ``monte_carlo:inner=0``.
 """
 
 from __future__ import annotations
@@ -37,7 +43,8 @@ class MonteCarlo(Component):
         temperature: of the losses.
         blend: whether a displacement is the weighted sum of a draw of either distribution, as in the authors' code,
             instead of a draw of one of them.
-        floor: added to the density, whose Gaussians lack their constant; 1e-4 in the authors' code.
+        floor: added to the density, whose Gaussians lack their constant, as in the authors' code; 0 for equation 8.
+        begin: share of the search at which ``s`` begins to fall: the end of the warm-up.
         slip: whether the exponent of the distribution around 0 is multiplied by the variance instead of divided by it,
             as in the authors' code.
     """
@@ -48,12 +55,13 @@ class MonteCarlo(Component):
     mix: float = 1e-3
     temperature: float = 0.01
     blend: bool = False
-    floor: float = 0.0
+    floor: float = 1e-4
+    begin: float = 0.2
     slip: bool = False
 
     def __post_init__(self) -> None:
-        counts = dict(from_1=("samples",), from_0=("inner", "floor"))
-        require(self, **counts, above_0=("deviation", "temperature"), below_1=("mix",))
+        require(self, from_1=("samples",), from_0=("inner", "floor"))
+        require(self, above_0=("deviation", "temperature"), below_1=("mix", "begin"))
 
     def requirements(self) -> Requirements:
         return Requirements(
@@ -65,15 +73,28 @@ class MonteCarlo(Component):
     def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
         assert isinstance(problem, SearchProblem) and problem.draw is not None
         descent = {name: -g for name, g in first_order(problem, train, valid).items()}
-        deviation = self.deviation * (1 + torch.cos(math.pi * problem.progress)) / 2
-        deviation = deviation.clamp_min(1e-3 * self.deviation)
+        deviation = self.deviation_at(problem.progress)
         batches = [problem.draw() for _ in range(self.inner)]
         moves = [self._drawn(problem, descent, deviation) for _ in range(self.samples)]
         losses = torch.stack([self._rated(problem, move, batches, valid) for move in moves])
-        delta = torch.stack([_flat(move) for move in moves])
-        density = self.log_density(delta, _flat(descent), deviation)
-        shares = (-losses / self.temperature - density).softmax(0)
+        shares = self.shares(losses, torch.stack([_flat(move) for move in moves]), _flat(descent), deviation)
         return {name: -torch.tensordot(shares, torch.stack([m[name] for m in moves]), 1) for name in descent}
+
+    def deviation_at(self, progress: Tensor) -> Tensor:
+        """Return ``s`` at a progress in [0, 1], ``()``; it does not fall below a thousandth of its first value."""
+        falling = ((progress - self.begin) / (1 - self.begin)).clamp_min(0)
+        return (self.deviation * (1 + torch.cos(math.pi * falling)) / 2).clamp_min(1e-3 * self.deviation)
+
+    def shares(self, losses: Tensor, delta: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+        """Return the weights of the displacements in their mean, which sum to 1, ``(n,)``.
+
+        Args:
+            losses: that they were rated by, ``(n,)``.
+            delta: the displacements, ``(n, d)``.
+            mean: the descent direction, ``(d,)``.
+            deviation: ``s``, ``()``.
+        """
+        return (-losses / self.temperature - self.log_density(delta, mean, deviation)).softmax(0)
 
     def log_density(self, delta: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
         """Return the log-density of displacements up to a constant, ``(n,)``.
