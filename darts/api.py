@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from darts.artifacts import fingerprint
 from darts.artifacts.log import read_log
+from darts.artifacts.run_lock import locked
 from darts.config import LogitsConfig, MethodConfig, RunConfig, SearchConfig, WeightsConfig, check, identity
 from darts.data.dataset import DataSet
 from darts.data.order import shuffled
@@ -40,9 +41,10 @@ from darts.oneshot.builder import make_search
 from darts.oneshot.stages import Setting
 from darts.retraining.network_task import NetworkTask
 from darts.training.device import choose_device
+from darts.training.generators import global_generators_kept
 from darts.training.loop import Interrupted, Task, train
 from darts.training.objective import Objective, UserLoss, classification
-from darts.training.seeding import SeededTask, global_generators_kept
+from darts.training.seeding import SeededTask
 from genotypes.types.choices import ChoicesGenotype
 from supernet.spaces.modules import ModuleSpace, refuse
 from supernet.spaces.space import SpaceOptions
@@ -282,4 +284,5 @@ def _folder(run: str | Path | None) -> Iterator[Path]:
         path = Path(run)
         if path.exists() and not path.is_dir():
             raise UserError(f"`run` is {path}, which is a file; give a folder")
-        yield path
+        with locked(path):
+            yield path

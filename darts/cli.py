@@ -22,8 +22,10 @@ from darts.config.command_line import asks_help, option, parse_options
 from darts.errors import UserError
 from darts.processes import SINGLE_PROCESS, Ranks
 from darts.recipes.help import about, recipes_help
-from darts.training.distributed import Lost, connected, is_main_process, restarted
+from darts.standard_streams import interrupts, make_lossy
+from darts.training.distributed import Lost, connected, is_main_process
 from darts.training.loop import Interrupted
+from darts.training.microbatch import out_of_memory
 from genotypes.errors import InputError
 from supernet.bench.machine import machine
 
@@ -87,7 +89,7 @@ def parse(
         print(components)
         raise
     check(config)
-    return replace(config, run=replace(config.run, resume=True)) if restarted() else config
+    return config
 
 
 def names_recipe(arguments: Sequence[str]) -> bool:
@@ -112,37 +114,54 @@ def train_script(main: Callable[[Sequence[str], Console, Ranks], None]) -> None:
 
 
 def run_script(main: Callable[[Sequence[str], Console], None]) -> None:
-    """Run a script. A user's mistake is one line and exit code 2; after a signal the exit code is the signal's."""
+    """Run a script. A user's mistake is one line and exit code 2; after a signal the exit code is the signal's.
+
+    Output that cannot be written (a closed pipe, a full disk) is lost, and the run goes on.
+    """
+    make_lossy()
+    with interrupts():
+        sys.exit(_exit_code(main))
+
+
+def _exit_code(main: Callable[[Sequence[str], Console], None]) -> int:
     console = Console(soft_wrap=True, quiet=not is_main_process())
     try:
         main(sys.argv[1:], console)
     except InputError as error:
-        if is_main_process():
-            sys.stderr.write(f"error: {fields_as_options(str(error))}\n")
-        else:
+        if not is_main_process():
             time.sleep(EXIT_DELAY)
-        sys.exit(2)
+        return _complain(fields_as_options(str(error)))
     except OSError as error:
         if error.errno not in RECOVERABLE_ERRORS:
             raise
-        if is_main_process():
-            sys.stderr.write(f"error: {_refusal(error)}\n")
-        sys.exit(2)
+        return _complain(_refusal(error))
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        return _complain("not enough memory; lower --batch-size or --space.channels, or set --memory")
     except Lost as lost:
-        sys.stderr.write(f"{lost}\n")
-        sys.exit(1)
+        print(lost, file=sys.stderr, flush=True)
+        return 1
     except Interrupted as stopped:
-        console.print(str(stopped), highlight=False)
-        sys.exit(stopped.code)
+        say(console, str(stopped))
+        return stopped.code
     except KeyboardInterrupt:
         console.print("stopped before the first step")
-        sys.exit(130)
+        return 130
+    return 0
+
+
+def _complain(message: str) -> int:
+    """Print a mistake in one line, once for all processes, and return its exit code."""
+    if is_main_process() and sys.stderr is not None:
+        print("error: " + " ".join(message.splitlines()), file=sys.stderr, flush=True)
+    return 2
 
 
 def _refusal(error: OSError) -> str:
     """What the file system refused, and what to do about it."""
     place = f"{error.filename}: " if error.filename else "a file of the run: "
-    return f"{place}{error.strerror}; {RECOVERABLE_ERRORS[error.errno]}"
+    return f"{place}{error.strerror}; {RECOVERABLE_ERRORS[error.errno or 0]}"
 
 
 def fields_as_options(message: str) -> str:
@@ -154,16 +173,22 @@ def fields_as_options(message: str) -> str:
     return FIELD.sub(lambda match: option(match[1]), message)
 
 
+def say(console: Console, text: str) -> None:
+    """Print a line in which nothing is markup or highlighted: names and paths may hold brackets and colons."""
+    console.print(text, markup=False, highlight=False, emoji=False)
+
+
 def write_config(folder: Path, kind: str, config: Config, device: torch.device, ranks: Ranks = SINGLE_PROCESS) -> None:
     """Write ``config.json``: configuration, command, machine and versions. Rank 0 writes it."""
     if ranks.rank > 0:
         return
     run = replace(config.run, name=folder.name, resume=False)
+    data = replace(config.data, root=config.data.root and config.data.root.absolute())
     content = {
         "kind": kind,
         "command": ["python", *sys.argv],
         "machine": machine(device),
         "processes": ranks.count,
-        "config": to_dict(replace(config, run=run)),
+        "config": to_dict(replace(config, run=run, data=data)),
     }
     write_atomically(folder / "config.json", (json.dumps(content, indent=2) + "\n").encode())

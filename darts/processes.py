@@ -5,6 +5,7 @@ Each process ("rank") computes on its shard of every batch. ``darts.training.dis
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,16 @@ import torch.distributed as dist
 from torch import Tensor
 
 from darts.errors import UserError
+
+
+def restarted() -> bool:
+    """Return whether torchrun has started this process again after a rank had died."""
+    return restart_count() > 0
+
+
+def restart_count() -> int:
+    """Return how many times torchrun has restarted the processes of this launch."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
 @dataclass(frozen=True)

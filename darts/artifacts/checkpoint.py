@@ -1,13 +1,14 @@
-"""Checkpoints: everything that a run's next step depends on, written whole or not at all.
+"""Checkpoints: files of all that a run's next step depends on, written completely or not at all.
 
-A file is written under another name, flushed to the disk, and renamed; so a file under its own name is complete. What
-is read back is tensors and plain values only (``weights_only=True``), after its checksums.
+A file is written under another name, flushed to the disk, and renamed; so a file under its own name is complete. When
+it is read, its checksums are verified, and only tensors and plain values are accepted (``weights_only=True``).
 """
 
 from __future__ import annotations
 
 import io
 import pickle
+import re
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -24,11 +25,15 @@ VERSION = 1
 
 
 class CheckpointError(UserError):
-    """A file that cannot be gone on from, and why."""
+    """A checkpoint cannot be resumed; the message names the file and the reason."""
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
-    """Write tensors and plain values, atomically. Equal states give equal bytes."""
+    """Write tensors and plain values, atomically. Equal states give equal bytes.
+
+    Raises:
+        OSError: naming the path, where it cannot be written.
+    """
     buffer = io.BytesIO()
     torch.save(canonical({"format": FORMAT, "version": VERSION, **state}), buffer)
     write_atomically(path, buffer.getvalue())
@@ -42,34 +47,51 @@ def load(path: Path) -> dict[str, Any]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        state = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+            compressed = _unpacks_to_more(archive, path.stat().st_size)
+            damaged = None if compressed else archive.testzip()
+        state = None if damaged or compressed else torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise CheckpointError(f"{path}: not a checkpoint of this project, but objects, which are not read") from None
+        raise CheckpointError(f"{path}: not a checkpoint of this project; contains pickled objects, refused") from None
     except Exception as error:
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: torn or no checkpoint ({reason})") from None
+    if compressed:
+        raise CheckpointError(f"{path}: not a checkpoint of this project; contains compressed data, refused")
     if damaged:
         raise CheckpointError(f"{path}: damaged, its checksum differs ({damaged})")
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of this project")
-    if state.get("version") != VERSION:
-        raise CheckpointError(f"{path}: checkpoint version {state.get('version')}, this code reads {VERSION}")
+    version = state.get("version")
+    if type(version) is not int or version != VERSION:
+        raise CheckpointError(f"{path}: checkpoint version {_shown(version)}, this code reads {VERSION}")
     return state
 
 
 def differing(state: Mapping[str, Any], kind: str, identity: Mapping[str, Any]) -> str | None:
-    """Why a checkpoint is another run's, or ``None`` where it is this one's."""
+    """Return why a checkpoint belongs to another run, or ``None`` where it belongs to this one.
+
+    Args:
+        kind: of this run, ``search`` or ``retrain``.
+        identity: of this run, configuration field -> value.
+    """
     if state.get("kind") != kind:
-        return f"it is of a {state.get('kind')}, not of a {kind}"
-    theirs = state.get("identity", {})
+        return f"it is of a {_shown(state.get('kind'))}, not of a {kind}"
+    theirs = state.get("identity")
     if not isinstance(theirs, Mapping):
         return "it does not say what it was made with"
     for key in {**theirs, **identity}:
         other, own = theirs.get(key), identity.get(key)
-        if isinstance(other, torch.Tensor) or other != own:
+        own = list(own) if isinstance(own, tuple) else own
+        if isinstance(other, torch.Tensor) or isinstance(other, bool) is not isinstance(own, bool) or other != own:
             return f"it was made with {key} {_shown(other)}, not {_shown(own)}"
     return None
+
+
+def _unpacks_to_more(archive: zipfile.ZipFile, size: int) -> bool:
+    """Return whether an archive's members have more bytes than its file; PyTorch stores tensors uncompressed."""
+    members = archive.infolist()
+    stored = all(each.compress_type == zipfile.ZIP_STORED for each in members)
+    return not stored or sum(each.file_size for each in members) > size
 
 
 def _shown(value: Any) -> str:
@@ -77,17 +99,21 @@ def _shown(value: Any) -> str:
 
 
 def newest_first(folder: Path) -> list[Path]:
-    """The checkpoints of a run."""
-    return sorted(folder.glob("step_*.pt"), reverse=True)
+    """Return the paths of a run's checkpoints, that of the latest step first."""
+    found = [path for path in folder.glob("step_*.pt") if re.fullmatch(r"step_\d{9,}\.pt", path.name)]
+    return sorted(found, key=lambda path: int(path.stem[5:]), reverse=True)
 
 
 def path_of(folder: Path, step: int) -> Path:
-    """Where the checkpoint of a step stands."""
+    """Return the path of the checkpoint of a step."""
     return folder / f"step_{step:09d}.pt"
 
 
 def canonical(tree: Any) -> Any:
-    """The same values in objects of their own, so that what is written depends on nothing but the values."""
+    """Return a copy in objects of its own, so that the bytes written depend on nothing but the values.
+
+    Tensors come on the CPU, tuples become lists.
+    """
     if isinstance(tree, torch.Tensor):
         return tree.detach().cpu().clone(memory_format=torch.contiguous_format)
     if isinstance(tree, Mapping):

@@ -1,21 +1,25 @@
 """A run's record: JSON lines and TensorBoard events.
 
-One JSON object a line in ``log.jsonl``: what happened (``event``), where (``epoch``, ``step``), the figures, and
+``log.jsonl`` has one JSON object a line: what happened (``event``), where (``epoch``, ``step``), the figures, and
 ``seconds`` that the run has taken, added up over interruptions. An epoch's line also has its ``usage`` of the machine.
-Two runs of equal numbers differ in ``seconds`` and ``usage`` alone.
+Two runs with equal results differ in ``seconds`` and ``usage`` alone.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from darts.artifacts.checkpoint import write_atomically
 from darts.artifacts.resource_usage import usage
 from darts.artifacts.tensorboard import Board
+from genotypes.atomic_write import write_atomically
+
+EVENTS = ("step", "epoch")
+LOG = "log.jsonl"
 
 
 class RunLog:
@@ -24,23 +28,29 @@ class RunLog:
     Args:
         folder: of the run.
         epoch, step: where the run starts or resumes; what was logged beyond is dropped, as it will be computed again.
+        listener: called with a message when TensorBoard's files cannot be written.
 
     Attributes:
-        seconds: what the run had taken when its last kept line was written.
+        seconds: that the run had taken when its last kept line was written.
     """
 
-    def __init__(self, folder: Path, epoch: int, step: int):
+    def __init__(self, folder: Path, epoch: int, step: int, listener: Callable[[str], None] = lambda message: None):
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "log.jsonl"
-        kept = [line for line in (read_log(folder) if path.exists() else []) if _before(line, epoch, step)]
+        path = folder / LOG
+        found = [line for line in (read_log(folder) if path.exists() else []) if _before(line, epoch, step)]
+        kept = list({(line["event"], line["epoch"], line["step"]): line for line in found}.values())
         write_atomically(path, b"".join(map(_encode, kept)))
         self.seconds: float = kept[-1]["seconds"] if kept else 0.0
         self._file = open(path, "ab")
-        self.board = Board(folder, step)
+        self.board = Board(folder, step, listener)
         self._energy = usage().get("energy_j")
 
     def write(self, event: str, figures: Mapping[str, Any], epoch: int, step: int, seconds: float) -> None:
-        """Add a line, and what can be shown of it to TensorBoard."""
+        """Add a line, and what can be shown of it to TensorBoard.
+
+        Raises:
+            OSError: where the line cannot be written.
+        """
         if event == "epoch":
             figures = {**figures, "usage": self._usage()}
         line = {"event": event, "epoch": epoch, "step": step, **figures, "seconds": round(seconds, 3)}
@@ -49,7 +59,7 @@ class RunLog:
         self.board.write(event, figures, step)
 
     def _usage(self) -> dict[str, float]:
-        """Peak memory so far; the energy since the last epoch's end or, after an interruption, since the restart."""
+        """Return peak memory so far, and the energy since the last epoch's end or, after a resume, since the start."""
         figures = usage()
         if self._energy is not None and "energy_j" in figures:
             figures["energy_j"], self._energy = figures["energy_j"] - self._energy, figures["energy_j"]
@@ -66,17 +76,29 @@ class RunLog:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """All lines of a run's log; a line that was cut short is left out."""
+    """Return the lines of a run's log; those that were cut short, or that no run has written, are left out."""
     lines = []
-    for line in (folder / "log.jsonl").read_text(encoding="utf-8", errors="replace").splitlines():
+    for text in (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            lines.append(json.loads(line))
+            line = json.loads(text)
         except (ValueError, RecursionError):
             continue
+        if _is_line(line):
+            lines.append(line)
     return lines
 
 
+def _is_line(line: Any) -> bool:
+    """Return whether a value is a line as ``RunLog`` writes it."""
+    if not isinstance(line, dict) or line.get("event") not in EVENTS:
+        return False
+    seconds = line.get("seconds")
+    counts = all(type(line.get(name)) is int and line[name] >= 0 for name in ("epoch", "step"))
+    return counts and type(seconds) in (int, float) and math.isfinite(seconds) and seconds >= 0
+
+
 def _before(line: dict[str, Any], epoch: int, step: int) -> bool:
+    """Return whether a line was written before a position."""
     return line["epoch"] < epoch if line["event"] == "epoch" else line["step"] <= step
 
 

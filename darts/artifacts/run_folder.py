@@ -1,27 +1,30 @@
-"""The folders of runs: which one a command writes to, and what is found in them."""
+"""The folders of runs: the one that a command writes to, and the files in them."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+from glob import escape
 from pathlib import Path
 from typing import Any
 
+from darts.artifacts.run_lock import lock
 from darts.config import RunConfig
 from darts.errors import UserError
-from darts.processes import SINGLE_PROCESS, Ranks
+from darts.processes import SINGLE_PROCESS, Ranks, restarted
 
 CHECKPOINTS = "checkpoints"
 
 
 def run_folder(run: RunConfig, default: str, ranks: Ranks = SINGLE_PROCESS) -> Path:
-    """Where this command runs, as rank 0 decides.
+    """Return the folder of this command's run, as rank 0 chooses it; it stays locked until the process ends.
 
     A new run gets a new folder: the default name, with a number where that is taken; a name that the user gave must
     be free. With ``resume``, the newest run of that name.
 
     Raises:
-        UserError: where the given name is taken, or is a path.
+        UserError: where the given name is taken, in use by another process, or a path.
     """
     return Path(ranks.broadcast_from_rank0(lambda: str(_choose(run, default))))
 
@@ -29,24 +32,50 @@ def run_folder(run: RunConfig, default: str, ranks: Ranks = SINGLE_PROCESS) -> P
 def _choose(run: RunConfig, default: str) -> Path:
     name = run.name or default
     if Path(name).name != name or name in (".", "..") or not name.isprintable():
-        raise UserError(f"--name {name!r}: a folder's name is needed, without a path; --runs says where")
-    taken = sorted(run.runs.glob(f"{name}*")) if run.name is None else [run.runs / name]
-    numbers = {_number(path.name, name): path for path in taken if path.is_dir()}
-    numbers.pop(None, None)
+        raise UserError(f"`run.name` is {name!r}; it must be the name of a folder, without a path: set `run.runs` too")
+    taken = sorted(run.runs.glob(f"{escape(name)}*")) if run.name is None else [run.runs / name]
+    numbers = {number: path for path in taken if path.is_dir() and (number := _number(path.name, name)) is not None}
+    if not run.resume and restarted():
+        numbers_of_launch = {number: path for number, path in numbers.items() if _made_by_this_launch(path)}
+        if numbers_of_launch:
+            return _locked(numbers_of_launch[max(numbers_of_launch)])
     if run.resume:
-        return numbers[max(numbers)] if numbers else run.runs / name
-    if run.name and numbers:
-        raise UserError(f"{run.runs / name} exists: go on with it by --resume, or give another --name")
-    return run.runs / (f"{name}-{max(numbers) + 1}" if numbers else name)
+        return _locked(numbers[max(numbers)] if numbers else run.runs / name)
+    used = {number for number, path in numbers.items() if any(path.iterdir())}
+    if run.name and used:
+        raise UserError(f"{run.runs / name} exists: resume it by `run.resume`, or give another `run.name`")
+    number = max(used, default=0) + 1
+    while run.name is None:
+        folder = run.runs / (f"{name}-{number}" if number > 1 else name)
+        try:
+            return _locked(folder)
+        except UserError:  # another process has just chosen it
+            number += 1
+    return _locked(run.runs / name)
+
+
+def _locked(folder: Path) -> Path:
+    lock(folder)
+    return folder
 
 
 def _number(folder: str, name: str) -> int | None:
+    """Return the number in a folder's name, 1 for the name itself; None for the folder of another name."""
     match = re.fullmatch(re.escape(name) + r"(?:-(\d+))?", folder)
     return None if match is None else int(match[1] or 1)
 
 
+def _made_by_this_launch(folder: Path) -> bool:
+    """Return whether all files of a folder are younger than torchrun's agent, the parent of this process."""
+    try:
+        started = os.stat(f"/proc/{os.getppid()}").st_ctime
+    except OSError:
+        return True  # not Linux: a restart continues with the folder of its name
+    return all(path.stat().st_mtime >= started - 1 for path in folder.rglob("*") if path.is_file())
+
+
 def newest_search(runs: Path) -> Path:
-    """The folder of the search that finished last.
+    """Return the folder of the search that finished last.
 
     Raises:
         UserError: where there is none.
@@ -58,12 +87,12 @@ def newest_search(runs: Path) -> Path:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What ``config.json`` of a run's folder holds; empty where there is none that can be read."""
+    """Return the content of a run's ``config.json``; empty where there is none that can be read."""
     return read_object(folder / "config.json")
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object that a file holds; empty where there is none that can be read, or text that is no Unicode."""
+    """Return the JSON object in a file; empty where there is none that can be read, or text that is not Unicode."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         json.dumps(content, ensure_ascii=False).encode()

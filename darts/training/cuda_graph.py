@@ -15,6 +15,7 @@ largest, not of all together.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -145,10 +146,15 @@ class StepGraph:
         graph = torch.cuda.CUDAGraph()
         for generator in self.generators:
             graph.register_generator_state(generator)
-        pool = next((captured.graph.pool() for captured in self._graphs.values()), None)
-        # The threads that decode and pin images may call CUDA meanwhile: thread_local lets them.
+        pools = [captured.graph.pool() for captured in self._graphs.values()]
+        pool = pools[0] if pools else torch.cuda.graph_pool_handle()
         try:
-            with torch.cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"):
+            # The outer context restores the stream, which a failed capture leaves set. The threads that decode and pin
+            # images may call CUDA meanwhile: thread_local lets them.
+            with (
+                torch.cuda.stream(torch.cuda.current_stream(self.device)),
+                torch.cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"),
+            ):
                 outputs = step(*fixed)
         except Exception as error:  # whatever a capture forbids: the reason is reported and the step runs uncaptured
             reason = _first_line(error)
@@ -159,6 +165,7 @@ class StepGraph:
         del graph
         self.forget()
         torch.cuda.synchronize(self.device)
+        _close_pool(index, pool)
         torch.cuda.empty_cache()
         for generator, state in zip(drawn, before):
             _release(generator, state)
@@ -197,6 +204,16 @@ def _first_line(error: BaseException) -> str:
     while error.__context__ is not None:
         error = error.__context__
     return str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+
+
+def _close_pool(index: int, pool: tuple[int, int]) -> None:
+    """End and release a failed capture's allocations, without which PyTorch before 2.12 fails to empty its cache.
+
+    Later versions do so themselves, and refuse to do it twice.
+    """
+    for close in (torch._C._cuda_endAllocateToPool, torch._C._cuda_releasePool):
+        with suppress(RuntimeError):
+            close(index, pool)
 
 
 def _release(generator: torch.Generator, state: Tensor) -> None:

@@ -27,15 +27,16 @@ from darts.artifacts.log import RunLog
 from darts.artifacts.run_folder import CHECKPOINTS
 from darts.config import RunConfig
 from darts.errors import UserError
-from darts.processes import SINGLE_PROCESS, Ranks
+from darts.processes import SINGLE_PROCESS, Ranks, restarted
 from darts.training.evaluate import ReportProgress
 from darts.training.position import MAX_ROLLBACKS, Position
 from darts.training.progress import Clock, Signals, progress_bar, progress_line
 from darts.training.run_checkpoints import RunCheckpoints, holds_nan
+from darts.training.threads import Threads
 
 
 class Task(Protocol):
-    """What the loop trains.
+    """A search or a training, as the loop sees it.
 
     Attributes:
         evaluation_steps: batches that ``end_epoch`` evaluates.
@@ -141,7 +142,8 @@ class _Loop:
             folder / CHECKPOINTS, kind=task.kind, identity=identity, keep=run.keep_checkpoints
         )
         self.position = Position()
-        if run.resume:
+        self.threads = stack.enter_context(Threads(console, ranks.count))
+        if run.resume or restarted():
             self._restore()
         begun()
         if ranks.rank == 0:
@@ -150,7 +152,7 @@ class _Loop:
         self.total = self.position.epoch_start + left * task.steps_per_epoch
         self.last = min(self.total, run.max_steps or self.total)
         self.over = False
-        self.log = RunLog(folder, self.position.epoch, self.position.step) if ranks.rank == 0 else None
+        self.log = self._new_log() if ranks.rank == 0 else None
         stack.callback(lambda: self.log and self.log.close())
         self.clock = Clock(
             self.log.seconds if self.log else 0.0, self.position.step, run.max_hours and 3600 * run.max_hours
@@ -172,6 +174,7 @@ class _Loop:
         """Train from the position to the end of the epoch, or of the run; then evaluate."""
         task, position = self.task, self.position
         epoch = position.epoch
+        self.threads.choose_at_start(task, epoch, position.within, self.last - position.step)
         task.begin_epoch(epoch, position.within)
         for within in range(position.within + 1, task.steps_per_epoch + 1):
             if position.step >= self.last:
@@ -204,7 +207,7 @@ class _Loop:
             given = f"--max-hours {run.max_hours:g}"
             self.console.print(f"{given}: stops after step {position.step}; --resume continues", highlight=False)
         report = position.step % run.report_every == 0
-        due = position.step == self.last < self.total or aged
+        due = position.step == self.last < self.total or aged or self._other_threads(epoch, within)
         if report or due or stop:
             figures = self._finite(position.means(self.ranks))
             self.bar.update(self.shown, figures=progress_line(figures))
@@ -214,6 +217,14 @@ class _Loop:
             self._checkpoint(epoch, within)
         if stop:
             raise Interrupted(_stopped(f"in epoch {epoch + 1} after step {within}; the state is saved"), 128 + stop)
+
+    def _other_threads(self, epoch: int, within: int) -> bool:
+        """Choose the number of threads again where steps have become slow; return whether it has changed."""
+        if not self.threads.slow() or within >= self.task.steps_per_epoch:
+            return False
+        changed = self.threads.choose(self.task, epoch, within)
+        self.task.begin_epoch(epoch, within)
+        return changed
 
     def roll_back(self, error: Diverged) -> None:
         """Resume from the start of the epoch with another order and half the learning rate, or give up.
@@ -230,7 +241,7 @@ class _Loop:
         self.position.attempt = self.task.attempt = attempt
         if self.log:
             self.log.close()
-            self.log = RunLog(self.folder, self.position.epoch, self.position.step)
+            self.log = self._new_log()
         reason = str(error).partition(";")[0]
         rolled = f"rolled back to step {self.position.step}, learning rate x {0.5**attempt:g}"
         self.console.print(f"{reason}: {rolled}", highlight=False, markup=False)
@@ -252,6 +263,12 @@ class _Loop:
         self.clock.evaluated(time.monotonic() - began)
         return figures
 
+    def _new_log(self) -> RunLog:
+        def warn(message: str) -> None:
+            self.console.print(message, style="yellow", highlight=False, markup=False)
+
+        return RunLog(self.folder, self.position.epoch, self.position.step, warn)
+
     def _write(self, event: str, figures: Mapping[str, Any], epoch: int) -> None:
         if self.log:
             self.log.write(event, figures, epoch, self.position.step, self.clock.seconds)
@@ -267,7 +284,8 @@ class _Loop:
         if self.log:
             self.log.flush_to_disk()
             start = position.epoch_start if self.run.on_nan == "rollback" else None
-            self.checkpoints.save(position.step, {"position": position.state(), "task": state}, also=start)
+            content = {"position": position.state(), "threads": self.threads.state(), "task": state}
+            self.checkpoints.save(position.step, content, also=start)
         self.clock.saved(time.monotonic() - began)
 
     def _restore(self, step: int | None = None) -> bool:
@@ -279,6 +297,7 @@ class _Loop:
 
         def apply(state: Mapping[str, Any]) -> None:
             self.position.load(state["position"], self.ranks, self.task.epochs)
+            self.threads.load_state(state.get("threads"))
             self.task.load_state(state["task"])
             self.task.attempt = self.position.attempt
 

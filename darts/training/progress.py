@@ -1,8 +1,9 @@
-"""What a run shows and hears while it trains: its clock, its bar, signals."""
+"""Progress bar, clock and signals of a run."""
 
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Mapping
 from types import FrameType
@@ -13,11 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class Clock:
-    """The time a run takes, over interruptions; and whether enough is left of what it was given.
+    """The time of a run, added up over interruptions, and its limit.
 
     Args:
-        before: seconds that the run had taken when this process took it up.
-        step: where it took it up.
+        before: seconds that the run had taken when this process resumed it.
+        step: at which this process started.
         limit: seconds that this process may take, or ``None``.
     """
 
@@ -28,10 +29,12 @@ class Clock:
 
     @property
     def seconds(self) -> float:
+        """Seconds that the run has taken."""
         return self._before + time.monotonic() - self._began
 
     @property
     def since_saved(self) -> float:
+        """Seconds since the last checkpoint."""
         return time.monotonic() - self._saved
 
     def saved(self, seconds: float) -> None:
@@ -44,22 +47,22 @@ class Clock:
         self._longest_evaluation = max(self._longest_evaluation, seconds)
 
     def late(self, step: int, evaluation_steps: int) -> bool:
-        """Whether to end now, so that a checkpoint and an evaluation still fit into the time.
+        """Return whether to stop now, so that a checkpoint and an evaluation still fit into the time.
 
-        As long as no evaluation was seen, each of its batches is taken to last as long as a step.
+        Before the first evaluation, each of its batches is assumed to last as long as a step.
         """
         if self._limit is None:
             return False
-        pace = self._pace(step)
-        evaluation = self._longest_evaluation or pace * evaluation_steps
-        reserve = 2 * pace + 2 * self._longest_save + 1.2 * evaluation
+        step_seconds = self._step_seconds(step)
+        evaluation = self._longest_evaluation or step_seconds * evaluation_steps
+        reserve = 2 * step_seconds + 2 * self._longest_save + 1.2 * evaluation
         return time.monotonic() - self._began + reserve > self._limit
 
     def report(self, step: int, last: int) -> str:
-        """What it took, and what is left at this process's pace."""
-        return f"{_duration(self.seconds)}, {_duration(self._pace(step) * (last - step))} left"
+        """Return the time so far, and what is left at the speed of this process, as text."""
+        return f"{_duration(self.seconds)}, {_duration(self._step_seconds(step) * (last - step))} left"
 
-    def _pace(self, step: int) -> float:
+    def _step_seconds(self, step: int) -> float:
         return (time.monotonic() - self._began) / max(step - self._first, 1)
 
 
@@ -69,12 +72,21 @@ def _duration(seconds: float) -> str:
 
 
 class Signals:
-    """Notes SIGINT and SIGTERM, so that the step at work is finished first; a second one ends at once."""
+    """Records SIGINT and SIGTERM, so that the current step is finished first; a second signal ends the process at once.
 
-    received = 0
+    Only the main thread receives signals: in another thread nothing is recorded.
+
+    Attributes:
+        received: number of the signal; 0 for none.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Signals:
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,19 +100,19 @@ class Signals:
 
 
 def progress_bar(console: Console) -> Progress:
-    """A bar with steps, figures, elapsed and remaining time; gone when it ends."""
+    """Return a bar with steps, figures, elapsed and remaining time; it disappears at its end."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}")
     times = TextColumn("elapsed"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
     return Progress(*columns, *times, console=console, transient=True)
 
 
 def pluralize(count: int, thing: str) -> str:
-    """``1 epoch``, ``2 epochs``."""
+    """Return ``1 epoch``, ``2 epochs``."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def progress_line(figures: Mapping[str, Any]) -> str:
-    """What is worth a look while it runs: the training loss, accuracies and perplexities."""
+    """Return the training loss, accuracies and perplexities, for the terminal."""
     shown = [f"train loss {figures['train_loss']:.4f}"]
     shown += [f"{k.replace('_', ' ')} {100 * v:.2f} %" for k, v in figures.items() if k.endswith("accuracy")]
     shown += [f"{k.replace('_', ' ')} {v:.2f}" for k, v in figures.items() if k.endswith("perplexity")]

@@ -14,7 +14,7 @@ from torch import Tensor
 from darts.artifacts.checkpoint import CheckpointError, differing, load, newest_first, path_of, save
 
 SET_ASIDE = ".set-aside"
-"""Added to the name of a checkpoint that was refused or passed over: it is none of the run's checkpoints any more."""
+"""Added to the name of a checkpoint that was refused: it is none of the run's checkpoints any more."""
 
 STATE_ERRORS = (AttributeError, IndexError, KeyError, OverflowError, RuntimeError, TypeError, ValueError)
 """What loading a state raises where its content is not that of this code's tasks."""
@@ -32,6 +32,7 @@ class RunCheckpoints:
 
     def __init__(self, folder: Path, *, kind: str, identity: Mapping[str, Any], keep: int):
         self.folder, self.kind, self.identity, self.keep = folder, kind, dict(identity), keep
+        self._refused: set[Path] = set()
 
     @property
     def newest(self) -> Path | None:
@@ -74,20 +75,25 @@ class RunCheckpoints:
             except CheckpointError as error:
                 console.print(f"refused: {error}", style="yellow", highlight=False, markup=False)
                 refused.append(error)
+                self._refused.add(path)
         if refused:
             advice = "give the options of the run, or start a new one by another `run.name`"
             raise CheckpointError(f"{refused[0]}; no checkpoint can be resumed: {advice}")
         return None
 
     def discard_later(self, restored: Path) -> None:
-        """Set aside the checkpoints beyond the one that was restored: their steps will be computed anew.
+        """Remove the checkpoints beyond the one that was restored, as their steps will be computed again.
 
-        Under their other names they are none of the run's checkpoints any more, so that they take no place in the quota
-        and the good ones stay.
+        Those that were refused are set aside under another name: they take no place in the quota any more. Those that
+        were passed over are deleted.
         """
         for path in newest_first(self.folder):
-            if path.name > restored.name:
+            if path == restored:
+                break
+            if path in self._refused:
                 path.replace(path.with_name(path.name + SET_ASIDE))
+            else:
+                path.unlink(missing_ok=True)
 
     def _apply(self, path: Path, apply: Callable[[Mapping[str, Any]], None]) -> None:
         state = load(path)

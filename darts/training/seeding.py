@@ -7,8 +7,7 @@ interrupted draws. The project's own networks draw from generators that are pass
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -83,15 +82,3 @@ class SeededTask:
         torch.manual_seed(first + 2**32 * second)
         np.random.seed(first)
         random.seed(first)
-
-
-@contextmanager
-def global_generators_kept(device: torch.device) -> Iterator[None]:
-    """Give the global generators back the states that they had before, however they are seeded meanwhile."""
-    arrays, plain = np.random.get_state(), random.getstate()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        try:
-            yield
-        finally:
-            np.random.set_state(arrays)
-            random.setstate(plain)

@@ -68,7 +68,7 @@ def test_code_in_a_file_is_not_run(tmp_path):
 
     torch.save({"x": Trap()}, tmp_path / "x.pt")
     (tmp_path / "y.pt").write_bytes(pickle.dumps(Trap()))
-    for name, message in (("x.pt", "objects, which are not read"), ("y.pt", "torn or no checkpoint")):
+    for name, message in (("x.pt", "contains pickled objects, refused"), ("y.pt", "torn or no checkpoint")):
         with pytest.raises(CheckpointError, match=message):
             load(tmp_path / name)
     assert not (tmp_path / "sprung").exists()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from darts.artifacts.run_folder import newest_search, run_folder
-from darts.config.schema import RunConfig
+from darts.config import RunConfig
 from darts.errors import UserError
 
 
@@ -15,18 +15,19 @@ def test_new_runs_get_new_folders(tmp_path):
         folder = run_folder(run, "x")
         assert folder == tmp_path / expected
         folder.mkdir()
+        (folder / "log.jsonl").touch()
     (tmp_path / "x-other").mkdir()
     assert run_folder(run, "x") == tmp_path / "x-4"
     assert run_folder(RunConfig(runs=tmp_path, resume=True), "x") == tmp_path / "x-3"
     assert run_folder(RunConfig(runs=tmp_path, resume=True, name="x"), "y") == tmp_path / "x"
     assert run_folder(RunConfig(runs=tmp_path, resume=True), "new") == tmp_path / "new"
-    with pytest.raises(UserError, match="--resume"):
+    with pytest.raises(UserError, match="`run.resume`"):
         run_folder(RunConfig(runs=tmp_path, name="x"), "y")
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", "/abs"])
 def test_a_name_is_no_path(name, tmp_path):
-    with pytest.raises(UserError, match="--name"):
+    with pytest.raises(UserError, match="`run.name`"):
         run_folder(RunConfig(runs=tmp_path, name=name or "."), "x")
 
 
