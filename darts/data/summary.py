@@ -24,22 +24,24 @@ def summary(data: DataSet) -> str:
         parts = [f"{split} tokens, vocabulary of {shape.words:,}"]
     else:
         parts = [f"{split} examples"]
-    parts += [*_classes(data), *data.notes]
+    classes, few = _classes(data)
+    parts += [*classes, *data.notes, *few]
     return f"data {data.name}: {'; '.join(parts)}"
 
 
-def _classes(data: DataSet) -> list[str]:
+def _classes(data: DataSet) -> tuple[list[str], list[str]]:
+    """Return the classes with their counts, and those of too few examples; nothing where there are no classes."""
     train, test = data.train.class_labels(), data.test.class_labels()
     if not data.classes or train is None or test is None:
-        return []
+        return [], []
     counts, tested = (torch.bincount(labels, minlength=len(data.classes)).tolist() for labels in (train, test))
     named = [f"{name} {a + b:,}" for name, a, b in zip(data.classes, counts, tested)]
     if len(named) > MAX_NAMED:
         order = sorted(range(len(named)), key=lambda index: counts[index] + tested[index])
         named = [f"from {named[order[-1]]} to {named[order[0]]} examples"]
-    parts = [f"{len(data.classes)} classes ({', '.join(named)})"]
+    classes = [f"{len(data.classes)} classes ({', '.join(named)})"]
     few = [(name, a, b) for name, a, b in zip(data.classes, counts, tested) if a < 2 or b < 1]
-    if few:
-        said = ", ".join(f"{name} ({a} training, {b} test)" for name, a, b in few[:MAX_NAMED])
-        parts.append(f"too few examples: {said}{', ...' if len(few) > MAX_NAMED else ''}")
-    return parts
+    if not few:
+        return classes, []
+    said = ", ".join(f"{name} ({a} training, {b} test)" for name, a, b in few[:MAX_NAMED])
+    return classes, [f"too few examples: {said}{', ...' if len(few) > MAX_NAMED else ''}"]

@@ -82,7 +82,9 @@ def read_sentences(
     if len(rows) < 10:
         raise UserError(f"`data.root` {path}: {len(rows)} rows are too few to learn from and hold some out")
     labels, texts = sorted(zip(*rows), key=lambda column: len(set(column)))
+    notes = [HELD_OUT_NOTE]
     if labels.count(labels[0]) == 1:
+        notes.append(f"the first row, {rows[0][0][:20]!r} and {rows[0][1][:20]!r}, is taken for the columns' names")
         labels, texts = labels[1:], texts[1:]
     classes = sorted(set(labels))
     if len(classes) < 2:
@@ -109,7 +111,8 @@ def read_sentences(
 
     shape = TextShape(len(vocabulary) + UNKNOWN + 1, length, len(classes))
     cut = sum(len(words) > MAX_LENGTH for words in sentences)
-    notes = (HELD_OUT_NOTE, *([f"{cut} sentences cut to {MAX_LENGTH} tokens"] if cut else []))
+    if cut:
+        notes.append(f"{cut} sentences cut to {MAX_LENGTH} tokens")
     return DataSet("csv", shape, split(kept), split(tested), vocabulary=vocabulary, classes=tuple(classes), notes=notes)
 
 

@@ -103,6 +103,20 @@ def test_other_folders(write, message, tmp_path):
         read_text("text", tmp_path, SHORT, CPU)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_token(tmp_path, encoding):
+    (tmp_path / "a.txt").write_bytes(("one two three four. " * 30).encode(encoding))
+    assert not any("\ufeff" in token for token in read_text("text", tmp_path / "a.txt", SHORT, CPU).vocabulary)
+
+
+@pytest.mark.parametrize("missing", ["valid", "test"])
+def test_a_missing_part_is_named(tmp_path, missing):
+    stories.write_folder(tmp_path)
+    (tmp_path / f"ptb.{missing}.txt").unlink()
+    with pytest.raises(UserError, match=f"ptb.{missing}.txt: no such file"):
+        read_text("ptb", tmp_path, SHORT, CPU)
+
+
 def test_too_short_a_text_is_refused_before_it_is_trained_on(tmp_path):
     (tmp_path / "a.txt").write_text("one two three " * 10)
     with pytest.raises(UserError, match="tokens are too few for 16 streams of two tokens: lower `batch_size`"):

@@ -47,3 +47,29 @@ def test_other_files(content, message, tmp_path):
         read_sentences(tmp_path / "a.csv", CPU)
     with pytest.raises(UserError, match="not a readable CSV file"):
         read_sentences(tmp_path, CPU)
+
+
+ROWS = "".join(f"{k},this one is {w} and number {i}\n" for i in range(12) for k, w in (("pos", "good"), ("neg", "bad")))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("head", ["", "label,text\n"])
+def test_what_spreadsheets_write_reads_the_same(tmp_path, encoding, delimiter, head):
+    path = tmp_path / "a.csv"
+    path.write_bytes((head + ROWS).replace(",", delimiter).replace("\n", "\r\n").encode(encoding))
+    data = read_sentences(path, CPU)
+    assert (len(data.train), len(data.test), data.classes) == (20, 4, ("neg", "pos"))
+    assert not any("\ufeff" in word for word in data.vocabulary)
+
+
+def test_a_class_of_one_sentence_is_trained_on(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(ROWS + 'rare,"a word, and another"\n')
+    data = read_sentences(path, CPU)
+    assert (data.train.labels == data.classes.index("rare")).sum() == 1 and len(data.test) == 4
+
+
+def test_a_file_that_is_missing_is_missing(tmp_path):
+    with pytest.raises(UserError, match="a.csv: no such file"):
+        read_sentences(tmp_path / "a.csv", CPU)
