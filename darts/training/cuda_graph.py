@@ -207,9 +207,9 @@ def _first_line(error: BaseException) -> str:
 
 
 def _close_pool(index: int, pool: tuple[int, int]) -> None:
-    """End and release a failed capture's allocations, without which PyTorch before 2.12 fails to empty its cache.
+    """End and release a failed capture's allocations; PyTorch 2.11 leaves them open and then cannot empty its cache.
 
-    Later versions do so themselves, and refuse to do it twice.
+    Later versions end them and raise an error when it is done twice.
     """
     for close in (torch._C._cuda_endAllocateToPool, torch._C._cuda_releasePool):
         with suppress(RuntimeError):
