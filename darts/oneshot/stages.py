@@ -28,6 +28,7 @@ from darts.training.device import autocast, check_fused
 from darts.training.objective import classification
 from darts.training.sgd import sgd
 from supernet.choice import ChoiceTable, edges_of
+from supernet.fused.verification import prefer_fused
 from supernet.mixed.graph import MixedGraph
 from supernet.mixed.source import add_auxiliary_skips
 from supernet.mixed.widen import widen
@@ -103,6 +104,8 @@ class StageNetworks:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed + number)
             supernet = space.supernet(backend)
+            if config.space.backend == "auto" and backend == "batched":
+                prefer_fused(supernet, device, torch.bfloat16 if config.run.precision == "bfloat16" else torch.float32)
             logits = self._initial_logits(space.tables)
             _require_operations(config, method, supernet)
             if method.skip is not None:

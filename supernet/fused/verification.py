@@ -13,11 +13,13 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from supernet.mixed.backends import Backend
+from supernet.mixed.backends import Backend, warn_fallback
 from supernet.mixed.graph import MixedGraph
 from supernet.spaces.darts import DARTS_PRIMITIVES
 
@@ -68,6 +70,37 @@ def verify(
             errors = [relative_error(*pair) for pair in zip(found, expected, strict=True)]
             nodes, gradients = max(nodes, *errors[:count]), max(gradients, *errors[count:])
     return Verification(nodes, gradients, nodes <= NODES[storage] and gradients <= GRADIENTS[storage])
+
+
+def prefer_fused(network: nn.Module, device: torch.device, storage: torch.dtype) -> None:
+    """Let a network's mixed graphs use the fused kernels on a GPU where these have been found to equal the reference.
+
+    Args:
+        storage: type of the states, float32 or bfloat16.
+    """
+    graphs = [module for module in network.modules() if isinstance(module, MixedGraph)]
+    if graphs and device.type == "cuda" and find_spec("triton") is not None:
+        reason = _failure(device, storage)
+        if reason is None:
+            for graph in graphs:
+                graph.backend = "fused"
+        else:
+            warn_fallback("fused", "batched", reason)
+
+
+@cache
+def _failure(device: torch.device, storage: torch.dtype) -> str | None:
+    """Return why the fused kernels cannot be used on a GPU; ``None`` where they equal the reference there.
+
+    The size is that of a search's states, whose kernels are then compiled already.
+    """
+    try:
+        found = verify("fused", device, storage, size=(16, 16))
+    except Exception as error:  # whatever a compiler or a driver raises: batched computes the same without them
+        return (
+            f"on this GPU they fail ({type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''})"
+        )
+    return None if found.passed else f"on this GPU they differ from the reference ({found})"
 
 
 def compare(
