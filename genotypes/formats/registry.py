@@ -19,7 +19,7 @@ from genotypes.formats.namedtuple_text import find_texts, is_identifier, read_te
 from genotypes.formats.spans import Span
 from genotypes.formats.validation import LocatedGenotype
 from genotypes.neighbours import neighbours
-from genotypes.types import cell, choices, nasbench201, recurrent
+from genotypes.types import cell, choices, nasbench101, nasbench201, recurrent
 from genotypes.types.genotype import Genotype
 
 
@@ -198,6 +198,24 @@ TYPES: dict[str, GenotypeType] = {
         warnings=nasbench201.NASBench201Genotype.warnings,
         differences=_entries_differences,
         neighbours=nasbench201.NASBench201Genotype.neighbours,
+    ),
+    "nasbench101-genotype": GenotypeType(
+        type=nasbench101.NASBench101Genotype,
+        fields=nasbench101.NASBench101Genotype.fields,
+        names=("architecture",),
+        read_fields=nasbench101.from_fields,
+        describe=str,
+        matches=nasbench101.is_text,
+        find=lambda text: (),
+        read=_without_lines(nasbench101.from_text),
+        notations={"text": str},
+        entries=nasbench101.NASBench101Genotype.entries,
+        outline=_entries_outline,
+        pictures={".svg": _graph_svg},
+        embeddable=False,
+        warnings=nasbench101.NASBench101Genotype.warnings,
+        differences=_entries_differences,
+        neighbours=None,
     ),
     "recurrent-genotype": GenotypeType(
         type=recurrent.RecurrentGenotype,

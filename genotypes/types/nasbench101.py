@@ -93,9 +93,8 @@ class NASBench101Genotype:
         return NASBench101Genotype(matrix, tuple(self.ops[v - 1] for v in used[1:-1]), self.name)
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields of its JSON file: those of the benchmark's own rows."""
-        operations = ["input", *self.ops, "output"]
-        return {"module_adjacency": [list(row) for row in self.matrix], "module_operations": operations}
+        """Return the fields of its JSON file."""
+        return {"architecture": str(self)}
 
     def entries(self) -> dict[str, str]:
         """Return vertex -> operation and the vertices that it reads."""
@@ -112,7 +111,7 @@ class NASBench101Genotype:
         """Return the vertices that are extraneous."""
         used = used_vertices(self.matrix)
         spare = [v for v in range(len(self.matrix)) if v not in used]
-        return [(f"ops[{v - 1}]", f"vertex {v} is on no path from the input to the output") for v in spare]
+        return [("", f"vertex {v} is on no path from the input to the output") for v in spare]
 
 
 def used_vertices(matrix: Sequence[Sequence[int]]) -> list[int]:
@@ -177,14 +176,16 @@ def from_fields(document: Mapping[str, Any]) -> NASBench101Genotype:
     """Read the fields of a JSON file.
 
     Raises:
-        GenotypeError: naming every field at fault.
+        GenotypeError: naming what is at fault.
     """
-    matrix, names = document.get("module_adjacency"), document.get("module_operations")
-    if not isinstance(matrix, list) or not all(isinstance(row, list) for row in matrix):
-        raise GenotypeError([Fault("module_adjacency", quote(matrix), "a list of lists of 0 and 1")])
-    if not isinstance(names, list) or len(names) < 2 or (names[0], names[-1]) != ("input", "output"):
-        raise GenotypeError([Fault("module_operations", quote(names), "a list from input to output")])
-    return NASBench101Genotype(tuple(map(tuple, matrix)), tuple(names[1:-1]))
+    text = document.get("architecture")
+    if not isinstance(text, str):
+        raise GenotypeError([Fault("architecture", quote(text), "a string op~0|op~0,1|...|output~0,2")])
+    try:
+        return from_text(text)
+    except GenotypeError as error:
+        faults = [replace(fault, field=f"architecture, {fault.field}") for fault in error.faults]
+        raise GenotypeError(faults) from None
 
 
 def _faults(matrix: Any, ops: Any) -> Iterator[Fault]:

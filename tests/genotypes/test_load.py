@@ -15,10 +15,12 @@ from genotypes import (
     write,
 )
 from genotypes.formats.registry import TYPES
+from genotypes.types.nasbench101 import NASBench101Genotype
 
 ONE_OF_EACH = [
     load("PDARTS"),
     NASBench201Genotype(("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3", "none")),
+    NASBench101Genotype([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ("maxpool3x3",)),
     RecurrentGenotype((Edge("tanh", 0), Edge("relu", 1)), (1, 2)),
     ChoicesGenotype({"kernel": ["3x3"], "inputs": ["stem", "block"]}),
 ]

@@ -9,6 +9,7 @@ import pytest
 from genotypes import Edge, GenotypeError, load, read
 from genotypes.formats.registry import TYPES, describe, picture, write
 from genotypes.types.choices import ChoicesGenotype
+from genotypes.types.nasbench101 import NASBench101Genotype
 from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBench201Genotype, from_string
 from genotypes.types.recurrent import RecurrentGenotype, from_recurrent_text
 
@@ -16,6 +17,7 @@ STRING = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~
 TANH = RecurrentGenotype((Edge("tanh", 0), Edge("relu", 1), Edge("identity", 1)), (1, 2, 3), "mine")
 EXAMPLES = [
     NASBench201Genotype(("nor_conv_3x3", "skip_connect", "none", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3")),
+    NASBench101Genotype([[0, 1, 1, 1], [0, 0, 1, 0], [0, 0, 0, 1], [0] * 4], ("maxpool3x3", "conv1x1-bn-relu"), "x"),
     TANH,
     ChoicesGenotype((("kernel", ("3x3",)), ("inputs", ("stem", "block 1"))), "chosen"),
     load("DARTS_V2"),

@@ -11,6 +11,7 @@ from genotypes.formats.registry import write
 from genotypes.library import LIBRARY
 from genotypes.types.cell import MAX_NODES, Edge
 from genotypes.types.choices import ChoicesGenotype
+from genotypes.types.nasbench101 import from_text
 from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBench201Genotype
 from genotypes.types.recurrent import RECURRENT_OPS, RecurrentGenotype
 from tests.strategies import genotypes
@@ -105,6 +106,7 @@ def test_what_is_invalid_is_refused(genotype):
 
 OTHERS = {
     **{op: NASBench201Genotype((op,) * len(EDGES)) for op in NASBENCH201_OPS},
+    "nasbench101": from_text("conv3x3-bn-relu~0|maxpool3x3~0,1|output~0,2"),
     "recurrent": RecurrentGenotype((Edge("tanh", 0), Edge("identity", 1)), (2, 1), "mine"),
     "choices": ChoicesGenotype({"kernel": ["3x3"], "inputs": ["stem", "block"]}),
 }
@@ -124,6 +126,10 @@ def test_other_kinds_are_valid_and_name_it(name):
         ("none", r"none~2", "non~2"),
         ("none", r'"architecture": .*', '"architecture": 3'),
         ("none", r"architecture", "arch"),
+        ("nasbench101", r"conv3x3", "conv5x5"),
+        ("nasbench101", r"output~", "input~"),
+        ("nasbench101", r"0,1", "0,7"),
+        ("nasbench101", r'"architecture": .*', '"architecture": ["output~0"]'),
         ("recurrent", r'"op": "\w+"', '"op": "none"'),
         ("recurrent", r'"from": 0', '"from": -1'),
         ("recurrent", r'"from": 0', '"from": 0, "to": 1'),

@@ -155,11 +155,8 @@ def test_texts_and_fields_round_trip(seed):
         (lambda: cell("01 02 03 04 05 06 16 26 36 46 56"), "11 edges on paths .* allowed at most 9"),
         (lambda: from_text("conv3x3-bn-relu~1|output~1"), "vertex 1: found input 1, allowed an earlier vertex"),
         (lambda: from_text("conv3x3-bn-relu"), r"allowed op~0\|op~0,1\|...\|output~0,2"),
-        (lambda: from_fields({}), "module_adjacency: found nothing, allowed a list of lists"),
-        (
-            lambda: from_fields({"module_adjacency": [[0, 1], [0, 0]], "module_operations": ["a"]}),
-            "from input to output",
-        ),
+        (lambda: from_fields({}), r"architecture: found nothing, allowed a string op~0\|"),
+        (lambda: from_fields({"architecture": "output~1"}), "architecture, vertex 1: found input 1"),
     ],
 )
 def test_wrong_cells_are_one_clear_error(make, message):
