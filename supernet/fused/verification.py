@@ -97,9 +97,8 @@ def _failure(device: torch.device, storage: torch.dtype) -> str | None:
     try:
         found = verify("fused", device, storage, size=(16, 16))
     except Exception as error:  # whatever a compiler or a driver raises: batched computes the same without them
-        return (
-            f"on this GPU they fail ({type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''})"
-        )
+        first = next(iter(str(error).splitlines()), "")[:100]
+        return f"on this GPU they fail ({type(error).__name__}: {first})"
     return None if found.passed else f"on this GPU they differ from the reference ({found})"
 
 

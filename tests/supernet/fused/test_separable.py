@@ -50,20 +50,19 @@ def test_without_a_gpu_it_is_refused(monkeypatch):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize(
-    ("storage", "tolerance"), [(torch.float32, 1e-4), (torch.float16, 0.02), (torch.bfloat16, 0.08)]
-)
+@pytest.mark.parametrize("storage", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("name", ["sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5"])
 @pytest.mark.parametrize(("channels", "size", "stride"), [(36, (32, 32), 1), (72, (33, 31), 2), (144, (8, 8), 1)])
-def test_on_a_gpu(storage, tolerance, name, channels, size, stride):
-    """Errors relative to the RMS of the reference in float64; the same bits twice."""
+def test_on_a_gpu(storage, name, channels, size, stride):
+    """Errors relative to the RMS of the reference in float64, which gets the same rounded input; the same bits twice."""
     from supernet.fused.separable import fuse
+    from supernet.fused.verification import GRADIENTS, NODES, relative_error
 
     torch.manual_seed(0)
-    exact = derived(name, channels, stride).double().cuda()
-    low = copy.deepcopy(exact).float()
+    low = derived(name, channels, stride).cuda()
+    exact = copy.deepcopy(low).double()
     fuse(low)
-    x = torch.randn(5, channels, *size, dtype=torch.float64, device="cuda")
+    x = torch.randn(5, channels, *size, device="cuda").to(storage)
 
     def run(op, x):
         x = x.clone().requires_grad_()
@@ -71,7 +70,8 @@ def test_on_a_gpu(storage, tolerance, name, channels, size, stride):
         loss = (y.float() * torch.cos(torch.arange(y.numel(), device="cuda")).view(y.shape)).sum()
         return [y, *torch.autograd.grad(loss, [x, *op.parameters()])]
 
-    first, again = run(low, x.to(storage)), run(low, x.to(storage))
-    for a, b, c in zip(run(exact, x), first, again, strict=True):
+    first, again = run(low, x), run(low, x)
+    for index, (a, b, c) in enumerate(zip(run(exact, x.double()), first, again, strict=True)):
         assert b.isfinite().all() and b.equal(c)
-        assert (a - b.double()).square().mean().sqrt() <= tolerance * a.square().mean().sqrt() + 1e-6, a.shape
+        tolerance = GRADIENTS[storage] if index else NODES[storage]
+        assert relative_error(b, a) <= tolerance or (a - b).abs().max() < 1e-6, (index, a.shape)
