@@ -41,5 +41,7 @@ class MethodConfig:
     """N: the logits are updated every N steps."""
     without: tuple[str, ...] | None = None
     """Candidate operations of the space that are left out, such as none (the zero operation)."""
+    reach_end: bool | None = None
+    """Whether schedules, such as a temperature's, reach their last value in the last epoch, instead of after it."""
     callbacks: tuple[str, ...] | None = None
     """Callbacks that observe and steer the search, such as early stopping; none for no callback."""

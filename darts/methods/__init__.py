@@ -95,6 +95,7 @@ DISCRETIZATIONS: dict[str, Discretize] = {
     "top_edges_of_all": snas.TopEdgesOfAll(),
     "perturbation": darts_pt.Perturbation(),
     "greedy": sgas.Greedy(),
+    "top_pairs": gdas.top_pairs,
 }
 
 EDGES: dict[str, EdgeWeights] = {"per_node": pc_darts.PerNode(), "simplex": gaea.SimplexEdges()}

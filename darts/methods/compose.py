@@ -46,7 +46,7 @@ COMPONENTS: dict[str, Mapping[str, Any]] = {
 }
 """Field of a method -> its components by name."""
 
-VALUES = ("every", "without")
+VALUES = ("every", "without", "reach_end")
 """Fields of a method that are no components."""
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", type(None): "a whole number"}

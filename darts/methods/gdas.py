@@ -3,6 +3,11 @@
 Every forward pass samples one candidate for each edge, by the Gumbel-max trick, and computes that one alone; gradients
 pass through the soft sample as if it had been used (equations 3 to 5, the straight-through estimator). The temperature
 falls linearly. All cells share one sample.
+
+The authors' code differs in four ways, each an option that their recipe takes: it adds the gates that are 0
+(``gumbel:bare=true``), moves the weights before the logits (``order`` weights_first), reaches the last temperature in
+the last epoch (``method.reach_end``), and keeps the two best pairs of an edge and a candidate into each node, so that
+one edge can be taken twice (``top_pairs``).
 """
 
 from dataclasses import dataclass
@@ -10,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from darts.bilevel.discretization import top_edges
 from darts.bilevel.relaxations import Relaxation, gumbel_perturbed, linear, masked, straight_through
 from darts.bilevel.requirements import OPERATIONS, Requirements
 from darts.config.ranges import require
@@ -43,6 +49,30 @@ class HardGumbel(Relaxation):
 
     def expected_gates(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         return masked(logits, table).softmax(-1)
+
+
+def top_pairs(scores: Tensor, table: ChoiceTable) -> tuple[tuple[int, str], ...]:
+    """Return the best (edge, candidate) pairs into each node, as the authors' code: one edge can have both.
+
+    Where every edge is derived there is nothing to choose between edges, and this is DARTS's rule.
+
+    Args:
+        scores: ``(e, o)``; equal scores count in the order of edges, then of candidates.
+        table: the decisions that they belong to.
+    """
+    if table.keep is None:
+        return top_edges(scores, table)
+    values, picks = scores.detach().cpu().tolist(), list[tuple[int, str]]()
+    for span in table.spans:
+        pairs = [
+            (row, column)
+            for row in span
+            for column, name in enumerate(table.candidates)
+            if name not in table.dropped and table.permits(row, name)
+        ]
+        best = sorted(pairs, key=lambda pair: -values[pair[0]][pair[1]])[: table.kept(len(span))]
+        picks += [(row, table.candidates[column]) for row, column in best]
+    return tuple(picks)
 
 
 METHOD = Method(relax=HardGumbel())

@@ -82,6 +82,7 @@ class Method:
     Attributes:
         every: update the logits every so many steps.
         without: candidates of the space that the method leaves out.
+        reach_end: whether schedules of the progress reach their last value in the last epoch, instead of after it.
         initial: (table, standard normal numbers, ``(e, o)`` or ``(e,)`` for edges) -> initial logits; where not given,
             the relaxation's.
     """
@@ -98,6 +99,7 @@ class Method:
     stages: tuple[Stage, ...] = (Stage(),)
     every: int = 1
     without: tuple[str, ...] = ()
+    reach_end: bool = False
     initial: Callable[[ChoiceTable, Tensor], Tensor] | None = None
 
     @property

@@ -141,7 +141,7 @@ class SearchTask:
         self._rate = stage.lr * rate * 0.5**self.attempt
         set_learning_rate(problem.optimizer, self._rate)
         progress = epoch / config.epochs
-        problem.progress.fill_(progress)
+        problem.progress.fill_(epoch / max(1, config.epochs - 1) if method.reach_end else progress)
         problem.drop_path = self._drop_path(config.drop_path * progress, dropped_skips(stage, since, len(span)))
         self.data.train.begin_epoch(progress)
         problem.supernet.train()

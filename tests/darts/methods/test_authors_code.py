@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from darts.methods import sdarts, zarts
+from darts.methods.gdas import HardGumbel, top_pairs
 from supernet.choice import ChoiceTable
 from tests import fixture_data as fixture
+from tests import tiny
 
 (SDARTS,) = fixture.cases("sdarts").values()
 (ZARTS,) = fixture.cases("zarts").values()
+(GDAS,) = fixture.cases("gdas").values()
 TABLES = tuple(ChoiceTable(label, ("a", "b", "c", "d"), (2, 3)) for label in ("normal", "reduce"))
 
 
@@ -77,3 +80,37 @@ def test_the_deviation_of_zarts_falls_after_the_warm_up():
     found = [step.deviation_at(torch.tensor(epoch / 50, dtype=torch.float64)).item() for epoch in range(50)]
     cosine = [0.025 * (1 + math.cos(math.pi * (epoch - 10) / 40)) / 2 for epoch in range(10, 50)]
     assert found == pytest.approx([0.025] * 10 + [max(value, 0.000025) for value in cosine])
+
+
+@pytest.mark.parametrize("case", GDAS["cases"], ids=lambda case: f"tau {case['tau']}")
+def test_gdas_samples_as_the_authors(case, monkeypatch):
+    """The same candidates of the same noise, and the same gradient of the logits."""
+    noise = torch.tensor(case["exponential"], dtype=torch.float64)
+    monkeypatch.setattr(torch.Tensor, "exponential_", lambda self, generator: self.copy_(noise))
+    table = ChoiceTable("t", tuple(GDAS["candidates"]), (2, 3, 4, 5))
+    logits = torch.tensor(case["alphas_normal"], dtype=torch.float64, requires_grad=True)
+    gates = HardGumbel(case["tau"], case["tau"]).gates(logits, table, torch.tensor(0.5).double(), torch.Generator())
+    assert gates.argmax(1).tolist() == case["index"]
+    weights = torch.sin(torch.arange(112.0, dtype=torch.float64)).reshape(14, 8)
+    (grad,) = torch.autograd.grad((gates * weights).sum(), logits)
+    torch.testing.assert_close(grad, torch.tensor(case["gradient"], dtype=torch.float64), rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("label", ["normal", "reduce"])
+@pytest.mark.parametrize("case", GDAS["cases"], ids=lambda case: f"tau {case['tau']}")
+def test_gdas_keeps_the_pairs_of_the_authors(case, label):
+    """Some nodes have both of their inputs from one state, by two candidates."""
+    table = ChoiceTable("t", tuple(GDAS["candidates"]), (2, 3, 4, 5))
+    scores = torch.tensor(case[f"alphas_{label}"], dtype=torch.float64).softmax(1)
+    picks = top_pairs(scores, table)
+    nodes = [[[op, row - span.start] for row, op in picks if row in span] for span in table.spans]
+    assert nodes == case[label]
+
+
+def test_gdas_reaches_its_last_temperature_in_the_last_epoch():
+    task = tiny.search(tiny.config("gdas", channels=2, epochs=3, reach_end=True), make=tiny.few_candidates)
+    found = []
+    for epoch in range(3):
+        task.begin_epoch(epoch, 0)
+        found.append(task.problem.progress.item())
+    assert found == [0, 0.5, 1]
