@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from darts.cli import parse
-from darts.recipes import FINAL_RECIPES, SEARCH_RECIPES
+from darts.recipes import BLACKBOX_RECIPES, FINAL_RECIPES, SEARCH_RECIPES
 from tests import scripts
 
 ROOT = Path(__file__).parent.parent
@@ -35,13 +35,13 @@ def commands():
 
 @pytest.mark.parametrize(("script", "words"), commands())
 def test_a_command_is_understood(script, words):
-    recipes, default = (SEARCH_RECIPES, "digits") if script == "train_search.py" else (FINAL_RECIPES, "digits")
+    recipes = {**SEARCH_RECIPES, **BLACKBOX_RECIPES} if script == "train_search.py" else FINAL_RECIPES
     if "--help" in words:
         with pytest.raises(SystemExit) as ended:
-            parse(script, recipes, words, default=default)
+            parse(script, recipes, words, default="digits")
         assert ended.value.code == 0
     else:
-        assert parse(script, recipes, words, default=default)
+        assert parse(script, recipes, words, default="digits")
 
 
 def test_the_python_example_runs(tmp_path, monkeypatch):

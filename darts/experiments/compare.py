@@ -87,7 +87,7 @@ def main(arguments: Sequence[str], console: Console) -> None:
         if (method, seed) not in done:
             row = run_row(config, settings[method, seed], method, device, console)
             content["rows"].append(row | {"commit": ran["commit"]})
-            content |= {"machine": ran, "command": ["python", "-m", "darts.experiments.compare", *arguments]}
+            content |= {"machine": ran, "command": ["python", "-m", "darts.compare", *arguments]}
             content["table"] = summary(content["rows"])
             write_atomically(config.json, (json.dumps(content, indent=2) + "\n").encode())
     console.print(table(content["table"]))
