@@ -1,0 +1,192 @@
+"""The number of threads that compute a run on a CPU, chosen by measuring the run's own steps.
+
+Where other processes keep the cores busy, the threads of one operation wait for each other until each of them has been
+scheduled: on two cores with six busy processes, a step of a small search took 1 s with one thread and 27 s with two. On
+an idle machine more threads are faster. The number of threads changes the order in which numbers are added, and with it
+the last bits of a result; so it is part of a checkpoint, and a resumed run computes with the number it had.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any, Protocol
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from darts.artifacts.checkpoint import canonical
+from darts.training.generators import global_generators_kept
+
+SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Environment variables by which a user chooses the number of threads; then nothing is measured."""
+
+MEASURED_STEPS = 3
+"""Steps that are measured for each number of threads; the fastest one counts. The first ones prepare kernels."""
+
+LONG = 4.0
+"""All threads are measured for no longer than this multiple of a step with one thread."""
+
+SECONDS = 1.0
+"""But for at least so long."""
+
+LEAST_STEPS = 50
+"""A run with fewer steps left is not worth a measurement."""
+
+CLEARLY_FASTER = 0.8
+"""One thread is chosen where its step takes less than this part of the time that all threads take."""
+
+WINDOW = 15
+"""Steps whose median time is compared."""
+
+SLOW = 2.0
+"""Steps are slow where their median time exceeds the usual one by this factor."""
+
+PATIENCE = 60.0
+"""Seconds between two measurements at least."""
+
+RETRY = 600.0
+"""Seconds after which a run on one thread is measured again: the machine may be idle by then."""
+
+
+class MeasuredTask(Protocol):
+    """The part of a task (``darts.training.loop.Task``) that a measurement needs."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of steps of an epoch."""
+
+    def begin_epoch(self, epoch: int, step: int) -> None:
+        """Prepare this step of this epoch."""
+
+    def step(self) -> Mapping[str, Tensor]:
+        """Take one step."""
+
+    def replicas(self) -> Mapping[str, Tensor]:
+        """Return the tensors that are trained."""
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next step depends on."""
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go back to that state."""
+
+
+class Threads:
+    """The number of PyTorch's threads during a run: one, or as many as there were before it.
+
+    Nothing is measured or set on another device than a CPU, by several processes, where a user has set the number
+    (``SETTINGS``), or where there is one thread anyhow. Leaving the context gives the threads back.
+
+    Args:
+        console: gets one line for each choice.
+        processes: that compute the run together.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, console: Console, processes: int = 1, clock: Callable[[], float] = time.perf_counter):
+        self.console, self.clock = console, clock
+        self.before = torch.get_num_threads()
+        self.alone = processes == 1
+        self.free = self.alone and self.before > 1 and not any(name in os.environ for name in SETTINGS)
+        self.chosen = False
+        self.usual: float | None = None
+        self.recent: deque[float] = deque(maxlen=WINDOW)
+        self.measured_at = self.step_began = clock()
+
+    def __enter__(self) -> Threads:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_num_threads(self.before)
+
+    def state(self) -> int:
+        """Return the number of threads, as a checkpoint stores it."""
+        return torch.get_num_threads()
+
+    def load_state(self, count: Any) -> None:
+        """Compute with the number of threads of a checkpoint; nothing changes where it has none.
+
+        Raises:
+            ValueError: where it is no number of threads.
+        """
+        if count is None or not self.alone:
+            return
+        if type(count) is not int or not 1 <= count <= 4096:
+            raise ValueError(f"{count!r} is no number of threads")
+        torch.set_num_threads(count)
+        self.chosen = True
+
+    def choose_at_start(self, task: MeasuredTask, epoch: int, within: int, left: int) -> None:
+        """Choose before the first step, unless a checkpoint has said the number.
+
+        Args:
+            task: before ``begin_epoch``.
+            epoch, within: where it stands.
+            left: steps of the run.
+        """
+        if not self.chosen and left >= LEAST_STEPS:
+            self.choose(task, epoch, within)
+        self.chosen = True
+        self.step_began = self.clock()
+
+    def choose(self, task: MeasuredTask, epoch: int, within: int) -> bool:
+        """Measure steps with one thread and with all, and set the faster number; the task's state is not changed.
+
+        Afterwards the epoch is to be begun again.
+
+        Returns:
+            Whether the number has changed.
+        """
+        steps = min(MEASURED_STEPS, task.steps_per_epoch - within)
+        if not self.free or steps < 1 or any(tensor.device.type != "cpu" for tensor in task.replicas().values()):
+            return False
+        before, state = torch.get_num_threads(), canonical(task.state())
+        most = float("inf")
+        seconds = {}
+        with global_generators_kept(torch.device("cpu")):
+            for count in (1, self.before):
+                torch.set_num_threads(count)
+                task.load_state(canonical(state))
+                task.begin_epoch(epoch, within)
+                seconds[count] = self._fastest_step(task, steps, most)
+                most = max(LONG * seconds[count], SECONDS)
+        task.load_state(canonical(state))
+        chosen = 1 if seconds[1] < CLEARLY_FASTER * seconds[self.before] else self.before
+        torch.set_num_threads(chosen)
+        times = ", ".join(f"{value:.2g} s with {count}" for count, value in seconds.items())
+        self.console.print(f"computing with {chosen} of {self.before} threads; a step takes {times}", highlight=False)
+        self.usual, self.measured_at = None, self.clock()
+        self.recent.clear()
+        return chosen != before
+
+    def slow(self) -> bool:
+        """Note the end of a step; return whether the number of threads should be chosen again."""
+        now = self.clock()
+        self.recent.append(now - self.step_began)
+        self.step_began = now
+        since = now - self.measured_at
+        if not self.free or len(self.recent) < WINDOW:
+            return False
+        if self.usual is None:
+            self.usual = median(self.recent)
+        if since < PATIENCE:
+            return False
+        retry = torch.get_num_threads() < self.before and since > RETRY
+        return retry or median(self.recent) > SLOW * self.usual
+
+    def _fastest_step(self, task: MeasuredTask, steps: int, most: float) -> float:
+        """Seconds of the fastest of some steps, of which none begins after ``most`` seconds."""
+        began = self.clock()
+        fastest = float("inf")
+        for _ in range(steps):
+            step_began = self.clock()
+            task.step()
+            fastest = min(fastest, self.clock() - step_began)
+            if self.clock() - began > most:
+                break
+        return fastest
