@@ -6,6 +6,11 @@ python train_final.py darts_cifar10 --genotype DARTS_V2 --data.root DIR    a pap
 python train_final.py --help                                               all recipes and their published numbers
 """
 
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports below ends the process silently
+
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,10 +22,11 @@ from rich.console import Console
 from darts.artifacts.run_config import load_search_config
 from darts.artifacts.run_folder import newest_search, run_folder
 from darts.artifacts.tensorboard import write_results
-from darts.cli import names_recipe, parse, train_script, write_config
+from darts.cli import names_recipe, parse, say, train_script, write_config
 from darts.config import RetrainConfig, RunConfig, identity
 from darts.config.command_line import asks_help, value_of
 from darts.data.registry import open_data
+from darts.data.summary import summary
 from darts.processes import Ranks
 from darts.recipes import FINAL_RECIPES, final_for
 from darts.report.figures import headline
@@ -30,7 +36,7 @@ from darts.training.device import choose_device
 from darts.training.loop import train
 from darts.training.memory_planner import prepare
 from darts.training.progress import pluralize
-from genotypes import load
+from genotypes import folder_of, load
 
 INTRODUCTION = """
 usage: python train_final.py [RECIPE] [OPTIONS]
@@ -57,13 +63,14 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     config, source = parse_retraining(arguments)
     genotype = load(source)
     config = replace(config, genotype=source)
-    name = re.sub(r"[^\w.-]+", "_", genotype.name or genotype.hash)
+    name = re.sub(r"[^\w.-]+", "_", genotype.name or genotype.hash)[:60]
     folder = run_folder(config.run, f"final-{config.recipe}-{name}-seed{config.seed}", ranks)
     device = choose_device(config.run)
     data = open_data(config.data, device, config.seed, config.run.channels_last, ranks, config.language)
+    say(console, summary(data))
     task = RetrainTask(config, genotype, data, device, ranks)
     size = f"{pluralize(task.epochs, 'epoch')}, {task.parameters:,} parameters"
-    console.print(f"retrain {source} by {config.recipe} on {device}: {size}")
+    say(console, f"retrain {source} by {config.recipe} on {device}: {size}")
     prepare(task, config, device, console)
     begun = partial(write_config, folder, task.kind, config, device, ranks)
     train(task, config.run, folder, {**identity(config), "genotype": genotype.hash}, console, ranks, begun)
@@ -72,14 +79,13 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     figures = task.write(folder)
     write_results(folder)
     write_report(folder)
-    console.print(headline(figures), highlight=False)
-    console.print(
-        f"in {folder}: report.html, metrics.json, weights.pt, genotype.json, cells.svg, log.jsonl, tensorboard/"
-    )
+    say(console, headline(figures))
+    files = "report.html, metrics.json, weights.pt, genotype.json, cells.svg, log.jsonl, tensorboard/"
+    say(console, f"in {folder}: {files}")
 
 
 def parse_retraining(arguments: Sequence[str]) -> tuple[RetrainConfig, str]:
-    """Return the configuration, and the genotype's name, file or folder.
+    """Return the configuration, and the genotype as ``genotypes.load`` takes it.
 
     Where the command line names no recipe, it is the one that fits the search that the genotype is from, and the data
     are the search's.
@@ -89,7 +95,7 @@ def parse_retraining(arguments: Sequence[str]) -> tuple[RetrainConfig, str]:
         return config, config.genotype or str(newest_search(config.run.runs))
     runs = Path(value_of(arguments, "--runs") or RunConfig.runs)
     source = value_of(arguments, "--genotype") or str(newest_search(runs))
-    search = load_search_config(Path(source) if Path(source).is_dir() else Path(source).parent)
+    search = load_search_config(folder_of(source))
     if search is None:
         return parse("train_final.py", FINAL_RECIPES, arguments, default="digits"), source
     recipe = final_for(search.space.name, search.data.name)

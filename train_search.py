@@ -6,24 +6,34 @@ torchrun --nproc-per-node 4 train_search.py darts_v1_cifar10 --data.root DIR    
 python train_search.py --help                                 all recipes and their published numbers
 """
 
-import shlex
 import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports below ends the process silently
+
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from textwrap import fill
 
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports below ends the process silently
-
 from rich.console import Console
 
 from darts.artifacts.run_folder import run_folder
 from darts.artifacts.tensorboard import write_results
+from darts.blackbox.run import (
+    lookup_problem,
+    run_replays,
+    run_study,
+    training_problem,
+    write_replays,
+    write_study,
+)
 from darts.cli import parse, say, train_script, write_config
 from darts.config import BlackboxConfig, SearchConfig, identity
 from darts.data.registry import open_data
 from darts.data.summary import summary
+from darts.errors import UserError
 from darts.methods import METHODS
 from darts.methods.compose import COMPONENTS, compose
 from darts.oneshot.builder import make_search
@@ -38,6 +48,7 @@ from darts.training.loop import train
 from darts.training.memory_planner import prepare
 from darts.training.progress import pluralize
 from genotypes import describe
+from supernet.bench.machine import machine
 
 INTRODUCTION = f"""
 usage: python train_search.py [RECIPE] [OPTIONS]
@@ -79,7 +90,7 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}", ranks)
     device = choose_device(config.run)
     data = open_data(config.data, device, config.seed, config.run.channels_last, ranks, config.language)
-    console.print(summary(data), highlight=False, markup=False, soft_wrap=True)
+    say(console, summary(data))
     task = make_search(config, data, device, method=method, ranks=ranks)
     length = f"{pluralize(task.epochs, 'epoch')} of {pluralize(task.steps_per_epoch, 'step')}"
     say(console, f"search {config.recipe} on {device}: {length}, {folder}")
@@ -101,10 +112,41 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
         say(console, task.benchmark.standing(genotype, config.data.name).told)
     files = "report.html, genotype.json, genotypes.json, cells.svg, gates.svg, metrics.json, log.jsonl, tensorboard/"
     say(console, f"in {folder}: {files}")
+    say(console, next_command(config, folder, config.data.name))
+
+
+def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ranks) -> None:
+    """Search by trials: trained from scratch, or looked up in a benchmark; several seeds are replays of its table."""
+    if ranks.count > 1:
+        raise UserError("a search without gradients runs in one process: leave out torchrun")
+    folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}", ranks)
+    device = choose_device(config.run)
+    if config.evaluator == "benchmark":
+        problem, data_name = lookup_problem(config), config.benchmark.data
+    else:
+        data = open_data(config.data, device, config.seed, config.run.channels_last)
+        say(console, summary(data))
+        problem, data_name = training_problem(config, data, device, console), config.data.name
+    say(console, f"search {config.recipe} by {config.strategy}: {folder}")
+    if config.seeds > 1:
+        replays = run_replays(config, problem, console)
+        write_replays(config, replays, machine(device), folder)
+        say(console, "\n".join(replays.lines()))
+        say(console, f"in {folder}: replays.json")
+        return
+    write_config(folder, "search", config, device)
+    genotype = write_study(config, run_study(config, problem, folder, console), folder)
+    say(console, describe(genotype))
+    say(console, f"in {folder}: genotype.json, cells.svg, trials.json, metrics.json")
+    say(console, next_command(config, folder, data_name))
+
+
+def next_command(config: SearchConfig | BlackboxConfig, folder: Path, data_name: str) -> str:
+    """Return the line that says how to retrain the result."""
     root = ["--data.root", str(config.data.root)] if config.data.root else []
-    recipe = final_for(config.space.name, config.data.name)
+    recipe = final_for(config.space.name, data_name)
     command = ["python", script("train_final.py"), recipe, "--genotype", str(folder / "genotype.json")]
-    say(console, "now type:  " + shlex.join([*command, *root]))
+    return "now type:  " + shlex.join([*command, *root])
 
 
 def script(name: str) -> str:

@@ -175,7 +175,7 @@ def fields_as_options(message: str) -> str:
 
 def say(console: Console, text: str) -> None:
     """Print a line in which nothing is markup or highlighted: names and paths may hold brackets and colons."""
-    console.print(text, markup=False, highlight=False, emoji=False)
+    console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def write_config(folder: Path, kind: str, config: Config, device: torch.device, ranks: Ranks = SINGLE_PROCESS) -> None:

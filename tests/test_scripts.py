@@ -36,7 +36,12 @@ def test_search_then_retrain_the_newest(tmp_path):
         "tensorboard",
     }
     assert any((folder / "tensorboard").iterdir())
-    assert "now type:  python train_final.py digits --genotype runs/search-digits-seed2/genotype.json" in out
+    (line,) = [line for line in out.splitlines() if line.startswith("data ")]
+    assert "1,437 training, 360 test images of 8x8, 1 channel; 10 classes (0 178, 1 182, " in line
+    assert (
+        f"now type:  python {scripts.ROOT}/train_final.py digits --genotype runs/search-digits-seed2/genotype.json"
+        in out
+    )
     config = json.loads((folder / "config.json").read_text())
     assert config["config"]["space"]["channels"] == 2 and config["machine"]["torch"]
     genotype = genotypes.load(folder)
@@ -48,7 +53,7 @@ def test_search_then_retrain_the_newest(tmp_path):
     (final,) = (tmp_path / "runs").glob("final-*")
     metrics = json.loads((final / "metrics.json").read_text())
     assert 0 <= metrics["test_accuracy"] <= 1 and metrics["genotype_hash"] == genotype.hash
-    assert metrics["parameters"] > 0 and metrics["data"] == "digits"
+    assert metrics["parameters"] > 0 and metrics["data"] == "digits" and metrics["classes"] == list("0123456789")
     assert f"test accuracy {100 * metrics['test_accuracy']:.2f} %" in out
     network, shape = rebuilt(read_record(final))
     assert count_parameters(network.network) == metrics["parameters"] and shape == ImageShape(1, 8, 10)
