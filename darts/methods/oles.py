@@ -20,7 +20,8 @@ from darts.bilevel.requirements import OPERATIONS, Requirements
 from darts.config.ranges import require
 from darts.methods.context import Callback, MethodContext
 from darts.methods.method import Method
-from supernet.mixed.graph import MixedSource
+from supernet.mixed.source import MixedSource
+from supernet.ops import SKIP
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class OperationStopping(Callback):
             added to it, as in the authors' code.
         drifting: whether momentum and weight decay still move frozen weights, as in the authors' code.
         one_batch: whether the best epoch is that of the best first validation batch, as in the authors' code.
+        beginning: whether the result is the genotype with which the best epoch begins, that of the epoch before, as in
+            the authors' code; where the first epoch is the best, it is that epoch's own.
     """
 
     threshold: float = 0.4
@@ -46,6 +49,7 @@ class OperationStopping(Callback):
     left_over: bool = False
     drifting: bool = False
     one_batch: bool = False
+    beginning: bool = False
 
     acts_in_steps = True
 
@@ -109,7 +113,8 @@ class OperationStopping(Callback):
         if self.one_batch:
             accuracies = context.state("first_batches").setdefault("accuracies", [])
             accuracies.append(_accuracy_of_the_first_batch(context))
-        context.choose_epoch(max(range(len(accuracies)), key=accuracies.__getitem__))
+        best = max(range(len(accuracies)), key=accuracies.__getitem__)
+        context.choose_epoch(max(0, best - 1) if self.beginning else best)
         return {}
 
     def _cosine(self, sides: list[list[Tensor]]) -> Tensor:
@@ -129,11 +134,17 @@ def _accuracy_of_the_first_batch(context: MethodContext) -> float:
 
 
 def _candidates(supernet: torch.nn.Module) -> dict[str, list[str]]:
-    """Return the names of the stacked tensors of each candidate with weights."""
+    """Return the names of the stacked tensors of each candidate that may be frozen.
+
+    These are the candidates with weights but for the skip connection of reduction cells, which the authors' code does
+    not freeze either.
+    """
     found: dict[str, list[str]] = {}
     for prefix, source in supernet.named_modules():
         if isinstance(source, MixedSource):
             for name, op in source.ops.items():
+                if name == SKIP:
+                    continue
                 tensors = [f"{prefix}.ops.{name}.{tensor}" for tensor, _ in op.named_parameters()]
                 if tensors:
                     found[f"{prefix}.{name}"] = tensors

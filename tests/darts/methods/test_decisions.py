@@ -11,7 +11,7 @@ from darts.bilevel.discretization import decisions_due
 from darts.bilevel.hessian import largest_eigenvalue
 from darts.bilevel.modifiers import UNDECIDED
 from darts.config import WeightsConfig
-from darts.methods import METHODS, darts_pt
+from darts.methods import METHODS, darts_pt, oles
 from darts.methods.darts_minus import Falling
 from darts.methods.darts_pt import Perturbation
 from darts.methods.fair_darts import Threshold
@@ -367,3 +367,18 @@ def test_or_goes_back_and_on_with_more_weight_decay(monkeypatch):
     task = readings(monkeypatch, [1, 1, 1, 1, 3, 1, 1], EigenvalueStop(adapt=True), epochs=9)
     assert task.epochs == 9 and task.problem.optimizer.param_groups[0]["weight_decay"] == pytest.approx(3e-3)
     assert (task.problem.logits["normal"] == 0).all()
+
+
+def test_oles_freezes_no_skip_connection():
+    """The authors' list of operations has no factorized reduction, the skip connection of stride 2."""
+    groups = oles._candidates(tiny.search(tiny.config("oles", channels=2)).problem.supernet)
+    kinds = {key.rpartition(".")[2] for key in groups}
+    assert kinds == {"sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5"}
+
+
+@pytest.mark.parametrize(("accuracies", "epoch"), [([0.5, 0.7, 0.6], 0), ([0.5, 0.6, 0.7], 1), ([0.9, 0.6, 0.7], 0)])
+def test_oles_takes_the_genotype_with_which_the_best_epoch_begins(accuracies, epoch):
+    task = tiny.search(tiny.config("oles", channels=2), make=tiny.few_candidates)
+    task.context.accuracies = accuracies
+    OperationStopping(beginning=True).after_epoch(task.context, 2)
+    assert task.context.chosen_epoch == epoch
