@@ -8,7 +8,6 @@ Two runs with equal results differ in ``seconds`` and ``usage`` alone.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +19,9 @@ from genotypes.atomic_write import write_atomically
 
 EVENTS = ("step", "epoch")
 LOG = "log.jsonl"
+
+MAX_SECONDS = 1e12
+"""A time from here on, or none that can be compared with it (NaN), is no time of a run."""
 
 
 class RunLog:
@@ -94,7 +96,7 @@ def _is_line(line: Any) -> bool:
         return False
     seconds = line.get("seconds")
     counts = all(type(line.get(name)) is int and line[name] >= 0 for name in ("epoch", "step"))
-    return counts and type(seconds) in (int, float) and math.isfinite(seconds) and seconds >= 0
+    return counts and type(seconds) in (int, float) and 0 <= seconds < MAX_SECONDS
 
 
 def _before(line: dict[str, Any], epoch: int, step: int) -> bool:

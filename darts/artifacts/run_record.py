@@ -20,6 +20,9 @@ NOT_COMPUTED = ("run.name", "run.runs", "run.resume", "run.report_every", "run.c
                 "run.keep_checkpoints", "data.root", "data.download", "data.workers")  # fmt: skip
 """Fields of a configuration that have no influence on any result."""
 
+MAX_POSITION = 2**53
+"""Epochs and steps from here on are no positions of a run."""
+
 POSITION = ("epoch", "step", "seconds")
 """Entries of a log line that say when it was written."""
 
@@ -107,15 +110,25 @@ class RunRecord:
         return tuple(sorted({"kind": self.kind, **kept}.items()))
 
 
+KINDS = ("search", "retrain")
+"""Kinds of runs that have records."""
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a path is the folder of a run."""
+    content = read_config(folder)
+    return content.get("kind") in KINDS and isinstance(content.get("config"), dict)
+
+
 def read_record(folder: Path) -> RunRecord:
     """Read a run's folder.
 
     Raises:
         UserError: where the folder is not a run's.
     """
-    content = read_config(folder)
-    if content.get("kind") not in ("search", "retrain") or not isinstance(content.get("config"), dict):
+    if not is_run(folder):
         raise UserError(f"{folder}: no config.json of a run; give a folder that train_search.py or train_final.py made")
+    content = read_config(folder)
     lines = _lines(folder)
     epochs, steps = ([line for line in lines if line["event"] == event] for event in ("epoch", "step"))
     config = flat(content["config"])
@@ -139,10 +152,10 @@ def search_of(record: RunRecord) -> RunRecord | None:
     if record.kind != "retrain" or genotype is None or not genotype.name:
         return None
     folder = record.folder.parent / Path(genotype.name).name
-    if read_config(folder).get("kind") != "search":
+    if not is_run(folder):
         return None
     search = read_record(folder)
-    return search if search.genotype == genotype else None
+    return search if search.kind == "search" and search.genotype == genotype else None
 
 
 def retrainings_of(record: RunRecord) -> list[RunRecord]:
@@ -154,7 +167,7 @@ def retrainings_of(record: RunRecord) -> list[RunRecord]:
         genotype = _genotype(path.parent, [], {})
         if genotype == record.genotype and genotype.name == record.name:
             found.append(path.parent)
-    return [read_record(folder) for folder in found if read_config(folder).get("kind") == "retrain"]
+    return [record for folder in found if is_run(folder) and (record := read_record(folder)).kind == "retrain"]
 
 
 def _lines(folder: Path) -> list[dict[str, Any]]:
@@ -163,7 +176,7 @@ def _lines(folder: Path) -> list[dict[str, Any]]:
     for line in read_log(folder) if (folder / "log.jsonl").is_file() else []:
         if not isinstance(line, dict) or not isinstance(line.get("event"), str) or not _is_number(line.get("seconds")):
             continue
-        if type(line.get("epoch")) is not int or type(line.get("step")) is not int:
+        if not all(type(line.get(key)) is int and 0 <= line[key] < MAX_POSITION for key in ("epoch", "step")):
             continue
         checks = {"usage": _is_usage, "gates": _is_gates}
         valid.append({key: value for key, value in line.items() if key not in checks or checks[key](value)})

@@ -14,7 +14,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from darts.artifacts.run_record import read_record
+from darts.artifacts.run_record import is_run, read_record
 from darts.cli import run_script
 from darts.errors import UserError
 from darts.report.compare import comparison_page, comparison_tables
@@ -42,19 +42,42 @@ def main(arguments: Sequence[str], console: Console) -> None:
     )
     if not config.runs:
         raise UserError("no run: give the folders of one or more runs, such as runs/*")
-    records = [read_record(folder) for folder in dict.fromkeys(config.runs)]
+    folders = list(dict.fromkeys(config.runs))
+    if len(folders) > 1:  # of "runs/*", what else stands there is passed over, such as the comparison of the last time
+        folders = [folder for folder in folders if is_run(folder)]
+        if not folders:
+            raise UserError(f"{config.runs[0].parent}: none of these is the folder of a run")
+    records = [read_record(folder) for folder in folders]
     if len(records) > 1:
-        output = config.output or config.runs[0].parent / "comparison.html"
+        output = config.output or folders[0].parent / "comparison.html"
         console.width = max(console.width, MIN_WIDTH)
         for table in comparison_tables(records):
             console.print(table)
-        write_atomically(output, comparison_page(records).encode(errors="replace"))
+        _write(output, comparison_page(records))
     elif config.output is not None:
         output = config.output
-        write_atomically(output, run_page(records[0]).encode(errors="replace"))
+        _write(output, run_page(records[0]))
     else:
-        output = write_report(config.runs[0])
+        output = _report(folders[0])
     console.print(f"in {output}", highlight=False)
+
+
+def _write(path: Path, page: str) -> None:
+    try:
+        write_atomically(path, page.encode(errors="replace"))
+    except OSError as error:
+        raise UserError(_advice(path, error)) from None
+
+
+def _report(folder: Path) -> Path:
+    try:
+        return write_report(folder)
+    except OSError as error:
+        raise UserError(_advice(folder, error)) from None
+
+
+def _advice(path: Path, error: OSError) -> str:
+    return f"{path}: cannot be written to ({error.strerror or error}); give --output a file elsewhere"
 
 
 if __name__ == "__main__":

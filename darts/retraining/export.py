@@ -9,13 +9,14 @@ hold the normalization too: they take images as the data set stores them, any nu
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
@@ -28,6 +29,9 @@ from darts.config import RetrainConfig, SpaceConfig
 from darts.errors import UserError
 from darts.methods.space_factory import space_from
 from supernet.shapes import ImageShape
+
+METADATA = ("classes", "preprocessing")
+"""Entries of ``weights.pt`` that exported files hold too."""
 
 TOLERANCE = 1e-4
 """Largest allowed difference of a score, as a share of the largest score: another order of float32 sums."""
@@ -53,11 +57,15 @@ class Normalized(nn.Module):
     Args:
         network: takes normalized images.
         mean, std: of each channel, in the unit of the data set's images.
+        metadata: the names of the classes and the preprocessing of image files, which exported files hold as JSON.
     """
 
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]):
+    def __init__(
+        self, network: nn.Module, mean: Sequence[float], std: Sequence[float], metadata: Mapping[str, Any] | None = None
+    ):
         super().__init__()
         self.network = network
+        self.metadata = {name: json.dumps(value) for name, value in (metadata or {}).items()}
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
@@ -84,6 +92,8 @@ def main(arguments: Sequence[str], console: Console) -> None:
         form = f"(b, {shape.channels}, {shape.size}, {shape.size})"
         unit = f"channel means {', '.join(f'{mean:.4g}' for mean in model.mean.flatten().tolist())}"
         console.print(f"images: {form}, float32, as the data set stores them, {unit}; scores: (b, {shape.classes})")
+    if model.metadata.get("classes"):
+        console.print(f"classes: {', '.join(json.loads(model.metadata['classes']))}", highlight=False, markup=False)
 
 
 def rebuilt(record: RunRecord) -> tuple[Normalized, ImageShape]:
@@ -106,7 +116,8 @@ def rebuilt(record: RunRecord) -> tuple[Normalized, ImageShape]:
     space = space_from(RetrainConfig(space=size), shape=shape, genotype=record.genotype)
     network = space.network(record.genotype)
     network.load_state_dict({k: v for k, v in state["network"].items() if not k.startswith("auxiliary_head.")})
-    return Normalized(network, state["mean"], state["std"]).eval(), shape
+    metadata = {name: state[name] for name in METADATA if name in state}
+    return Normalized(network, state["mean"], state["std"], metadata).eval(), shape
 
 
 def write_state_dict(model: Normalized, shape: ImageShape, path: Path) -> float:
@@ -126,7 +137,7 @@ def write_program(model: Normalized, shape: ImageShape, path: Path) -> float:
     images = _images(model, shape, 2)
     program = torch.export.export(model, (images,), dynamic_shapes={"images": {0: torch.export.Dim("b")}})
     with _replacing(path) as temporary:
-        torch.export.save(program, temporary)
+        torch.export.save(program, temporary, extra_files={f"{k}.json": v for k, v in model.metadata.items()})
         return _compare(torch.export.load(temporary).module(), model, shape)
 
 
@@ -154,6 +165,9 @@ def write_onnx(model: Normalized, shape: ImageShape, path: Path) -> float | None
             external_data=False,
             verbose=False,
         )
+        written = onnx.load(temporary)
+        onnx.helper.set_model_props(written, model.metadata)
+        onnx.save(written, temporary)
         onnx.checker.check_model(str(temporary), full_check=True)
         if importlib.util.find_spec("onnxruntime") is None:
             return None

@@ -281,6 +281,7 @@ class RetrainTask:
             "parameters": self.parameters,
             **self._multiply_adds(),
             "data": self.data.name,
+            **self.data.metadata(),
             "genotype": describe(self.genotype),
             "genotype_name": self.genotype.name,
             "genotype_hash": self.genotype.hash,
@@ -288,7 +289,7 @@ class RetrainTask:
             "epochs": self.epochs,
         }
         weights = self.kept.get("network", self.network.state_dict())
-        save(folder / "weights.pt", {"kind": "weights", "network": weights, **self._inputs()})
+        save(folder / "weights.pt", {"kind": "weights", "network": weights, **self._inputs(), **self.data.metadata()})
         for file, content in (
             ("genotype.json", write(self.genotype, extra=schema_from(folder))),
             ("cells.svg", picture(self.genotype)),

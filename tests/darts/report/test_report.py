@@ -1,7 +1,9 @@
 """Reports of runs that are made up of a log's lines, in a real browser where one is installed."""
 
+import contextlib
 import itertools
 import json
+import random
 import re
 import xml.etree.ElementTree as ElementTree
 
@@ -12,6 +14,7 @@ from rich.console import Console
 from darts.artifacts.gate_heatmaps import gates_to_json
 from darts.artifacts.run_record import read_record, retrainings_of, search_of
 from darts.errors import UserError
+from darts.report.__main__ import main
 from darts.report.charts import chart, heat_maps
 from darts.report.compare import comparison_page, comparison_tables, groups
 from darts.report.figures import duration, formatted, mean_and_spread, ordered
@@ -233,3 +236,104 @@ def test_heat_maps_follow_candidates_that_leave_and_edges_that_are_weighed():
     assert found.count("<figure") == 1 and "1.000" in found and "x<br>" not in found
     weights = {"gates": {"edges": {"candidates": ["x", "y"], "rows": {"0 to 1": [0.5], "0 to 2": [0.5]}}}}
     assert heat_maps([weights, weights])["edges"].count("weight") == 2
+
+
+def report(*arguments):
+    """Run the command and return what it printed."""
+    console = Console(width=110, record=True, file=open("/dev/null", "w"))
+    main([str(argument) for argument in arguments], console)
+    return console.export_text()
+
+
+def test_a_comparison_of_everything_works_twice(tmp_path):
+    for seed in (0, 1):
+        made(tmp_path, f"s{seed}", seed=seed)
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text('{"kind": "lunch"}')
+    for _ in range(2):
+        out = report(*sorted(tmp_path.iterdir()))
+        assert "s0" in out and "mean ± sd, n = 2" in out and (tmp_path / "comparison.html").exists()
+    out = report(tmp_path / "notes.txt", tmp_path / "s0")
+    assert "report.html" in out, "of one run there is a report, not a comparison"
+    with pytest.raises(UserError, match="none of these is the folder of a run"):
+        report(tmp_path / "notes.txt", tmp_path / "empty")
+    with pytest.raises(UserError, match="no config.json of a run"):
+        report(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_where_a_report_cannot_be_written_an_option_that_exists_is_advised(tmp_path, monkeypatch, count):
+    runs = [made(tmp_path, f"s{seed}", seed=seed) for seed in range(count)]
+
+    def fails(path, content):
+        raise OSError(30, "Read-only file system", str(path))
+
+    for module in ("darts.report.__main__", "darts.report.page"):
+        monkeypatch.setattr(f"{module}.write_atomically", fails)
+    with pytest.raises(UserError, match=r"Read-only file system\); give --output a file elsewhere"):
+        report(*runs)
+
+
+WEIRD = [
+    None,
+    True,
+    0,
+    -1,
+    10**400,
+    1e308,
+    float("nan"),
+    float("inf"),
+    "",
+    "\ud800",
+    "/",
+    "[",
+    [],
+    {},
+    [1],
+    {"a": {"b": []}},
+]
+
+
+def places(value, path=()):
+    yield path
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield from places(value[key], (*path, key))
+
+
+def test_no_content_of_a_run_ends_a_report_in_a_traceback(tmp_path):
+    runs = [made(tmp_path, "s", epochs=1), made(tmp_path, "f", "retrain", own_name="s", epochs=1)]
+    files = [path for run in runs for path in run.iterdir() if path.is_file()]
+    rng = random.Random(0)
+    for _ in range(60):
+        path = rng.choice(files)
+        whole = path.read_text()
+        lines = whole.splitlines() if path.suffix == ".jsonl" else [whole]
+        number = rng.randrange(len(lines))
+        content = json.loads(lines[number])
+        *inner, last = rng.choice([place for place in places(content) if place])
+        target = content
+        for key in inner:
+            target = target[key]
+        target[last] = rng.choice(WEIRD)
+        lines[number] = json.dumps(content)
+        path.write_text("\n".join(lines))
+        records = []
+        for run in runs:
+            with contextlib.suppress(UserError):
+                records.append(read_record(run))
+                run_page(records[-1]).encode(errors="replace")
+        comparison_tables(records), comparison_page(records)
+        path.write_text(whole)
+
+
+@pytest.mark.parametrize(
+    "line", ["{}", "[]", "1", "null", '"x"', '{"event": "epoch"}', '{"event": 1, "epoch": [], "step": {}}']
+)
+def test_foreign_lines_of_a_log_are_left_out(tmp_path, line):
+    folder = made(tmp_path, "s")
+    whole = read_record(folder)
+    with open(folder / "log.jsonl", "a") as file:
+        file.write(line + "\n")
+    assert read_record(folder).epochs == whole.epochs and read_record(folder).steps == whole.steps

@@ -32,6 +32,7 @@ def trained(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"kind": "retrain", "config": config}))
     (tmp_path / "genotype.json").write_text(to_json(genotype))
     state = {"kind": "weights", "network": network.state_dict(), "shape": (3, 12, 5), "mean": MEAN, "std": STD}
+    state |= {"classes": ["a", "b", "c", "d", "[e]"], "preprocessing": {"resize_shorter_side": 12, "centre_crop": 12}}
     save(tmp_path / "weights.pt", state)
     return tmp_path, network.eval()
 
@@ -56,7 +57,11 @@ def test_a_program_takes_raw_images_any_number_at_once(trained, capsys):
     path = folder / "elsewhere" / "cell.pt2"
     out = run(capsys, folder, "--format", "torch.export", "--output", path)
     assert "images: (b, 3, 12, 12), float32" in out and "scores: (b, 5)" in out
-    program = torch.export.load(path).module()
+    assert "classes: a, b, c, d, [e]" in out
+    files = {"classes.json": "", "preprocessing.json": ""}
+    program = torch.export.load(path, extra_files=files).module()
+    assert json.loads(files["classes.json"])[4] == "[e]"
+    assert json.loads(files["preprocessing.json"])["centre_crop"] == 12
     mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
     for count in (1, 5):
         images = 255 * torch.rand(count, 3, 12, 12)
@@ -70,7 +75,9 @@ def test_onnx(trained, capsys):
     out = run(capsys, folder, "--format", "onnx")
     import onnx
 
-    graph = onnx.load(folder / "model.onnx").graph
+    model = onnx.load(folder / "model.onnx")
+    graph = model.graph
+    assert json.loads({entry.key: entry.value for entry in model.metadata_props}["classes"])[4] == "[e]"
     assert [given.name for given in graph.input] == ["images"] and [made.name for made in graph.output] == ["scores"]
     runs = importlib.util.find_spec("onnxruntime") is not None
     assert ("read back and run" in out) == runs and ("for want of onnxruntime" in out) != runs
