@@ -12,7 +12,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports below ends the process silently
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from textwrap import fill
@@ -74,9 +74,10 @@ Search an architecture. A recipe is a method by its published protocol on a data
 
 def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     """Parse, build, run, write."""
+    recipes: dict[str, Callable[[], SearchConfig | BlackboxConfig]] = {**SEARCH_RECIPES, **BLACKBOX_RECIPES}
     config = parse(
         "train_search.py",
-        {**SEARCH_RECIPES, **BLACKBOX_RECIPES},
+        recipes,
         arguments,
         default="digits",
         introduction=INTRODUCTION,
@@ -85,7 +86,6 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     if isinstance(config, BlackboxConfig):
         search_without_gradients(config, console, ranks)
         return
-    assert isinstance(config, SearchConfig)
     method = compose(config)
     folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}", ranks)
     device = choose_device(config.run)
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     write_report(folder)
     say(console, describe(genotype))
     if task.benchmark:
-        say(console, task.benchmark.standing(genotype, config.data.name).told)
+        say(console, task.benchmark.summary(genotype, config.data.name))
     files = "report.html, genotype.json, genotypes.json, cells.svg, gates.svg, metrics.json, log.jsonl, tensorboard/"
     say(console, f"in {folder}: {files}")
     say(console, next_command(config, folder, config.data.name))

@@ -33,7 +33,7 @@ def commands():
                     yield pytest.param(words[1], words[2:], id=f"{page.relative_to(ROOT)}: {' '.join(words[1:])}"[:100])
 
 
-@pytest.mark.parametrize(("script", "words"), commands())
+@pytest.mark.parametrize(("script", "words"), list(commands()))
 def test_a_command_is_understood(script, words):
     recipes = {**SEARCH_RECIPES, **BLACKBOX_RECIPES} if script == "train_search.py" else FINAL_RECIPES
     if "--help" in words:

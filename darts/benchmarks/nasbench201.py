@@ -6,8 +6,8 @@ The table is a CSV file with a header. Columns:
 * ``<data>_valid_acc``, ``<data>_test_acc`` for ``cifar10``, ``cifar100``, ``imagenet16``: percent, mean over seeds,
   trained for 200 epochs; with ``_12ep`` behind it, for 12 epochs.
 * ``params_<data>``, ``mflops_<data>``: number of weights, and millions of multiply-adds.
-* ``<data>_train_seconds``, ``<data>_latency_seconds``, where the file has them: time of the training for 200 epochs, and
-  of a forward pass, on the machines of the benchmark's authors.
+* ``<data>_train_seconds``, ``<data>_latency_seconds``, where the file has them: time of the training for 200 epochs,
+  and of a forward pass, on the machines of the benchmark's authors.
 """
 
 from __future__ import annotations
@@ -113,6 +113,10 @@ class NASBench201(Benchmark):
             "true_rank": standing.rank,
             "true_regret": standing.regret,
         }
+
+    def summary(self, genotype: Genotype, data: str) -> str:
+        """Return true accuracies, rank and regret on one line."""
+        return str(self.standing(genotype, data))
 
     def best(self, data: str, epochs: int, count: int) -> list[NASBench201Genotype]:
         """Return the architectures of the highest test accuracy, the best first."""

@@ -48,3 +48,7 @@ class Benchmark(Protocol):
         Their names begin with ``true_``, so that they are not mistaken for the run's own figures.
         """
         ...
+
+    def summary(self, genotype: Genotype, data: str) -> str:
+        """Return the same figures on one line, to be read."""
+        ...

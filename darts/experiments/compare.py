@@ -125,7 +125,7 @@ def run_row(
         genotype = random_genotype(space_from(settings, shape=shape), settings.seed)
     else:
         task = make_search(settings, open_data(settings.data, device, settings.seed), device)
-        folder = config.runs / settings.run.name
+        folder = config.runs / str(settings.run.name)
         train(task, settings.run, folder, identity(settings), console)
         genotype = task.write(folder, folder.name)
         seconds = read_log(folder)[-1]["seconds"]
@@ -134,7 +134,7 @@ def run_row(
     data = replace(final.data, root=settings.data.root)
     final = replace(final, epochs=config.final_epochs or final.epochs, seed=settings.seed, run=run, data=data)
     retraining = RetrainTask(final, genotype, open_data(final.data, device, final.seed), device)
-    folder = config.runs / run.name
+    folder = config.runs / str(run.name)
     began = time.monotonic()
     train(retraining, run, folder, {**identity(final), "genotype": genotype.hash}, console)
     figures = retraining.write(folder)

@@ -6,7 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from darts.config import LanguageConfig, RetrainConfig, SearchConfig, SearchSpaceConfig, SpaceConfig
+from darts.config import (
+    BlackboxConfig,
+    LanguageConfig,
+    RetrainConfig,
+    SearchConfig,
+    SearchSpaceConfig,
+    SpaceConfig,
+)
 from darts.errors import UserError
 from darts.methods.method import Method, Stage
 from genotypes import Genotype
@@ -25,7 +32,7 @@ EVERY_SPACE = ("name", "channels", "layers", "partial", "backend")
 
 
 def space_from(
-    config: SearchConfig | RetrainConfig,
+    config: SearchConfig | BlackboxConfig | RetrainConfig,
     *,
     shape: Any,
     method: Method | None = None,
@@ -71,7 +78,7 @@ def _given(size: SpaceConfig) -> dict[str, Any]:
     return {each.name: getattr(size, each.name) for each in own if getattr(size, each.name) != each.default}
 
 
-def name_of(config: SearchConfig | RetrainConfig, genotype: Genotype | None = None) -> str:
+def name_of(config: SearchConfig | BlackboxConfig | RetrainConfig, genotype: Genotype | None = None) -> str:
     """Return the name of the configuration's space: a row of ``SPACES``.
 
     Raises:

@@ -128,7 +128,7 @@ def test_replays_ask_for_the_points_of_a_study(tmp_path, table):  # noqa: F811
         folder = tmp_path / str(seed)
         searched(looked_up(table, 10, seed=seed), folder)
         assert json.loads((folder / "metrics.json").read_text())["test_accuracy"] == pytest.approx(accuracy, abs=2e-2)
-    assert list(replays.lines())[0] == "2 searches, 10.0 queries each"
+    assert next(iter(replays.lines())) == "2 searches, 10.0 queries each"
 
 
 @pytest.mark.parametrize("strategy", ["random", "local_search", "genetic:population=2,elite=0", "reinforce", "tpe"])
