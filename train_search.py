@@ -122,11 +122,11 @@ def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ra
     folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}", ranks)
     device = choose_device(config.run)
     if config.evaluator == "benchmark":
-        problem, data_name = lookup_problem(config), config.benchmark.data
+        problem = lookup_problem(config)
     else:
         data = open_data(config.data, device, config.seed, config.run.channels_last)
         say(console, summary(data))
-        problem, data_name = training_problem(config, data, device, console), config.data.name
+        problem = training_problem(config, data, device, Console(quiet=True))
     say(console, f"search {config.recipe} by {config.strategy}: {folder}")
     if config.seeds > 1:
         replays = run_replays(config, problem, console)
@@ -138,7 +138,7 @@ def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ra
     genotype = write_study(config, run_study(config, problem, folder, console), folder)
     say(console, describe(genotype))
     say(console, f"in {folder}: genotype.json, cells.svg, trials.json, metrics.json")
-    say(console, next_command(config, folder, data_name))
+    say(console, next_command(config, folder, config.data.name))
 
 
 def next_command(config: SearchConfig | BlackboxConfig, folder: Path, data_name: str) -> str:

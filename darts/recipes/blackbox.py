@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from darts.config import SearchSpaceConfig
 from darts.config.blackbox import BlackboxConfig, BudgetConfig
-from darts.recipes.data_sets import DIGITS
+from darts.recipes.data_sets import CIFAR10, DIGITS
 from darts.recipes.recipe import recipe
 
 
 def _nasbench201(strategy: str) -> BlackboxConfig:
     return BlackboxConfig(
+        data=CIFAR10,
         space=SearchSpaceConfig(name="nasbench201", layers=5),
         strategy=strategy,
         evaluator="benchmark",
