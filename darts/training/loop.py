@@ -174,7 +174,7 @@ class _Loop:
         """Train from the position to the end of the epoch, or of the run; then evaluate."""
         task, position = self.task, self.position
         epoch = position.epoch
-        self.threads.choose_at_start(task, epoch, position.within, self.last - position.step)
+        self.threads.choose_at_start(task, epoch, position.within, self.total - position.step)
         task.begin_epoch(epoch, position.within)
         for within in range(position.within + 1, task.steps_per_epoch + 1):
             if position.step >= self.last:
