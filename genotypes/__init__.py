@@ -4,12 +4,12 @@ from genotypes.diff import Difference, differences
 from genotypes.faults import Fault, GenotypeError, nearest
 from genotypes.formats.cell_json import from_json, to_json
 from genotypes.formats.json_document import schema_from
-from genotypes.formats.namedtuple_text import from_text, to_text
-from genotypes.formats.reader import read, read_with_lines
+from genotypes.formats.namedtuple_text import to_text
+from genotypes.formats.reader import from_text, read, read_with_lines
 from genotypes.formats.registry import FORMS, TYPES, describe, picture, write
 from genotypes.formats.validation import LocatedGenotype
 from genotypes.library import library_entry, library_names
-from genotypes.load import load, load_with_lines
+from genotypes.load import folder_of, load, load_with_lines
 from genotypes.neighbours import mutate, neighbours, sample
 from genotypes.types.cell import (
     CELL_INPUTS,
@@ -44,6 +44,7 @@ __all__ = [
     "RecurrentGenotype",
     "describe",
     "differences",
+    "folder_of",
     "from_json",
     "from_text",
     "library_entry",

@@ -1,6 +1,7 @@
 """Loading a genotype of any type: by its name in the library, from a file, a run's folder, or its own text."""
 
 import os
+import re
 from pathlib import Path
 
 from genotypes.faults import Fault, GenotypeError, nearest, quote
@@ -45,11 +46,15 @@ def load_with_lines(name: str | Path) -> LocatedGenotype:
     if not isinstance(name, Path) and holds_genotype(text):
         return read_with_lines(text)
     before, _, choice = text.rpartition("@")
-    if before and os.path.exists(before):
+    if before and not {"/", os.sep} & set(choice) and os.path.exists(before):
         return _choice(Path(before), choice)
+    if os.path.isdir(text):
+        allowed = "the folder of a finished search, or FOLDER@EPOCH for the genotype of an epoch"
+        raise GenotypeError([Fault("file", f"no {RESULT}", allowed)], text)
     if path.suffix or len(path.parts) > 1:
-        raise GenotypeError([Fault("file", "no such file", "a genotype file or a library name")], text)
-    raise GenotypeError([Fault("name", quote(text), nearest(text, names))])
+        raise GenotypeError([Fault("file", "no such file", "a genotype file or a library name")], text[:300])
+    allowed = nearest(text, names) if re.fullmatch(r"[\w.+-]{1,60}", text) else "a name of the library, a file, a run"
+    raise GenotypeError([Fault("name", quote(text), allowed)])
 
 
 def folder_of(name: str) -> Path:

@@ -89,24 +89,17 @@ def _inexpressible(cell: Cell, label: str, form: str | None) -> list[Fault]:
     return faults
 
 
-def from_text(text: str, source: str = "genotype") -> CellGenotype:
-    """Read the namedtuple notation in any dialect, with or without a ``NAME =`` before it.
-
-    Raises:
-        GenotypeError: naming line and column, or line and field, of all that is wrong.
-    """
-    genotype = read_text(text, source).genotype
-    assert isinstance(genotype, CellGenotype)
-    return genotype
-
-
 def find_texts(text: str) -> Iterator[Span]:
     """Yield the namedtuples of cells within a text."""
     return find_calls(text, FIELDS)
 
 
 def read_text(text: str, source: str = "genotype") -> LocatedGenotype:
-    """Read as ``from_text`` does, with the line of every field."""
+    """Read the namedtuple notation in any dialect, with or without a ``NAME =`` before it, and the line of every field.
+
+    Raises:
+        GenotypeError: naming line and column, or line and field, of all that is wrong.
+    """
     name, fields, lines = read_call(text, "Genotype", FIELDS, MAX_NODES, source)
     faults: list[Fault] = []
     cells = [_cell(fields, label, lines, faults) for label in LABELS]
@@ -143,10 +136,11 @@ def _entries(
         faults.append(Fault(label, quote(value) if value else "no edges", "a list of (op, input) pairs"))
         return None
     forms = [_entry_form(item) for item in value]
-    odd = next((index for index, form in enumerate(forms) if form != forms[0]), 0)
-    if odd or forms[0] is None:
+    unknown = next((index for index, form in enumerate(forms) if form is None), None)
+    odd = next((index for index, form in enumerate(forms) if form != forms[0]), 0) if unknown is None else unknown
+    if odd or unknown is not None:
         allowed = "pairs (op, input), triples (op, to, from), a list for each node, or operations: all of one form"
-        faults.append(Fault(f"{label}[{odd}]", "mixed entries" if odd else quote(value[0]), allowed))
+        faults.append(Fault(f"{label}[{odd}]", "mixed entries" if unknown is None else quote(value[unknown]), allowed))
         return None
     if forms[0] in ("pair", "triple"):
         value = [without_weight(item) for item in value]

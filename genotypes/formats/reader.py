@@ -1,5 +1,6 @@
 """Reading a genotype of any type from any text: a file, a log, a notation on the command line."""
 
+import re
 from dataclasses import replace
 
 from genotypes.faults import Fault, GenotypeError, quote
@@ -9,6 +10,7 @@ from genotypes.formats.json_reader import MAX_CHARACTERS, Lines, LocatedJson, re
 from genotypes.formats.registry import TYPES, GenotypeType
 from genotypes.formats.spans import Span, find_documents, records
 from genotypes.formats.validation import LocatedGenotype
+from genotypes.types.cell import CellGenotype
 from genotypes.types.genotype import Genotype
 
 MAX_LOG_CHARACTERS = 20_000_000
@@ -32,6 +34,18 @@ def read(text: str, source: str = "genotype") -> Genotype:
         GenotypeError: with all faults, by line.
     """
     return read_with_lines(text, source).genotype
+
+
+def from_text(text: str, source: str = "genotype") -> CellGenotype:
+    """Read cells from the namedtuple notation in any dialect, with or without a ``NAME =`` or log lines around it.
+
+    Raises:
+        GenotypeError: naming line and column, or line and field, of all that is wrong.
+    """
+    genotype = read(text, source)
+    if not isinstance(genotype, CellGenotype):
+        raise GenotypeError([Fault("text", type(genotype).__name__, CellGenotype.__name__)], source)
+    return genotype
 
 
 def read_with_lines(text: str, source: str = "genotype", name: str | None = None) -> LocatedGenotype:
@@ -79,7 +93,8 @@ def _document(located: LocatedJson, source: str) -> LocatedGenotype:
 
 def holds_genotype(text: str) -> bool:
     """Return whether a text, such as a command-line argument, is a genotype itself and no file's name."""
-    return any(row.matches(text) for row in TYPES.values()) or bool(_find(text)) or text.lstrip()[:1] == "{"
+    begins = re.match(r"\s*(?:\{|(?:\w+\s*=\s*)?[\w.]*Genotype\s*\()", text[:1000]) is not None
+    return begins or any(row.matches(text) for row in TYPES.values()) or bool(_find(text))
 
 
 def _find(text: str) -> list[Found]:

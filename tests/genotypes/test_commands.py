@@ -270,3 +270,26 @@ def test_as_a_process_without_torch(tmp_path):
     process = subprocess.Popen([*command, "schema"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
     assert process.wait() == 0 and not process.stderr.read()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["check", "DARTS_V2"], ["convert", "DARTS_V2", "--to", "json"], ["--help"]]
+)
+def test_a_closed_or_full_standard_output(arguments):
+    command = " ".join([sys.executable, "-m", "genotypes", *arguments])
+    for redirection, code, message in (
+        (">&-", 0, ""),
+        (">/dev/full", 2, "error: standard output: No space left on device\n"),
+        (">&- 2>&-", 0, ""),
+    ):
+        if not Path("/dev/full").exists() and "full" in redirection:
+            continue
+        done = subprocess.run(f"{command} {redirection}", shell=True, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        assert (done.returncode, done.stderr) == (code, message)
+
+
+def test_without_docstrings_and_assertions():
+    done = subprocess.run(
+        [sys.executable, "-OO", "-m", "genotypes", "check", "DARTS_V2"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "DARTS_V2: ok, hash 23aee99f4eae\n", "")

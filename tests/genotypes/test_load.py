@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from genotypes import (
@@ -7,6 +9,7 @@ from genotypes import (
     NASBench201Genotype,
     RecurrentGenotype,
     describe,
+    folder_of,
     library_entry,
     library_names,
     load,
@@ -14,6 +17,7 @@ from genotypes import (
     to_text,
     write,
 )
+from genotypes.__main__ import main
 from genotypes.formats.registry import TYPES
 from genotypes.types.nasbench101 import NASBench101Genotype
 
@@ -105,3 +109,67 @@ def test_every_type_from_files_and_folders(genotype, tmp_path):
 
 def test_an_architecture_string():
     assert load(f"  {ONE_OF_EACH[1]}") == ONE_OF_EACH[1]
+
+
+@pytest.mark.parametrize("genotype", ONE_OF_EACH, ids=lambda genotype: type(genotype).__name__)
+def test_an_argument_may_be_the_genotype_itself(genotype):
+    assert load(describe(genotype)) == load(f"  {describe(genotype)}\n") == load(write(genotype)) == genotype
+
+
+@pytest.mark.parametrize(
+    "text", ["Genotype(normal=[('sep_conv_3x3', 1)", "{", "|none~0|", "MINE = Genotype(recurrent=["]
+)
+def test_a_torn_argument_is_no_file_name(text):
+    with pytest.raises(GenotypeError) as caught:
+        load(text)
+    assert "no such file" not in str(caught.value) and "AmoebaNet" not in str(caught.value)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run of three epochs whose folder has an unusual name."""
+    folder = tmp_path / "runs [" / "a] ü:@x"
+    folder.mkdir(parents=True)
+    rows = [{"epoch": epoch, "genotype": describe(load(name))} for epoch, name in enumerate(("PDARTS", "DARTS_V1"), 1)]
+    (folder / "log.jsonl").write_text("\n".join(map(json.dumps, rows)) + '\n{}\n[1]\nnull\n{"epoch": 3, "geno')
+    return folder, rows
+
+
+def test_an_epoch_of_a_run(run):
+    folder, rows = run
+    for _ in range(2):
+        assert load(f"{folder}@1") == load("PDARTS") and load(f"{folder}@2") == load("DARTS_V1")
+        assert load(f"{folder}@2").name == f"{folder.name}@2"
+        with pytest.raises(GenotypeError, match="epoch: found 3, allowed 1 to 2"):
+            load(f"{folder}@3")
+        (folder / "log.jsonl").unlink(missing_ok=True)
+        (folder / "genotypes.json").write_text(json.dumps(rows, indent=2))
+    assert load(folder / "genotypes.json") == load("DARTS_V1") == load(f"{folder / 'genotypes.json'}@2")
+    with pytest.raises(GenotypeError, match="file: found no genotype.json, allowed the folder of a finished search"):
+        load(folder)
+    with pytest.raises(GenotypeError, match="no such file"):
+        load(f"{folder}@nothing/x")
+    assert folder_of(str(folder)) == folder_of(f"{folder}@2") == folder_of(str(folder / "genotypes.json")) == folder
+
+
+def test_one_of_several_named_genotypes(tmp_path):
+    path = tmp_path / "genotypes.py"
+    lines = [f"{name} = {to_text(load(name))}\n" for name in ("PDARTS", "DARTS_V1", "DARTS_V2")]
+    head = "from collections import namedtuple\nGenotype = namedtuple('Genotype', 'normal normal_concat reduce')\n"
+    path.write_text(head + "\n".join(lines))
+    assert load(f"{path}@DARTS_V1") == load("DARTS_V1") and load(f"{path}@DARTS_V1").name == "DARTS_V1"
+    with pytest.raises(GenotypeError, match="3 genotypes: PDARTS, DARTS_V1, DARTS_V2, allowed FILE@NAME"):
+        load(path)
+    with pytest.raises(GenotypeError, match="name: found 'NASNet', allowed one of PDARTS, DARTS_V1, DARTS_V2"):
+        load(f"{path}@NASNet")
+
+
+@pytest.mark.parametrize("name", ["[a].json", "[\\a]", "a:b", "ü ß.json", "x@y", "a'b\"c", "[bold]x", "line\nbreak"])
+def test_unusual_file_names(name, tmp_path, capsys):
+    path = tmp_path / name
+    path.write_text(write(load("PDARTS")))
+    assert load(path) == load(str(path)) == load("PDARTS")
+    assert main(["check", str(path)]) == main(["show", str(path)]) == main(["diff", str(path), "PDARTS"]) == 0
+    path.write_text("{")
+    assert main(["check", str(path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

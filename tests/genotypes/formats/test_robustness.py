@@ -32,6 +32,13 @@ OTHERS = [
 ]
 SOUND += [write(genotype) for genotype in OTHERS] + [describe(genotype) for genotype in OTHERS[:2]]
 
+V1 = describe(load("DARTS_V1"))
+LOG = f"04/07 10:11 AM genotype = {V1}\n04/07 10:12 AM valid 93.1 (top 1)\n04/07 10:13 AM genotype = {V1}\n"
+WEIGHTED = write(load("DARTS_V2"), "nested").replace("1)", "1, np.float64(0.25))").replace("0)", "0, 1e-05)")
+RECORDS = [{"epoch": epoch, "loss": 0.5, "genotype": V1} for epoch in (1, 2, 3)]
+SOUND += [LOG, WEIGHTED, json.dumps(RECORDS, indent=2), "\n".join(map(json.dumps, RECORDS)), f"A = {V1}\nB = {V1}"]
+SOUND += [f"# made by hand\n{SOUND[0]}", f"Structure(4 nodes with {OTHERS[0]})", f"10:11 genotype = {OTHERS[1]} # best"]
+
 CODE = "__import__('os').system('touch executed')"
 FRAGMENTS = [
     *"[]{}(),:='\"\\\n\t #",
@@ -78,7 +85,7 @@ def mutilated(rng):
     if kind == 1:
         opening = rng.choice("[{(") if rng.random() < 0.5 else '{"normal":'
         return rng.choice(["", "Genotype(normal="]) + opening * rng.choice([10, 100, 20_000])
-    if kind == 2 and text.startswith("{"):
+    if kind == 2 and text.startswith("{") and "}\n{" not in text:
         return json.dumps(exchanged(json.loads(text), rng), indent=rng.choice([None, 2]))
     for _ in range(rng.randrange(1, 6)):
         at = rng.randrange(len(text))
