@@ -19,6 +19,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from darts.artifacts.fingerprint import of_data_set
 from darts.artifacts.run_config import load_search_config
 from darts.artifacts.run_folder import newest_search, run_folder
 from darts.artifacts.tensorboard import write_results
@@ -73,7 +74,8 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     say(console, f"retrain {source} by {config.recipe} on {device}: {size}")
     prepare(task, config, device, console)
     begun = partial(write_config, folder, task.kind, config, device, ranks)
-    train(task, config.run, folder, {**identity(config), "genotype": genotype.hash}, console, ranks, begun)
+    made_with = {**identity(config), "data": of_data_set(data), "genotype": genotype.hash}
+    train(task, config.run, folder, made_with, console, ranks, begun)
     if ranks.rank > 0:
         return
     figures = task.write(folder)

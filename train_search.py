@@ -19,6 +19,7 @@ from textwrap import fill
 
 from rich.console import Console
 
+from darts.artifacts.fingerprint import of_data_set
 from darts.artifacts.run_folder import run_folder
 from darts.artifacts.tensorboard import write_results
 from darts.blackbox.run import (
@@ -97,7 +98,8 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     if prepare(task, config, device, console):
         prepare_retraining(task, FINAL_RECIPES[final_for(config.space.name, config.data.name)](), console)
     begun = partial(write_config, folder, task.kind, config, device, ranks)
-    train(task, config.run, folder, identity(config), console, ranks, begun)
+    made_with = {**identity(config), "data": of_data_set(data)}
+    train(task, config.run, folder, made_with, console, ranks, begun)
     if ranks.rank > 0:
         return
     genotype = task.write(folder, folder.name)

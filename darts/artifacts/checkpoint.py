@@ -95,7 +95,7 @@ def _unpacks_to_more(archive: zipfile.ZipFile, size: int) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return " ".join(str(value).split())[:80]
+    return " ".join(str(value).split())[:140]
 
 
 def newest_first(folder: Path) -> list[Path]:

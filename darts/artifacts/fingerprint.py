@@ -1,4 +1,4 @@
-"""Fingerprints of a user's model, data and loss: a run's folder is only resumed with the ones that it was made with."""
+"""Fingerprints of data sets, and of a user's model, data and loss: a run is resumed only with those it was made with."""
 
 from __future__ import annotations
 
@@ -12,8 +12,22 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Subset, TensorDataset
 
+from darts.data.dataset import DataSet
+
 SAMPLED = 1 << 16
 """Values of a tensor that are hashed, evenly spaced, where it has more."""
+
+
+def of_data_set(data: DataSet) -> str:
+    """Return sizes and shape of a data set, and a digest of its labels, its vocabulary and the means of its images."""
+    labels = data.train.class_labels()
+    moments = data.train.moments()
+    parts = [
+        "" if labels is None else _tensor(labels),
+        " ".join(f"{value:.4g}" for values in moments or () for value in values),
+        *(f"{word} {index}" for word, index in (data.vocabulary or {}).items()),
+    ]
+    return f"{len(data.train)} and {len(data.test)} examples, {data.shape}, {_digest(parts)}"
 
 
 def of_model(model: nn.Module) -> str:

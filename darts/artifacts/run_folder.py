@@ -92,10 +92,13 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file; empty where there is none that can be read, or text that is not Unicode."""
+    """Return the JSON object in a file; empty where there is none that can be read, or text that is not Unicode.
+
+    Bytes of a path that are not UTF-8 stand there as ``os.fsdecode`` gives them, and are kept.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        json.dumps(content, ensure_ascii=False).encode()
+        json.dumps(content, ensure_ascii=False).encode(errors="surrogateescape")
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

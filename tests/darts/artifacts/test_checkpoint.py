@@ -1,5 +1,6 @@
 import os
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -107,3 +108,30 @@ def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("version", [True, 1.0, "1", None, 10**30, [1], torch.ones(())])
+def test_an_odd_version_is_refused(version, tmp_path):
+    save(tmp_path / "x.pt", {"version": version})
+    with pytest.raises(CheckpointError, match="checkpoint version"):
+        load(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compressed_data_are_refused_before_they_are_unpacked(kind, tmp_path, monkeypatch):
+    path = tmp_path / "step_000000001.pt"
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        archive.writestr("step/data.pkl", bytes(2**20))
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", lambda archive: pytest.fail("unpacked"))
+    with pytest.raises(CheckpointError, match="compressed data, refused"):
+        load(path)
+
+
+def test_members_that_share_their_bytes_are_refused(tmp_path):
+    """A member that the archive's directory lists many times unpacks to more than the file has."""
+    path = tmp_path / "step_000000001.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("step/data.pkl", bytes(2**16))
+        archive.filelist.extend(archive.filelist * 50)
+    with pytest.raises(CheckpointError, match="refused"):
+        load(path)

@@ -5,11 +5,11 @@ import json
 import pytest
 
 from darts.artifacts.run_config import load_search_config
+from darts.artifacts.run_record import read_record
 from darts.config import to_dict
 from darts.errors import UserError
 from darts.recipes.registry import SEARCH_RECIPES
 from darts.report.page import run_page
-from darts.artifacts.run_record import read_record
 
 
 def write(folder, config, **rest):

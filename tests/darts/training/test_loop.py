@@ -3,6 +3,7 @@
 import io
 import math
 import signal
+import threading
 
 import pytest
 import torch
@@ -168,3 +169,108 @@ def test_a_signal_ends_an_evaluation(tmp_path):
     task = Task()
     run(task, tmp_path, resume=True)
     assert task.begun[0] == (1, 0, 0) and task.weight == 40
+
+
+class Weighted(Task):
+    """Its weight depends on how often it was rolled back, and when; a signal comes at ``signalled``."""
+
+    def __init__(self, fails=None, stubborn=0, signalled=None):
+        super().__init__(fails, stubborn)
+        self.signalled = signalled
+
+    def step(self):
+        sums = super().step()
+        self.weight = self.weight + self.at * self.attempt
+        if self.at == self.signalled:
+            signal.raise_signal(signal.SIGTERM)
+        return sums
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+@pytest.mark.parametrize("signalled", [12, 15, 16])
+def test_a_rollback_is_the_same_after_an_interruption_in_its_epoch(signalled, keep, tmp_path):
+    options = {"on_nan": "rollback", "keep_checkpoints": keep}
+    whole = Weighted(17, stubborn=1)
+    run(whole, tmp_path / "whole", **options)
+    with pytest.raises(Interrupted):
+        run(Weighted(17, stubborn=1, signalled=signalled), tmp_path / "cut", **options)
+    cut = Weighted(17, stubborn=1)
+    run(cut, tmp_path / "cut", resume=True, **options)
+    assert cut.weight == whole.weight and cut.attempt == whole.attempt == 2
+    found = [[(line["event"], line["step"]) for line in read_log(tmp_path / name)] for name in ("whole", "cut")]
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_a_torn_checkpoint_takes_no_place_in_the_quota(keep, tmp_path):
+    run(Task(), tmp_path, max_steps=25)
+    folder = tmp_path / "checkpoints"
+    torn = folder / "step_000000999.pt"
+    torn.write_bytes((folder / "step_000000025.pt").read_bytes()[:1000])
+    with pytest.raises(Interrupted):
+        run(Weighted(signalled=28), tmp_path, resume=True, keep_checkpoints=keep)
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [*["step_000000025.pt"][: keep - 1], "step_000000028.pt", "step_000000999.pt.set-aside"]
+    task = Task()
+    run(task, tmp_path, resume=True, keep_checkpoints=keep)
+    assert task.begun[0] == (2, 8, 0)
+
+
+def test_options_that_refuse_every_checkpoint_leave_them_where_they_are(tmp_path):
+    run(Task(), tmp_path, max_steps=25)
+    before = sorted((tmp_path / "checkpoints").iterdir())
+    with pytest.raises(CheckpointError, match="made with seed None, not 3"):
+        train(Task(), RunConfig(resume=True), tmp_path, {"seed": 3}, Console(quiet=True))
+    assert sorted((tmp_path / "checkpoints").iterdir()) == before
+
+
+def test_what_killed_processes_left_is_cleared(tmp_path):
+    run(Task(), tmp_path, max_steps=25)
+    folder = tmp_path / "checkpoints"
+    for name in (".step_000000026.pt.4711", ".step_000000003.pt.1", ".other"):
+        (folder / name).write_bytes(b"x")
+    run(Task(), tmp_path, resume=True)
+    assert [path.name for path in folder.glob(".*")] == [".other"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epoch": 5},
+        {"epoch": 4, "within": 3},
+        {"epoch": True},
+        {"step": 10**30},
+        {"step": 3, "within": 5},
+        {"attempt": 4},
+        {"attempt": 10**20},
+        {"epoch": 3, "step": 2, "within": 0},
+        {"epoch": 0, "step": 25, "within": 5},
+        {"sums": {}},
+        {"sums": {"images": torch.tensor(0.0), "loss": torch.tensor(0.0)}},
+        {"sums": {"images": torch.tensor(5.0), "loss": torch.tensor(math.nan)}},
+        {"sums": {"images": torch.ones(3), "loss": torch.ones(3)}},
+    ],
+)
+def test_a_position_that_cannot_be_is_refused(wrong, tmp_path):
+    run(Task(), tmp_path, max_steps=25)
+    newest = tmp_path / "checkpoints" / "step_000000025.pt"
+    sound = load(newest)
+    save(newest, {**sound, "position": {**sound["position"], **wrong}})
+    task = Task()
+    run(task, tmp_path, resume=True)
+    assert task.begun[0] == (2, 0, 0) and task.weight == 40
+
+
+def test_a_thread_can_train(tmp_path):
+    task, failed = Task(), []
+
+    def train_in_thread():
+        try:
+            run(task, tmp_path)
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=train_in_thread)
+    thread.start()
+    thread.join()
+    assert not failed and task.weight == 40
