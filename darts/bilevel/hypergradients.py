@@ -5,15 +5,18 @@ The upper problem is the validation loss, the lower one the training loss; ``w``
 are opaque: the problem knows what to do with them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from darts.bilevel.requirements import DOUBLE_BACKWARD, Component, Requirements
+from darts.config.ranges import require
 from darts.training.cuda_graph import capturing
 
 Params = Mapping[str, Tensor]
@@ -115,18 +118,89 @@ class UnrolledExact(Component):
         return gradient(problem.upper(ahead, logits, valid), logits)
 
 
+class FiniteDifference(Component):
+    """Base of hypergradients with central differences, whose error depends on the length of the step.
+
+    A step too long crosses kinks of the loss (ReLU, pooling), one too short drowns in rounding. ``difference_error``
+    measures it on the network at hand.
+    """
+
+    radius: float = RADIUS
+
+    def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+        """Return the gradient of the logits."""
+        raise NotImplementedError
+
+    def at(self, radius: float) -> FiniteDifference:
+        """Return the same hypergradient with another length of the step."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class UnrolledClipped:
+class Unrolled(FiniteDifference):
+    """``unrolled`` as a component.
+
+    Attributes:
+        radius: length of the finite difference's step, over all weights.
+    """
+
+    radius: float = RADIUS
+
+    def __post_init__(self) -> None:
+        require(self, above_0=("radius",))
+
+    def at(self, radius: float) -> Unrolled:
+        return replace(self, radius=radius)
+
+    def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+        return unrolled(problem, train, valid, radius=self.radius)
+
+
+@dataclass(frozen=True)
+class UnrolledClipped(FiniteDifference):
     """``unrolled`` for weights that take clipped steps (the authors' code for recurrent cells).
 
     Attributes:
         norm: the largest norm of a gradient over all weights.
+        radius: length of the finite difference's step, over all weights.
     """
 
     norm: float = 0.25
+    radius: float = RADIUS
+
+    def __post_init__(self) -> None:
+        require(self, above_0=("norm", "radius"))
+
+    def at(self, radius: float) -> UnrolledClipped:
+        return replace(self, radius=radius)
 
     def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
-        return unrolled(problem, train, valid, clip=self.norm)
+        return unrolled(problem, train, valid, radius=self.radius, clip=self.norm)
+
+
+def difference_error(step: FiniteDifference, problem: Bilevel, train: Batch, valid: Batch) -> float:
+    """Return the relative error of what a hypergradient adds to the first order, estimated by a shorter difference.
+
+    It is ``|g(r) - g(r / 10)| / |g(r / 10) - g_1|`` with the hypergradient ``g`` at a radius and the first order
+    ``g_1``, all with the same random draws: near 0 where the radius is short enough, near 1 where the difference is noise.
+
+    Args:
+        step: the hypergradient.
+        problem: whose weights and logits are taken as they are.
+        train, valid: the batches.
+    """
+    generator = problem.generator
+    state = None if generator is None else generator.get_state()
+    found = []
+    for hypergradient in (first_order, step, step.at(step.radius / 10)):
+        if generator is not None and state is not None:
+            generator.set_state(state)
+        grads = hypergradient(problem, train, valid)
+        found.append(torch.cat([grad.detach().flatten() for grad in grads.values()]))
+    if generator is not None and state is not None:
+        generator.set_state(state)
+    first, far, near = found
+    return ((far - near).norm() / (near - first).norm().clamp_min(torch.finfo(near.dtype).tiny)).item()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ Each registry is complete, and its rows are rows of the tests: each method searc
 
 from darts.bilevel.arch_optimizers import ArchOptimizer, Identity, adam, sgd
 from darts.bilevel.discretization import Discretize, top_edges
-from darts.bilevel.hypergradients import Hypergradient, UnrolledClipped, UnrolledExact, first_order, unrolled
+from darts.bilevel.hypergradients import Hypergradient, Unrolled, UnrolledClipped, UnrolledExact, first_order
 from darts.bilevel.modifiers import EdgeWeights, Schedule
 from darts.bilevel.penalties import Resource
 from darts.bilevel.problem import Penalty, Perturb
@@ -72,7 +72,7 @@ RELAXATIONS: dict[str, Relaxation] = {
 
 STEPS: dict[str, Hypergradient] = {
     "first_order": first_order,
-    "unrolled": unrolled,
+    "unrolled": Unrolled(),
     "unrolled_clipped": UnrolledClipped(),
     "unrolled_exact": UnrolledExact(),
     "single_level": snas.SingleLevel(),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from darts.bilevel.hypergradients import unrolled
+from darts.bilevel.hypergradients import Unrolled
 from darts.bilevel.problem import SearchProblem
 from darts.config.ranges import require
 from darts.methods.context import Callback, MethodContext
@@ -90,5 +90,5 @@ def _snapshot(problem: SearchProblem) -> Snapshot:
     return {part: {name: t.detach().cpu().clone() for name, t in tensors.items()} for part, tensors in state.items()}
 
 
-METHOD = Method(step=unrolled, callbacks=(EigenvalueStop(),))
+METHOD = Method(step=Unrolled(), callbacks=(EigenvalueStop(),))
 ADAPTIVE = replace(METHOD, callbacks=(EigenvalueStop(adapt=True),))

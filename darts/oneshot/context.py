@@ -120,6 +120,15 @@ class SearchContext:
     def stop(self, epoch: int, reason: str) -> None:
         self.epochs, self.stop_reason = epoch + 1, reason
 
+    def first_batches(self) -> tuple[Batch, Batch]:
+        """Return the first batch of each part of the search set, without augmentation."""
+        size, split = self.config.batch_size, self.data.train
+        train, valid = (
+            next(split.batches(indices[:size], size, training=False))
+            for indices in (self.train_indices, self.valid_indices)
+        )
+        return train, valid
+
     def draw(self) -> Batch:
         """Return a further batch of the examples that train the weights, for steps that train copies of them."""
         if capturing():

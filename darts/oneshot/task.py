@@ -18,6 +18,7 @@ from darts.data.dataset import DataSet
 from darts.methods.method import spans
 from darts.oneshot.collapse import CollapseWatch
 from darts.oneshot.context import VALID_STREAM, SearchContext
+from darts.oneshot.difference_check import check_differences
 from darts.oneshot.results import write_files
 from darts.oneshot.stages import Built, StageNetworks, dropped_skips
 from darts.training.cuda_graph import StepGraph, step_graph
@@ -234,7 +235,10 @@ class SearchTask:
         context.accuracies.append(figures.get("valid_accuracy", -figures["valid_loss"]))
         for callback in self.method.acting:
             figures |= callback.after_epoch(context, epoch)
-        return figures | self.watch.after_epoch(context, epoch, self.space.skipped(genotype))
+        checked = {} if self.hidden.is_stateful else check_differences(self.method.step, context, epoch)
+        watched = self.watch.after_epoch(context, epoch, self.space.skipped(genotype))
+        warnings = [found["warning"] for found in (checked, watched) if "warning" in found]
+        return {**figures, **checked, **watched, **({"warning": "; ".join(warnings)} if warnings else {})}
 
     def figures(self, genotype: Genotype) -> dict[str, Any]:
         """Return what is known of a genotype: by its space, and by a benchmark where there is one."""

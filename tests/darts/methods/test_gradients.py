@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from darts.bilevel.hypergradients import first_order
+from darts.bilevel.hypergradients import Unrolled, difference_error, first_order
 from darts.bilevel.penalties import Resource
 from darts.methods.beta_darts import BetaDecay
 from darts.methods.drnas import TowardsUniform, concentration
@@ -60,12 +60,29 @@ def series(problem, train, valid, terms, diagonal=False):
     return direct - eta * mixed.T @ sum((power @ v for power in powers), torch.zeros(3).double())
 
 
+@pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("diagonal", [False, True])
 @pytest.mark.parametrize("terms", [0, 1, 2, 5])
-def test_idarts_is_the_truncated_neumann_series(terms, diagonal):
+def test_idarts_is_the_truncated_neumann_series(terms, diagonal, exact):
     problem = Smooth()
-    grad = Neumann(terms, radius=1e-4, diagonal=diagonal)(problem, 1.3, 0.7)["t"]
-    torch.testing.assert_close(grad, series(problem, 1.3, 0.7, terms, diagonal), rtol=1e-6, atol=1e-8)
+    grad = Neumann(terms, radius=1e-4, diagonal=diagonal, exact=exact)(problem, 1.3, 0.7)["t"]
+    tolerance = dict(rtol=1e-10, atol=1e-12) if exact else dict(rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(grad, series(problem, 1.3, 0.7, terms, diagonal), **tolerance)
+
+
+def test_exact_products_are_the_limit_of_the_differences_in_a_network():
+    problem, train, valid = tiny.problem()
+    exact = flat(Neumann(3, exact=True)(problem, train, valid))
+    far, near = (flat(Neumann(3, radius=radius)(problem, train, valid)) for radius in (0.3, 1e-6))
+    added = (exact - flat(first_order(problem, train, valid))).norm()
+    assert (near - exact).norm() < 1e-4 * added < 0.01 * (far - exact).norm()
+
+
+def test_the_error_of_differences_is_measured_and_nothing_is_drawn():
+    problem, train, valid = tiny.problem(relax=Concrete())
+    state = problem.generator.get_state()
+    errors = [difference_error(step, problem, train, valid) for step in (Unrolled(10.0), Unrolled(1e-5))]
+    assert errors[1] < 1e-2 < errors[0] and torch.equal(state, problem.generator.get_state())
 
 
 def test_idarts_without_terms_is_first_order():
