@@ -7,6 +7,7 @@ the row permits and that are not in ``dropped``. Rows without such a candidate a
 Axes: ``e`` row (in a cell: edge), ``o`` candidate. Counts are exact integers of any size.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations, product
 from math import comb, prod
@@ -35,14 +36,18 @@ class Change(NamedTuple):
     value: Value
 
 
-def derivable(table: ChoiceTable, row: int) -> tuple[str, ...]:
-    """Return the candidates that can be kept on a row, in the table's order."""
-    return tuple(name for name in table.candidates if name not in table.dropped and table.permits(row, name))
+def derivable(table: ChoiceTable) -> list[tuple[str, ...]]:
+    """Return the candidates that can be kept on each row, in the table's order."""
+    names = tuple(name for name in table.candidates if name not in table.dropped)
+    if table.allowed is None:
+        return [names] * table.rows
+    return [tuple(name for name in names if table.permits(row, name)) for row in range(table.rows)]
 
 
 def ordered(table: ChoiceTable, value: Value) -> Value:
     """Return a table's pairs sorted by row, then in the order of its candidates."""
-    return tuple(sorted(value, key=lambda pair: (pair[0], table.candidates.index(pair[1]))))
+    columns = {name: column for column, name in enumerate(table.candidates)}
+    return tuple(sorted(value, key=lambda pair: (pair[0], columns[pair[1]])))
 
 
 def fault_of(table: ChoiceTable, value: Value) -> str | None:
@@ -59,32 +64,35 @@ def fault_of(table: ChoiceTable, value: Value) -> str | None:
         if (row, name) in seen:
             return f"{label}: {name!r} is kept twice on row {row}"
         seen.add((row, name))
-    for span, needed in _spans(table):
-        rows = sorted({row for row, _ in value if row in span})
+    names, counts = derivable(table), Counter(row for row, _ in value)
+    for span, needed in _spans(table, names):
+        rows = [row for row in span if row in counts]
         if len(rows) != needed:
             return f"{label}: {len(rows)} of rows {span.start} to {span.stop - 1} are kept, must be {needed}"
         for row in rows:
-            count = sum(row == other for other, _ in value)
-            if count != _picks(table, row):
-                return f"{label}: {count} candidates are kept on row {row}, must be {_picks(table, row)}"
+            picks = min(table.picks, len(names[row]))
+            if counts[row] != picks:
+                return f"{label}: {counts[row]} candidates are kept on row {row}, must be {picks}"
     return None
 
 
 def count_values(table: ChoiceTable) -> int:
     """Return the number of values of a table, in ``O(e keep)``."""
-    return prod(_subsets([_row_count(table, row) for row in span], needed)[0][needed] for span, needed in _spans(table))
+    names = derivable(table)
+    counts = [_row_count(table, each) for each in names]
+    return prod(_subsets([counts[row] for row in span], needed)[0][needed] for span, needed in _spans(table, names))
 
 
 def values(table: ChoiceTable) -> Iterator[Value]:
     """Yield every value of a table once: rows in lexicographic order, then candidates in the table's order."""
-    groups = []
-    for span, needed in _spans(table):
-        usable = [row for row in span if derivable(table, row)]
+    groups, names = [], derivable(table)
+    for span, needed in _spans(table, names):
+        usable = [row for row in span if names[row]]
         groups.append(
             [
-                tuple(pair for pairs in chosen for pair in pairs)
+                tuple((row, name) for row, kept in zip(rows, chosen) for name in kept)
                 for rows in combinations(usable, needed)
-                for chosen in product(*(_row_values(table, row) for row in rows))
+                for chosen in product(*(_row_choices(table, names[row]) for row in rows))
             ]
         )
     for parts in product(*groups):
@@ -103,20 +111,20 @@ def draw_pairs(table: ChoiceTable, generator: torch.Generator) -> tuple[tuple[in
     permutation; else each subset of rows is as likely as it has values.
     """
     pairs: list[tuple[int, str]] = []
-    for span, needed in _spans(table):
-        counts = [_row_count(table, row) for row in span]
+    names = derivable(table)
+    for span, needed in _spans(table, names):
+        counts = [_row_count(table, names[row]) for row in span]
         if len(set(counts)) <= 1:
             places = torch.randperm(len(span), generator=generator)[:needed].tolist()
         else:
             places = _draw_subset(counts, needed, generator)
         for place in places:
-            row = span[place]
-            names, picks = derivable(table, row), _picks(table, row)
-            if picks == 1:
-                columns = [draw_below(len(names), generator)]
+            row, there = span[place], names[span[place]]
+            if min(table.picks, len(there)) == 1:
+                columns = [draw_below(len(there), generator)]
             else:
-                columns = torch.randperm(len(names), generator=generator)[:picks].tolist()
-            pairs += [(row, names[column]) for column in columns]
+                columns = torch.randperm(len(there), generator=generator)[: table.picks].tolist()
+            pairs += [(row, there[column]) for column in columns]
     return tuple(pairs)
 
 
@@ -128,33 +136,33 @@ def changes(table: ChoiceTable, value: Value) -> list[Change]:
     row permits those of the other, the new row takes each of its own. So the relation is symmetric.
     """
     found: list[Change] = []
+    names = derivable(table)
     kept = {row: tuple(name for other, name in value if other == row) for row, _ in value}
-    for row, names in kept.items():
-        for name in names:
+    for row, here in kept.items():
+        for name in here:
             rest = [pair for pair in value if pair != (row, name)]
-            for other in derivable(table, row):
-                if other not in names:
+            for other in names[row]:
+                if other not in here:
                     found.append(Change("operation", ordered(table, (*rest, (row, other)))))
-    for span, _ in _spans(table):
-        free = [row for row in span if row not in kept and derivable(table, row)]
+    for span in table.spans:
+        free = [row for row in span if row not in kept and names[row]]
         for row in (row for row in span if row in kept):
             rest = [pair for pair in value if pair[0] != row]
             for target in free:
-                for names in _moved(table, row, target, kept[row]):
-                    found.append(Change("input", ordered(table, (*rest, *((target, name) for name in names)))))
+                for moved in _moved(table, kept[row], names[row], names[target]):
+                    found.append(Change("input", ordered(table, (*rest, *((target, name) for name in moved)))))
     return found
 
 
-def _moved(table: ChoiceTable, row: int, target: int, names: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Return what can stand on ``target`` where it takes the place of ``row``, which holds ``names``."""
-    there = derivable(table, target)
-    if len(names) != _picks(table, target):
+def _moved(
+    table: ChoiceTable, kept: tuple[str, ...], here: tuple[str, ...], there: tuple[str, ...]
+) -> list[tuple[str, ...]]:
+    """Return what can stand on a row with candidates ``there`` that takes the place of one with ``here``."""
+    if len(kept) != min(table.picks, len(there)):
         return []
-    if set(names) <= set(there):
-        return [names]
-    here = set(derivable(table, row))
-    every = (tuple(name for _, name in pairs) for pairs in _row_values(table, target))
-    return [other for other in every if not set(other) <= here]
+    if set(kept) <= set(there):
+        return [kept]
+    return [other for other in _row_choices(table, there) if not set(other) <= set(here)]
 
 
 def draw_below(bound: int, generator: torch.Generator) -> int:
@@ -171,24 +179,19 @@ def draw_below(bound: int, generator: torch.Generator) -> int:
             return drawn
 
 
-def _spans(table: ChoiceTable) -> list[tuple[range, int]]:
-    """Return the rows of each group, and how many of them are kept."""
-    usable = [sum(bool(derivable(table, row)) for row in span) for span in table.spans]
-    return [(span, min(table.kept(len(span)), count)) for span, count in zip(table.spans, usable)]
+def _spans(table: ChoiceTable, names: Sequence[tuple[str, ...]]) -> list[tuple[range, int]]:
+    """Return the rows of each group, and how many of them are kept; ``names`` are the candidates of each row."""
+    return [(span, min(table.kept(len(span)), sum(bool(names[row]) for row in span))) for span in table.spans]
 
 
-def _picks(table: ChoiceTable, row: int) -> int:
-    return min(table.picks, len(derivable(table, row)))
+def _row_count(table: ChoiceTable, names: tuple[str, ...]) -> int:
+    """Return in how many ways a row with these candidates can be decided."""
+    return comb(len(names), min(table.picks, len(names))) if names else 0
 
 
-def _row_count(table: ChoiceTable, row: int) -> int:
-    names = len(derivable(table, row))
-    return comb(names, min(table.picks, names)) if names else 0
-
-
-def _row_values(table: ChoiceTable, row: int) -> list[Value]:
-    chosen = combinations(derivable(table, row), _picks(table, row))
-    return [tuple((row, name) for name in names) for names in chosen]
+def _row_choices(table: ChoiceTable, names: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return the candidates that a row with these candidates can keep together."""
+    return list(combinations(names, min(table.picks, len(names))))
 
 
 def _subsets(counts: Sequence[int], size: int) -> list[list[int]]:

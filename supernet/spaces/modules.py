@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -44,7 +44,7 @@ class ModuleSpace(SearchSpace):
         if not seen:
             raise SpaceError("the model holds no LayerChoice and no InputChoice: there is nothing to search")
 
-    @property
+    @cached_property
     def tables(self) -> tuple[ChoiceTable, ...]:
         """One table of one row for each label; one inside candidates takes part where one of these is kept."""
         when: dict[str, list[tuple[tuple[str, str], ...]]] = {}
@@ -148,7 +148,7 @@ class ModuleSpace(SearchSpace):
             if isinstance(module, Choice) and id(module) not in met:
                 raise SpaceError(f"{_described(module)} at {name or 'the top'} is never reached in a forward pass")
 
-    @property
+    @cached_property
     def _labelled(self) -> dict[str, Choice]:
         return {choice.label: choice for choice in choices(self.model)}
 
