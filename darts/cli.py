@@ -1,4 +1,4 @@
-"""What both scripts share: recipes on the command line, users' mistakes in one line, exit codes, ``config.json``."""
+"""The frame of both scripts: recipes on the command line, users' mistakes in one line, exit codes, ``config.json``."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def train_script(main: Callable[[Sequence[str], Console, Ranks], None]) -> None:
 def run_script(main: Callable[[Sequence[str], Console], None]) -> None:
     """Run a script. A user's mistake is one line and exit code 2; after a signal the exit code is the signal's.
 
-    Output that cannot be written (a closed pipe, a full disk) is lost, and the run goes on.
+    Output that cannot be written (a closed pipe, a full disk) is lost, and the run continues.
     """
     make_lossy()
     with interrupts():
@@ -159,7 +159,7 @@ def _complain(message: str) -> int:
 
 
 def _refusal(error: OSError) -> str:
-    """What the file system refused, and what to do about it."""
+    """Return what the file system refused, and what to do about it."""
     place = f"{error.filename}: " if error.filename else "a file of the run: "
     return f"{place}{error.strerror}; {RECOVERABLE_ERRORS[error.errno or 0]}"
 

@@ -76,7 +76,7 @@ class Ranks:
         return largest.tolist()
 
     def broadcast_from_rank0(self, decide: Callable[[], str]) -> str:
-        """What rank 0 decides, on every rank.
+        """Return on every rank what rank 0 decides.
 
         Raises:
             UserError: rank 0's, on every rank.

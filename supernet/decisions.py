@@ -21,7 +21,7 @@ Value = tuple[tuple[int, str], ...]
 """The kept (row, candidate) pairs of one table."""
 
 Kind = Literal["operation", "input"]
-"""What a change changes: the candidate on a kept row, or which row of its group is kept."""
+"""The subject of a change: the candidate on a kept row, or which row of its group is kept."""
 
 
 class Change(NamedTuple):

@@ -1,4 +1,4 @@
-"""What is wrong with a search space, found before anything is trained."""
+"""Errors of a search space, found before anything is trained."""
 
 from genotypes.errors import InputError
 

@@ -40,7 +40,7 @@ def run(script, *arguments, cwd):
 
 
 def said(script, *arguments):
-    """What a script, given as a module, prints when it runs in this process; a mistake is raised."""
+    """Return what a script, given as a module, prints when it runs in this process; a mistake is raised."""
     console = Console(file=io.StringIO(), soft_wrap=True)
     script.main([str(argument) for argument in arguments], console, SINGLE_PROCESS)
     return console.file.getvalue()

@@ -2,7 +2,7 @@
 
 import random
 
-KINDS = (("the", "a", "every", "some"), ("cat", "dog", "bird", "king"), ("sees", "hears", "likes", "fears"))
+KINDS = (("the", "a", "every", "some"), ("cat", "dog", "bird", "king"), ("sees", "feeds", "likes", "fears"))
 FLOOR = 4.0 ** (5 / 7)
 """The perplexity of lines that cannot be undercut: of each seven words five are one of four, and two are certain."""
 

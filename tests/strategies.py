@@ -1,4 +1,4 @@
-"""What hypothesis draws from: genotypes of any shape that validation allows, or of the shape a form can express."""
+"""Strategies of hypothesis: genotypes of any shape that validation allows, or of the shape a form can express."""
 
 from hypothesis import strategies as st
 

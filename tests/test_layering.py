@@ -18,7 +18,7 @@ LAYERS = ("genotypes", "supernet", "darts")
 SOURCES = [*ROOT.glob("*.py"), *(path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py")))]
 
 ORDER = (
-    {"errors", "processes", "config", "artifacts", "data"},
+    {"errors", "processes", "standard_streams", "config", "artifacts", "data"},
     {"training"},
     {"bilevel"},
     {"methods"},
@@ -145,7 +145,7 @@ def named_in(tree):
 
 
 SPACES_ALONE = re.compile(r"(?i)(?<![a-z])cells?(?![a-z])|cell(?=genotype)|reduction|\breduce\b")
-"""What only ``supernet/spaces`` may speak of. Genotypes are cells, and their library is of cells."""
+"""Words that only ``supernet/spaces`` may use. Genotypes are cells, and their library is of cells."""
 
 EXEMPT = {"cells.svg", "FactorizedReduce", "cell_width", "cell_height"}
 """The name of a picture's file, of an operation, and the fields of a heat map."""

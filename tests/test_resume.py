@@ -68,13 +68,13 @@ def test_torn_and_foreign_checkpoints_give_way_to_the_one_before(tmp_path):
     assert {name: (folder / name).read_bytes() for name in files} == expected
     described = (folder / "config.json").read_bytes()
     code, _, err = scripts.run(script, *arguments, "--resume", "--seed", 7, cwd=tmp_path)
-    assert code == 2 and "made with seed 2, not 7" in err and "no checkpoint can be gone on from" in err
+    assert code == 2 and "made with seed 2, not 7" in err and "no checkpoint can be resumed" in err
     assert (folder / "config.json").read_bytes() == described
     assert {name: (folder / name).read_bytes() for name in files} == expected
 
 
 @pytest.mark.parametrize("cut", [6, 8])
-def test_a_run_cut_short_goes_on_or_ends_the_same(cut, tmp_path):
+def test_a_run_cut_short_resumes_or_ends_the_same(cut, tmp_path):
     script, arguments, files = CASES["search"]
     scripts.write_images(tmp_path / "set.npz")
     arguments = [*arguments, "--data.root", tmp_path / "set.npz", "--epochs", 4]

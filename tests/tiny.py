@@ -98,7 +98,7 @@ def run(task, epoch=0, step=0, stop=None, saving=()):
     return task
 
 
-def gone_on(task, path, epoch, step=0):
+def resumed(task, path, epoch, step=0):
     """A new task at the state of a file, and on from there to its end."""
     task.load_state(load(path)["task"])
     return run(task, epoch, step)

@@ -14,7 +14,7 @@ from genotypes import Genotype
 
 @dataclass(frozen=True)
 class Score:
-    """What an evaluation found of a genotype.
+    """The result of evaluating a genotype.
 
     Attributes:
         values: figure -> value: ``valid_accuracy`` and ``test_accuracy`` as shares of 1, ``loss``, ``parameters``,

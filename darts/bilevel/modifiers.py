@@ -1,4 +1,4 @@
-"""What some methods change in a search problem beside its relaxation: gates after they are computed, weights in a step.
+"""Changes of a search problem by single methods: of gates after they are computed, of weights in a step.
 
 Axis letters: ``e`` edges (rows of a table), ``o`` candidates.
 """
@@ -38,7 +38,7 @@ class Schedule(Component):
 
 @dataclass
 class GateModifiers:
-    """What changes the gates that a relaxation returns, and what is added beside them.
+    """Changes of the gates that a relaxation returns, and gates that are added beside them.
 
     Attributes:
         edges: weights of whole edges, from the logits under ``edges_of(label)``, ``(e,)``.

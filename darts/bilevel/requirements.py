@@ -1,4 +1,4 @@
-"""What a component of a search method states about itself: what it provides, requires and excludes.
+"""The statements of a search method's components about themselves: what they provide, require and exclude.
 
 Properties are plain words, such as ``simplex`` for gates that are themselves the parameters. A component that requires
 ``simplex`` works only beside one that provides it; a component that excludes it works only where none does. The

@@ -43,7 +43,7 @@ CIFAR10_SHAPE = ImageShape(3, 32, 10)
 
 @dataclass(frozen=True)
 class Problem:
-    """What a search needs beside its strategy."""
+    """The decisions of a search and the evaluator of its architectures."""
 
     decisions: ArchitectureDecisions
     evaluator: Evaluator

@@ -29,7 +29,7 @@ class LanguageConfig:
     """Language modelling on running text."""
 
     unit: Literal["auto", "spaced", "word", "character"] = "auto"
-    """What a token is: spaced, all between two spaces, with an end-of-sentence token at each line's end; word, words
+    """The kind of token: spaced, all between two spaces, with an end-of-sentence token at each line's end; word, words
     and punctuation in lower case, with an end token after each paragraph; or character. auto is word for one file,
     spaced for a folder of prepared files."""
     vocabulary: Annotated[int, POSITIVE] = 50_000

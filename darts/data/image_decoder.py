@@ -44,7 +44,7 @@ UPRIGHT = {
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of an image file before its pixels are decoded.
+    """The facts about an image file that are known before its pixels are decoded.
 
     Attributes:
         width, height: of the upright image.

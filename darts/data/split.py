@@ -19,7 +19,7 @@ from torch import Tensor
 from darts.data.order import shuffled
 
 Batch = Any
-"""What an objective reads: ``(images, labels)``, ``(tokens, next tokens, continues)``, or of a user's own form."""
+"""The input of an objective: ``(images, labels)``, ``(tokens, next tokens, continues)``, or of a user's own form."""
 
 HostBatch = tuple[Any, ...]
 """The part of a batch that the host prepares: the arguments of ``Split.load``."""

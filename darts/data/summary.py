@@ -1,4 +1,4 @@
-"""What was found in the files of a data set, in one line for people."""
+"""The contents of a data set, in one line."""
 
 from __future__ import annotations
 

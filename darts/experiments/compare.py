@@ -1,8 +1,8 @@
-"""All methods side by side on one data set, beside random architectures of the same space.
+"""Comparison of all methods on one data set, beside random architectures of the same space.
 
 python -m darts.compare                                        every method on the digits, 3 seeds
 python -m darts.compare --methods darts pc_darts --seeds 0     some of them
-python -m darts.compare --json FILE                            goes on where FILE ends, after any interruption
+python -m darts.compare --json FILE                            resumes where FILE ends, after any interruption
 
 Every search and every retraining uses the same two recipes, the same number of epochs and the seed of its row; only the
 method differs. Rows come in the order of ``METHODS``: where spreads overlap there is no ranking.
@@ -11,7 +11,6 @@ method differs. Rows come in the order of ``METHODS``: where spreads overlap the
 from __future__ import annotations
 
 import json
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,13 +20,17 @@ from typing import Any
 import torch
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from darts.artifacts.checkpoint import write_atomically
+from darts.artifacts.fingerprint import of_data_set
 from darts.artifacts.log import read_log
+from darts.artifacts.run_lock import locked
 from darts.config import MethodConfig, RunConfig, SearchConfig, check, identity
 from darts.data.registry import open_data
 from darts.errors import UserError
+from darts.experiments.results_file import read_results, skip_counts, summary
 from darts.methods import METHODS
 from darts.methods.compose import compose
 from darts.methods.space_factory import space_from
@@ -44,44 +47,44 @@ from supernet.spaces.space import SearchSpace
 RANDOM = "random"
 """The row of architectures that were drawn, not searched."""
 
-TWICE = ("pdarts_cifar100", "drnas_progressive", "gaea_pc_darts", "darts_pt_fixed", "sgas_2")
-"""Second forms of a method, which the default leaves out."""
+VARIANTS = ("pdarts_cifar100", "drnas_progressive", "gaea_pc_darts", "darts_pt_fixed", "sgas_2")
+"""Variants of a method, which the default leaves out."""
 
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """What to compare."""
+    """Options of the comparison."""
 
     recipe: str = "digits"
-    """Of the searches; its data set has a recipe of the retraining."""
-    methods: tuple[str, ...] = (*(name for name in METHODS if name not in TWICE), RANDOM)
-    """Names of methods; random stands for architectures drawn from the space."""
+    """Recipe of the searches; its data set has a recipe for retraining."""
+    methods: tuple[str, ...] = (*(name for name in METHODS if name not in VARIANTS), RANDOM)
+    """Names of methods; random stands for architectures drawn from the search space."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """One search and one retraining for each."""
+    """Seeds: one search and one retraining for each."""
     epochs: int | None = None
-    """Of the searches; the recipe's where not given."""
+    """Epochs of the searches; the recipe's where not given."""
     final_epochs: int | None = None
-    """Of the retrainings; the recipe's where not given."""
+    """Epochs of the retrainings; the recipe's where not given."""
     channels: int | None = None
-    """Width of the supernet; the recipe's where not given."""
+    """Width of the supernet; by default the recipe's."""
     root: Path | None = None
-    """Where the data set is."""
+    """The folder or file that holds the data set."""
     runs: Path = Path("runs/compare")
     """Folder of all runs."""
     json: Path = Path("runs/compare.json")
-    """Where the figures stand."""
+    """File of the results, which is continued where it exists."""
     device: str = "auto"
     """cpu, cuda, ..."""
 
 
 def main(arguments: Sequence[str], console: Console) -> None:
-    """Parse, run what the file of figures does not hold yet, print the table."""
+    """Parse, run what the file of results does not hold yet, print the table."""
     config = tyro.cli(CompareConfig, prog="python -m darts.compare", args=arguments, description=__doc__)
     jobs = [(method, seed) for method in config.methods for seed in config.seeds]
     settings = {(method, seed): search_config(config, method, seed) for method, seed in jobs}
     device = choose_device(RunConfig(device=config.device))
     ran = machine(device)
-    content = _read(config.json, _settings(config))
+    content = read_results(config.json, _settings(config))
     done = {(row["method"], row["seed"]) for row in content["rows"]}
     for method, seed in jobs:
         if (method, seed) not in done:
@@ -90,12 +93,12 @@ def main(arguments: Sequence[str], console: Console) -> None:
             content |= {"machine": ran, "command": ["python", "-m", "darts.compare", *arguments]}
             content["table"] = summary(content["rows"])
             write_atomically(config.json, (json.dumps(content, indent=2) + "\n").encode())
-    console.print(table(content["table"]))
+    console.print(table(summary(content["rows"])))
     console.print("mean +- standard deviation over seeds; where these overlap, no method is better than another")
 
 
 def search_config(config: CompareConfig, method: str, seed: int) -> SearchConfig:
-    """The search of a row, checked; that of random architectures names the space."""
+    """Return the search of a row, checked; that of random architectures names the space."""
     if config.recipe not in SEARCH_RECIPES:
         raise UserError(f"--recipe is {config.recipe!r}; it must be one of {', '.join(SEARCH_RECIPES)}")
     recipe = SEARCH_RECIPES[config.recipe]()
@@ -117,7 +120,7 @@ def search_config(config: CompareConfig, method: str, seed: int) -> SearchConfig
 def run_row(
     config: CompareConfig, settings: SearchConfig, method: str, device: torch.device, console: Console
 ) -> dict[str, Any]:
-    """Search, or draw, and retrain."""
+    """Search, or draw an architecture; retrain it; return the row of results."""
     console.rule(f"{method}, seed {settings.seed}")
     seconds = 0.0
     if method == RANDOM:
@@ -126,8 +129,9 @@ def run_row(
     else:
         task = make_search(settings, open_data(settings.data, device, settings.seed), device)
         folder = config.runs / str(settings.run.name)
-        train(task, settings.run, folder, identity(settings), console)
-        genotype = task.write(folder, folder.name)
+        with locked(folder):
+            train(task, settings.run, folder, {**identity(settings), "data": of_data_set(task.data)}, console)
+            genotype = task.write(folder, folder.name)
         seconds = read_log(folder)[-1]["seconds"]
     final = FINAL_RECIPES[final_for(settings.space.name, settings.data.name)]()
     run = replace(settings.run, name=f"final-{method}-seed{settings.seed}")
@@ -136,8 +140,10 @@ def run_row(
     retraining = RetrainTask(final, genotype, open_data(final.data, device, final.seed), device)
     folder = config.runs / str(run.name)
     began = time.monotonic()
-    train(retraining, run, folder, {**identity(final), "genotype": genotype.hash}, console)
-    figures = retraining.write(folder)
+    made_with = {**identity(final), "data": of_data_set(retraining.data), "genotype": genotype.hash}
+    with locked(folder):
+        train(retraining, run, folder, made_with, console)
+        figures = retraining.write(folder)
     return {
         "method": method,
         "seed": settings.seed,
@@ -159,41 +165,21 @@ def random_genotype(space: SearchSpace, seed: int) -> Genotype:
     return space.derive({table.label: draw_pairs(table, generator) for table in space.tables})
 
 
-def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row for each method: means over its seeds, and the spread of the accuracy."""
-    found = []
-    for method in dict.fromkeys(row["method"] for row in rows):
-        own = [row for row in rows if row["method"] == method]
-        accuracies = [row["test_accuracy"] for row in own]
-        means = {
-            key: statistics.fmean(row[key] for row in own) for key in ("parameters", "search_seconds", *_skips(own[0]))
-        }
-        spread = statistics.stdev(accuracies) if len(own) > 1 else None
-        accuracy = {"test_accuracy": statistics.fmean(accuracies), "test_accuracy_std": spread}
-        found.append({"method": method, "seeds": len(own), **accuracy, **means})
-    return found
-
-
 def table(rows: Sequence[dict[str, Any]]) -> Table:
-    """The summary, for people."""
-    skips = _skips(rows[0]) if rows else []
+    """Return the summary as a table for the terminal."""
+    skips = skip_counts(rows[0]) if rows else []
     titles = [key.replace("_", " ") for key in skips]
     shown = Table("method", "seeds", "test accuracy %", "parameters", "search s", *titles)
     for row in rows:
         spread = "" if row["test_accuracy_std"] is None else f" +- {100 * row['test_accuracy_std']:.2f}"
         figures = f"{100 * row['test_accuracy']:.2f}{spread}", f"{row['parameters']:,.0f}"
         counts = [f"{row[key]:.1f}" for key in ("search_seconds", *skips)]
-        shown.add_row(row["method"], str(row["seeds"]), *figures, *counts)
+        shown.add_row(escape(row["method"]), str(row["seeds"]), *figures, *counts)
     return shown
 
 
-def _skips(row: dict[str, Any]) -> list[str]:
-    """The fields that count skip connections, as the space has them."""
-    return [key for key in row if key.startswith("skips")]
-
-
 def _settings(config: CompareConfig) -> dict[str, Any]:
-    """What all rows of a file have in common."""
+    """Return the settings that all rows of a file have in common."""
     names = "recipe", "epochs", "final_epochs", "channels"
     return {name: getattr(config, name) for name in names}
 

@@ -43,7 +43,7 @@ PUBLISHED: dict[str, Figures] = {
 
 @dataclass(frozen=True)
 class Options:
-    """What to rerun."""
+    """Options of the command."""
 
     benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
     seeds: int = 500

@@ -1,4 +1,4 @@
-"""What a method may see and change of a running search, and the callbacks that a search calls.
+"""The narrow view that methods have of a running search, and the callbacks that a search calls.
 
 ``MethodContext`` is all that callbacks and discretizations get. A search (``darts.oneshot``) implements it; a method
 knows nothing else of the run.

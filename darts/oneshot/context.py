@@ -1,4 +1,4 @@
-"""What a method sees of a running search, and what it may change: the search's ``MethodContext``.
+"""The search's ``MethodContext``: what a method may see of a running search and change in it.
 
 Validation here is on the part of the search set that trains the logits.
 """

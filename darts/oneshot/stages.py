@@ -39,7 +39,7 @@ from supernet.spaces.space import SearchSpace, SpaceOptions
 
 @dataclass(frozen=True)
 class Setting:
-    """What a search needs to know beside its configuration.
+    """The setting of a search beside its configuration.
 
     Attributes:
         shape: of the data set's examples and targets.

@@ -48,7 +48,7 @@ def robust_darts_es_cifar10() -> SearchConfig:
 
 @recipe
 def robust_darts_ada_cifar10() -> SearchConfig:
-    """DARTS-ADA on CIFAR-10: as DARTS-ES, but goes on with more weight decay. No number that we could verify is
+    """DARTS-ADA on CIFAR-10: as DARTS-ES, but continues with more weight decay. No number that we could verify is
     published for the full space."""
     return search(CIFAR10, "robust_darts_ada")
 

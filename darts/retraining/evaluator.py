@@ -23,7 +23,7 @@ from genotypes import Genotype
 
 @dataclass(frozen=True)
 class Budget:
-    """What an evaluation may spend.
+    """The budget of an evaluation.
 
     Attributes:
         epochs: of training, counted from the trial's beginning.

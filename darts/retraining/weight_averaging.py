@@ -1,7 +1,7 @@
 """Weights averaged over steps, as soon as validation stops improving (Merity et al. 2018, section 3.1).
 
 The trigger: the validation loss is above the best of more than ``patience`` epochs ago. From then on the running mean
-of the weights after each step is what is evaluated and kept, while training goes on as it did.
+of the weights after each step is what is evaluated and kept, while training continues as before.
 """
 
 from __future__ import annotations

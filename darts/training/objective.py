@@ -1,4 +1,4 @@
-"""What is minimized: classification, unless the data set or the user defines another objective."""
+"""Objectives, the loss that is minimized: classification, unless the data set or the user defines another objective."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ HEAD_CHARACTERS = 200
 """The most characters of ``NAME = Genotype`` before its parenthesis."""
 
 MAX_SPANS = 300
-"""Of a text with more genotypes, the first and the last ones are considered."""
+"""Genotypes of a text that are considered: the first and the last ones."""
 
 _BRACKETS = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|#[^\n]*|[()\[\]{}]")
 _HEAD = re.compile(r"(?:(?<![\w.])(?P<name>[A-Za-z_]\w*)\s*=\s*)?(?<![\w.])[A-Za-z_][\w.]*\s*$")

@@ -42,7 +42,7 @@ def test_what_is_no_search_is_none(tmp_path):
         ("weights.lr", "0.1", "a number"),
     ],
 )
-def test_a_spoilt_field_is_named(field, value, allowed, tmp_path):
+def test_an_invalid_field_is_named(field, value, allowed, tmp_path):
     config = to_dict(SEARCH_RECIPES["digits"]())
     *groups, name = field.split(".")
     inner = config
@@ -70,7 +70,7 @@ GATES = {"normal": {"candidates": ["a", "b"], "rows": {"x": [0.5, 0.5]}}}
         {**LINE, "genotype": "\ud800"},
     ],
 )
-def test_a_spoilt_log_is_shown_as_far_as_it_goes(line, tmp_path):
+def test_an_invalid_log_is_shown_as_far_as_it_is_valid(line, tmp_path):
     write(tmp_path, to_dict(SEARCH_RECIPES["digits"]()), machine={"device": 3}, command="x")
     lines = [{**LINE, "gates": GATES}, line, {**LINE, "epoch": 2, "gates": GATES}]
     (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))

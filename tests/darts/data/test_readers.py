@@ -310,7 +310,7 @@ def test_an_epoch_is_a_permutation_by_seed_and_epoch():
     assert len({tuple(order.tolist()) for order in orders}) == 3
 
 
-def test_batches_go_on_where_they_stopped():
+def test_batches_continue_where_they_stopped():
     data = small()
     stream = data.train.endless_batches(torch.arange(23), 5, seed=0, first=0)
     whole = []

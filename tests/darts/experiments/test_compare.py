@@ -42,7 +42,7 @@ def test_random_architectures_follow_the_rules_of_the_space():
     assert ops == set(SPACE.candidates) - {"none"}
 
 
-def test_a_comparison_is_made_once_and_gone_on_with(tmp_path, monkeypatch):
+def test_a_comparison_is_made_once_and_resumed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small = ["--epochs", "1", "--final-epochs", "1", "--channels", "4", "--json", "figures.json", "--device", "cpu"]
     main(["--methods", "gdas", "--seeds", "0", *small], Console(quiet=True))

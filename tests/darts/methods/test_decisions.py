@@ -205,14 +205,14 @@ def test_greedy_takes_the_certain_edge_first():
 
 
 def test_batches_grow_after_each_epoch_of_decisions(tmp_path):
-    """Both tables settle an edge in the first epoch, both another in the third; then the run goes on as it stands."""
+    """Both tables fix an edge in the first epoch, both another in the third; then the run continues."""
     settings = tiny.config("sgas", discretize="greedy:first=0,last=0.7,growth=4", channels=2, epochs=4)
     files = [((3, 1), tmp_path / "state.pt")]
     whole = tiny.run(task := tiny.search(settings, count=48, make=tiny.few_candidates), saving=files)
     assert task.context.batch_size == 16 and task.steps_per_epoch == 2
     again = tiny.search(settings, count=48, make=tiny.few_candidates)
     assert again.steps_per_epoch == 3
-    again = tiny.gone_on(again, files[0][1], 3, 1)
+    again = tiny.resumed(again, files[0][1], 3, 1)
     assert again.context.batch_size == 16 and all(
         torch.equal(a, b) for a, b in zip(whole.problem.logits.values(), again.problem.logits.values())
     )
@@ -307,7 +307,7 @@ def test_forms_of_the_authors_code_of_oles(tmp_path):
     settings = tiny.config("oles", channels=2, epochs=2, callbacks=(forms,))
     files = [((1, 1), tmp_path / "state.pt")]
     whole = tiny.run(tiny.search(settings, make=tiny.few_candidates), saving=files)
-    again = tiny.gone_on(tiny.search(settings, make=tiny.few_candidates), files[0][1], 1, 1)
+    again = tiny.resumed(tiny.search(settings, make=tiny.few_candidates), files[0][1], 1, 1)
     assert len(whole.context.state("first_batches")["accuracies"]) == 2
     assert whole.context.chosen_epoch == again.context.chosen_epoch
     frozen = [name for name, at in whole.problem.masks.frozen.items() if at.all()]

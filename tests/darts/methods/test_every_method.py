@@ -1,4 +1,4 @@
-"""Every method searches to the end, goes on bit for bit after an interruption, and what it finds retrains."""
+"""Every method searches to the end, resumes bit for bit after an interruption, and its genotype retrains."""
 
 import inspect
 from dataclasses import replace
@@ -67,7 +67,7 @@ def assert_same(first, second):
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("name", METHODS)
 def test_search_resume_retrain(name, space, tmp_path):
-    """Searches to the end; goes on bit for bit in the middle of the last epoch, and as the loop saves at an epoch's
+    """Searches to the end; resumes bit for bit in the middle of the last epoch, and as the loop saves at an epoch's
     end, before another network takes over; what is found is read, built and trained."""
 
     def task():
@@ -83,7 +83,7 @@ def test_search_resume_retrain(name, space, tmp_path):
     whole = tiny.run(task(), saving=files.items())
     assert not [leaf for leaf in leaves(whole.state()) if isinstance(leaf, torch.Tensor) and leaf.isnan().any()]
     for (_, step), path in files.items():
-        assert_same(whole.state(), tiny.gone_on(task(), path, last, step or 0).state())
+        assert_same(whole.state(), tiny.resumed(task(), path, last, step or 0).state())
     genotype = whole.write(tmp_path / "run", "found")
     assert read((tmp_path / "run" / "genotype.json").read_text()) == genotype
     assert torch.isfinite(one_step_from_scratch(whole, genotype, space))
@@ -228,6 +228,6 @@ def test_reduced_spaces_are_searched_and_resumed(candidates, tmp_path):
     whole = tiny.config(nodes=4, epochs=1)
     whole = replace(whole, space=replace(whole.space, candidates=candidates))
     first = tiny.run(tiny.search(whole), saving=[((0, 1), tmp_path / "state.pt")])
-    assert_same(first.state(), tiny.gone_on(tiny.search(whole), tmp_path / "state.pt", 0, 1).state())
+    assert_same(first.state(), tiny.resumed(tiny.search(whole), tmp_path / "state.pt", 0, 1).state())
     with pytest.raises(SpaceError, match="s1 is made for cells of 4 nodes; --space.nodes is 1"):
         tiny.search(replace(whole, space=replace(whole.space, candidates="s1", nodes=1)))

@@ -40,7 +40,7 @@ class Recorder(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         aliases = [value.alias_info for value in func._schema.returns]
         written = any(value.alias_info and value.alias_info.is_write for value in func._schema.arguments)
-        if written or not any(aliases):  # what only looks at a tensor in another way goes on seeing it
+        if written or not any(aliases):  # what only looks at a tensor in another way still sees it
             self.calls.append((func, args, kwargs or {}, None if written else out))
         return out
 

@@ -156,7 +156,7 @@ def test_a_resumed_run_has_the_threads_that_it_had(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("absurd", [0, -1, True, 1.5, "2", 10**9])
 def test_an_absurd_number_is_refused(absurd):
-    with pytest.raises(ValueError, match="is no number of threads"):
+    with pytest.raises(ValueError, match="is not a number of threads"):
         Threads(Console(quiet=True)).load_state(absurd)
 
 

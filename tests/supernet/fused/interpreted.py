@@ -84,7 +84,7 @@ def test_any_graph(candidates, nodes_and_candidates, **drawn):
     drawn["nodes"], count = nodes_and_candidates
     drawn["candidates"] = candidates[:count]
     if drawn["batch"] * drawn["size"][0] * drawn["size"][1] < 8:
-        drawn["batch"] = 8  # BatchNorm of one pixel a channel is no number in PyTorch
+        drawn["batch"] = 8  # BatchNorm of one pixel a channel is NaN in PyTorch
     assert_equal(*graph_and_inputs(**drawn), floor=1)
 
 

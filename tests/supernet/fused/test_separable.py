@@ -54,7 +54,7 @@ def test_without_a_gpu_it_is_refused(monkeypatch):
 @pytest.mark.parametrize("name", ["sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5"])
 @pytest.mark.parametrize(("channels", "size", "stride"), [(36, (32, 32), 1), (72, (33, 31), 2), (144, (8, 8), 1)])
 def test_on_a_gpu(storage, name, channels, size, stride):
-    """Errors relative to the RMS of the reference in float64, which gets the same rounded input; the same bits twice."""
+    """Errors relative to the RMS of the reference in float64, for the same rounded input; the same bits twice."""
     from supernet.fused.separable import fuse
     from supernet.fused.verification import GRADIENTS, NODES, relative_error
 

@@ -124,7 +124,7 @@ def test_too_short_a_text_is_refused_before_it_is_trained_on(tmp_path):
 
 
 @pytest.mark.parametrize("spread", [0.0, 4.0])
-def test_batches_go_on_where_the_one_before_ended(spread):
+def test_batches_continue_where_the_one_before_ended(spread):
     text = RunningText(torch.arange(1000), replace(SHORT, length=20, spread=spread))
     order = torch.arange(100, 900)
     count, ends, fresh, lengths = 0, None, 0, []
@@ -168,7 +168,7 @@ def test_a_carried_state_makes_short_batches_equal_to_long_ones(tmp_path):
     assert losses[0]["perplexity"] == pytest.approx(math.exp(losses[0]["loss"]))
 
 
-def test_only_the_last_pass_over_a_batch_is_gone_on_from(tmp_path):
+def test_only_the_last_pass_over_a_batch_is_resumed(tmp_path):
     data = folder_of(tmp_path)
     network = RecurrentSpace(data.shape.words, 8, 2).network(CELL).eval()
     hidden = HiddenState(network)
