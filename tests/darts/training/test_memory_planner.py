@@ -114,7 +114,7 @@ def test_a_limit_picks_micro_batches(monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_running_out_of_gpu_memory_halves_the_micro_batch():
-    device = torch.device("cuda")
+    device = torch.device("cuda", torch.cuda.current_device())
     data = open_data(DataConfig("digits", crop_padding=1), device, seed=0)
     config = replace(SEARCH_RECIPES["digits"](), space=SearchSpaceConfig(channels=16, layers=8), batch_size=256)
     task = make_search(config, data, device)
