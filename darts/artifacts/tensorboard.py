@@ -142,7 +142,7 @@ def write_results(folder: Path) -> None:
     from torch.utils.tensorboard.summary import hparams, scalar
 
     config, figures = (json.loads((folder / f"{name}.json").read_text()) for name in ("config", "metrics"))
-    chosen = {name: value if _plain(value) else str(value) for name, value in flat(config["config"]).items()}
+    chosen = {name: value if _is_number(value) else _text(value) for name, value in flat(config["config"]).items()}
     results = {f"final/{name}": value for name, value in figures.items() if isinstance(value, int | float)}
     for earlier in (folder / FOLDER).glob(f"events.out.tfevents.*{RESULTS}"):
         with suppress(OSError):
@@ -155,5 +155,10 @@ def write_results(folder: Path) -> None:
     events.close()
 
 
-def _plain(value: Any) -> bool:
-    return isinstance(value, bool | int | float | str)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, bool | int | float)
+
+
+def _text(value: Any) -> str:
+    """A value as text that UTF-8 can encode: bytes of a path that are not UTF-8 are written as escapes."""
+    return str(value).encode(errors="backslashreplace").decode()
