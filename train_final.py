@@ -9,6 +9,9 @@ python train_final.py --help                                               all r
 import signal
 
 if __name__ == "__main__":
+    from darts.environment import report_failed_imports
+
+    report_failed_imports()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports below ends the process silently
 
 import re
