@@ -8,11 +8,16 @@ from pathlib import Path
 def write_atomically(path: Path, content: bytes, replace: bool = True) -> None:
     """Write a file so that at every moment it has either its complete old or its complete new content.
 
+    A device or a pipe, such as ``/dev/stdout``, is written to as it is.
+
     Raises:
         OSError: naming ``path``, which is unchanged.
         FileExistsError: where ``replace`` is off and the path exists, even if it appeared a moment ago.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        path.write_bytes(content)
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(temporary, "wb") as file:
@@ -29,9 +34,12 @@ def write_atomically(path: Path, content: bytes, replace: bool = True) -> None:
         with contextlib.suppress(OSError):  # as on a disk that has become read-only
             temporary.unlink(missing_ok=True)
     if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        with contextlib.suppress(OSError):  # as in a folder that cannot be read, or on a file system without this
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
 
 def _link(temporary: Path, path: Path) -> bool:

@@ -22,7 +22,7 @@ class Show:
     """Draw a genotype as text, and count its parameters and multiply-adds."""
 
     genotype: Given
-    """A library name, a file, a run's folder, or an architecture string of NAS-Bench-201."""
+    """A library name, a file, a run's folder, RUN@EPOCH, or the genotype itself as text."""
     channels: int | None = None
     """Channels of the first cells; 36 by default, 16 for NAS-Bench-201."""
     layers: int | None = None
@@ -48,9 +48,9 @@ class Diff:
     """Compare two genotypes edge by edge. The exit code is 0 if they are equal, else 1."""
 
     first: Given
-    """A library name, a file, a run's folder, or an architecture string of NAS-Bench-201."""
+    """A library name, a file, a run's folder, RUN@EPOCH, or the genotype itself as text."""
     second: Given
-    """A library name, a file, a run's folder, or an architecture string of NAS-Bench-201."""
+    """A library name, a file, a run's folder, RUN@EPOCH, or the genotype itself as text."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Convert:
     """Write a genotype in another format. Each of them is read back as the same genotype."""
 
     genotype: Given
-    """A library name, a file, a run's folder, or an architecture string of NAS-Bench-201."""
+    """A library name, a file, a run's folder, RUN@EPOCH, or the genotype itself as text."""
     to: Literal["json", "text", "triples", "nested", "edges"]
     """text: pairs (op, input), or the notation of the genotype's type, such as NAS-Bench-201's string; triples: (op,
     to, from); nested: pairs node by node; edges: one op for every edge."""
@@ -73,7 +73,7 @@ class Mutate:
     """Print genotypes that differ in one operation or one input, one a line."""
 
     genotype: Given
-    """A library name, a file, a run's folder, or an architecture string of NAS-Bench-201."""
+    """A library name, a file, a run's folder, RUN@EPOCH, or the genotype itself as text."""
     seed: int = 0
     """Seed of the random order."""
     count: int = 1
@@ -87,7 +87,7 @@ class Draw:
     """Draw a genotype."""
 
     genotype: Given
-    """A library name, a file, a run's folder, or an architecture string of NAS-Bench-201."""
+    """A library name, a file, a run's folder, RUN@EPOCH, or the genotype itself as text."""
     output: Path
     """File to write: .svg; for cells of the DARTS family also .dot and .png."""
     theme: Literal["auto", "light", "dark"] = "auto"

@@ -14,7 +14,7 @@ from genotypes.types.cell import CellGenotype
 from genotypes.types.genotype import Genotype
 
 MAX_LOG_CHARACTERS = 20_000_000
-"""Of a text in which genotypes are searched; one genotype has at most ``MAX_CHARACTERS``."""
+"""Longest text in which genotypes are searched; one genotype has at most ``MAX_CHARACTERS``."""
 
 LOG_NAMES = ("genotype", "Genotype")
 """Variables whose names logs write before a genotype; they are no names of it."""

@@ -33,3 +33,22 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="full"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_device_or_pipe_stays_one(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    write_atomically(path, b"content", replace=True)
+    write_atomically(path, b", more", replace=False)
+    assert os.read(reader, 100) == b"content, more" and path.is_fifo() and list(tmp_path.iterdir()) == [path]
+    os.close(reader)
+
+
+def test_a_folder_that_cannot_be_synchronized(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EACCES, "no reading here")
+
+    monkeypatch.setattr(os, "open", refuse)
+    write_atomically(tmp_path / "file", b"content")
+    assert (tmp_path / "file").read_bytes() == b"content"
