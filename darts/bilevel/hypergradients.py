@@ -182,7 +182,8 @@ def difference_error(step: FiniteDifference, problem: Bilevel, train: Batch, val
     """Return the relative error of what a hypergradient adds to the first order, estimated by a shorter difference.
 
     It is ``|g(r) - g(r / 10)| / |g(r / 10) - g_1|`` with the hypergradient ``g`` at a radius and the first order
-    ``g_1``, all with the same random draws: near 0 where the radius is short enough, near 1 where the difference is noise.
+    ``g_1``, all with the same random draws: near 0 where the radius is short enough, near 1 where the difference is
+    noise.
 
     Args:
         step: the hypergradient.

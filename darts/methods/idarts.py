@@ -37,7 +37,7 @@ class Neumann(FiniteDifference):
         terms: ``K + 1``.
         radius: length of the finite difference's step, over all weights.
         exact: whether products with second derivatives are taken by differentiating twice, which needs the
-            ``reference`` backend, instead of central differences. On a small trained network with a radius of 0.01 the differences
+            ``reference`` backend, instead of central differences. On a small trained network differences of radius 0.01
             are off by about their own size, as kinks of the loss are nearer than that; they agree at 1e-5 in float64.
         diagonal: whether a vector stands in for the Hessian and multiplies entry by entry, as in the authors' code: the
             gradient of the norm of the training loss's gradient.

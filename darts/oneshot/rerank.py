@@ -114,7 +114,7 @@ def evaluate(search: SearchTask, epoch: int, genotype: Genotype, folder: Path, c
         objective=data.objective,
     )
     task = RetrainTask(settings, genotype, parts, search.problem.generator.device)
-    where = folder / "candidates" / f"epoch{epoch + 1}_for_{search.config.rerank_epochs}_epochs"
+    where = folder / "candidates" / f"epoch{epoch + 1}_for_{config.rerank_epochs}_epochs"
     train(task, settings.run, where, {**identity(settings), "genotype": genotype.hash}, console)
     figure, sign = ranked_by(task.tested)
     return Candidate(

@@ -1,17 +1,17 @@
 """Every method searches to the end, resumes bit for bit after an interruption, and its genotype retrains."""
 
-import inspect
 from dataclasses import replace
 
 import pytest
 import torch
 
-from darts.api import TrainingTask
-from darts.config import MethodConfig, RetrainConfig, SpaceConfig, WeightsConfig
+from darts.config import RetrainConfig, SpaceConfig, WeightsConfig
 from darts.data.user_data import user_split
 from darts.errors import UserError
 from darts.methods import METHODS
 from darts.methods.compose import COMPONENTS, compose
+from darts.recipes.help import components_help
+from darts.retraining.network_task import NetworkTask
 from darts.retraining.task import RetrainTask
 from darts.training.objective import classification
 from genotypes import read
@@ -93,7 +93,16 @@ def one_step_from_scratch(task, genotype, space):
     """The loss of a genotype's own network in its first step of training."""
     if space == "modules":
         images = user_split(next(tiny.data().train.batches(torch.arange(32), 32, False)), tiny.CPU)
-        training = TrainingTask(task.space.network(genotype), [images], classification, WeightsConfig(), 1, 16, 0)
+        training = NetworkTask(
+            task.space.network(genotype),
+            images,
+            test=None,
+            objective=classification,
+            weights=WeightsConfig(),
+            epochs=1,
+            batch_size=16,
+            seed=0,
+        )
     else:
         size = SpaceConfig(2, 3) if space == "darts" else SpaceConfig(2, 1, name=space)
         small = RetrainConfig(space=size, epochs=1, batch_size=16, auxiliary=0.0)
@@ -122,7 +131,7 @@ CROSSED = [
 
 
 @pytest.mark.parametrize("components", CROSSED, ids=lambda components: "-".join(map(str, components.values()))[:60])
-def test_pieces_cross_over_stages(components):
+def test_components_combine_over_stages(components):
     components = dict(components)
     task = tiny.run(tiny.search(tiny.config(components.pop("name", "darts"), **components), make=tiny.few_candidates))
     assert len(task.genotypes) == 3 and task.stage == len(task.method.stages) - 1
@@ -203,8 +212,8 @@ def test_both_parts_are_shares_of_each_class():
     tiny.run(task)
 
 
-def test_help_names_every_method_and_piece():
-    text = inspect.getsource(MethodConfig)
+def test_help_names_every_method_and_component():
+    text = components_help(METHODS, COMPONENTS)
     for table in (METHODS, *COMPONENTS.values()):
         assert all(name in text for name in table)
 
