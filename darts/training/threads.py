@@ -1,9 +1,10 @@
 """The number of threads that compute a run on a CPU, chosen by measuring the run's own steps.
 
 Where other processes keep the cores busy, the threads of one operation wait for each other until each of them has been
-scheduled: on two cores with six busy processes, a step of a small search took 1 s with one thread and 27 s with two. On
-an idle machine more threads are faster. The number of threads changes the order in which numbers are added, and with it
-the last bits of a result; so it is part of a checkpoint, and a resumed run computes with the number it had.
+scheduled: on two cores with about ten busy processes, a step of the default search took 5 s with one thread and 110 s
+with two. On an idle machine more threads are faster. The number of threads changes the order in which numbers are
+added, and with it the last bits of a result; so it is part of a checkpoint, and a resumed run computes with the number
+it had.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from statistics import median
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from rich.console import Console
 from torch import Tensor
 
@@ -39,6 +41,13 @@ LEAST_STEPS = 50
 
 CLEARLY_FASTER = 0.8
 """One thread is chosen where its step takes less than this part of the time that all threads take."""
+
+BUSY = 4.0
+"""A machine is busy where short convolutions take longer by this factor with all threads than with one; then a whole
+step with all threads is not measured, as it may take minutes."""
+
+CALLS = 40
+"""Convolutions that tell whether a machine is busy."""
 
 WINDOW = 15
 """Steps whose median time is compared."""
@@ -86,10 +95,17 @@ class Threads:
         console: gets one line for each choice.
         processes: that compute the run together.
         clock: seconds, monotonic.
+        probe: the seconds that short convolutions take with PyTorch's present number of threads.
     """
 
-    def __init__(self, console: Console, processes: int = 1, clock: Callable[[], float] = time.perf_counter):
-        self.console, self.clock = console, clock
+    def __init__(
+        self,
+        console: Console,
+        processes: int = 1,
+        clock: Callable[[], float] = time.perf_counter,
+        probe: Callable[[], float] | None = None,
+    ):
+        self.console, self.clock, self.probe = console, clock, probe or seconds_of_convolutions
         self.before = torch.get_num_threads()
         self.alone = processes == 1
         self.free = self.alone and self.before > 1 and not any(name in os.environ for name in SETTINGS)
@@ -112,12 +128,12 @@ class Threads:
         """Compute with the number of threads of a checkpoint; nothing changes where it has none.
 
         Raises:
-            ValueError: where it is no number of threads.
+            ValueError: where it is not a number of threads.
         """
         if count is None or not self.alone:
             return
         if type(count) is not int or not 1 <= count <= 4096:
-            raise ValueError(f"{count!r} is no number of threads")
+            raise ValueError(f"{count!r} is not a number of threads")
         torch.set_num_threads(count)
         self.chosen = True
 
@@ -145,7 +161,30 @@ class Threads:
         steps = min(MEASURED_STEPS, task.steps_per_epoch - within)
         if not self.free or steps < 1 or any(tensor.device.type != "cpu" for tensor in task.replicas().values()):
             return False
-        before, state = torch.get_num_threads(), canonical(task.state())
+        before = torch.get_num_threads()
+        busy = self._busy()
+        if busy is None:
+            chosen, reason = self._faster(task, epoch, within, steps)
+        else:
+            chosen, reason = 1, f"the machine is busy, convolutions take {busy:.0f} times as long with {self.before}"
+        torch.set_num_threads(chosen)
+        self.console.print(f"computing with {chosen} of {self.before} threads: {reason}", highlight=False)
+        self.usual, self.measured_at = None, self.clock()
+        self.recent.clear()
+        return chosen != before
+
+    def _busy(self) -> float | None:
+        """How many times as long short convolutions take with all threads, where that is too much; else ``None``."""
+        seconds = []
+        for count in (1, self.before):
+            torch.set_num_threads(count)
+            seconds.append(self.probe())
+        one, most = seconds
+        return most / one if most > BUSY * one > 0 else None
+
+    def _faster(self, task: MeasuredTask, epoch: int, within: int, steps: int) -> tuple[int, str]:
+        """The number of threads with which steps are faster, and their seconds in words."""
+        state = canonical(task.state())
         most = float("inf")
         seconds = {}
         with global_generators_kept(torch.device("cpu")):
@@ -157,12 +196,7 @@ class Threads:
                 most = max(LONG * seconds[count], SECONDS)
         task.load_state(canonical(state))
         chosen = 1 if seconds[1] < CLEARLY_FASTER * seconds[self.before] else self.before
-        torch.set_num_threads(chosen)
-        times = ", ".join(f"{value:.2g} s with {count}" for count, value in seconds.items())
-        self.console.print(f"computing with {chosen} of {self.before} threads; a step takes {times}", highlight=False)
-        self.usual, self.measured_at = None, self.clock()
-        self.recent.clear()
-        return chosen != before
+        return chosen, "a step takes " + ", ".join(f"{value:.2g} s with {count}" for count, value in seconds.items())
 
     def slow(self) -> bool:
         """Note the end of a step; return whether the number of threads should be chosen again."""
@@ -190,3 +224,13 @@ class Threads:
             if self.clock() - began > most:
                 break
         return fastest
+
+
+def seconds_of_convolutions() -> float:
+    """Return the seconds that ``CALLS`` short convolutions take with PyTorch's present number of threads."""
+    x, weight = torch.ones(16, 16, 16, 16), torch.ones(16, 16, 3, 3)
+    F.conv2d(x, weight)
+    began = time.perf_counter()
+    for _ in range(CALLS):
+        F.conv2d(x, weight)
+    return time.perf_counter() - began

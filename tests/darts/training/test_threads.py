@@ -93,10 +93,14 @@ def busy(count, _):
     return 1.0 if count == 1 else 10.0
 
 
-def run(task, folder, monkeypatch, **options):
+def run(task, folder, monkeypatch, probe=lambda count: 1.0, **options):
     """Train; return what was printed."""
     printed = io.StringIO()
-    monkeypatch.setattr("darts.training.loop.Threads", lambda *given: Threads(*given, clock=task.clock))
+
+    def timed(console, processes):
+        return Threads(console, processes, clock=task.clock, probe=lambda: probe(torch.get_num_threads()))
+
+    monkeypatch.setattr("darts.training.loop.Threads", timed)
     settings = RunConfig(**{"report_every": 5, "checkpoint_minutes": 1e9, "keep_checkpoints": 100, **options})
     train(task, settings, folder, {}, Console(file=printed, width=200))
     return printed.getvalue()
@@ -120,9 +124,21 @@ def last(folder):
 def test_the_faster_number_is_chosen_and_said_in_one_line(seconds, chosen, tmp_path, monkeypatch):
     task = Timed(seconds)
     printed = run(task, tmp_path, monkeypatch)
-    assert printed.count(f"computing with {chosen} of 2 threads; a step takes 1 s with 1, ") == 1
+    assert printed.count(f"computing with {chosen} of 2 threads: a step takes 1 s with 1, ") == 1
     assert task.counts[-EPOCHS * STEPS :] == [chosen] * EPOCHS * STEPS
     assert last(tmp_path)["threads"] == chosen
+
+
+def test_on_a_busy_machine_no_whole_step_is_measured(tmp_path, monkeypatch):
+    """It may take minutes with all threads: short convolutions tell."""
+    task = Timed(busy)
+    printed = run(task, tmp_path, monkeypatch, probe=lambda count: [0.1, 2.0][count - 1])
+    assert "computing with 1 of 2 threads: the machine is busy, convolutions take 20 times as long with 2" in printed
+    assert task.counts == [1] * EPOCHS * STEPS
+
+
+def test_the_convolutions_take_some_time():
+    assert 0 < threads.seconds_of_convolutions() < 60
 
 
 @pytest.mark.parametrize("method", [None, "sdarts_rs"])
