@@ -25,7 +25,7 @@ SAMPLE = 500
 
 @dataclass(frozen=True)
 class ImageForm:
-    """What the files of a folder are brought to: squares of one size, grey or coloured, of 8 bits.
+    """The form to which the files of a folder are converted: squares of one size, grey or coloured, of 8 bits.
 
     Attributes:
         size: side of the square: the shorter side is resized to it, then the centre is cropped.

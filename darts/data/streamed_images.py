@@ -5,6 +5,7 @@ Axes: ``b`` image of the batch, ``c`` channel, ``h w`` space.
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -75,15 +76,16 @@ class StreamedImages(Split):
     def host_batches(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[HostBatch]:
         """Yield this rank's shard of the images ``(b, c, h, w)`` and labels ``(b,)`` of each batch, on the device."""
         key = zlib.crc32(order.numpy().tobytes())
-        loader = DataLoader(
-            _Decoder(self, training, key),
-            batch_sampler=[
-                indices[shard(len(indices), training, self.ranks)].tolist() for indices in order.split(size)[first:]
-            ],
-            num_workers=self.workers,
-            pin_memory=self.device.type == "cuda",
-            prefetch_factor=4 if self.workers else None,
-        )
+        chunks = order.split(size)[first:]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "This DataLoader will create")  # whoever gives a number of workers knows
+            loader = DataLoader(
+                _Decoder(self, training, key),
+                batch_sampler=[indices[shard(len(indices), training, self.ranks)].tolist() for indices in chunks],
+                num_workers=self.workers,
+                pin_memory=self.device.type == "cuda",
+                prefetch_factor=4 if self.workers else None,
+            )
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         for images, labels in without_traceback(loader):
             images = images.to(self.device, non_blocking=True, memory_format=layout)

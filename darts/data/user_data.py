@@ -31,6 +31,7 @@ from torch.utils.data import (
 )
 
 from darts.data.split import Batch, HostBatch, Split
+from darts.data.worker_errors import without_traceback
 from darts.errors import UserError
 
 
@@ -81,7 +82,7 @@ class UserSplit(Split):
             worker_init_fn=self.worker_init,
             generator=torch.Generator(),  # so that loading draws nothing from the global generator
         )
-        for batch in loader:
+        for batch in without_traceback(loader):
             yield (to_device(batch, self.device),)
 
     def load(self, *host_batch: Any, training: bool) -> Batch:

@@ -113,7 +113,9 @@ def read_sentences(
     cut = sum(len(words) > MAX_LENGTH for words in sentences)
     if cut:
         notes.append(f"{cut} sentences cut to {MAX_LENGTH} tokens")
-    return DataSet("csv", shape, split(kept), split(tested), vocabulary=vocabulary, classes=tuple(classes), notes=notes)
+    return DataSet(
+        "csv", shape, split(kept), split(tested), vocabulary=vocabulary, classes=tuple(classes), notes=tuple(notes)
+    )
 
 
 def _rows(path: Path) -> list[list[str]]:

@@ -1,6 +1,7 @@
 """Errors of worker processes are one line that says what to do."""
 
 import errno
+from types import SimpleNamespace
 
 import pytest
 
@@ -50,3 +51,11 @@ def test_one_line(error, message):
 def test_other_errors_pass(error):
     with pytest.raises(type(error)):
         list(without_traceback(Loader(error)))
+
+
+def test_too_little_shared_memory_is_seen_before_workers_start(monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2**16))
+    with pytest.raises(UserError, match=SHARED):
+        next(without_traceback(Loader(KeyError())))
+    monkeypatch.setattr(Loader, "num_workers", 0)
+    assert next(without_traceback(Loader(KeyError()))) == 1
