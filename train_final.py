@@ -108,5 +108,10 @@ def parse_retraining(arguments: Sequence[str]) -> tuple[RetrainConfig, str]:
     return replace(config, data=replace(config.data, root=config.data.root or search.data.root)), source
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Run the script, as the installed command ``darts-retrain`` does."""
     train_script(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -160,5 +160,10 @@ def script(name: str) -> str:
     return name if folder == Path.cwd() else str(folder / name)
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Run the script, as the installed command ``darts-search`` does."""
     train_script(main)
+
+
+if __name__ == "__main__":
+    run()

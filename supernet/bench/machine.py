@@ -19,17 +19,26 @@ PACKAGES = ("torch", "torchvision", "numpy")
 
 def machine(device: torch.device) -> dict[str, Any]:
     """Return processor or GPU, threads, versions, and the commit of this code where it is a checkout."""
-    command = ["git", "describe", "--always", "--dirty"]
-    try:
-        folder = Path(__file__).parent
-        commit = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
-    except OSError:
-        commit = ""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
     if device.type == "cuda":
         versions["cuda"] = torch.version.cuda or ""
-    return {"device": name, "threads": torch.get_num_threads(), **versions, "commit": commit.strip() or None}
+    return {"device": name, "threads": torch.get_num_threads(), **versions, "commit": _commit()}
+
+
+def _commit() -> str | None:
+    """Return the commit of this file; None where it is not in a checkout, as after an installation."""
+    here = Path(__file__)
+    found = ""
+    for command in (["git", "ls-files", "--error-unmatch", here.name], ["git", "describe", "--always", "--dirty"]):
+        try:
+            done = subprocess.run(command, cwd=here.parent, capture_output=True, text=True, check=False)
+        except OSError:
+            return None
+        if done.returncode:
+            return None
+        found = done.stdout
+    return found.strip() or None
 
 
 def _processor() -> str:
