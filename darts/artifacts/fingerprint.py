@@ -1,4 +1,4 @@
-"""Fingerprints of data sets, and of a user's model, data and loss: a run is resumed only with those it was made with."""
+"""Fingerprints of data sets, models and losses: a run is resumed only with those that it was made with."""
 
 from __future__ import annotations
 

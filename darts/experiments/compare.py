@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import tyro
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -28,6 +27,7 @@ from darts.artifacts.fingerprint import of_data_set
 from darts.artifacts.log import read_log
 from darts.artifacts.run_lock import locked
 from darts.config import MethodConfig, RunConfig, SearchConfig, check, identity
+from darts.config.command_line import parse_command
 from darts.data.registry import open_data
 from darts.errors import UserError
 from darts.experiments.results_file import read_results, skip_counts, summary
@@ -79,7 +79,7 @@ class CompareConfig:
 
 def main(arguments: Sequence[str], console: Console) -> None:
     """Parse, run what the file of results does not hold yet, print the table."""
-    config = tyro.cli(CompareConfig, prog="python -m darts.compare", args=arguments, description=__doc__)
+    config = parse_command(CompareConfig, arguments, prog="python -m darts.compare", description=__doc__)
     jobs = [(method, seed) for method in config.methods for seed in config.seeds]
     settings = {(method, seed): search_config(config, method, seed) for method, seed in jobs}
     device = choose_device(RunConfig(device=config.device))
@@ -180,23 +180,9 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
 
 def _settings(config: CompareConfig) -> dict[str, Any]:
     """Return the settings that all rows of a file have in common."""
-    names = "recipe", "epochs", "final_epochs", "channels"
-    return {name: getattr(config, name) for name in names}
-
-
-def _read(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """The file of figures, or an empty one.
-
-    Raises:
-        UserError: where it was made with other settings.
-    """
-    if not path.exists():
-        return {"settings": settings, "rows": [], "table": []}
-    try:
-        content = json.loads(path.read_text())
-        theirs = content["settings"]
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"--json {path}: no file of this command; give another name") from None
-    if theirs != settings:
-        raise UserError(f"--json {path}: made with {theirs}, not {settings}; give another name")
-    return content
+    return {
+        "recipe": config.recipe,
+        "epochs": config.epochs,
+        "final_epochs": config.final_epochs,
+        "channels": config.channels,
+    }

@@ -17,13 +17,13 @@ from statistics import mean, stdev
 from typing import Any
 
 import torch
-import tyro
 from rich.console import Console
 from rich.table import Table
 
 from darts.blackbox.run import lookup_problem, run_replays
 from darts.cli import run_script
 from darts.config import BenchmarkConfig, BlackboxConfig, check
+from darts.config.command_line import parse_command
 from darts.recipes import BLACKBOX_RECIPES
 from genotypes.atomic_write import write_atomically
 from supernet.bench.machine import machine
@@ -54,7 +54,7 @@ class Options:
 
 def main(arguments: Sequence[str], console: Console) -> None:
     """Replay every strategy, and print a row as soon as it is known."""
-    options = tyro.cli(Options, prog="python -m darts.experiments.reproduce", args=arguments, description=__doc__)
+    options = parse_command(Options, arguments, prog="python -m darts.experiments.reproduce", description=__doc__)
     rows = []
     for recipe in PUBLISHED:
         rows.append(row_of(recipe, options, console))

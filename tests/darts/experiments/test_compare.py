@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from darts.errors import UserError
-from darts.experiments.compare import RANDOM, main, random_genotype, summary
+from darts.experiments.compare import RANDOM, main, random_genotype
+from darts.experiments.results_file import read_results, summary
 from darts.methods import METHODS
 from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
@@ -59,6 +60,66 @@ def test_a_comparison_is_made_once_and_resumed(tmp_path, monkeypatch):
 
 def test_an_unknown_method_is_refused_before_anything_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="--method.name is 'dartz'"):
+    with pytest.raises(UserError, match="`method.name` is 'dartz'"):
         main(["--methods", "darts", "dartz"], Console(quiet=True))
     assert not any(tmp_path.iterdir()) and set(METHODS) > {"darts"}
+
+
+SETTINGS = {"recipe": "digits", "epochs": None, "final_epochs": None, "channels": None}
+WHOLE = row("darts", 0, 0.9) | {"retrain_seconds": 1.0, "genotype": "Genotype()"}
+ROWS = [{**WHOLE, **change} for change in (
+    {"method": 3},
+    {"method": None},
+    {"method": "a\nb"},
+    {"seed": "0"},
+    {"seed": True},
+    {"seed": 0.5},
+    {"test_accuracy": "x"},
+    {"test_accuracy": 1.1},
+    {"test_accuracy": float("nan")},
+    {"parameters": -1},
+    {"parameters": None},
+    {"search_seconds": float("inf")},
+    {"retrain_seconds": [1]},
+    {"skips_normal": "many"},
+    {"genotype": {}},
+)]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b"3",
+        b"[]",
+        b"{}",
+        json.dumps({"settings": SETTINGS}).encode(),
+        json.dumps({"settings": 3, "rows": []}).encode(),
+        json.dumps({"settings": SETTINGS, "rows": {}}).encode(),
+        json.dumps({"settings": SETTINGS, "rows": [5]}).encode(),
+        json.dumps({"settings": SETTINGS, "rows": [{}]}).encode(),
+        json.dumps({"settings": SETTINGS, "rows": [WHOLE, WHOLE]}).encode(),
+        json.dumps({"settings": SETTINGS, "rows": [WHOLE, {**WHOLE, "seed": 1, "skips_more": 0}]}).encode(),
+        *(json.dumps({"settings": SETTINGS, "rows": [each]}).encode() for each in ROWS),
+    ],
+)
+def test_a_file_that_was_edited_or_damaged_is_refused_in_one_line(content, tmp_path):
+    path = tmp_path / "compare.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="compare.json: .*give another name") as refused:
+        read_results(path, SETTINGS)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_folder_is_no_file_of_results(tmp_path):
+    with pytest.raises(UserError, match="--json"):
+        read_results(tmp_path, SETTINGS)
+
+
+def test_a_file_as_it_is_written_is_read(tmp_path):
+    path = tmp_path / "compare.json"
+    path.write_text(json.dumps({"settings": SETTINGS, "rows": [WHOLE], "table": "anything", "machine": {}}))
+    assert read_results(path, SETTINGS)["rows"] == [WHOLE]
