@@ -30,7 +30,7 @@ from darts.errors import UserError
 from darts.processes import SINGLE_PROCESS, Ranks, restarted
 from darts.training.evaluate import ReportProgress
 from darts.training.position import MAX_ROLLBACKS, Position
-from darts.training.progress import Clock, Signals, progress_bar, progress_line
+from darts.training.progress import Clock, Signals, pluralize, progress_bar, progress_line
 from darts.training.run_checkpoints import RunCheckpoints, holds_nan
 from darts.training.threads import Threads
 
@@ -199,6 +199,9 @@ class _Loop:
         """Report, save and stop, where it is time to."""
         position, run = self.position, self.run
         position.within = within
+        if left := self.clock.estimate(position.step, self.last):
+            work = f"{pluralize(self.task.epochs - epoch, 'epoch')} of {pluralize(self.task.steps_per_epoch, 'step')}"
+            self.console.print(f"about {left} left for {work}; set epochs or max_hours to end earlier", highlight=False)
         late = self.clock.late(position.step, self.task.evaluation_steps)
         aged = self.clock.since_saved > 60 * run.checkpoint_minutes
         stop, late, aged = self.ranks.all_reduce_max((self.signals.received, late, aged))

@@ -12,6 +12,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+WARM_UP_STEPS, MEASURED_STEPS = 3, 10
+"""Steps of a process before the measured ones, and the measured ones, that estimate the time left."""
+
+LONG = 600.0
+"""Seconds from which on a run is announced to take long."""
+
 
 class Clock:
     """The time of a run, added up over interruptions, and its limit.
@@ -26,6 +32,7 @@ class Clock:
         self._began = self._saved = time.monotonic()
         self._before, self._first, self._limit = before, step, limit
         self._longest_save = self._longest_evaluation = 0.0
+        self._warm = self._began
 
     @property
     def seconds(self) -> float:
@@ -61,6 +68,19 @@ class Clock:
     def report(self, step: int, last: int) -> str:
         """Return the time so far, and what is left at the speed of this process, as text."""
         return f"{_duration(self.seconds)}, {_duration(self._step_seconds(step) * (last - step))} left"
+
+    def estimate(self, step: int, last: int) -> str | None:
+        """Return the time that is left, as text, once: after the first steps, where it is longer than ``LONG``.
+
+        The very first steps are not measured: memory is allocated and kernels are compiled in them.
+        """
+        done = step - self._first
+        if done == WARM_UP_STEPS:
+            self._warm = time.monotonic()
+        if done != WARM_UP_STEPS + MEASURED_STEPS:
+            return None
+        left = (time.monotonic() - self._warm) / MEASURED_STEPS * (last - step)
+        return _duration(left) if left > LONG else None
 
     def _step_seconds(self, step: int) -> float:
         return (time.monotonic() - self._began) / max(step - self._first, 1)

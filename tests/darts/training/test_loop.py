@@ -274,3 +274,14 @@ def test_a_thread_can_train(tmp_path):
     thread.start()
     thread.join()
     assert not failed and task.weight == 40
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(2.0, "1:00:20"), (0.1, None)])
+def test_the_time_left_is_estimated_once_from_the_first_steps(monkeypatch, seconds, expected):
+    now = [0.0]
+    monkeypatch.setattr("darts.training.progress.time.monotonic", lambda: now[0])
+    clock, said = Clock(0.0, 100), []
+    for step in range(101, 141):
+        now[0] += 50.0 if step < 104 else seconds  # the first steps compile
+        said.append(clock.estimate(step, 1923))
+    assert [text for text in said if text] == ([expected] if expected else [])
