@@ -3,7 +3,8 @@
 The gates of an edge are a sample of a Dirichlet distribution with concentration ``elu(a) + 1``, one for each forward
 pass; gradients pass through the sample (equation 3). Progressive learning (section 3.3) searches at the size that is
 evaluated: first candidates see 1/6 of the channels; then each edge keeps four of seven candidates, which see 1/4, their
-weights widened as in Net2Net.
+weights widened as in Net2Net. The momentum of the weights begins anew with the wider network; the authors' code copies
+it with the channels.
 """
 
 from __future__ import annotations
