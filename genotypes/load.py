@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from genotypes.faults import Fault, GenotypeError, nearest, quote
+from genotypes.formats.json_document import is_printable
 from genotypes.formats.reader import MAX_LOG_CHARACTERS, holds_genotype, read_with_lines
 from genotypes.formats.validation import LocatedGenotype
 from genotypes.library import LIBRARY, library_entry, library_names
@@ -66,12 +67,13 @@ def folder_of(name: str) -> Path:
 
 def _choice(path: Path, choice: str) -> LocatedGenotype:
     """Read the genotype of an epoch of a run, or one of several of a file."""
-    label = path.name
+    label = f"{path.name}@{choice}"
     if os.path.isdir(path):
         path = next((path / file for file in EPOCHS if os.path.isfile(path / file)), path / EPOCHS[0])
     located = read_with_lines(_text_of(path), str(path), choice)
     genotype = located.genotype
-    return LocatedGenotype(genotype.named(genotype.name or f"{label}@{choice}"), located.lines, located.extra)
+    name = genotype.name or (label if is_printable(label) else None)
+    return LocatedGenotype(genotype.named(name), located.lines, located.extra)
 
 
 def _library_genotype(name: str) -> LocatedGenotype:

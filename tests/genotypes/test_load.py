@@ -1,4 +1,6 @@
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -173,3 +175,12 @@ def test_unusual_file_names(name, tmp_path, capsys):
     path.write_text("{")
     assert main(["check", str(path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_folder_whose_name_is_no_text(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/run-\xff"
+    os.mkdir(folder)
+    name = os.fsdecode(folder)
+    Path(name, "log.jsonl").write_text(json.dumps({"epoch": 1, "genotype": describe(load("PDARTS"))}))
+    genotype = load(f"{name}@1")
+    assert genotype == load("PDARTS") and genotype.name is None and write(genotype).encode()
