@@ -52,7 +52,7 @@ search that the genotype is from.
   a finished search             python train_final.py                 (the newest under runs/, on its own data)
   the folder of a search        python train_final.py --genotype runs/NAME
   a genotype in a file          python train_final.py RECIPE --genotype FILE.json --data.root DATA
-  a published cell              python train_final.py darts_cifar10 --genotype DARTS_V2 --data.root FOLDER
+  a published architecture      python train_final.py darts_cifar10 --genotype DARTS_V2 --data.root FOLDER
   a folder of images            python train_final.py darts_folder --genotype DARTS_V2 --data.root FOLDER
   arrays, in an .npz file       python train_final.py darts_npz --genotype DARTS_V2 --data.root FILE.npz
   a model of my own             in Python: darts.retrain(network, data), see help(darts.retrain)
