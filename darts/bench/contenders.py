@@ -8,8 +8,9 @@ compiled.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -64,6 +65,8 @@ class BenchConfig:
     """File to write the results to."""
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto uses a GPU if there is one."""
+    budget: float | None = None
+    """Seconds after which no further step is started; unlimited by default."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Type of our products and activations."""
 
@@ -76,17 +79,19 @@ class Contender:
         what: the kind of step: first_order, unrolled, evaluation or retrain.
         code: whose code it is, and how it runs.
         images: number of images in all batches of a step.
-        step: runs it once.
+        make: builds what it needs, and returns a function that runs it once.
         seconds: of the measured steps.
         bytes: of the tensors alive at once in a step, weights not counted.
+        error: why it could not be measured, or empty.
     """
 
     what: str
     code: str
     images: int
-    step: Callable[[], object]
+    make: Callable[[], Callable[[], object]]
     seconds: list[float] = field(default_factory=list)
     bytes: int = 0
+    error: str = ""
 
     @property
     def median(self) -> float:
@@ -95,28 +100,48 @@ class Contender:
 
 
 def contenders_of(config: BenchConfig, device: torch.device) -> list[Contender]:
-    """Return all contenders of a configuration, ready to run on a device."""
-    found = []
+    """Return all contenders of a configuration: on a GPU the fused kernels first, then the authors' code."""
     size, retrain_size = config.batch_size, config.retrain_batch_size
+    found = []
     for order in config.order:
         if config.peer is not None:
-            step = peer_search_step(config.peer, device, size, order == "unrolled")
-            found.append(Contender(order, AUTHORS, 2 * size, step))
+            searching = partial(peer_search_step, config.peer, device, size, order == "unrolled")
+            found.append(Contender(order, AUTHORS, 2 * size, searching))
         for backend in config.backends or backends_on(device):
             for graph in _graphs(device):
-                task = _search(config, device, backend, order, graph)
-                found.append(Contender(order, backend + _marked(graph), 2 * size, _stepping(task)))
-                if order == config.order[0] and graph == "off":
-                    found.append(Contender("evaluation", backend, 2 * size, _evaluating(task)))
+                found += _search_contenders(config, device, backend=backend, order=order, graph=graph)
     if retrain_size and config.peer is not None:
-        step = peer_retrain_step(config.peer, device, retrain_size)
-        found.append(Contender("retrain", AUTHORS, retrain_size, step))
+        retraining = partial(peer_retrain_step, config.peer, device, retrain_size)
+        found.append(Contender("retrain", AUTHORS, retrain_size, retraining))
     kernels = config.retrainings or (get_args(Retraining) if device.type == "cuda" else ("library",))
     for name in kernels if retrain_size else ():
         for graph in _graphs(device):
-            trained = _retrain(config, device, graph, name)
-            found.append(Contender("retrain", name + _marked(graph), retrain_size, _stepping(trained)))
+            make = partial(_retrain_step, config, device, graph, name)
+            found.append(Contender("retrain", name + _marked(graph), retrain_size, make))
+    if device.type == "cuda":
+        found.sort(key=lambda contender: (not contender.code.startswith("fused"), contender.code != AUTHORS))
     return found
+
+
+def _search_contenders(
+    config: BenchConfig, device: torch.device, *, backend: Backend, order: Order, graph: GraphMode
+) -> Iterator[Contender]:
+    """Yield a search step, and for the first order, uncaptured, an evaluation by the same network."""
+    size = config.batch_size
+
+    @cache
+    def task() -> SearchTask:
+        return _search(config, device, backend, order, graph)
+
+    yield Contender(order, backend + _marked(graph), 2 * size, lambda: _stepping(task()))
+    if order == config.order[0] and graph == "off":
+        yield Contender("evaluation", backend, 2 * size, lambda: _evaluating(task()))
+
+
+def _retrain_step(
+    config: BenchConfig, device: torch.device, graph: GraphMode, kernels: Retraining
+) -> Callable[[], object]:
+    return _stepping(_retrain(config, device, graph, kernels))
 
 
 def _graphs(device: torch.device) -> tuple[GraphMode, ...]:

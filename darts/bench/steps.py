@@ -4,7 +4,8 @@
 
 All contenders (``darts.bench.contenders``) take turns, A B C A B C, in one process on one machine; the median of each
 is printed, and its ratio to the authors' code where a checkout of it is given. Warming up, capturing and compiling are
-not counted.
+not counted. The results are written after every step, so that a run that is cut off, or whose ``--budget`` is used up,
+leaves what it has measured.
 
 The floor of a search step is the least that its forward and backward passes (two of first order, five of second) must
 move and compute with every fusion that BatchNorm leaves possible: 36 times the first cells' states for each of 14 edges
@@ -15,12 +16,12 @@ multiplying 32-bit matrices.
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-import tyro
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -28,6 +29,8 @@ from rich.table import Table
 from darts.artifacts.checkpoint import write_atomically
 from darts.bench.contenders import AUTHORS, BenchConfig, Contender, contenders_of
 from darts.config import RunConfig
+from darts.config.command_line import parse_options
+from darts.errors import UserError
 from darts.training.cuda_graph import WARM_UP
 from darts.training.device import choose_device
 from darts.training.memory_planner import LiveTensors
@@ -47,18 +50,35 @@ FLOPS_PER_IMAGE = 52e9 / 64
 
 
 def main(arguments: Sequence[str], console: Console) -> None:
-    """Build the contenders, measure them, print and write the results."""
-    config = tyro.cli(BenchConfig, prog="python -m darts.bench", args=arguments, description=__doc__)
+    """Measure the contenders; print and write the results.
+
+    Raises:
+        UserError: where a contender could not be measured, after the results of the others are written.
+    """
+    config = parse_options(BenchConfig(), arguments, "python -m darts.bench", __doc__ or "")
     device = choose_device(RunConfig(device=config.device))
-    contenders = contenders_of(config, device)
-    _measure(contenders, config, device, console)
+    deadline = math.inf if config.budget is None else time.monotonic() + config.budget
     rates = copy_rate(device), product_rate(device)
-    rows = [_row(contender, contenders, config, rates) for contender in contenders]
-    rows += _epochs(contenders, config, device)
+    contenders = contenders_of(config, device)
+    steps: dict[int, Callable[[], object]] = {}
+    rows: list[dict[str, Any]] = []
+    for _ in _measure(contenders, steps, config, device, deadline, console):
+        rows = _rows(contenders, config, rates)
+        _write(config, device, rates, rows)
+    for row in _epochs(contenders, steps, config, device, deadline):
+        rows.append(row)
+        _write(config, device, rates, rows)
     if not console.is_terminal:
         console.width = 120  # rich assumes 80 columns for a file, which truncates names
     console.print(_table(rows))
     console.print(f"floor: copies {rates[0] / 1e9:.0f} GB/s, products {rates[1] / 1e9:.0f} GFLOP/s", highlight=False)
+    failed = [f"{each.what} by {each.code}: {each.error}" for each in contenders if each.error]
+    if failed:
+        raise UserError("; ".join(failed))
+
+
+def _write(config: BenchConfig, device: torch.device, rates: tuple[float, float], rows: list[dict[str, Any]]) -> None:
+    """Write the results so far, so that a run that is cut off leaves them."""
     if config.json is not None:
         names = "batch_size", "retrain_batch_size", "precision", "rounds"
         settings = {name: getattr(config, name) for name in names}
@@ -67,18 +87,46 @@ def main(arguments: Sequence[str], console: Console) -> None:
         write_atomically(config.json, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def _measure(contenders: list[Contender], config: BenchConfig, device: torch.device, console: Console) -> None:
-    """Measure the seconds of each contender's steps, in turn, and before that the memory of one step."""
+def _measure(
+    contenders: list[Contender],
+    steps: dict[int, Callable[[], object]],
+    config: BenchConfig,
+    device: torch.device,
+    deadline: float,
+    console: Console,
+) -> Iterator[None]:
+    """Measure the seconds of each contender's steps, in turn, and before that the memory of one step.
+
+    Args:
+        steps: index of a contender -> its step; filled.
+        deadline: by ``time.monotonic``; no step is started after it.
+
+    Yields:
+        After each measured step.
+    """
     warmup = max(config.warmup, WARM_UP + 1 if device.type == "cuda" else 1)
     rounds, began = warmup + config.rounds, time.monotonic()
     for count in track(range(rounds), "rounds", console=console, transient=True):
-        for contender in contenders:
-            if count == min(1, warmup - 1):
-                contender.bytes = _bytes_of(contender.step, device)
+        for index, contender in enumerate(contenders):
+            if contender.error:
                 continue
-            seconds = seconds_of(contender.step, device)
+            if time.monotonic() > deadline:
+                console.print(f"the budget of {config.budget:.0f} s is used up in round {count + 1} of {rounds}")
+                return
+            try:
+                if index not in steps:
+                    steps[index] = contender.make()
+                if count == min(1, warmup - 1):
+                    contender.bytes = _bytes_of(steps[index], device)
+                    continue
+                seconds = seconds_of(steps[index], device)
+            except Exception as error:  # whatever a kernel, a compiler or the authors' code raises: the others go on
+                contender.error = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+                console.print(f"{contender.what} by {contender.code} failed: {contender.error}", highlight=False)
+                continue
             if count >= warmup:
                 contender.seconds.append(seconds)
+                yield
         console.print(f"round {count + 1} of {rounds} after {time.monotonic() - began:.0f} s", highlight=False)
 
 
@@ -95,23 +143,38 @@ def _bytes_of(step: Callable[[], object], device: torch.device) -> int:
     return live.peak
 
 
-def _epochs(contenders: list[Contender], config: BenchConfig, device: torch.device) -> list[dict[str, Any]]:
-    """Return a row for each contender that times many consecutive steps, so that the host can prepare ahead."""
-    steps = config.epoch if config.epoch is not None else 391 * (device.type == "cuda")
-    rows = []
-    for contender in contenders if steps else ():
-        if contender.what == "evaluation":
+def _epochs(
+    contenders: list[Contender],
+    steps: dict[int, Callable[[], object]],
+    config: BenchConfig,
+    device: torch.device,
+    deadline: float,
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each contender that times many consecutive steps, so that the host can prepare ahead.
+
+    A contender is left out whose steps would not end before the deadline.
+    """
+    count = config.epoch if config.epoch is not None else 391 * (device.type == "cuda")
+    for index, contender in enumerate(contenders if count else ()):
+        if contender.what == "evaluation" or not contender.seconds:
             continue
-        step = contender.step
+        if time.monotonic() + count * contender.median > deadline:
+            continue
+        step = steps[index]
 
         def epoch(step: Callable[[], object] = step) -> None:
-            for _ in range(steps):
+            for _ in range(count):
                 step()
 
         seconds = seconds_of(epoch, device)
-        row = {"step": f"{steps} of {contender.what}", "code": contender.code, "ms": 1e3 * seconds / steps}
-        rows.append(row | {"images_per_second": contender.images * steps / seconds, "seconds": seconds})
-    return rows
+        row = {"step": f"{count} of {contender.what}", "code": contender.code, "ms": 1e3 * seconds / count}
+        yield row | {"images_per_second": contender.images * count / seconds, "seconds": seconds}
+
+
+def _rows(contenders: list[Contender], config: BenchConfig, rates: tuple[float, float]) -> list[dict[str, Any]]:
+    """Return the rows of all contenders that have been measured, with their ratios."""
+    measured = [contender for contender in contenders if contender.seconds]
+    return [_row(contender, measured, config, rates) for contender in measured]
 
 
 def _row(
