@@ -62,8 +62,8 @@ class LayerChoice(nn.Module):
         self.candidates = nn.ModuleList(named.values())
         self.gate_values: GateValues | None = None
 
-    def forward(self, *inputs: Any) -> Tensor:
-        return _gated_sum(self, [partial(op, *inputs) for op in self.candidates])
+    def forward(self, *inputs: Any, **named: Any) -> Tensor:
+        return _gated_sum(self, [partial(op, *inputs, **named) for op in self.candidates])
 
     def extra_repr(self) -> str:
         return f"label={self.label!r}, names={self.names}"
@@ -128,11 +128,12 @@ class GatedModel(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **named: Any) -> Any:
         """Return the model's output.
 
         Args:
             inputs: the model's, and last the gates: label -> ``(1, o)``.
+            named: inputs of the model by keyword.
         """
         *given, gates = inputs
         found = list(choices(self.model))
@@ -140,7 +141,7 @@ class GatedModel(nn.Module):
         for choice in found:
             choice.gate_values = values_by_label[choice.label]
         try:
-            return self.model(*given)
+            return self.model(*given, **named)
         finally:
             for choice in found:
                 choice.gate_values = None

@@ -138,9 +138,9 @@ class SearchProblem:
         constants = {name: w.detach() for name, w in self.weights.items()}
 
         def loss_of(inputs: Sequence[Tensor], part: Batch) -> Tensor:
-            def network(*given: Any) -> Any:
+            def network(*given: Any, **named: Any) -> Any:
                 with self.autocast:
-                    return functional_call(self.supernet, constants, (*given, dict(zip(gates, inputs))))
+                    return functional_call(self.supernet, constants, (*given, dict(zip(gates, inputs))), named)
 
             return self.objective(network, part).loss
 
@@ -157,9 +157,9 @@ class SearchProblem:
         """Return the supernet as a function of its inputs, with these weights and gates, and scratch buffers."""
         tensors = dict(weights), self._scratch
 
-        def network(*inputs: Any) -> Any:
+        def network(*inputs: Any, **named: Any) -> Any:
             with self.autocast:
-                return functional_call(self.supernet, tensors, (*inputs, gates), self._dropped)
+                return functional_call(self.supernet, tensors, (*inputs, gates), {**named, **self._dropped})
 
         return network
 
@@ -230,9 +230,9 @@ class SearchProblem:
     def call(self, gates: Gates) -> Call:
         """Return the supernet as a function of its inputs, with its own weights and these gates."""
 
-        def network(*inputs: Any) -> Any:
+        def network(*inputs: Any, **named: Any) -> Any:
             with self.autocast:
-                return self.supernet(*inputs, gates, **self._dropped)
+                return self.supernet(*inputs, gates, **named, **self._dropped)
 
         return network
 
