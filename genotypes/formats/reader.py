@@ -62,12 +62,12 @@ def read_with_lines(text: str, source: str = "genotype", name: str | None = None
         return _named(text, name, source)
     short = len(text) <= MAX_CHARACTERS
     matching = next((row for row in TYPES.values() if short and row.matches(text)), None)
-    found = _find(text)
-    if matching is not None and len(found) < 2:
+    if matching is not None and len(_find(text)) < 2:
         return matching.read(text, source)
     located = read_json(text) if short and text.lstrip()[:1] in ("{", "") else None
     if located is not None and _format_of(located) in TYPES:
         return _document(located, source)
+    found = _find(text)
     if found and text.lstrip()[:1] not in ("[", "{"):
         return _last(text, found, source)
     epochs = records(text)
@@ -145,7 +145,7 @@ def _read_span(text: str, span: Span, row: GenotypeType | None, source: str) -> 
 
 def _record(epochs: dict[int, str], epoch: int, source: str) -> LocatedGenotype:
     """Read the genotype of an epoch."""
-    located = read_with_lines(epochs[epoch][:MAX_CHARACTERS], f"{source}, epoch {epoch}")
+    located = read_with_lines(epochs[epoch][:MAX_CHARACTERS], f"{source}: epoch {epoch}")
     return LocatedGenotype(located.genotype, {})
 
 
