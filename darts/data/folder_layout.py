@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,23 @@ from darts.errors import UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Ends of the names of image files, in lower case; those of torchvision's ImageFolder."""
+
+OTHER_EXTENSIONS = (
+    ".gif",
+    ".heic",
+    ".heif",
+    ".avif",
+    ".jfif",
+    ".jpe",
+    ".jp2",
+    ".tga",
+    ".svg",
+    ".npy",
+    ".raw",
+    ".dng",
+    ".dcm",
+)
+"""Ends of the names of images that are not read; where there are such files beside others, a note says so."""
 
 SPLITS = {
     "train": ("train", "training"),
@@ -90,8 +108,9 @@ def _listing(root: Path) -> Listing:
     train_root = found["train"]
     _refuse_unknown_split(root, train_root)
     classes, train = _samples(train_root)
+    notes = _left_out(root)
     order = np.random.default_rng(0).permutation(len(train))
-    notes = [f"{folder.name}/ holds no class folders and is not used" for folder in _unlabelled(root)]
+    notes += [f"{folder.name}/ holds no class folders and is not used" for folder in _unlabelled(root)]
     test_root = found.get("test", found.get("val"))
     if test_root is None:
         kept, tested = _hold_out(root, train)
@@ -129,7 +148,7 @@ def _without_splits(root: Path) -> Listing:
         )
     classes, samples = _samples(root)
     kept, tested = _hold_out(root, samples)
-    return Listing(classes, kept, tested, (HELD_OUT_NOTE,))
+    return Listing(classes, kept, tested, (HELD_OUT_NOTE, *_left_out(root)))
 
 
 def _hold_out(root: Path, samples: Samples) -> tuple[Samples, Samples]:
@@ -231,6 +250,15 @@ def _images(folder: Path) -> list[str]:
     return [
         os.path.join(place, name) for place, files in sorted(_walk(folder)) for name in sorted(files) if _is_image(name)
     ]
+
+
+def _left_out(root: Path) -> list[str]:
+    """Return a note on images of formats that are not read; none where there are no such files."""
+    names = [name.lower() for _, files in _walk(root) for name in files if not name.startswith(".")]
+    counts = Counter(os.path.splitext(name)[1] for name in names if name.endswith(OTHER_EXTENSIONS))
+    if not counts:
+        return []
+    return [f"left out: {', '.join(f'{count} {end} files' for end, count in sorted(counts.items()))}"]
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:

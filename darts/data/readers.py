@@ -135,7 +135,7 @@ def _torchvision(name: str, root: Path, download: bool) -> Arrays:
         try:
             part = getattr(torchvision.datasets, name)(str(root), **option, download=download)
         except Exception as error:
-            reason = " ".join(str(error).split())[:120]
+            reason = " ".join(str(error).split()).partition(" You can use download=True")[0][:120]
             raise UserError(_absent(name, root, download, f" ({reason})")) from None
         images, labels = np.asarray(part.data), getattr(part, "targets", getattr(part, "labels", None))
         if images.ndim == 3:

@@ -158,3 +158,11 @@ def test_a_limit_keeps_the_shares_of_the_classes(tmp_path):
     assert Counter(label for _, label in found.train) == {0: 6, 1: 3} and len(found.test) == 6
     with pytest.raises(UserError, match="`data.limit` 1 is below the number of classes, 2"):
         list_folder(tmp_path).limited(1)
+
+
+@pytest.mark.parametrize("names", [("train", "test"), ("",)])
+def test_images_of_other_formats_are_left_out_and_the_line_says_so(tmp_path, names):
+    splits(tmp_path, *names)
+    for name in ("a.HEIC", "b.heic", "c.gif", "notes.txt", ".d.gif"):
+        (tmp_path / names[0] / "cat" / name).write_bytes(b"")
+    assert "left out: 1 .gif files, 2 .heic files" in list_folder(tmp_path).notes
