@@ -1,4 +1,4 @@
-"""Architecture search: how a space is searched, and how its results are trained.
+"""Differentiable architecture search: search a space, and train the result.
 
 ``darts.search(model, data)`` and ``darts.retrain(network, data)`` search and train a network of your own; ``darts.api``
 defines them.

@@ -1,4 +1,4 @@
-"""Pictures of a search's gates: as a heat map of one moment, and of all epochs."""
+"""Heat maps of a search's gates: at one epoch, and over all epochs."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ PALETTE = ("#f7fafc", "#cfe1f2", "#93c3de", "#4a97c9", "#1c6bb0", "#08306b")
 
 
 def gates_svg(history: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], edges: Mapping[str, list[str]]) -> str:
-    """Heat maps of the gates over time: for each edge, candidates by epochs.
+    """Return heat maps of the gates over time: for each edge, candidates by epochs.
 
     Args:
-        history: table label -> strengths after each epoch, the initial ones first, ``(t, e, o)``.
+        history: table label -> gates after each epoch, the initial ones first, ``(t, e, o)``.
         tables: what was chosen.
         edges: table label -> a title for each row.
     """
@@ -101,7 +101,7 @@ def colours(shares: np.ndarray) -> np.ndarray:
 def gates_to_json(
     gates: Mapping[str, Tensor], tables: tuple[ChoiceTable, ...], titles: Mapping[str, list[str]]
 ) -> dict[str, dict[str, Any]]:
-    """Gates as a line of the log holds them: table label -> its candidates, and each row's title -> its gates.
+    """Return gates as a line of the log holds them: table label -> its candidates, and each row's title -> its gates.
 
     Args:
         gates: table label -> ``(e, o)``; or ``(e,)`` where whole edges are weighed.
@@ -121,7 +121,7 @@ def gates_to_json(
 
 
 def gate_image(candidates: Sequence[str], rows: Mapping[str, Sequence[float]]) -> np.ndarray:
-    """A table's gates at one moment: a row for each edge, a column for each candidate, both with their names.
+    """Return a picture of a table's gates: a row for each edge, a column for each candidate, both with their names.
 
     Returns:
         An image, ``(h, w, 3)``, 8-bit.

@@ -94,7 +94,7 @@ def _is_line(line: Any) -> bool:
     """Return whether a value is a line as ``RunLog`` writes it."""
     if not isinstance(line, dict) or line.get("event") not in EVENTS:
         return False
-    seconds = line.get("seconds")
+    seconds: Any = line.get("seconds")
     counts = all(type(line.get(name)) is int and line[name] >= 0 for name in ("epoch", "step"))
     return counts and type(seconds) in (int, float) and 0 <= seconds < MAX_SECONDS
 

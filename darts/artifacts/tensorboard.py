@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -40,7 +40,8 @@ class EventFile:
         self, folder: Path, purge_step: int | None, suffix: str = "", listener: Callable[[str], None] = lambda _: None
     ):
         self.folder, self.suffix, self.listener = folder / FOLDER, suffix, listener
-        self.purge_step, self._file, self._failed = purge_step, None, False
+        self.purge_step, self._failed = purge_step, False
+        self._file: BinaryIO | None = None
 
     def write(self, summary: Any, step: int) -> None:
         """Write a summary, as ``torch.utils.tensorboard.summary`` makes it."""
@@ -66,7 +67,7 @@ class EventFile:
             self.listener(f"{self.folder}: {error.strerror or error}; continues without TensorBoard")
             self.close()
 
-    def _open(self) -> Any:
+    def _open(self) -> BinaryIO:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,7 @@ class EventFile:
         return file
 
 
-def _record(file: Any, event: Any) -> None:
+def _record(file: BinaryIO, event: Any) -> None:
     from tensorboard.summary.writer.record_writer import RecordWriter
 
     RecordWriter(file).write(event.SerializeToString())

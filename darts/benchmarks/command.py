@@ -17,6 +17,7 @@ from rich.console import Console
 
 from darts.artifacts.run_folder import read_config
 from darts.benchmarks.nasbench201 import ARCHITECTURES, DATA, EPOCHS, NASBench201
+from darts.config.command_line import parse_command
 from darts.errors import UserError
 from genotypes import load
 from genotypes.types.nasbench201 import NASBench201Genotype
@@ -69,8 +70,11 @@ Command = (
 
 def main(arguments: Sequence[str], console: Console) -> None:
     """Look up, and print."""
-    command: Show | Best | Rank = tyro.cli(  # type: ignore[call-overload]  # a union of annotated types
-        Command, prog="python -m darts.table", args=arguments, config=(tyro.conf.OmitSubcommandPrefixes,)
+    command: Show | Best | Rank = parse_command(
+        Command,  # type: ignore[arg-type]  # a union of annotated types
+        arguments,
+        prog="python -m darts.table",
+        config=(tyro.conf.OmitSubcommandPrefixes,),
     )
     if not isinstance(command, Show):
         _check(command.data, command.epochs)
@@ -113,7 +117,9 @@ def _searched_on(run: str) -> str:
 
 
 def _print_line(benchmark: NASBench201, genotype: NASBench201Genotype, console: Console) -> None:
-    lines = [("", "valid", "test", "valid 12 ep", "test 12 ep", "rank", "regret", "weights", "M multiply-adds")]
+    lines: list[tuple[str, ...]] = [
+        ("", "valid", "test", "valid 12 ep", "test 12 ep", "rank", "regret", "weights", "M multiply-adds")
+    ]
     texts = benchmark.table.line(str(genotype))
     for data in DATA:
         accuracies = [texts[f"{data}_{split}_acc{end}"] for end in EPOCHS.values() for split in ("valid", "test")]
@@ -134,7 +140,7 @@ def _print_line(benchmark: NASBench201, genotype: NASBench201Genotype, console: 
 def _print_standings(
     benchmark: NASBench201, named: Sequence[tuple[str, NASBench201Genotype, str]], epochs: int, console: Console
 ) -> None:
-    lines = [("", "data", "valid", "test", "rank", "regret", "architecture")]
+    lines: list[tuple[str, ...]] = [("", "data", "valid", "test", "rank", "regret", "architecture")]
     for name, genotype, data in named:
         standing = benchmark.standing(genotype, data, epochs)
         shares = standing.valid_accuracy, standing.test_accuracy

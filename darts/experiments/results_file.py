@@ -74,7 +74,7 @@ def _invalid_row(row: Any) -> str | None:
     if type(row.get("seed")) is not int:
         return f"`seed` is {str(row.get('seed'))[:40]!r}; it must be a whole number"
     for name in (*NUMBERS, *skip_counts(row)):
-        value = row.get(name)
+        value: Any = row.get(name)
         largest = 1 if name == "test_accuracy" else 2**53
         if type(value) not in (int, float) or not (math.isfinite(value) and 0 <= value <= largest):
             return f"`{name}` is {str(value)[:40]!r}; it must be a number from 0 to {largest}"

@@ -9,6 +9,7 @@ hold the normalization too: they take images as the data set stores them, any nu
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import os
 import warnings
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from darts.artifacts.checkpoint import load
 from darts.artifacts.run_record import RunRecord, read_record
 from darts.config import RetrainConfig, SpaceConfig
+from darts.config.command_line import parse_command
 from darts.errors import UserError
 from darts.methods.space_factory import space_from
 from supernet.shapes import ImageShape
@@ -41,7 +43,7 @@ FILES = {"onnx": "model.onnx", "torch.export": "model.pt2", "state_dict": "state
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What to write."""
+    """Options of the command."""
 
     run: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="RUN")]]
     """Folder of a finished retraining."""
@@ -77,7 +79,7 @@ class Normalized(nn.Module):
 def main(arguments: Sequence[str], console: Console) -> None:
     """Parse, rebuild, write, check."""
     told = __doc__.partition("\n")[0]
-    config = tyro.cli(ExportConfig, prog="python -m darts.export", args=arguments, description=told)
+    config = parse_command(ExportConfig, arguments, prog="python -m darts.export", description=told)
     model, shape = rebuilt(read_record(config.run))
     path = config.output or config.run / FILES[config.format]
     difference = WRITERS[config.format](model, shape, path)
@@ -97,7 +99,7 @@ def main(arguments: Sequence[str], console: Console) -> None:
 
 
 def rebuilt(record: RunRecord) -> tuple[Normalized, ImageShape]:
-    """The network that a retraining trained, without its auxiliary head, ready to evaluate; and its images' shape.
+    """Return the network of a finished retraining, to evaluate, without its auxiliary head; and its images' shape.
 
     Raises:
         UserError: where the run has no trained network.
@@ -107,7 +109,7 @@ def rebuilt(record: RunRecord) -> tuple[Normalized, ImageShape]:
         raise UserError(f"{folder}: a search trains no network to keep; python train_final.py --genotype {folder}")
     path = folder / "weights.pt"
     if not path.exists() or record.genotype is None:
-        raise UserError(f"{folder}: not finished, weights.pt is missing; go on with its command and --resume")
+        raise UserError(f"{folder}: not finished, weights.pt is missing; resume it with its command and --resume")
     state = load(path)
     if "shape" not in state:
         raise UserError(f"{path}: does not say what images its network takes; only networks of images are exported")
@@ -121,9 +123,11 @@ def rebuilt(record: RunRecord) -> tuple[Normalized, ImageShape]:
 
 
 def write_state_dict(model: Normalized, shape: ImageShape, path: Path) -> float:
-    """The network's weights under their names, for ``load_state_dict`` after ``torch.load(weights_only=True)``."""
+    """Write the weights by name, for ``load_state_dict`` after ``torch.load(weights_only=True)``."""
     with _replacing(path) as temporary:
-        torch.save(model.network.state_dict(), temporary)
+        content = io.BytesIO()
+        torch.save(model.network.state_dict(), content)
+        temporary.write_bytes(content.getvalue())  # PyTorch's own writer raises no OSError
         read = torch.load(temporary, weights_only=True)
 
         def run(images: Tensor) -> Tensor:
@@ -133,16 +137,18 @@ def write_state_dict(model: Normalized, shape: ImageShape, path: Path) -> float:
 
 
 def write_program(model: Normalized, shape: ImageShape, path: Path) -> float:
-    """A program for ``torch.export.load``."""
+    """Write a program for ``torch.export.load``."""
     images = _images(model, shape, 2)
     program = torch.export.export(model, (images,), dynamic_shapes={"images": {0: torch.export.Dim("b")}})
     with _replacing(path) as temporary:
-        torch.export.save(program, temporary, extra_files={f"{k}.json": v for k, v in model.metadata.items()})
+        content = io.BytesIO()
+        torch.export.save(program, content, extra_files={f"{k}.json": v for k, v in model.metadata.items()})
+        temporary.write_bytes(content.getvalue())
         return _compare(torch.export.load(temporary).module(), model, shape)
 
 
 def write_onnx(model: Normalized, shape: ImageShape, path: Path) -> float | None:
-    """ONNX, with input ``images`` and output ``scores``.
+    """Write ONNX, with input ``images`` and output ``scores``.
 
     Returns:
         None where onnxruntime is not installed, so that only the file's structure was checked.
@@ -189,7 +195,11 @@ WRITERS: dict[str, Callable[[Normalized, ImageShape, Path], float | None]] = {
 
 
 def _compare(run: Callable[[Tensor], Tensor], model: Normalized, shape: ImageShape) -> float:
-    """Largest difference of a score between the file and the network, as a share of the largest score."""
+    """Return the largest difference of a score between file and network, as a share of the largest score.
+
+    Raises:
+        UserError: where it is above the tolerance.
+    """
     worst = 0.0
     for count in (1, 3):
         images = _images(model, shape, count)
@@ -197,22 +207,27 @@ def _compare(run: Callable[[Tensor], Tensor], model: Normalized, shape: ImageSha
             expected, found = model(images), run(images)
         worst = max(worst, ((found - expected).abs().max() / expected.abs().max()).item())
     if not worst <= TOLERANCE:
-        raise UserError(f"what was written does not compute what the network does: scores differ by {worst:.1e}")
+        raise UserError(f"the exported file does not compute what the network does: scores differ by {worst:.1e}")
     return worst
 
 
 def _images(model: Normalized, shape: ImageShape, count: int) -> Tensor:
-    """Images with the data set's mean and deviation."""
+    """Return random images with the data set's mean and deviation, ``(count, c, h, w)``."""
     noise = torch.randn(count, shape.channels, shape.size, shape.size, generator=torch.Generator().manual_seed(count))
     return model.mean + model.std * noise
 
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` to write to; what stands there gets its own name at the end, or goes away."""
+    """Yield a path beside ``path`` to write to; the file there gets its own name at the end, or is removed.
+
+    Raises:
+        UserError: where nothing can be written there.
+    """
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()  # finds out now, rather than after the work, whether the place can be written
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -18,12 +18,12 @@ class Averaging:
     """The running mean of a network's weights, once it is triggered.
 
     Args:
-        network: whose weights train.
-        patience: epochs; without it, nothing is ever averaged.
+        network: whose weights are trained.
+        patience: number of the last epochs that are not compared with; None averages never.
 
     Attributes:
-        losses: of validation, epoch by epoch.
-        count: steps in the mean; none as long as nothing is averaged.
+        losses: validation loss of each epoch.
+        count: number of steps in the mean; 0 before the trigger.
     """
 
     def __init__(self, network: nn.Module, patience: int | None):
@@ -33,7 +33,7 @@ class Averaging:
         self.count = 0
 
     def note(self, loss: float) -> None:
-        """A validation loss: from here on weights are averaged, if it is the trigger."""
+        """Record the validation loss of an epoch, and begin to average where it is the trigger."""
         earlier = self.losses[: len(self.losses) - self._patience] if self._patience is not None else []
         if earlier and loss > min(earlier) and not self._means:
             self._means = {name: weight.detach().clone() for name, weight in self._weights.items()}
@@ -41,14 +41,14 @@ class Averaging:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Take the weights after a step into the mean."""
+        """Add the weights after a step to the mean."""
         if self._means:
             self.count += 1
             torch._foreach_lerp_(list(self._means.values()), list(self._weights.values()), 1 / self.count)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The network with the mean in its place, where there is one."""
+        """Give the network the averaged weights meanwhile, where there are some."""
         trained = {name: weight.detach().clone() for name, weight in self._weights.items()} if self._means else {}
         self._put(self._means)
         try:
@@ -62,7 +62,7 @@ class Averaging:
             self._weights[name].copy_(value)
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on."""
+        """Return all that the next step depends on."""
         return {"losses": self.losses, "means": self._means, "count": self.count}
 
     def load_state(self, state: Mapping[str, Any]) -> None:

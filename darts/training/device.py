@@ -46,7 +46,7 @@ def choose_device(run: RunConfig) -> torch.device:
     if device.type == "cuda" and run.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     elif device.type == "cuda":
         torch.backends.cudnn.benchmark = True
     return device

@@ -119,7 +119,7 @@ def synchronize_batchnorm(network: nn.Module, ranks: Ranks) -> None:
         if isinstance(module, Separable) and module.kernels is not None:
             raise UserError("`run.sync_batchnorm`: fused kernels cannot; leave `fused` out")
         if isinstance(module, BatchNorm):
-            module.average = RankAverage(ranks.count)
+            module.average = RankAverage(ranks.count)  # type: ignore[assignment]  # a function of a tensor
 
 
 def average_statistics(network: nn.Module, ranks: Ranks) -> None:

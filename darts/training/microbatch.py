@@ -34,7 +34,7 @@ OUT_OF_MEMORY = (
     "ALLOC_FAILED",
     "could not create a primitive",
 )
-"""What libraries say, of which the last is oneDNN's, where a device or the machine has no more memory."""
+"""Error texts of libraries that have run out of memory; the last is oneDNN's."""
 
 
 @dataclass
@@ -171,13 +171,13 @@ class BatchPartition:
             value, reported, counted = loss(part)
             grads = _gradient(value, wrt)
             if share < 1 and wrt:
-                grads = torch._foreach_mul(grads, share)
+                grads = torch._foreach_mul(list(grads), share)
             if total:
-                torch._foreach_add_(total, grads)
+                torch._foreach_add_(total, list(grads))
             total = total or list(grads)
             if before:  # BatchNorm's momentum is linear: one step moves by the mean of the micro-batches' moves
-                torch._foreach_add_(moves, torch._foreach_sub(statistics, before), alpha=share)
-                torch._foreach_copy_(list(statistics), before)
+                torch._foreach_add_(moves, torch._foreach_sub(list(statistics), list(before)), alpha=share)
+                torch._foreach_copy_(list(statistics), list(before))
             values.append(reported.detach() * share)
             sums = {name: sums[name] + value if sums else value for name, value in counted.items()}
         if before:
@@ -217,7 +217,7 @@ class _DividedLoss(torch.autograd.Function):
         leaves = [x.detach().requires_grad_(needed) for x, needed in zip(inputs, wanted)]
         wrt = [leaf for leaf, needed in zip(leaves, wanted) if needed]
 
-        def value_of(part: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        def value_of(part: Batch) -> tuple[Tensor, Tensor, Sums]:
             value = loss(leaves, part)
             return value, value, {}
 

@@ -17,7 +17,7 @@ SET_ASIDE = ".set-aside"
 """Added to the name of a checkpoint that was refused: it is none of the run's checkpoints any more."""
 
 STATE_ERRORS = (AttributeError, IndexError, KeyError, OverflowError, RuntimeError, TypeError, ValueError)
-"""What loading a state raises where its content is not that of this code's tasks."""
+"""Errors of loading a state whose content is not that of this code's tasks."""
 
 
 class RunCheckpoints:
