@@ -46,6 +46,7 @@ from darts.training.loop import Interrupted, Task, train
 from darts.training.objective import Objective, UserLoss, classification
 from darts.training.seeding import SeededTask
 from genotypes.types.choices import ChoicesGenotype
+from supernet.layer_choice import GatedModel
 from supernet.spaces.modules import ModuleSpace, refuse
 from supernet.spaces.space import SpaceOptions
 
@@ -72,7 +73,7 @@ class SearchResult:
     genotype: ChoicesGenotype
     figures: Mapping[str, float]
     space: ModuleSpace
-    supernet: nn.Module
+    supernet: GatedModel
 
     def network(self, inherit: bool = False) -> nn.Module:
         """Return the chosen network, a plain module without choices.
@@ -156,9 +157,8 @@ def search(
         made_with = {**identity(config), **_fingerprints(model, loss, data=examples)}
         with _folder(run) as folder:
             _train(SeededTask(task, seed), config.run, folder, made_with, verbose)
-    supernet = task.problem.supernet.eval()
-    genotype = task.genotype()
-    assert isinstance(genotype, ChoicesGenotype)
+    supernet, genotype = task.problem.supernet.eval(), task.genotype()
+    assert isinstance(genotype, ChoicesGenotype) and isinstance(supernet, GatedModel)
     return SearchResult(genotype, task.evaluated, ModuleSpace(model), supernet)
 
 

@@ -62,6 +62,9 @@ class Normalized(nn.Module):
         metadata: the names of the classes and the preprocessing of image files, which exported files hold as JSON.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self, network: nn.Module, mean: Sequence[float], std: Sequence[float], metadata: Mapping[str, Any] | None = None
     ):

@@ -179,7 +179,7 @@ class RetrainTask:
         outcome = self.objective(self._cast(self._compiled), batch)
         return outcome.descended, outcome.loss, outcome.sums
 
-    def _cast(self, network: nn.Module) -> Call:
+    def _cast(self, network: Call) -> Call:
         def call(*inputs: Any, **options: Any) -> Any:
             with self.autocast:
                 return network(*inputs, **options)

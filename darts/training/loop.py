@@ -153,7 +153,7 @@ class _Loop:
         self.last = min(self.total, run.max_steps or self.total)
         self.over = False
         self.log = self._new_log() if ranks.rank == 0 else None
-        stack.callback(lambda: self.log and self.log.close())
+        stack.callback(self._close_log)
         self.clock = Clock(
             self.log.seconds if self.log else 0.0, self.position.step, run.max_hours and 3600 * run.max_hours
         )
@@ -202,9 +202,9 @@ class _Loop:
         if left := self.clock.estimate(position.step, self.last):
             work = f"{pluralize(self.task.epochs - epoch, 'epoch')} of {pluralize(self.task.steps_per_epoch, 'step')}"
             self.console.print(f"about {left} left for {work}; set epochs or max_hours to end earlier", highlight=False)
-        late = self.clock.late(position.step, self.task.evaluation_steps)
-        aged = self.clock.since_saved > 60 * run.checkpoint_minutes
-        stop, late, aged = self.ranks.all_reduce_max((self.signals.received, late, aged))
+        over_time = self.clock.late(position.step, self.task.evaluation_steps)
+        old = self.clock.since_saved > 60 * run.checkpoint_minutes
+        stop, late, aged = self.ranks.all_reduce_max((self.signals.received, over_time, old))
         if late and position.step < self.last:
             self.last = position.step
             given = f"--max-hours {run.max_hours:g}"
@@ -265,6 +265,10 @@ class _Loop:
         figures = self.task.end_epoch(epoch, report)
         self.clock.evaluated(time.monotonic() - began)
         return figures
+
+    def _close_log(self) -> None:
+        if self.log:
+            self.log.close()
 
     def _new_log(self) -> RunLog:
         def warn(message: str) -> None:
