@@ -42,7 +42,7 @@ class ImageForm:
     cut: float = 0.0
 
     def fits_memory(self, images: int) -> bool:
-        """Return whether so many decoded images are at most ``RESIDENT_BYTES``."""
+        """Return whether this number of decoded images takes at most ``RESIDENT_BYTES``."""
         return images * self.channels * self.size**2 <= RESIDENT_BYTES
 
     def preprocessing(self) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def _holding(root: Path, folder: str, file: str) -> Path | None:
 
 
 def _names(path: Path, count: int) -> tuple[str, ...]:
-    """Return the names of a file, a line each; none where it does not hold so many."""
+    """Return the names of a file, a line each; none where there are not ``count``."""
     try:
         names = path.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError):
