@@ -68,11 +68,11 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     genotype = load(source)
     config = replace(config, genotype=source)
     name = re.sub(r"[^\w.-]+", "_", genotype.name or genotype.hash)[:60]
-    folder = run_folder(config.run, f"final-{config.recipe}-{name}-seed{config.seed}", ranks)
     device = choose_device(config.run)
     data = open_data(config.data, device, config.seed, config.run.channels_last, ranks, config.language)
     say(console, summary(data))
     task = RetrainTask(config, genotype, data, device, ranks)
+    folder = run_folder(config.run, f"final-{config.recipe}-{name}-seed{config.seed}", ranks)
     size = f"{pluralize(task.epochs, 'epoch')}, {task.parameters:,} parameters"
     say(console, f"retrain {source} by {config.recipe} on {device}: {size}")
     prepare(task, config, device, console)

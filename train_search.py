@@ -14,6 +14,7 @@ if __name__ == "__main__":
     report_failed_imports()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports below ends the process silently
 
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -91,11 +92,11 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
         search_without_gradients(config, console, ranks)
         return
     method = compose(config)
-    folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}", ranks)
     device = choose_device(config.run)
     data = open_data(config.data, device, config.seed, config.run.channels_last, ranks, config.language)
     say(console, summary(data))
     task = make_search(config, data, device, method=method, ranks=ranks)
+    folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}", ranks)
     length = f"{pluralize(task.epochs, 'epoch')} of {pluralize(task.steps_per_epoch, 'step')}"
     say(console, f"search {config.recipe} on {device}: {length}, {folder}")
     if prepare(task, config, device, console):
@@ -124,7 +125,6 @@ def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ra
     """Search by trials: trained from scratch, or looked up in a benchmark; several seeds are replays of its table."""
     if ranks.count > 1:
         raise UserError("a search without gradients runs in one process: leave out torchrun")
-    folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}", ranks)
     device = choose_device(config.run)
     if config.evaluator == "benchmark":
         problem = lookup_problem(config)
@@ -132,6 +132,7 @@ def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ra
         data = open_data(config.data, device, config.seed, config.run.channels_last)
         say(console, summary(data))
         problem = training_problem(config, data, device, Console(quiet=True))
+    folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}", ranks)
     say(console, f"search {config.recipe} by {config.strategy}: {folder}")
     if config.seeds > 1:
         replays = run_replays(config, problem, console)
@@ -151,7 +152,13 @@ def next_command(config: SearchConfig | BlackboxConfig, folder: Path, data_name:
     root = ["--data.root", str(config.data.root)] if config.data.root else []
     recipe = final_for(config.space.name, data_name)
     command = ["python", script("train_final.py"), recipe, "--genotype", str(folder / "genotype.json")]
-    return "now type:  " + shlex.join([*command, *root])
+    return "now type:  " + " ".join(map(quoted, [*command, *root]))
+
+
+def quoted(word: str) -> str:
+    """Return a word as a shell reads it; bytes that are not UTF-8 as escapes."""
+    escaped = os.fsencode(word).decode(errors="backslashreplace")
+    return shlex.quote(word) if escaped == word else "$'" + escaped.replace("'", "\\'") + "'"
 
 
 def script(name: str) -> str:

@@ -1,14 +1,24 @@
 """Both scripts from end to end, and a user's mistakes: one line, exit code 2, nothing on disk harmed."""
 
 import json
+import os
+import signal
+import time
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import genotypes
+import train_final
+import train_search
 from darts.artifacts.run_record import read_record
+from darts.cli import fields_as_options
 from darts.methods import METHODS
 from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES
 from darts.retraining.export import rebuilt
+from genotypes.errors import InputError
 from supernet.network import count_parameters
 from supernet.shapes import ImageShape
 from tests import scripts
@@ -138,3 +148,71 @@ def test_a_diverging_run_stops_with_its_last_checkpoint(tmp_path):
     code, _, err = scripts.run("train_search.py", *arguments, cwd=tmp_path)
     assert code == 2
     assert "lower --weights.lr, or set --on-nan rollback. Last good checkpoint: none" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--logits.betas", 1, 1], "--logits.betas is 1.0; it must be in [0, 1)"),
+        (["--logits.betas", "inf", 0.5], "--logits.betas is inf; it must be in [0, 1)"),
+        (["--method.stages"], "--method.stages is empty"),
+        (["--logits.weight-decay", 1e308], "--logits.weight-decay is 1e+308"),
+        (["--device", "meta"], "--device is meta"),
+        (["--data.crop-padding", 2**63], "--data.crop-padding is 9223372036854775808; it must be at most"),
+        (["--batch-size", 2**63 - 1], "--batch-size is 9223372036854775807; it must be at most"),
+        (["--space.channels", 10**21], "--space.channels is 1000000000000000000000; it must be at most"),
+        (["--space.nodes", 1_000_000], "--space.nodes is 1000000; it must be at most"),
+        (["--seed", 2**64], "--seed is 18446744073709551616; it must be from 0 to"),
+        (["--seed", 2**70], "--seed is 1180591620717411303424; it must be from 0 to"),
+    ],
+)
+def test_values_that_cannot_be(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as error:
+        scripts.said(train_search, *arguments)
+    told = fields_as_options(str(error.value))
+    assert message in told and "\n" not in told and not list(tmp_path.iterdir())
+
+
+def test_brackets_large_seeds_and_a_second_choice_of_candidates(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = [*SMALL_SEARCH, "--runs", "exp[/a] b:c", "--name", "[bold]ä", "--seed", 2**64 - 2**32 - 1]
+    ranked = [*run, "--rerank", 1]
+    del ranked[ranked.index("--max-steps") : ranked.index("--max-steps") + 2]
+    out = scripts.said(train_search, *ranked, "--rerank-epochs", 1)
+    assert "in exp[/a] b:c/[bold]ä: report.html" in out and "--genotype 'exp[/a] b:c/[bold]ä/genotype.json'" in out
+    assert "after 2 epochs" in scripts.said(train_search, *ranked, "--rerank-epochs", 2, "--resume")
+
+
+def test_a_retraining_from_another_folder_finds_the_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    scripts.write_images(tmp_path / "set.npz", size=8)
+    scripts.said(train_search, "darts_npz", "--data.root", "set.npz", *SMALL_SEARCH, "--name", "run")
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    final = ["--genotype", "../runs/run", *SMALL_FINAL, "--data.cutout", 0]
+    assert "test accuracy" in scripts.said(train_final, *final)
+
+
+def test_a_folder_whose_name_is_not_utf_8(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = Path(os.fsdecode(b"bild\xe4r"))
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+        for index in range(8):
+            pixels = np.random.default_rng(index).integers(0, 256, (8, 8, 3), np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{index}.png")
+    size = [*SMALL_SEARCH, "--batch-size", 4]
+    for extra in ([], ["--resume"]):
+        out = scripts.said(train_search, "darts_folder", "--data.root", root, *size, "--name", "x", *extra)
+        assert "--data.root $'bild\\xe4r'" in out and (tmp_path / "runs" / "x" / "report.html").exists()
+    assert "test accuracy" in scripts.said(train_final, *SMALL_FINAL, "--batch-size", 4, "--data.cutout", 0)
+
+
+@pytest.mark.parametrize("wait", [0.2, 1.0])
+def test_ctrl_c_while_importing_is_silent(wait, tmp_path):
+    process = scripts.start("train_search.py", cwd=tmp_path)
+    time.sleep(wait)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert "Traceback" not in err and len(err.splitlines()) <= 1 and process.returncode in (-signal.SIGINT, 130), out

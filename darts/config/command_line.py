@@ -52,6 +52,27 @@ def _typed(name: str) -> str:
     return name.replace("_", "-") if name.startswith("--") else name
 
 
+def parse_command(kind: type[C], arguments: Sequence[str], **settings: Any) -> C:
+    """Return the options of a command, for commands that have no recipes.
+
+    ``--help`` is printed and ends the process.
+
+    Args:
+        settings: of ``tyro.cli``: ``prog``, ``description``, ``config``.
+
+    Raises:
+        UserError: where the command line has an unknown option or a value of the wrong type, in one line.
+    """
+    written = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(written):
+            return tyro.cli(kind, args=arguments, **settings)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+    raise UserError("; ".join([*_paragraphs(written.getvalue()), "see --help"]))
+
+
 def parse_options(default: C, arguments: Sequence[str], prog: str, description: str) -> C:
     """Return a configuration with what the command line overrides.
 
@@ -110,23 +131,42 @@ def _refuse_unknown(options: dict[str, Any], arguments: Sequence[str]) -> None:
             ends = [each for each in options if each.endswith(f".{name[2:]}")]
             near = ends or get_close_matches(name, options, n=1, cutoff=0.6)
             hint = f"the nearest: {', '.join(near)}" if near else "see --help"
-            raise UserError(f"unknown option {name}; {hint}")
+            raise UserError(f"unknown option {_shortened(name)}; {hint}")
+
+
+def _paragraphs(box: str) -> Iterator[str]:
+    """Yield the paragraphs of a message of tyro's: a box with a title, and bars between the paragraphs.
+
+    Of those that quote the help, the name of the nearest option is left.
+    """
+    lines = [line.strip("│╭╮╰╯| ") for line in box.splitlines()]
+    paragraphs = [" ".join(paragraph.split()) for paragraph in re.split("[─-]{5,}", " ".join(lines))[1:]]
+    for paragraph in paragraphs:
+        nearest = re.match(r"Perhaps you meant: (--[\w.-]+)", paragraph)
+        if nearest:
+            yield f"the nearest: {nearest[1]}"
+        elif paragraph and not paragraph.startswith(("For full helptext", "Argument helptext", "Perhaps")):
+            yield paragraph.rstrip(".")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _in_one_line(box: str, options: dict[str, Any], arguments: Sequence[str]) -> str:
-    """Return a message of tyro's without its frame: a title, then paragraphs between bars."""
-    lines = [line.strip("│╭╮╰╯| ") for line in box.splitlines()]
-    paragraphs = [" ".join(paragraph.split()) for paragraph in re.split("[─-]{5,}", " ".join(lines))]
-    message = next((paragraph for paragraph in paragraphs[1:] if paragraph), "the command line cannot be parsed")
+    """Return what a message of tyro's says, in the words of this project where it is of a common kind."""
+    message = next(_paragraphs(box), "the command line cannot be parsed")
     value = re.match(r"Error parsing (?:\S+/)?(--[\w.-]+)(?:\|\S+)?:", message) or re.match(
         r"invalid choice '.*' for argument '(--[\w.-]+)'", message
     )
     if value and value[1] in options:
-        return f"{value[1]} is {value_of(arguments, value[1])!r}; it must be {in_words(options[value[1]], 'None')}"
+        given = _shortened(value_of(arguments, value[1]) or "")
+        return f"{value[1]} is {given!r}; it must be {in_words(options[value[1]], 'None')}"
     missing = re.match(r"Missing value for argument '(?:\S+/)?(--[\w.-]+)(?:/\S+)?'", message)
     if missing and missing[1] in options:
         return f"{missing[1]} lacks its value: {in_words(options[missing[1]], 'None')}"
     stray = re.match(r"Unrecognized options: (.*)", message)
     if stray:
-        return f"unexpected argument {stray[1]}; a recipe comes first, and a switch (--x, --no-x) takes no value"
+        given = _shortened(stray[1])
+        return f"unexpected argument {given}; a recipe comes first, and a switch (--x, --no-x) takes no value"
     return message

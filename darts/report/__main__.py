@@ -16,6 +16,7 @@ from rich.console import Console
 
 from darts.artifacts.run_record import is_run, read_record
 from darts.cli import run_script
+from darts.config.command_line import parse_command
 from darts.errors import UserError
 from darts.report.compare import comparison_page, comparison_tables
 from darts.report.page import run_page, write_report
@@ -37,8 +38,8 @@ class ReportConfig:
 
 def main(arguments: Sequence[str], console: Console) -> None:
     """Read the runs, write the page, print the tables."""
-    config = tyro.cli(
-        ReportConfig, prog="python -m darts.report", args=arguments, description=str(__doc__).partition("\n")[0]
+    config = parse_command(
+        ReportConfig, arguments, prog="python -m darts.report", description=str(__doc__).partition("\n")[0]
     )
     if not config.runs:
         raise UserError("no run: give the folders of one or more runs, such as runs/*")
