@@ -153,11 +153,14 @@ class DARTSSpace(SearchSpace):
         return CellGenotype(normal, reduce)
 
     def picks(self, genotype: CellGenotype) -> Picks:
-        """Return the edges of a genotype, in its order; nodes may have fewer edges than the space keeps.
+        """Return the edges of a genotype, in its order.
+
+        Some methods derive nodes with fewer edges than the space keeps, or edges with two operations: such picks are
+        not ``valid``.
 
         Raises:
             SpaceError: where the number of nodes, the concatenation or an operation is of another space, or an edge
-                has two operations.
+                has one operation twice.
         """
         _require_cells(genotype)
         rows = {edge: row for row, edge in enumerate(self._edges)}
@@ -172,8 +175,8 @@ class DARTSSpace(SearchSpace):
                 for position, edge in enumerate(edges):
                     row, where = rows[edge.source, node], f"{table.label}.nodes[{node}][{position}]"
                     require_candidate(table, row, edge.op, where)
-                    if any(row == other for other, _ in pairs):
-                        raise SpaceError(f"{where}: a second operation on the edge from state {edge.source}")
+                    if (row, edge.op) in pairs:
+                        raise SpaceError(f"{where}: {edge.op} from state {edge.source} again; the space has it once")
                     pairs.append((row, edge.op))
             found[table.label] = tuple(pairs)
         return found

@@ -60,8 +60,8 @@ def cells(nodes=EDGES, concat=(2, 3, 4, 5)):
         ("darts", cells(((Edge("sep_conv_7x7", 0),), *EDGES[1:])), r"reduce.nodes\[0\]\[0\]: 'sep_conv_7x7' is"),
         (
             "darts",
-            cells(((Edge("skip_connect", 0), Edge("sep_conv_3x3", 0)), *EDGES[1:])),
-            r"reduce.nodes\[0\]\[1\]: a second operation on the edge from state 0",
+            cells(((Edge("skip_connect", 0), Edge("skip_connect", 0)), *EDGES[1:])),
+            r"reduce.nodes\[0\]\[1\]: skip_connect from state 0 again",
         ),
         ("s1", cells(), r"reduce.nodes\[0\]\[0\]: 'skip_connect' is no candidate there; this space has max_pool_3x3, "),
         ("darts", NASBench201Genotype(("none",) * 6), "needs a normal and a reduction cell"),
@@ -93,11 +93,14 @@ def test_operations_that_a_reduced_space_leaves_out_are_refused():
 
 
 def test_a_genotype_may_leave_open_what_its_space_decides():
-    """Fair DARTS keeps fewer edges; a NAS-Bench-201 without ``none`` may leave an edge out."""
+    """Fair DARTS keeps fewer edges, GDAS two operations of one; NAS-Bench-201 without ``none`` may lack an edge."""
     space = SPACES["darts"]
     sparse = cells((EDGES[0], (), (Edge("sep_conv_3x3", 2),), EDGES[3]))
     assert space.derive(space.picks(sparse)) == sparse
     assert space.valid(space.picks(sparse)) == "reduce: 0 of rows 2 to 4 are kept, must be 2"
+    double = cells(((Edge("skip_connect", 0), Edge("sep_conv_3x3", 0)), *EDGES[1:]))
+    assert space.derive(space.picks(double)) == double
+    assert space.valid(space.picks(double)) == "reduce: 1 of rows 0 to 1 are kept, must be 2"
     without = NASBench201Space(IMAGES, candidates=("skip_connect", "nor_conv_3x3"))
     genotype = NASBench201Genotype(("none", *("skip_connect",) * 5))
     assert without.derive(without.picks(genotype)) == genotype
