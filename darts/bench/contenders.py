@@ -131,7 +131,7 @@ def _search_contenders(
 
     @cache
     def task() -> SearchTask:
-        return _search(config, device, backend, order, graph)
+        return search_task(config, device, backend, order, graph)
 
     yield Contender(order, backend + _marked(graph), 2 * size, lambda: _stepping(task()))
     if order == config.order[0] and graph == "off":
@@ -163,7 +163,10 @@ def _data(config: BenchConfig, device: torch.device, batch_size: int) -> DataSet
     return resident("random", Arrays(images, labels, images[:10], labels[:10]), Augmentation(4, True), generator)
 
 
-def _search(config: BenchConfig, device: torch.device, backend: Backend, order: Order, graph: GraphMode) -> SearchTask:
+def search_task(
+    config: BenchConfig, device: torch.device, backend: Backend, order: Order, graph: GraphMode
+) -> SearchTask:
+    """Return a search at paper settings on random images."""
     recipe = SEARCH_RECIPES["darts_v1_cifar10"]()
     recipe = replace(
         recipe,

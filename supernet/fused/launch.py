@@ -57,7 +57,7 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any
     if launches is not None:
         launches.append(Launch(kernel, grid, arguments, constants))
     else:
-        kernel[grid](*arguments, **constants, **options_of(kernel, _types(arguments), tuple(constants.items())))
+        kernel[grid](*arguments, **constants, **options_of(kernel, argument_types(arguments), tuple(constants.items())))
 
 
 @lru_cache(maxsize=4096)
@@ -106,10 +106,10 @@ class _Pointer:
         return 0
 
 
-def _types(value: Any) -> Any:
+def argument_types(value: Any) -> Any:
     """Return arguments with each tensor replaced by its type."""
     if isinstance(value, tuple):
-        return tuple(map(_types, value))
+        return tuple(map(argument_types, value))
     return value.dtype if isinstance(value, Tensor) else value
 
 

@@ -89,7 +89,7 @@ class _Backward:
         else:
             self.full += list(grad.clone().unbind(0))
         self.bypassed: dict[int, Tensor] = {}
-        self.grad_params = [torch.zeros_like(p) for p in params] if need_params else []
+        self.grad_params: list[Tensor | None] = [None] * len(params) if need_params else []
 
     def gradients(self) -> list[Tensor]:
         """Run the pass; see ``graph_backward``."""
@@ -114,7 +114,9 @@ class _Backward:
             if plan.partial > 1:
                 self._bypass(source, out)
         gates = self.gate_grads.view(len(self.edges), -1)
-        return [*self.full[: plan.inputs], gates, self.edge_grads, *self.grad_params]
+        found = zip(self.grad_params, run.params)
+        grad_params = [torch.zeros_like(param) if grad is None else grad for grad, param in found]
+        return [*self.full[: plan.inputs], gates, self.edge_grads, *grad_params]
 
     def _node(self, node: int) -> None:
         """Compute the coefficients of a node's terms, and their gates' gradients."""

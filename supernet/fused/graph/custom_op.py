@@ -44,7 +44,7 @@ def fused(
     sums = sum_type(dtype)
     with torch.autocast(device, enabled=False):
         states = [x.to(dtype, memory_format=torch.channels_last) for x in inputs]
-        images = [x.permute(0, 2, 3, 1) for x in states]
+        images = [x.permute(0, 2, 3, 1).contiguous() for x in states]  # a slice of channels stays strided
         if skip is not None:
             gates = torch.cat([gates, skip[:, None]], 1)
         weights = torch.ones(len(gates), device=gates.device) if edges is None else edges
@@ -89,6 +89,7 @@ def _(grad, inputs, gates, edges, params, saved, description, training, need_par
 def _setup(ctx, inputs, output):
     states, gates, edges, params, buffers, *ctx.options = inputs
     ctx.counts = len(states), len(params), len(buffers)
+    ctx.set_materialize_grads(False)  # nothing but the nodes has a gradient
     ctx.save_for_backward(*states, gates, edges, *params, *output)
 
 

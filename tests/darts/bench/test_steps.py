@@ -26,7 +26,7 @@ def test_measured_and_written(tmp_path):
 
 
 def test_all_of_a_gpus_contenders(monkeypatch):
-    for name in ("_search", "_stepping", "_evaluating"):
+    for name in ("search_task", "_stepping", "_evaluating"):
         monkeypatch.setattr(bench, name, lambda *given: None)
     monkeypatch.setattr(bench, "backends_on", lambda device: ("reference", "batched"))
     monkeypatch.setattr(bench, "_retrain", lambda *given: ways.append(given[-2:]))

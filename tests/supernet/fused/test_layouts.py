@@ -6,7 +6,7 @@ import torch
 pytest.importorskip("triton")
 
 from supernet.fused.graph.backward import graph_backward
-from supernet.fused.graph.custom_op import mixed_graph, mixed_graph_backward
+from supernet.fused.graph.custom_op import fused, mixed_graph, mixed_graph_backward
 from supernet.fused.graph.description import describe, flat_tensors
 from supernet.fused.graph.forward import graph_forward
 from supernet.fused.launch import recorded
@@ -59,3 +59,16 @@ def test_a_separable_half(stride):
     assert layouts(found) == layouts(torch.ops.supernet.separable_half(x, *weights, *running, stride, 1, True))
     assert layouts(grads) == layouts(torch.ops.supernet.separable_half_backward(*given))
     assert layouts(grads) == layouts([x, *weights])
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_kernels_read_contiguous_images(layout):
+    """Whatever the layout of the states is; a slice of channels stays one when it is asked to be channels-last."""
+    graph = MixedGraph(4, DARTS_PRIMITIVES, 2, 2)
+    states = [torch.randn(2, 8, 5, 5).contiguous(memory_format=layout)[:, :4].requires_grad_() for _ in range(2)]
+    gates = torch.rand(5, len(DARTS_PRIMITIVES))
+    with recorded() as launches:
+        nodes = fused(graph, describe(graph), states, gates)[2:]
+        torch.autograd.grad(torch.stack(nodes).sum(), [*states, *graph.parameters()])
+    images = [dict(zip(launch.kernel.arg_names, launch.arguments)).get("x") for launch in launches]
+    assert len(images) > 20 and all(image is None or image.is_contiguous() for image in images)

@@ -35,6 +35,6 @@ def test_first_bound_that_spills_nothing(monkeypatch):
     monkeypatch.setattr(launch.triton.runtime, "JITFunction", Kernel)
     kernel = Kernel()
     for _ in range(2):
-        types = launch._types((torch.zeros(3), (torch.zeros(2, dtype=torch.float16),), 7))
+        types = launch.argument_types((torch.zeros(3), (torch.zeros(2, dtype=torch.float16),), 7))
         assert launch.options_of(kernel, types, (("C", 16),)) == {"enable_fp_fusion": True, "maxnreg": 128}
     assert kernel.tried == [100, 112, 128]
