@@ -94,16 +94,8 @@ def _command(config: GpuConfig, stage: Stage, seconds: float) -> list[str]:
         return [sys.executable, "-m", "pytest", "-m", "gpu", "-n", "8", "-q", "-p", "no:cacheprovider", report]
     command = [sys.executable, "-m", "darts.bench"]
     if stage == "time":
-        command += [
-            "--precision",
-            "bfloat16",
-            "--epoch",
-            "0",
-            "--retrain-batch-size",
-            "0",
-            "--json",
-            f"{out}/time.json",
-        ]
+        command += ["--precision", "bfloat16", "--epoch", "0", "--retrain-batch-size", "0"]
+        command += ["--json", str(out / "time.json")]
         command += ["--budget", f"{0.8 * seconds:.0f}", *(["--peer", str(config.peer)] if config.peer else [])]
         return [*command, *common]
     return [*command, "gpu", "--stage", stage, "--out", str(out), *common]

@@ -24,8 +24,7 @@ from darts.bench.contenders import BenchConfig, GraphMode, search_task
 from supernet.bench.kernels import GRAPHS
 from supernet.bench.machine import backends_on, copy_rate, machine, product_rate, seconds_of
 from supernet.mixed.backends import Backend
-from supernet.spaces import SPACES
-from supernet.spaces.space import SpaceOptions
+from supernet.spaces.darts import DARTS_PRIMITIVES
 
 SIZES = ((16, (32, 32)), (20, (33, 31)), (36, (16, 5)), (64, (8, 8)))
 """Channels and sizes of the images on which the kernels are checked."""
@@ -73,19 +72,14 @@ def _compile_share(first: int, step: int, batch_size: int) -> int:
     from supernet.fused.launch import argument_types, options_of
     from supernet.fused.resources import distinct, record
 
-    names = _candidates()
     launches = [
         launch
         for channels, size, stride, _ in GRAPHS
-        for launch in distinct(record(names, channels, stride, batch_size, size))
+        for launch in distinct(record(DARTS_PRIMITIVES, channels, stride, batch_size, size))
     ]
     for launch in launches[first::step]:
         options_of(launch.kernel, argument_types(launch.arguments), tuple(launch.constants.items()))
     return len(launches[first::step])
-
-
-def _candidates() -> tuple[str, ...]:
-    return SPACES["darts"].make(SpaceOptions(None)).tables[0].candidates
 
 
 def check(file: Path, device: torch.device, batch_size: int) -> None:
@@ -168,9 +162,7 @@ def _rows(file: Path, cases: Iterable[dict[str, Any]], row: Callable[..., dict[s
     for case in cases:
         try:
             found = row(**case)
-        except (
-            Exception
-        ) as error:  # whatever a kernel, a compiler or a driver raises: it is what the session is to find
+        except Exception as error:  # whatever a kernel, a compiler or a driver raises: the session is to find it
             found = {"error": f"{type(error).__name__}: {error}"[:1500]}
         rows.append({name: str(value) for name, value in case.items()} | found)
         _write(file, rows)
