@@ -13,8 +13,8 @@ from darts.config import MethodConfig, SearchConfig, SearchSpaceConfig
 from darts.data.augment import Augmentation
 from darts.data.dataset import Arrays
 from darts.data.resident import resident
-from darts.oneshot.stages import Setting
 from darts.oneshot.builder import make_search
+from darts.oneshot.stages import Setting
 from supernet.choice import ChoiceTable
 from supernet.layer_choice import InputChoice, LayerChoice
 from supernet.shapes import ImageShape

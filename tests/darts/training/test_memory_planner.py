@@ -10,8 +10,8 @@ import genotypes
 from darts.artifacts.checkpoint import canonical
 from darts.config import DataConfig, SearchSpaceConfig, SpaceConfig
 from darts.data.registry import open_data
-from darts.errors import UserError
 from darts.data.split import SplitSubset
+from darts.errors import UserError
 from darts.oneshot.builder import make_search
 from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES
 from darts.retraining.task import RetrainTask
