@@ -313,7 +313,7 @@ class _Loop:
         if path is None:
             return False
         place = f"epoch {self.position.epoch + 1}, step {self.position.step}"
-        self.console.print(f"resuming from {path}: {place}", highlight=False, markup=False)
+        self.console.print(f"going on from {path}: {place}", highlight=False, markup=False)
         if self.ranks.rank == 0:
             self.checkpoints.discard_later(path)
         return True
