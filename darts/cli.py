@@ -18,7 +18,7 @@ from rich.console import Console
 
 from darts.artifacts.checkpoint import write_atomically
 from darts.config import Config, check, to_dict
-from darts.config.command_line import asks_help, option, parse_options
+from darts.config.command_line import asks_help, option, parse_options, shortened
 from darts.errors import UserError
 from darts.processes import SINGLE_PROCESS, Ranks
 from darts.recipes.help import about, recipes_help
@@ -82,7 +82,7 @@ def parse(
     if name not in recipes:
         near = get_close_matches(name, recipes, n=3, cutoff=0.5)
         hint = f"the nearest: {', '.join(near)}" if near else f"python {program} --help lists all"
-        raise UserError(f"no recipe {name!r}; {hint}")
+        raise UserError(f"no recipe {shortened(name)!r}; {hint}")
     try:
         config = parse_options(recipes[name](), rest, f"{program} {name}", about(recipes[name]))
     except SystemExit:

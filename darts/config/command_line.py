@@ -131,7 +131,7 @@ def _refuse_unknown(options: dict[str, Any], arguments: Sequence[str]) -> None:
             ends = [each for each in options if each.endswith(f".{name[2:]}")]
             near = ends or get_close_matches(name, options, n=1, cutoff=0.6)
             hint = f"the nearest: {', '.join(near)}" if near else "see --help"
-            raise UserError(f"unknown option {_shortened(name)}; {hint}")
+            raise UserError(f"unknown option {shortened(name)}; {hint}")
 
 
 def _paragraphs(box: str) -> Iterator[str]:
@@ -149,7 +149,8 @@ def _paragraphs(box: str) -> Iterator[str]:
             yield paragraph.rstrip(".")
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """Return a text as a message quotes it: what is typed can be of any length."""
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -160,13 +161,13 @@ def _in_one_line(box: str, options: dict[str, Any], arguments: Sequence[str]) ->
         r"invalid choice '.*' for argument '(--[\w.-]+)'", message
     )
     if value and value[1] in options:
-        given = _shortened(value_of(arguments, value[1]) or "")
+        given = shortened(value_of(arguments, value[1]) or "")
         return f"{value[1]} is {given!r}; it must be {in_words(options[value[1]], 'None')}"
     missing = re.match(r"Missing value for argument '(?:\S+/)?(--[\w.-]+)(?:/\S+)?'", message)
     if missing and missing[1] in options:
         return f"{missing[1]} lacks its value: {in_words(options[missing[1]], 'None')}"
     stray = re.match(r"Unrecognized options: (.*)", message)
     if stray:
-        given = _shortened(stray[1])
+        given = shortened(stray[1])
         return f"unexpected argument {given}; a recipe comes first, and a switch (--x, --no-x) takes no value"
     return message
