@@ -1,4 +1,4 @@
-"""The values that the authors' original code computes, in float64, from inputs that are rebuilt here from their names and a seed.
+"""The values that the authors' original code computes, in float64; inputs are rebuilt from their names and a seed.
 
 Every ``*.json`` of ``tests/fixtures``, and of the folder that the environment variable ``FIXTURES`` names, is a case.
 """

@@ -1,4 +1,4 @@
-"""The configuration of an earlier search, read from its ``config.json``. Invalid hand edits are named field by field."""
+"""The configuration of an existing run, read from its ``config.json``; a field that is not valid is named."""
 
 from __future__ import annotations
 

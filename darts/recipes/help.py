@@ -35,9 +35,7 @@ def components_help(methods: Iterable[str], components: Mapping[str, Mapping[str
     """
     width = min(WIDTH, shutil.get_terminal_size().columns)
     lines = ["--method.name is one of:", *_indented(", ".join(methods), width), ""]
-    lines.append(
-        "Components of a method, typed as NAME or NAME:OPTION=VALUE,OPTION=VALUE (defaults are shown):"
-    )
+    lines.append("Components of a method, typed as NAME or NAME:OPTION=VALUE,OPTION=VALUE (defaults are shown):")
     for field, table in components.items():
         names = ", ".join(name + _options(component) for name, component in table.items())
         lines += [f"  --method.{field.replace('_', '-')}", *_indented(names, width)]
