@@ -89,16 +89,16 @@ class Ranks:
                 answer = ["=" + decide()]
             except UserError as error:
                 answer = ["!" + str(error)]
-        answer = self._broadcast(answer[0])
-        if answer[0] == "!":
-            raise UserError(answer[1:])
-        return answer[1:]
+        heard = self._broadcast(answer[0])
+        if heard[0] == "!":
+            raise UserError(heard[1:])
+        return heard[1:]
 
     def _broadcast(self, text: str) -> str:
         content = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8) if text else torch.empty(0).byte()
         length = torch.tensor(len(content))
         dist.broadcast(length, 0)
-        content = content if self.rank == 0 else torch.empty(length, dtype=torch.uint8)
+        content = content if self.rank == 0 else torch.empty(int(length), dtype=torch.uint8)
         dist.broadcast(content, 0)
         return bytes(content.tolist()).decode()
 
