@@ -26,14 +26,6 @@ from rich.console import Console
 from darts.artifacts.fingerprint import of_data_set
 from darts.artifacts.run_folder import run_folder
 from darts.artifacts.tensorboard import write_results
-from darts.blackbox.run import (
-    lookup_problem,
-    run_replays,
-    run_study,
-    training_problem,
-    write_replays,
-    write_study,
-)
 from darts.cli import parse, say, train_script, write_config
 from darts.config import BlackboxConfig, SearchConfig, identity
 from darts.data.registry import open_data
@@ -123,25 +115,27 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
 
 def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ranks) -> None:
     """Search by trials: trained from scratch, or looked up in a benchmark; several seeds are replays of its table."""
+    from darts.blackbox import run  # imports Optuna, which no other search needs
+
     if ranks.count > 1:
         raise UserError("a search without gradients runs in one process: leave out torchrun")
     device = choose_device(config.run)
     if config.evaluator == "benchmark":
-        problem = lookup_problem(config)
+        problem = run.lookup_problem(config)
     else:
         data = open_data(config.data, device, config.seed, config.run.channels_last)
         say(console, summary(data))
-        problem = training_problem(config, data, device, Console(quiet=True))
+        problem = run.training_problem(config, data, device, Console(quiet=True))
     folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}", ranks)
     say(console, f"search {config.recipe} by {config.strategy}: {folder}")
     if config.seeds > 1:
-        replays = run_replays(config, problem, console)
-        write_replays(config, replays, machine(device), folder)
+        replays = run.run_replays(config, problem, console)
+        run.write_replays(config, replays, machine(device), folder)
         say(console, "\n".join(replays.lines()))
         say(console, f"in {folder}: replays.json")
         return
     write_config(folder, "search", config, device)
-    genotype = write_study(config, run_study(config, problem, folder, console), folder)
+    genotype = run.write_study(config, run.run_study(config, problem, folder, console), folder)
     say(console, describe(genotype))
     say(console, f"in {folder}: genotype.json, cells.svg, trials.json, metrics.json")
     say(console, next_command(config, folder, config.data.name))
