@@ -13,10 +13,11 @@ HEAD_CHARACTERS = 200
 MAX_SPANS = 300
 """Genotypes of a text that are considered: the first and the last ones."""
 
-_BRACKETS = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|#[^\n]*|[()\[\]{}]")
+_BRACKETS = re.compile(r"'[^'\\\n]*+(?:\\.[^'\\\n]*+)*+'|\"[^\"\\\n]*+(?:\\.[^\"\\\n]*+)*+\"|#[^\n]*|[()\[\]{}]")
 _HEAD = re.compile(r"(?:(?<![\w.])(?P<name>[A-Za-z_]\w*)\s*=\s*)?(?<![\w.])[A-Za-z_][\w.]*\s*$")
 _DICT_HEAD = re.compile(r"(?<![\w.])(?P<name>[A-Za-z_]\w*)\s*=\s*$")
-_RECORD = re.compile(r'"(?P<key>epoch|genotype)"\s*:\s*(?:(?P<number>[0-9]{1,9})\b|(?P<text>"(?:[^"\\]|\\.)*+"))')
+_EPOCH = re.compile(r'"epoch"\s*:\s*(?P<number>[0-9]{1,9})\b')
+_GENOTYPE = re.compile(r'"genotype"\s*:\s*(?P<text>"[^"\\]*+(?:\\.[^"\\]*+)*+")')
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,13 @@ def records(text: str) -> dict[int, str]:
     """
     found: dict[int, str] = {}
     epoch = 0
-    for match in _RECORD.finditer(text):
-        if match["key"] == "epoch" and match["number"]:
+    matches = [*_EPOCH.finditer(text), *_GENOTYPE.finditer(text)]
+    for match in sorted(matches, key=lambda match: match.start()):
+        if match.re is _EPOCH:
             epoch = int(match["number"])
-        elif match["key"] == "genotype" and match["text"]:
-            try:
-                found[epoch] = json.loads(match["text"])
-            except ValueError:  # a line that was cut or edited
-                continue
+            continue
+        try:
+            found[epoch] = json.loads(match["text"])
+        except ValueError:  # a line that was cut or edited
+            continue
     return found

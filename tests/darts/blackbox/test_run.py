@@ -165,7 +165,7 @@ def test_recipes_are_complete(name):
     ("change", "reason"),
     [
         (dict(budget=BudgetConfig()), "a search never ends"),
-        (dict(seeds=2), "several searches need a benchmark"),
+        (dict(seeds=2), "several searches run on a benchmark only"),
         (dict(train_share=1.0), "no examples to judge"),
         (dict(batch_size=1), "BatchNorm needs 2"),
         (dict(budget=BudgetConfig(trials=0)), "`budget.trials` is 0; it must be more than 0"),

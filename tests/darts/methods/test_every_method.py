@@ -238,5 +238,5 @@ def test_reduced_spaces_are_searched_and_resumed(candidates, tmp_path):
     whole = replace(whole, space=replace(whole.space, candidates=candidates))
     first = tiny.run(tiny.search(whole), saving=[((0, 1), tmp_path / "state.pt")])
     assert_same(first.state(), tiny.resumed(tiny.search(whole), tmp_path / "state.pt", 0, 1).state())
-    with pytest.raises(SpaceError, match="s1 is made for cells of 4 nodes; --space.nodes is 1"):
+    with pytest.raises(SpaceError, match="s1 is made for cells of 4 nodes; `space.nodes` is 1"):
         tiny.search(replace(whole, space=replace(whole.space, candidates="s1", nodes=1)))

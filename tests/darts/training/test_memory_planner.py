@@ -63,7 +63,7 @@ def test_live_tensors_count_what_is_alive_at_once():
 @pytest.mark.parametrize("kind", ["search", "retrain"])
 def test_a_rehearsal_leaves_no_trace(kind):
     task, fresh = task_of(kind), task_of(kind)
-    rehearse(task, 32, CPU, None, QUIET)
+    rehearse(task, batch_size=32, device=CPU, limit=None, console=QUIET)
     for each in (task, fresh):
         each.begin_epoch(0, 0)
         each.step()
@@ -79,7 +79,7 @@ def test_an_epoch_of_one_step_is_rehearsed():
     task.data = replace(task.data, train=SplitSubset(task.data.train, torch.arange(20)))
     task.train_part = torch.arange(20)
     step, evaluation = needs(task, CPU)
-    assert step.image > evaluation.image > 0
+    assert step.example > evaluation.example > 0
 
 
 def test_the_estimate_is_what_a_whole_batch_takes():
@@ -101,14 +101,14 @@ def test_a_limit_picks_micro_batches(monkeypatch):
     task = task_of("search")
     found = step, _ = needs(task, CPU)
     monkeypatch.setattr("darts.training.memory_planner.needs", lambda task, device: found)
-    rehearse(task, 32, CPU, int(step.of(10)), QUIET)
+    rehearse(task, batch_size=32, device=CPU, limit=int(step.of(10)), console=QUIET)
     assert task.partition.micro_batches == 4
     task.begin_epoch(0, 0)
     with LiveTensors() as divided:
         task.step()
     assert divided.peak < 0.6 * (step.of(32) - step.base)
-    with pytest.raises(UserError, match="needs .* GB for one image"):
-        rehearse(task, 32, CPU, int(step.of(1)) - 10**6, QUIET)
+    with pytest.raises(UserError, match="needs .* GB for one example"):
+        rehearse(task, batch_size=32, device=CPU, limit=int(step.of(1)) - 10**6, console=QUIET)
 
 
 @pytest.mark.gpu
