@@ -22,6 +22,7 @@ from genotypes.commands import Check, Convert, Diff, Draw, List, Mutate, Schema,
 from genotypes.faults import Fault, GenotypeError, line_of, quote
 from genotypes.formats.json_document import SCHEMA, schema_from
 from genotypes.formats.registry import TYPES, describe, forms, row_of, write
+from genotypes.formats.schema import schema
 from genotypes.library import FIGURES, rows
 from genotypes.load import load, load_with_lines
 from genotypes.types.cell import CellGenotype
@@ -191,8 +192,11 @@ def _write(path: Path, content: str | bytes, force: bool) -> None:
 
 
 def run_schema(command: Schema, console: Console) -> int:
-    """Print the schema's file."""
-    sys.stdout.write(SCHEMA.read_text(encoding="utf-8"))
+    """Print the schema, or write its file anew."""
+    if command.update:
+        write_atomically(SCHEMA, schema().encode())
+    else:
+        sys.stdout.write(schema())
     return 0
 
 

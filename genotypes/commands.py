@@ -97,3 +97,6 @@ class Draw:
 @dataclass(frozen=True)
 class Schema:
     """Print the JSON Schema of genotype files, for editors."""
+
+    update: bool = False
+    """Write genotype.schema.json anew instead, with the operations of cells as they are now."""

@@ -17,25 +17,41 @@ CELL_INPUTS = 2
 LABELS = ("normal", "reduce")
 MAX_NODES = 256
 
-DERIVABLE = {
-    "none": False,
-    "max_pool_3x3": True,
-    "avg_pool_3x3": True,
-    "skip_connect": True,
-    "sep_conv_3x3": True,
-    "sep_conv_5x5": True,
-    "dil_conv_3x3": True,
-    "dil_conv_5x5": True,
-    "sep_conv_7x7": False,
-    "conv_7x1_1x7": False,
-    "noise": False,
+
+@dataclass(frozen=True)
+class CellOperation:
+    """A row of ``OPERATIONS``.
+
+    Attributes:
+        description: a sentence that editors show beside the name.
+        derivable: whether DARTS derives it: whether it is one of its candidate operations and not ``none``.
+    """
+
+    description: str
+    derivable: bool = False
+
+
+OPERATIONS = {
+    "none": CellOperation("Zeros: no connection."),
+    "max_pool_3x3": CellOperation("3x3 maximum pooling.", derivable=True),
+    "avg_pool_3x3": CellOperation("3x3 average pooling; padding is not counted.", derivable=True),
+    "skip_connect": CellOperation(
+        "Identity; at stride 2 a factorized reduction by two 1x1 convolutions.", derivable=True
+    ),
+    "sep_conv_3x3": CellOperation("3x3 depthwise-separable convolution, applied twice.", derivable=True),
+    "sep_conv_5x5": CellOperation("5x5 depthwise-separable convolution, applied twice.", derivable=True),
+    "dil_conv_3x3": CellOperation("3x3 depthwise-separable convolution of dilation 2, applied once.", derivable=True),
+    "dil_conv_5x5": CellOperation("5x5 depthwise-separable convolution of dilation 2, applied once.", derivable=True),
+    "sep_conv_7x7": CellOperation("7x7 depthwise-separable convolution, applied twice."),
+    "conv_7x1_1x7": CellOperation("A 1x7 and a 7x1 convolution in turn."),
+    "noise": CellOperation("Standard normal numbers, whatever the input."),
 }
-"""Operation -> whether DARTS derives it: whether it is one of its candidate operations and not ``none``."""
+"""Every operation that an edge of a cell may apply, by its name."""
 
-CELL_OPS = tuple(DERIVABLE)
-"""All operations that an edge of a cell may apply."""
+CELL_OPS = tuple(OPERATIONS)
+"""Their names."""
 
-DERIVED_OPS = tuple(op for op, derivable in DERIVABLE.items() if derivable)
+DERIVED_OPS = tuple(name for name, operation in OPERATIONS.items() if operation.derivable)
 """The operations among which DARTS derives an architecture."""
 
 

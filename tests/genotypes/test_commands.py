@@ -14,6 +14,7 @@ from genotypes.commands import Convert, Draw, List
 from genotypes.draw.svg import THEMES
 from genotypes.formats.json_document import SCHEMA
 from genotypes.library import SORT_FIELDS, rows
+from genotypes.types.cell import OPERATIONS, CellOperation
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -222,6 +223,21 @@ def test_draw(run, tmp_path, suffix, start):
 
 def test_schema_is_printed(run):
     assert run("schema") == (0, SCHEMA.read_text(), "")
+
+
+def test_schema_is_updated(run, tmp_path, monkeypatch):
+    """An operation that is added stands in the schema's file, and nothing else changes."""
+    path = tmp_path / "genotype.schema.json"
+    path.write_text(SCHEMA.read_text())
+    for module in ("genotypes.__main__", "genotypes.formats.schema"):
+        monkeypatch.setattr(f"{module}.SCHEMA", path)
+    monkeypatch.setitem(OPERATIONS, "ghost", CellOperation("Half of the channels."))
+    before = json.loads(path.read_text())
+    assert run("schema", "--update") == (0, "", "")
+    after = json.loads(path.read_text())
+    for key, value in (("enum", "ghost"), ("enumDescriptions", "Half of the channels.")):
+        assert after["$defs"]["op"].pop(key) == [*before["$defs"]["op"].pop(key), value]
+    assert after == before
 
 
 @pytest.mark.parametrize(
