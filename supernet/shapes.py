@@ -30,6 +30,10 @@ class ImageShape:
         """Return ``count`` images of zeros, ``(b, c, h, w)``."""
         return torch.zeros(count, self.channels, self.size, self.size)
 
+    def inputs(self, count: int) -> tuple[Tensor | None, ...]:
+        """Return what a network is called with for ``count`` images."""
+        return (self.example(count),)
+
 
 @dataclass(frozen=True)
 class TextShape:
@@ -49,6 +53,10 @@ class TextShape:
         """Return ``count`` sentences of unknown words, ``(b, t)``."""
         return torch.ones(count, self.length, dtype=torch.long)
 
+    def inputs(self, count: int) -> tuple[Tensor | None, ...]:
+        """Return what a network is called with for ``count`` sentences."""
+        return (self.example(count),)
+
 
 @dataclass(frozen=True)
 class LanguageShape:
@@ -59,3 +67,10 @@ class LanguageShape:
     """
 
     words: int
+
+    def inputs(self, count: int) -> tuple[Tensor | None, ...]:
+        """Return what a network is called with for one token of ``count`` sequences: tokens, and no hidden state."""
+        return torch.zeros(1, count, dtype=torch.long), None
+
+
+Shape = ImageShape | TextShape | LanguageShape

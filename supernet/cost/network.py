@@ -1,19 +1,24 @@
-"""The cost of a network: its parameters, and the multiply-adds of its convolutions and linear layers for one image.
+"""The cost of a network: its parameters, its multiply-adds for one example, and the memory of its activations.
 
-Papers compare architectures by these two figures (Liu et al. 2019, tables 1 and 3). Pooling, normalization and sums are
-not counted as multiply-adds.
+Papers compare architectures by the first two figures (Liu et al. 2019, tables 1 and 3). Multiply-adds are those of
+convolutions, linear layers, products of matrices and attention; pooling, normalization, activations and sums are not
+counted.
 """
 
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
 from supernet.network import count_parameters
-from supernet.shapes import ImageShape
+from supernet.shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -22,39 +27,72 @@ class Cost:
 
     Attributes:
         parameters: number of weights.
-        multiply_adds: of one image's forward pass.
+        multiply_adds: of one example's forward pass.
     """
 
     parameters: int
     multiply_adds: int
 
 
-def count(network: nn.Module, shape: ImageShape) -> Cost:
+def count(network: nn.Module, shape: Shape) -> Cost:
     """Return the cost of a network without computing it: on the meta device, where tensors have shapes but no values.
 
     Nothing is allocated, and the network is not changed, whatever device it is on.
 
     Args:
         network: a derived one; called in evaluation mode.
-        shape: of its images.
+        shape: of its examples.
     """
-    tensors = dict(network.named_parameters()) | dict(network.named_buffers())
-    shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
-    image = torch.empty(1, shape.channels, shape.size, shape.size, device="meta")
-    with _evaluating(network), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        torch.func.functional_call(network, shapes, image)
-    return Cost(count_parameters(network), counter.get_total_flops() // 2)
+    with MultiplyAdds() as counted:
+        call_on_meta(network, on_meta(shape.inputs(1)))
+    return Cost(count_parameters(network), counted.total)
 
 
-def count_unbuilt(build: Callable[[], nn.Module], shape: ImageShape) -> Cost:
+def count_unbuilt(build: Callable[[], nn.Module], shape: Shape) -> Cost:
     """Return the cost of the network that ``build`` returns; its weights are never allocated."""
     with torch.device("meta"):
         network = build()
     return count(network, shape)
 
 
+def peak_activations(network: nn.Module, shape: Shape, batch: int = 1) -> int:
+    """Return the largest number of bytes that the activations of a forward pass occupy at one time, in evaluation mode.
+
+    The inputs count, weights do not, nor does what a library allocates inside an operation. A tensor is freed when the
+    network no longer refers to it, as PyTorch does without gradients.
+
+    Args:
+        network: a derived one; it is not changed.
+        shape: of its examples.
+        batch: number of examples.
+    """
+    weights, inputs = _weights_on_meta(network), on_meta(shape.inputs(batch))
+    with _LiveStorages(weights.values()) as live:
+        live.note(inputs)
+        with evaluating(network), torch.no_grad():
+            torch.func.functional_call(network, weights, inputs)
+    return live.peak
+
+
+def on_meta(inputs: Sequence[Any]) -> tuple[Any, ...]:
+    """Return inputs with their tensors on the meta device."""
+    return tuple(x.to("meta") if isinstance(x, Tensor) else x for x in inputs)
+
+
+def call_on_meta(network: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any] | None = None) -> Any:
+    """Call a network in evaluation mode, without gradients, as if its weights were on the meta device."""
+    weights = _weights_on_meta(network)
+    with evaluating(network), torch.no_grad():
+        return torch.func.functional_call(network, weights, tuple(inputs), dict(named or {}))
+
+
+def _weights_on_meta(network: nn.Module) -> dict[str, Tensor]:
+    tensors = dict(network.named_parameters()) | dict(network.named_buffers())
+    return {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors.items()}
+
+
 @contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
+def evaluating(network: nn.Module) -> Iterator[None]:
     """Set evaluation mode, and afterwards every module's own mode again."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
@@ -63,3 +101,63 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def _shapes_of(func: Any, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    """Call an operation on the meta device. BatchNorm's shapes are known, and PyTorch takes milliseconds for them."""
+    if func in (torch.ops.aten.native_batch_norm.default, torch.ops.aten._native_batch_norm_legit_no_training.default):
+        return torch.empty_like(args[0]), args[0].new_empty(0), args[0].new_empty(0)
+    return func(*args, **named)
+
+
+class MultiplyAdds(TorchDispatchMode):
+    """Count the multiply-adds of all operations that are called, whatever the module or function that calls them.
+
+    Attributes:
+        total: of all operations so far.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = _shapes_of(func, args, kwargs or {})
+        counted = flop_registry.get(func._overloadpacket)
+        if counted is not None:
+            self.total += counted(*args, **(kwargs or {}), out_val=result) // 2
+        return result
+
+
+class _LiveStorages(TorchDispatchMode):
+    """Follow the storages that operations allocate, until they are freed.
+
+    Args:
+        known: tensors whose storages do not count.
+
+    Attributes:
+        peak: the largest number of bytes that were allocated at one time.
+    """
+
+    def __init__(self, known: Iterable[Tensor]):
+        super().__init__()
+        self.peak = self._bytes = 0
+        self._seen = weakref.WeakSet(tensor.untyped_storage() for tensor in known)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = _shapes_of(func, args, kwargs or {})
+        self.note(result)
+        return result
+
+    def note(self, tensors: Any) -> None:
+        """Count the storages of tensors that are not known yet."""
+        for tensor in tree_leaves(tensors):
+            storage = tensor.untyped_storage() if isinstance(tensor, Tensor) else None
+            if storage is not None and storage not in self._seen:
+                self._seen.add(storage)
+                self._bytes += storage.nbytes()
+                weakref.finalize(storage, self._free, storage.nbytes())
+        self.peak = max(self.peak, self._bytes)
+
+    def _free(self, size: int) -> None:
+        self._bytes -= size
