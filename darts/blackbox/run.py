@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,11 +19,12 @@ from rich.progress import track
 
 from darts.benchmarks.nasbench201 import DATA, EPOCHS, NASBench201
 from darts.benchmarks.protocol import Score
+from darts.blackbox.objectives import Costs, counted_costs, goals_of, looked_up_costs, outcome_of, uncounted
 from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.replay import Table, replay
-from darts.blackbox.samplers import OPTUNA, StrategySampler
+from darts.blackbox.samplers import OPTUNA, SEVERAL, StrategySampler
 from darts.blackbox.strategies import STRATEGIES, Strategy
-from darts.blackbox.study import best, open_study, search, spent
+from darts.blackbox.study import INFEASIBLE, best, open_study, search, spent
 from darts.config import RetrainConfig, SpaceConfig, flat, to_dict
 from darts.config.blackbox import BlackboxConfig
 from darts.data.dataset import DataSet
@@ -43,10 +45,11 @@ CIFAR10_SHAPE = ImageShape(3, 32, 10)
 
 @dataclass(frozen=True)
 class Problem:
-    """The decisions of a search and the evaluator of its architectures."""
+    """The decisions of a search, the evaluator of its architectures, and their costs that are known before."""
 
     decisions: ArchitectureDecisions
     evaluator: Evaluator
+    costs: Costs = uncounted
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,9 @@ def lookup_problem(config: BlackboxConfig) -> Problem:
         allowed = " or ".join(map(str, EPOCHS))
         raise UserError(f"`budget.epochs` is {config.budget.epochs}; the benchmark has {allowed}")
     decisions = ArchitectureDecisions(space_from(config, shape=CIFAR10_SHAPE))
-    return Problem(decisions, Lookup(NASBench201(config.benchmark.file), config.benchmark.data))
+    benchmark, data = NASBench201(config.benchmark.file), config.benchmark.data
+    costs = looked_up_costs(goals_of(config), benchmark, data, config.budget.epochs)
+    return Problem(decisions, Lookup(benchmark, data), costs)
 
 
 def training_problem(config: BlackboxConfig, data: DataSet, device: torch.device, console: Console) -> Problem:
@@ -99,7 +104,8 @@ def training_problem(config: BlackboxConfig, data: DataSet, device: torch.device
         run=config.run,
     )
     decisions = ArchitectureDecisions(space_from(config, shape=data.shape))
-    return Problem(decisions, HeldOut(Retraining(settings, parts, device, console)))
+    costs = counted_costs(goals_of(config), settings, data.shape, device)
+    return Problem(decisions, HeldOut(Retraining(settings, parts, device, console)), costs)
 
 
 def sampler_of(config: BlackboxConfig, decisions: ArchitectureDecisions) -> BaseSampler:
@@ -110,7 +116,12 @@ def sampler_of(config: BlackboxConfig, decisions: ArchitectureDecisions) -> Base
     """
     if config.strategy in OPTUNA:
         return OPTUNA[config.strategy](config.seed)
-    return StrategySampler(strategy_of(config), decisions, config.seed)
+    strategy, name = strategy_of(config), config.strategy.partition(":")[0]
+    if name in SEVERAL:
+        return StrategySampler(strategy, decisions, config.seed, told=outcome_of)
+    if len(goals_of(config).objectives) > 1:
+        raise UserError(f"`strategy` {name} searches by one of `objectives`; by several do {', '.join(SEVERAL)}")
+    return StrategySampler(strategy, decisions, config.seed)
 
 
 def strategy_of(config: BlackboxConfig) -> Strategy:
@@ -132,23 +143,26 @@ def run_study(config: BlackboxConfig, problem: Problem, folder: Path, console: C
     Raises:
         UserError: where the study in the folder was made with other settings.
     """
-    study = open_study(folder, sampler_of(config, problem.decisions), _settings(config))
+    goals = goals_of(config)
+    study = open_study(folder, sampler_of(config, problem.decisions), _settings(config), goals)
     budget = config.budget
-    total = f"/{budget.trials}" if budget.trials else ""
+    total = f"/{budget.trials}" if budget.trials and not goals.limits else ""
 
     def report(trial: FrozenTrial) -> None:
         best_so_far = best(study)
-        if trial.state == TrialState.COMPLETE:
-            found = f"{_shown(float(trial.value or 0.0))}"
+        if INFEASIBLE in trial.user_attrs:
+            found = f"not trained: {trial.user_attrs[INFEASIBLE]}"
+        elif trial.state == TrialState.COMPLETE:
+            found = goals.shown(trial.values)
         else:
             found = f"failed: {trial.user_attrs['reason'][:100]}"
         incumbent = (
-            f", best {_shown(_value(best_so_far.values))} (trial {best_so_far.number + 1})" if best_so_far else ""
+            f", best {goals.shown(best_so_far.objectives)} (trial {best_so_far.number + 1})" if best_so_far else ""
         )
         seconds = f"{spent(study):,.0f} s" + (f" of {budget.seconds:,.0f}" if budget.seconds else "")
         console.print(f"trial {trial.number + 1:>4}{total}  {found}{incumbent}, {seconds}", highlight=False)
 
-    search(study, problem.decisions, problem.evaluator, budget, folder, report)
+    search(study, problem.decisions, problem.evaluator, budget, folder, report, goals, problem.costs)
     return study
 
 
@@ -235,18 +249,12 @@ def _rows(study: Study) -> Iterator[dict[str, Any]]:
     """Yield the trials as ``trials.json`` has them."""
     for trial in study.get_trials(deepcopy=False):
         known = {name: value for name, value in trial.user_attrs.items()}
-        yield {"trial": trial.number + 1, "state": trial.state.name.lower(), "value": trial.value, **known}
+        value = trial.values[0] if trial.values and math.isfinite(trial.values[0]) else None
+        state = INFEASIBLE if INFEASIBLE in known else trial.state.name.lower()
+        yield {"trial": trial.number + 1, "state": state, "value": value, "params": trial.params, **known}
 
 
 def _settings(config: BlackboxConfig) -> dict[str, Any]:
     """Return what the trials of a study depend on."""
     content = flat(to_dict(config))
     return {name: value for name, value in content.items() if name not in FREE and not name.startswith("run.")}
-
-
-def _value(values: Mapping[str, float]) -> float:
-    return values.get("valid_accuracy", -values.get("valid_loss", 0.0))
-
-
-def _shown(value: float) -> str:
-    return f"{100 * value:.2f} %" if value > 0 else f"loss {-value:.4f}"

@@ -13,18 +13,26 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
-from optuna.study import Study, StudyDirection
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from darts.blackbox.objectives import NATIVE_CONSTRAINTS, feasible_value, recorded_constraints
 from darts.blackbox.points import Decisions, Point
 from darts.blackbox.strategies import Strategy
 
+LIMITED: dict[str, Any] = {} if NATIVE_CONSTRAINTS else {"constraints_func": recorded_constraints}
+"""Options of Optuna's samplers by which they learn of limits."""
+
 OPTUNA: dict[str, Callable[[int], BaseSampler]] = {
-    "tpe": lambda seed: TPESampler(seed=seed),
-    "gp": lambda seed: GPSampler(seed=seed),
+    "tpe": lambda seed: TPESampler(seed=seed, **LIMITED),
+    "gp": lambda seed: GPSampler(seed=seed, **LIMITED),
+    "nsga2_optuna": lambda seed: NSGAIISampler(seed=seed, **LIMITED),
 }
-"""Name -> a sampler of Optuna, by its seed: Parzen estimators (Bergstra et al. 2011), a Gaussian process."""
+"""Name -> a sampler of Optuna, by its seed: Parzen estimators (Bergstra et al. 2011), a Gaussian process, NSGA-II."""
+
+SEVERAL = ("random", "nsga2", *OPTUNA)
+"""Strategies that can search by several objectives."""
 
 FINISHED = (TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED)
 
@@ -36,14 +44,22 @@ class StrategySampler(BaseSampler):
         strategy: its options.
         decisions: the space. Parameters that are none of its decisions are drawn at random.
         seed: of all draws.
+        told: what the strategy is told of a finished trial; by default its value, or None where it failed, was pruned,
+            or is over a limit. A strategy for several objectives is told ``objectives.outcome_of``.
     """
 
-    def __init__(self, strategy: Strategy, decisions: Decisions, seed: int = 0):
+    def __init__(
+        self,
+        strategy: Strategy,
+        decisions: Decisions,
+        seed: int = 0,
+        told: Callable[[Study, FrozenTrial], Any] = feasible_value,
+    ):
         self.seed = seed
+        self._outcome = told
         self._search = strategy.start(decisions)
         self._asked: dict[int, Point] = {}
         self._told: set[int] = set()
-        self._others = RandomSampler(seed)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Tell the strategy what was reached since, and ask it for this trial's point."""
@@ -69,7 +85,8 @@ class StrategySampler(BaseSampler):
         wanted = self._asked[trial.number].get(param_name)
         if isinstance(param_distribution, CategoricalDistribution) and wanted in param_distribution.choices:
             return wanted
-        return self._others.sample_independent(study, trial, param_name, param_distribution)
+        drawn = RandomSampler(Random(f"{self.seed}:{trial.number}:{param_name}").getrandbits(32))
+        return drawn.sample_independent(study, trial, param_name, param_distribution)
 
     def _ask(self, number: int) -> None:
         if number not in self._asked:
@@ -80,11 +97,9 @@ class StrategySampler(BaseSampler):
             return
         self._ask(trial.number)  # of a trial of another process or an earlier one: what it drew must be drawn again
         self._told.add(trial.number)
-        value = trial.value if trial.state == TrialState.COMPLETE else None
-        if value is not None and study.direction == StudyDirection.MINIMIZE:
-            value = -value
         asked = self._asked[trial.number]
-        self._search.tell({name: trial.params.get(name, chosen) for name, chosen in asked.items()}, value)
+        point = {name: trial.params.get(name, chosen) for name, chosen in asked.items()}
+        self._search.tell(point, self._outcome(study, trial))
 
 
 def suggest(trial: Trial | optuna.trial.FixedTrial | FrozenTrial, decisions: Decisions) -> Point:

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 from darts.config.ranges import FINITE, LARGEST, SEED, WIDEST, Range
 from darts.errors import UserError
+
+C = TypeVar("C")
 
 
 class Resume(Enum):
@@ -40,6 +42,20 @@ def fields_of(config: Any, prefix: str = "") -> Iterator[Field]:
             yield from fields_of(value, f"{prefix}{field.name}.")
         else:
             yield Field(prefix + field.name, value, getattr(hints[field.name], "__metadata__", ()))
+
+
+def replaced(config: C, values: Mapping[str, Any]) -> C:
+    """Return a configuration with other values of some fields.
+
+    Args:
+        values: dotted path of a field -> its value.
+    """
+    for path, value in values.items():
+        section, _, rest = path.partition(".")
+        config = dataclasses.replace(
+            config, **{section: replaced(getattr(config, section), {rest: value}) if rest else value}
+        )
+    return config
 
 
 def check_ranges(config: Any) -> None:

@@ -3,6 +3,7 @@
 from darts.blackbox.strategies.evolution import RegularizedEvolution
 from darts.blackbox.strategies.genetic import GeneticAlgorithm
 from darts.blackbox.strategies.local_search import LocalSearch
+from darts.blackbox.strategies.nsga2 import NSGA2
 from darts.blackbox.strategies.random_search import RandomSearch
 from darts.blackbox.strategies.reinforce import Reinforce
 from darts.blackbox.strategies.strategy import Strategy
@@ -13,5 +14,6 @@ STRATEGIES: dict[str, Strategy] = {
     "evolution": RegularizedEvolution(),
     "genetic": GeneticAlgorithm(),
     "reinforce": Reinforce(),
+    "nsga2": NSGA2(),
 }
 """Name -> a strategy with its default options."""

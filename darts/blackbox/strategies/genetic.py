@@ -48,7 +48,7 @@ class _Search:
             return complete(self.decisions, {}, rng)
         first, second = self._parent(rng), self._parent(rng)
         child = complete(self.decisions, CROSSOVERS[self.options.crossover](first, second, rng), rng)
-        return self._mutated(child, rng)
+        return mutated(self.decisions, child, self.options.mutation_rate, rng)
 
     def tell(self, point: Point, value: float | None) -> None:
         if value is not None:
@@ -62,16 +62,18 @@ class _Search:
         drawn = [rng.choice(self.members) for _ in range(self.options.tournament)]
         return max(drawn, key=value_of)[1]
 
-    def _mutated(self, point: Point, rng: Random) -> Point:
-        made: Point = {}
-        while (decision := self.decisions.following(made)) is not None:
-            value = point.get(decision.name)
-            others = [other for other in decision.values if other != value]
-            lost = value is None or value not in decision.values
-            if others and (lost or rng.random() < self.options.mutation_rate):
-                value = rng.choice(others)
-            made[decision.name] = value if value is not None else decision.values[0]
-        return made
+
+def mutated(decisions: Decisions, point: Point, rate: float, rng: Random) -> Point:
+    """Change each decision to another value with probability ``rate``; what a change makes necessary is drawn."""
+    made: Point = {}
+    while (decision := decisions.following(made)) is not None:
+        value = point.get(decision.name)
+        others = [other for other in decision.values if other != value]
+        lost = value is None or value not in decision.values
+        if others and (lost or rng.random() < rate):
+            value = rng.choice(others)
+        made[decision.name] = value if value is not None else decision.values[0]
+    return made
 
 
 def uniform(first: Point, second: Point, rng: Random) -> Point:

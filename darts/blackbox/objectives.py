@@ -1,0 +1,271 @@
+"""Objectives and limits of a search: the figures that it maximizes or minimizes, and the costs that it may not exceed.
+
+Costs are counted before training: an architecture over a limit is recorded with its costs and not trained.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+import torch
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from darts.benchmarks.protocol import Benchmark, Score
+from darts.blackbox.pareto import Outcome, Values
+from darts.config import RetrainConfig
+from darts.config.blackbox import BlackboxConfig
+from darts.config.fields import replaced
+from darts.errors import UserError
+from darts.methods.space_factory import space_from
+from genotypes import Genotype
+from supernet.cost.latency import latency_ms
+from supernet.cost.network import count_unbuilt
+from supernet.network import count_parameters
+from supernet.shapes import ImageShape
+
+Costs = Callable[[Genotype, Mapping[str, Any]], Mapping[str, float]]
+"""(architecture, tuned fields of the configuration) -> its costs, by their names in ``FIGURES``."""
+
+MAXIMIZED = {
+    "accuracy": True,
+    "loss": False,
+    "parameters": False,
+    "multiply_adds": False,
+    "latency": False,
+    "seconds": False,
+}
+"""Name of an objective -> whether it is maximized."""
+
+FIGURES = {"accuracy": "valid_accuracy", "loss": "valid_loss", "latency": "latency_ms"}
+"""Name of an objective -> the figure of a score, where that has another name."""
+
+COSTS = ("parameters", "multiply_adds", "latency")
+"""Objectives that are counted or measured without training; limits are on these."""
+
+CONSTRAINTS = "constraints"
+"""Attribute of a trial: name of a cost -> its relative excess over the limit, negative within it."""
+
+NATIVE_CONSTRAINTS = int(optuna.__version__.partition(".")[0]) >= 5
+"""Whether Optuna's trials hold constraints themselves; before version 5 its samplers ask a function for them."""
+
+FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+
+LIMIT = re.compile(r"(\d+(?:\.\d*)?(?:e[+-]?\d+)?)([kmg]?)", re.IGNORECASE)
+
+
+def value_of(score: Score) -> float:
+    """Return what a search by accuracy maximizes: the validation accuracy, or the loss with its sign turned."""
+    return score.values.get("valid_accuracy", -score.values.get("valid_loss", 0.0))
+
+
+@dataclass(frozen=True)
+class Goals:
+    """The objectives of a search, the first of which chooses its result, and its limits.
+
+    Attributes:
+        objectives: names of ``MAXIMIZED``.
+        limits: name of a cost -> the largest allowed value.
+    """
+
+    objectives: tuple[str, ...] = ("accuracy",)
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def directions(self) -> list[str]:
+        """The directions of the objectives, as Optuna names them."""
+        return ["maximize" if MAXIMIZED[name] else "minimize" for name in self.objectives]
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """The costs that are counted before training."""
+        return tuple(name for name in COSTS if name in self.objectives or name in self.limits)
+
+    def values(self, score: Score) -> list[float]:
+        """Return the value of each objective.
+
+        Raises:
+            UserError: where the evaluation does not know one of them.
+        """
+        return [self._value(name, score) for name in self.objectives]
+
+    def _value(self, name: str, score: Score) -> float:
+        if name == "accuracy":
+            return value_of(score)
+        if name == "seconds":
+            return score.seconds
+        if FIGURES.get(name, name) not in score.values:
+            raise UserError(f"`objectives`: this evaluation knows no {name}; leave it out, or set another `evaluator`")
+        return score.values[FIGURES.get(name, name)]
+
+    def values_untrained(self, costs: Mapping[str, float]) -> list[float]:
+        """Return the values of an architecture that is not trained: its costs, and the worst for what is not known."""
+        worst = {True: -math.inf, False: math.inf}
+        return [costs.get(FIGURES.get(name, name), worst[MAXIMIZED[name]]) for name in self.objectives]
+
+    def excesses(self, costs: Mapping[str, float]) -> dict[str, float]:
+        """Return how far each limited cost is above its limit, as a share of the limit; negative below it."""
+        return {name: costs[FIGURES.get(name, name)] / limit - 1 for name, limit in self.limits.items()}
+
+    def infeasible(self, costs: Mapping[str, float]) -> str:
+        """Return which limits the costs of an architecture exceed, in words; empty where none is."""
+        over = [name for name, excess in self.excesses(costs).items() if excess > 0]
+        shown = [
+            f"{shown_value(name, costs[FIGURES.get(name, name)])} over {_short(self.limits[name])}" for name in over
+        ]
+        return ", ".join(shown)
+
+    def shown(self, values: Sequence[float]) -> str:
+        """Return the values of the objectives in words."""
+        return ", ".join(map(shown_value, self.objectives, values))
+
+
+def shown_value(name: str, value: float) -> str:
+    """Return the value of an objective in words."""
+    if name == "accuracy":
+        return f"{100 * value:.2f} %" if value > 0 else f"loss {-value:.4f}"
+    if name == "loss":
+        return f"loss {value:.4f}"
+    unit = {"latency": " ms", "seconds": " s"}.get(name, f" {name.replace('_', '-')}")
+    return f"{_short(value)}{unit}"
+
+
+def goals_of(config: BlackboxConfig) -> Goals:
+    """Return the objectives and limits that a configuration names.
+
+    Raises:
+        UserError: naming the first name or number that is wrong, and what is allowed.
+    """
+    names = tuple(config.objectives.split(","))
+    for position, name in enumerate(names):
+        if name not in MAXIMIZED:
+            raise UserError(f"`objectives`: {name[:40]!r} is none; it must be of {', '.join(MAXIMIZED)}")
+        if name in names[:position]:
+            raise UserError(f"`objectives` names {name} twice")
+    return Goals(names, dict(_limits(config.limits)) if config.limits else {})
+
+
+def _limits(text: str) -> Iterator[tuple[str, float]]:
+    for each in text.split(","):
+        name, _, number = each.partition("=")
+        if name not in COSTS:
+            what = "the cost of an architecture that is counted before training"
+            raise UserError(f"`limits`: {name[:40]!r} is not {what}: {', '.join(COSTS)}")
+        match = LIMIT.fullmatch(number)
+        limit = float(match[1]) * FACTORS[match[2].lower()] if match else 0.0
+        if not 0 < limit < 1e30:
+            raise UserError(
+                f"`limits`: {name} is {number[:40]!r}; it must be a number above 0, such as 200k, 3M or 1.5G"
+            )
+        yield name, limit
+
+
+def uncounted(genotype: Genotype, settings: Mapping[str, Any]) -> Mapping[str, float]:
+    """Return no costs: for searches that neither minimize nor limit them."""
+    return {}
+
+
+def looked_up_costs(goals: Goals, benchmark: Benchmark, data: str, epochs: int) -> Costs:
+    """Return the costs that a benchmark has recorded.
+
+    Raises:
+        UserError: when called, where the benchmark has not recorded one of them.
+    """
+
+    def costs(genotype: Genotype, settings: Mapping[str, Any]) -> Mapping[str, float]:
+        known = benchmark.query(genotype, data, epochs).values
+        missing = [name for name in goals.counted if FIGURES.get(name, name) not in known]
+        if missing:
+            field = "limits" if missing[0] in goals.limits else "objectives"
+            raise UserError(f"`{field}`: the table has no {missing[0]} of its architectures; leave it out")
+        return {FIGURES.get(name, name): known[FIGURES.get(name, name)] for name in goals.counted}
+
+    return costs if goals.counted else uncounted
+
+
+def counted_costs(goals: Goals, config: RetrainConfig, shape: Any, device: torch.device) -> Costs:
+    """Return the costs of the networks that a configuration trains; latency is measured, on ``device``.
+
+    Raises:
+        UserError: where a cost cannot be counted on such examples.
+    """
+    on_images = [name for name in goals.counted if name != "parameters"]
+    if on_images and not isinstance(shape, ImageShape):
+        raise UserError(f"`objectives`, `limits`: {on_images[0]} is counted for networks on images only; leave it out")
+
+    def costs(genotype: Genotype, settings: Mapping[str, Any]) -> Mapping[str, float]:
+        space = space_from(replaced(config, settings), shape=shape, genotype=genotype)
+        found: dict[str, float] = {}
+        if "multiply_adds" in goals.counted:
+            cost = count_unbuilt(lambda: space.network(genotype), shape)
+            found = {"parameters": cost.parameters, "multiply_adds": cost.multiply_adds}
+        elif "parameters" in goals.counted:
+            with torch.device("meta"):
+                found = {"parameters": count_parameters(space.network(genotype))}
+        if "latency" in goals.counted:
+            with torch.random.fork_rng(devices=[]):
+                found["latency_ms"] = latency_ms(space.network(genotype).to(device), shape, device)
+        return found
+
+    return costs if goals.counted else uncounted
+
+
+def constraints_of(trial: FrozenTrial) -> dict[str, float]:
+    """Return a trial's relative excesses over its limits, whoever has recorded them: this project or Optuna."""
+    recorded = dict(enumerate(trial.system_attrs.get(CONSTRAINTS, ())))
+    prefix = f"{CONSTRAINTS}:"
+    named = {name.removeprefix(prefix): value for name, value in trial.system_attrs.items() if name.startswith(prefix)}
+    return {str(name): value for name, value in {**recorded, **named, **trial.user_attrs.get(CONSTRAINTS, {})}.items()}
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Whether a trial is within its limits."""
+    return all(excess <= 0 for excess in constraints_of(trial).values())
+
+
+def oriented(study: Study, trial: FrozenTrial) -> Values:
+    """Return the values of a completed trial, the larger the better."""
+    signs = [-1 if direction == StudyDirection.MINIMIZE else 1 for direction in study.directions]
+    return tuple(sign * value for sign, value in zip(signs, trial.values))
+
+
+def outcome_of(study: Study, trial: FrozenTrial) -> Outcome | None:
+    """Return the outcome of a trial; None for one that failed or was pruned."""
+    if trial.state != TrialState.COMPLETE:
+        return None
+    violation = sum(excess for excess in constraints_of(trial).values() if excess > 0)
+    return Outcome(oriented(study, trial), violation)
+
+
+def feasible_value(study: Study, trial: FrozenTrial) -> float | None:
+    """Return the value of a trial, the larger the better; None for one that failed, was pruned, or is over a limit."""
+    outcome = outcome_of(study, trial)
+    return outcome.values[0] if outcome and not outcome.violation else None
+
+
+def record_constraints(trial: Trial, excesses: Mapping[str, float]) -> None:
+    """Record by how much a trial exceeds its limits, as Optuna's constrained samplers read it."""
+    trial.set_user_attr(CONSTRAINTS, dict(excesses))
+    if NATIVE_CONSTRAINTS:
+        known = trial.constraints
+        for name, excess in excesses.items():
+            if name not in known:
+                trial.set_constraint(name, excess)
+
+
+def recorded_constraints(trial: FrozenTrial) -> list[float]:
+    """Return what ``record_constraints`` recorded, as samplers of Optuna 4 ask for it."""
+    return list(trial.user_attrs.get(CONSTRAINTS, {}).values())
+
+
+def _short(value: float) -> str:
+    """Return a count with a unit: 412.3k, 2.1M."""
+    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= factor:
+            return f"{value / factor:.4g}{unit}"
+    return f"{value:.4g}"
