@@ -1,23 +1,26 @@
 """Differentiable architecture search: search a space, and train the result.
 
-``darts.search(model, data)`` and ``darts.retrain(network, data)`` search and train a network of your own; ``darts.api``
-defines them.
+``darts.search(model, data)`` and ``darts.retrain(network, data)`` search and train a network of your own, and
+``darts.load(run, model)`` loads what they found. ``PUBLIC`` names the module that defines each name.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from darts.api import SearchResult, retrain, search
+    from darts.api import retrain, search
+    from darts.results import SearchResult, load
 
-__all__ = ["SearchResult", "retrain", "search"]
+__all__ = ["SearchResult", "load", "retrain", "search"]
+
+PUBLIC = {"SearchResult": "darts.results", "load": "darts.results", "retrain": "darts.api", "search": "darts.api"}
+"""Public name -> the module that defines it."""
 
 
 def __getattr__(name: str) -> Any:
     """Return a public name, imported when it is first used: importing it imports PyTorch."""
-    if name in __all__:
-        from darts import api
-
-        return getattr(api, name)
+    if name in PUBLIC:
+        return getattr(import_module(PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -19,7 +19,8 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from darts.arguments import in_arguments
 from darts.artifacts import fingerprint
 from darts.artifacts.log import read_log
 from darts.artifacts.run_lock import locked
@@ -39,6 +41,7 @@ from darts.errors import UserError
 from darts.methods.compose import compose
 from darts.oneshot.builder import make_search
 from darts.oneshot.stages import Setting
+from darts.results import SearchResult, describe_own_run, genotype_of, write_search, write_training
 from darts.retraining.network_task import NetworkTask
 from darts.training.device import choose_device
 from darts.training.generators import global_generators_kept
@@ -59,34 +62,7 @@ NOT_FIGURES = ("event", "epoch", "step", "seconds", "usage")
 """Entries of a line of the log that are no results."""
 
 
-@dataclass(frozen=True)
-class SearchResult:
-    """The result of a search in a model.
-
-    Attributes:
-        genotype: label -> names of the chosen candidates; ``genotypes.write`` makes a JSON file of it.
-        figures: validation loss of the last epoch, and what else was counted.
-        space: the search space of the model.
-        supernet: with its trained weights.
-    """
-
-    genotype: ChoicesGenotype
-    figures: Mapping[str, float]
-    space: ModuleSpace
-    supernet: GatedModel
-
-    def network(self, inherit: bool = False) -> nn.Module:
-        """Return the chosen network, a plain module without choices.
-
-        Args:
-            inherit: whether it starts from the searched weights; else from those that the model had before.
-        """
-        network = self.space.network(self.genotype, searched=inherit)
-        if inherit:
-            self.space.inherit(network, self.supernet, self.genotype)
-        return network
-
-
+@in_arguments()
 def search(
     model: nn.Module,
     data: Any,
@@ -106,8 +82,8 @@ def search(
 
     Args:
         model: contains ``LayerChoice`` and ``InputChoice``; it is copied, not changed.
-        data: a tuple of tensors, a data set, a ``DataLoader`` over one, or a list of batches. Examples are drawn in an
-            order of the seed's; a loader's batch size, subset and ``drop_last`` are kept.
+        data: a tuple of tensors or NumPy arrays, a data set, a ``DataLoader`` over one, or a list of batches. Examples
+            are drawn in an order of the seed's; a loader's batch size, subset and ``drop_last`` are kept.
         method: one of ``darts.methods.METHODS``, or a Python file that defines one.
         loss: (network, batch) -> mean loss, a scalar; cross-entropy by default.
         epochs: passes over the part of the data that trains the weights.
@@ -118,7 +94,8 @@ def search(
         seed: of the logits, the order of examples, the method's draws, and of what model, loss and data set draw from
             the global random generators.
         device: cpu, cuda, ...; auto takes a GPU where there is one.
-        run: a folder for the log, the curves and the checkpoints; a search that was interrupted there is resumed.
+        run: a folder for the genotype, the report, the log, the curves and the checkpoints, as the command line writes
+            them; a search that was interrupted there is resumed, and ``darts.load(run, model)`` returns its result.
         verbose: whether to print a line for each epoch.
 
     Raises:
@@ -126,9 +103,10 @@ def search(
             where ``run`` is the folder of a search of another model, other data or other settings.
         KeyboardInterrupt: after Ctrl-C, when the state is saved.
     """
+    _require_module(model, "model")
     config = SearchConfig(
         recipe="own",
-        method=MethodConfig(method),
+        method=MethodConfig(str(method)),
         weights=weights or WeightsConfig(),
         logits=logits or LogitsConfig(),
         epochs=epochs,
@@ -156,12 +134,16 @@ def search(
         task = make_search(config, data_set, chosen, method=composed, setting=Setting(None, make, objective))
         made_with = {**identity(config), **_fingerprints(model, loss, data=examples)}
         with _folder(run) as folder:
-            _train(SeededTask(task, seed), config.run, folder, made_with, verbose)
-    supernet, genotype = task.problem.supernet.eval(), task.genotype()
+            begun = partial(describe_own_run, folder, "search", config, chosen) if run else _nothing
+            _train(SeededTask(task, seed), config.run, folder, made_with, verbose, begun)
+            if run:
+                write_search(task, folder)
+    supernet, genotype = task.problem.supernet.eval(), task.result()
     assert isinstance(genotype, ChoicesGenotype) and isinstance(supernet, GatedModel)
     return SearchResult(genotype, task.evaluated, ModuleSpace(model), supernet)
 
 
+@in_arguments()
 def retrain(
     network: nn.Module,
     data: Any,
@@ -176,6 +158,9 @@ def retrain(
     verbose: bool = True,
 ) -> dict[str, float]:
     """Train a network, such as ``result.network()``, in place.
+
+    With ``run``, the trained weights are also written there, to ``weights.pt``, and ``darts.load(run, network)``
+    returns the network with them.
 
     Args:
         network: any module; it is moved to the device and trained.
@@ -194,6 +179,7 @@ def retrain(
         UserError: as ``search``.
         KeyboardInterrupt: after Ctrl-C, when the state is saved.
     """
+    _require_module(network, "network")
     weights = weights or WeightsConfig(lr_min=0.0)
     config = SearchConfig(recipe="own", weights=weights, epochs=epochs, batch_size=batch_size, seed=seed)
     check(config)
@@ -221,10 +207,21 @@ def retrain(
             **_fingerprints(network, loss, data=examples, test=tests),
         }
         with _folder(run) as folder:
-            _train(SeededTask(task, seed), settings, folder, made_with, verbose)
+            begun = (
+                partial(describe_own_run, folder, "retrain", replace(config, run=settings), chosen) if run else _nothing
+            )
+            _train(SeededTask(task, seed), settings, folder, made_with, verbose, begun)
             last = [line for line in read_log(folder) if line.get("event") == "epoch"][-1:]
-    figures = {name: value for line in last for name, value in line.items() if name not in NOT_FIGURES}
-    return {**figures, **task.tested}
+            logged = {name: value for line in last for name, value in line.items() if name not in NOT_FIGURES}
+            figures = {**logged, **task.tested}
+            if run:
+                write_training(task.network, genotype_of(network), figures, folder)
+    return figures
+
+
+def _require_module(model: Any, argument: str) -> None:
+    if not isinstance(model, nn.Module):
+        raise UserError(f"`{argument}` is a {type(model).__name__}; it must be a torch.nn.Module")
 
 
 def _first_batch(examples: UserSplit, size: int, objective: Objective) -> Any:
@@ -260,14 +257,21 @@ def _fingerprints(model: nn.Module, loss: Loss | None, **splits: UserSplit | Non
     return {"model": fingerprint.of_model(model), "loss": fingerprint.of_loss(loss), **data}
 
 
-def _train(task: Task, run: RunConfig, folder: Path, made_with: Mapping[str, Any], verbose: bool) -> None:
+def _train(
+    task: Task, run: RunConfig, folder: Path, made_with: Mapping[str, Any], verbose: bool, begun: Callable[[], None]
+) -> None:
     """Train; a signal is raised as Python raises it."""
     try:
-        train(task, run, folder, made_with, Console(soft_wrap=True, quiet=not verbose))
+        train(task, run, folder, made_with, Console(soft_wrap=True, quiet=not verbose), begun=begun)
     except Interrupted as stopped:
         if stopped.code == 128 + signal.SIGINT:
-            raise KeyboardInterrupt(str(stopped)) from None
+            where = str(stopped).partition(" Resume with:")[0]
+            raise KeyboardInterrupt(f"{where} Call again with the same `run` to continue") from None
         raise SystemExit(stopped.code) from None
+
+
+def _nothing() -> None:
+    """Write nothing: the run has no folder of its own."""
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import re
 import sys
 import time
@@ -16,7 +15,7 @@ from typing import TypeVar
 import torch
 from rich.console import Console
 
-from darts.artifacts.checkpoint import write_atomically
+from darts.artifacts.run_config import describe_run
 from darts.config import Config, check, to_dict
 from darts.config.command_line import asks_help, option, parse_options, shortened
 from darts.errors import UserError
@@ -27,7 +26,6 @@ from darts.training.distributed import Lost, connected, is_main_process
 from darts.training.loop import Interrupted
 from darts.training.microbatch import out_of_memory
 from genotypes.errors import InputError
-from supernet.bench.machine import machine
 
 C = TypeVar("C", bound=Config)
 
@@ -184,11 +182,4 @@ def write_config(folder: Path, kind: str, config: Config, device: torch.device, 
         return
     run = replace(config.run, name=folder.name, resume=False)
     data = replace(config.data, root=config.data.root and config.data.root.absolute())
-    content = {
-        "kind": kind,
-        "command": ["python", *sys.argv],
-        "machine": machine(device),
-        "processes": ranks.count,
-        "config": to_dict(replace(config, run=run, data=data)),
-    }
-    write_atomically(folder / "config.json", (json.dumps(content, indent=2) + "\n").encode())
+    describe_run(folder, kind, to_dict(replace(config, run=run, data=data)), device, ranks.count)

@@ -1,19 +1,45 @@
-"""The configuration of an existing run, read from its ``config.json``; a field that is not valid is named."""
+"""The configuration of a run in its ``config.json``: written, and read again; a field that is not valid is named."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+import torch
+
 from darts.artifacts.run_folder import read_config
 from darts.config import LanguageSearchConfig, SearchConfig
 from darts.config.types_in_words import in_words
 from darts.errors import UserError
+from genotypes.atomic_write import write_atomically
+from supernet.bench.machine import machine
 
 C = TypeVar("C")
+
+OWN = "own"
+"""The recipe and the data set's name of a run that ``darts.search`` or ``darts.retrain`` made with a user's model."""
+
+
+def describe_run(folder: Path, kind: str, config: Mapping[str, Any], device: torch.device, processes: int = 1) -> None:
+    """Write ``config.json``: configuration, command, machine and versions.
+
+    Args:
+        kind: ``search`` or ``retrain``.
+    """
+    content = {
+        "kind": kind,
+        "command": ["python", *sys.argv],
+        "machine": machine(device),
+        "processes": processes,
+        "config": config,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "config.json", (json.dumps(content, indent=2) + "\n").encode())
 
 
 def load_search_config(folder: Path) -> SearchConfig | None:
@@ -26,6 +52,11 @@ def load_search_config(folder: Path) -> SearchConfig | None:
     if content.get("kind") != "search":
         return None
     config = content.get("config")
+    if isinstance(config, Mapping) and config.get("recipe") == OWN:
+        raise UserError(
+            f"{folder}: a search in a model of your own, which no file describes; train what it found in Python: "
+            f"darts.retrain(darts.load({str(folder)!r}, model).network(), data)"
+        )
     kind = LanguageSearchConfig if isinstance(config, Mapping) and "language" in config else SearchConfig
     return _section(kind, config, "config", folder / "config.json")
 

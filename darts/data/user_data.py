@@ -1,8 +1,8 @@
 """A user's own data as a split that a search or a retraining draws batches from.
 
-Accepted are a tuple of tensors such as ``(inputs, targets)``, a map-style ``Dataset``, a ``DataLoader`` over one, and a
-list of batches. Random augmentation in a data set is seeded example by example, so that a seed fixes it whatever the
-number of worker processes, and wherever a run is resumed.
+Accepted are a tuple of tensors or arrays such as ``(inputs, targets)``, a map-style ``Dataset``, a ``DataLoader`` over
+one, and a list of batches. Random augmentation in a data set is seeded example by example, so that a seed fixes it
+whatever the number of worker processes, and wherever a run is resumed.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ def user_split(data: Any, device: torch.device) -> UserSplit:
     Raises:
         UserError: where it is of none of the accepted forms, or holds nothing.
     """
-    if isinstance(data, tuple) and data and all(isinstance(part, Tensor) for part in data):
+    if isinstance(data, tuple) and data and all(isinstance(part, Tensor | np.ndarray) for part in data):
+        data = tuple(map(_as_tensor, data))
         lengths = [len(part) if part.ndim else None for part in data]
         if len(set(lengths)) > 1 or lengths[0] is None:
             raise UserError(
@@ -142,11 +143,26 @@ def user_split(data: Any, device: torch.device) -> UserSplit:
         split = UserSplit(data, _only, batch_size=1, workers=0, device=device)
     else:
         kind = type(data).__name__
-        accepted = "a tuple of tensors, a data set with a length, a DataLoader over one, or a list of batches"
+        accepted = "a tuple of tensors or arrays, a data set with a length, a DataLoader over one, or a list of batches"
         raise UserError(f"`data` is a {kind}; accepted are {accepted} (of a stream: list(stream))")
     if len(split) == 0:
         raise UserError("`data` holds no examples")
     return split
+
+
+def _as_tensor(part: Tensor | np.ndarray) -> Tensor:
+    """Return an array as a tensor; of double precision as single, as networks compute.
+
+    Raises:
+        UserError: where it holds objects or text.
+    """
+    if isinstance(part, Tensor):
+        return part
+    try:
+        tensor = torch.from_numpy(np.ascontiguousarray(part))
+    except TypeError:
+        raise UserError(f"`data` has an array of {part.dtype}; arrays must hold numbers") from None
+    return tensor.float() if tensor.dtype == torch.float64 else tensor
 
 
 def _from_loader(loader: DataLoader, device: torch.device) -> UserSplit:

@@ -66,8 +66,16 @@ class UserLoss(Objective):
         self.loss = loss
 
     def __call__(self, network: Call, batch: Any) -> Outcome:
-        """Evaluate on a batch of any form."""
-        return Outcome(self.loss(network, batch), {"images": torch.tensor(examples(batch))})
+        """Evaluate on a batch of any form.
+
+        Raises:
+            UserError: where the loss is no scalar.
+        """
+        loss = self.loss(network, batch)
+        if not isinstance(loss, Tensor) or loss.ndim:
+            found = tuple(loss.shape) if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+            raise UserError(f"`loss` returns {found}; it must be the mean over the batch, a tensor without axes")
+        return Outcome(loss, {"images": torch.tensor(examples(batch))})
 
 
 def examples(batch: Any) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from genotypes.errors import InputError
 from genotypes.types.choices import ChoicesGenotype
 from supernet.choice import ChoiceTable, Picks
 from supernet.errors import SpaceError
@@ -139,7 +140,7 @@ class ModuleSpace(SearchSpace):
         try:
             with torch.no_grad():
                 run(model)
-        except SpaceError:
+        except InputError:
             raise
         except Exception as error:
             reason = (str(error).strip().splitlines() or [""])[0][:160]

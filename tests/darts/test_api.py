@@ -109,7 +109,7 @@ def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path):
     [
         (dict(data=iter(())), UserError, "`data` is a .*; accepted are"),
         (dict(data=(torch.ones(8, 5), torch.zeros(8).long())), SpaceError, "the model fails on a batch: RuntimeError"),
-        (dict(data=labelled(), method="dart"), UserError, "`method.name` is 'dart'"),
+        (dict(data=labelled(), method="dart"), UserError, "`method` is 'dart'"),
         (dict(data=labelled(), method="pc_darts"), SpaceError, "partial channels"),
         (dict(data=labelled(), method="oles"), UserError, "stopping of operations"),
         (dict(data=labelled(), epochs=0), UserError, "`epochs` is 0"),

@@ -261,6 +261,31 @@ def test_dense_labels_are_counted_by_position():
     assert 0 < figures["train_accuracy"] < 1 and 0 < figures["test_accuracy"] < 1
 
 
+def test_arrays_are_tensors():
+    x, y = np.random.default_rng(0).normal(size=(64, 4)), np.arange(64) % 2
+    first = darts.retrain(plain(), (x, y), **SHORT)
+    assert first == darts.retrain(plain(), (torch.tensor(x).float(), torch.tensor(y)), **SHORT)
+    with pytest.raises(UserError, match="array of object"):
+        darts.retrain(plain(), (x.astype(object), y), **SHORT)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(method="none"), "^`method` is 'none'"),
+        (dict(method="oles"), "set `method.callbacks` none, in a Python file that defines METHOD"),
+        (dict(device="moon"), "^`device` is moon"),
+        (dict(model="net"), "^`model` is a str"),
+        (dict(loss=lambda network, batch: network(batch[0])), r"^`loss` returns \(64, 2\)"),
+        (dict(data=(torch.full((64, 4), torch.nan), torch.arange(64) % 2)), "nan at step .* look for NaN in `data`"),
+    ],
+)
+def test_messages_name_arguments(change, message):
+    with pytest.raises(UserError, match=message) as raised:
+        darts.search(**{"model": Net(), "data": Examples(), **SHORT, **change})
+    assert "on_nan" not in str(raised.value)
+
+
 def test_a_loss_may_call_the_network_by_keyword():
     def loss(network, batch):
         return F.cross_entropy(network(x=batch[0]), batch[1])

@@ -1,0 +1,167 @@
+"""The results of ``darts.search`` and ``darts.retrain``: in memory, in a run's folder, and loaded from there again."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from darts.artifacts import checkpoint, fingerprint
+from darts.artifacts.run_config import OWN, describe_run
+from darts.artifacts.run_folder import CHECKPOINTS, read_config, read_object
+from darts.artifacts.tensorboard import write_results
+from darts.config import SearchConfig, to_dict
+from darts.errors import UserError
+from darts.oneshot.task import SearchTask
+from darts.report.page import write_report
+from genotypes import Genotype, describe, picture, schema_from, write
+from genotypes import load as load_genotype
+from genotypes.atomic_write import write_atomically
+from genotypes.types.choices import ChoicesGenotype
+from supernet.layer_choice import GatedModel, choices
+from supernet.spaces.modules import ModuleSpace
+
+WEIGHTS = "weights.pt"
+
+DERIVED = "derived_genotype"
+"""Attribute of a network that was derived from a model with choices: its genotype."""
+
+SEARCH_ONLY = ("method", "logits", "benchmark", "collapse", "collapse_skips", "collapse_growth", "eigenvalue_every",
+               "rerank", "rerank_epochs", "drop_path", "order", "train_share", "valid_share")  # fmt: skip
+"""Fields of a search's configuration that a retraining has not."""
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The result of a search in a model.
+
+    Attributes:
+        genotype: label -> names of the chosen candidates; ``genotypes.write`` makes a JSON file of it.
+        figures: validation loss of the last epoch, and what else was counted.
+        space: the search space of the model.
+        supernet: with its trained weights.
+    """
+
+    genotype: ChoicesGenotype
+    figures: Mapping[str, float]
+    space: ModuleSpace
+    supernet: GatedModel
+
+    def network(self, inherit: bool = False) -> nn.Module:
+        """Return the chosen network, a plain module without choices.
+
+        Args:
+            inherit: whether it starts from the searched weights; else from those that the model had before.
+        """
+        network = self.space.network(self.genotype, searched=inherit)
+        if inherit:
+            self.space.inherit(network, self.supernet, self.genotype)
+        setattr(network, DERIVED, self.genotype)
+        return network
+
+
+def genotype_of(network: nn.Module) -> ChoicesGenotype | None:
+    """Return the genotype that ``SearchResult.network`` derived a network from; None for any other network."""
+    found = vars(network).get(DERIVED)
+    return found if isinstance(found, ChoicesGenotype) else None
+
+
+def describe_own_run(
+    folder: Path, kind: Literal["search", "retrain"], config: SearchConfig, device: torch.device
+) -> None:
+    """Write the ``config.json`` of a run with a user's model and data."""
+    content = to_dict(replace(config, run=replace(config.run, name=folder.name, resume=False)))
+    del content["space"]
+    for name in SEARCH_ONLY if kind == "retrain" else ():
+        content.pop(name)
+    describe_run(folder, kind, {**content, "recipe": OWN, "data": {"name": OWN}}, device)
+
+
+def write_search(task: SearchTask, folder: Path) -> None:
+    """Write the files of a finished search, as ``train_search.py`` does."""
+    task.write(folder, folder.name)
+    write_results(folder)
+    write_report(folder)
+
+
+def write_training(network: nn.Module, genotype: Genotype | None, figures: Mapping[str, Any], folder: Path) -> None:
+    """Write the files of a finished training, as ``train_final.py`` does: weights, figures, report, and the genotype
+    where the network was derived from one."""
+    known: dict[str, Any] = {"parameters": sum(p.numel() for p in network.parameters()), "data": OWN}
+    if genotype is not None:
+        known |= {"genotype": describe(genotype), "genotype_hash": genotype.hash}
+        write_atomically(folder / "genotype.json", write(genotype, extra=schema_from(folder)).encode())
+        write_atomically(folder / "cells.svg", picture(genotype).encode())
+    checkpoint.save(folder / WEIGHTS, {"kind": "weights", "network": network.state_dict()})
+    write_atomically(folder / "metrics.json", (json.dumps({**figures, **known}, indent=2) + "\n").encode())
+    write_results(folder)
+    write_report(folder)
+
+
+def load(run: str | Path, model: nn.Module) -> SearchResult | nn.Module:
+    """Load the result of a run that ``darts.search`` or ``darts.retrain`` has finished.
+
+    Args:
+        run: folder of the run.
+        model: that was searched or trained; it is copied, not changed. After a training of ``result.network()`` it may
+            also be the model with choices.
+
+    Returns:
+        Of a search, its result; of a training, the network with the trained weights, in evaluation mode.
+
+    Raises:
+        UserError: where the folder is none of such a run, the run is not finished, or the model is another.
+        SpaceError: where the genotype is of another model.
+    """
+    folder = Path(run)
+    kind = read_config(folder).get("kind")
+    if kind == "search":
+        return _load_search(folder, model)
+    if kind == "retrain":
+        return _load_training(folder, model)
+    raise UserError(f"{folder}: no run of darts.search or darts.retrain; give the folder that was their `run`")
+
+
+def _load_search(folder: Path, model: nn.Module) -> SearchResult:
+    paths = checkpoint.newest_first(folder / CHECKPOINTS)
+    if not (folder / "genotype.json").exists() or not paths:
+        raise UserError(f"{folder}: the search is not finished; continue it by darts.search with this `run`")
+    state, ours = checkpoint.load(paths[0]), fingerprint.of_model(model)
+    searched = state.get("identity", {}).get("model", "a space of the command line")
+    if searched != ours:
+        raise UserError(f"{folder}: its search was in another model, {searched}; `model` is {ours}")
+    genotype, space = load_genotype(folder / "genotype.json"), ModuleSpace(model)
+    supernet = space.supernet()
+    supernet.load_state_dict(state["task"]["supernet"])
+    space.picks(genotype)  # refuses one of another model
+    found = read_object(folder / "metrics.json")
+    figures = {name: value for name, value in found.items() if name.startswith("valid_")}
+    assert isinstance(genotype, ChoicesGenotype)
+    return SearchResult(genotype, figures, space, supernet.eval())
+
+
+def _load_training(folder: Path, model: nn.Module) -> nn.Module:
+    path = folder / WEIGHTS
+    if not path.exists():
+        raise UserError(f"{folder}: the training is not finished; continue it by darts.retrain with this `run`")
+    weights = checkpoint.load(path)["network"]
+    if next(choices(model), None) is None:
+        network = copy.deepcopy(model)
+    elif (folder / "genotype.json").exists():
+        genotype = load_genotype(folder / "genotype.json")
+        network = ModuleSpace(model).network(genotype)
+        setattr(network, DERIVED, genotype)
+    else:
+        raise UserError(f"{folder}: its network has no genotype; give the trained network as `model`, without choices")
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()[:120]
+        raise UserError(f"{path}: the weights are of another network than `model` ({reason})") from None
+    return network.eval()
