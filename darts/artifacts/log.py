@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from darts.artifacts.resource_usage import usage
-from darts.artifacts.tensorboard import Board
+from darts.artifacts.tensorboard import TensorBoardLog
 from genotypes.atomic_write import write_atomically
 
 EVENTS = ("step", "epoch")
@@ -44,7 +44,7 @@ class RunLog:
         write_atomically(path, b"".join(map(_encode, kept)))
         self.seconds: float = kept[-1]["seconds"] if kept else 0.0
         self._file = open(path, "ab")
-        self.board = Board(folder, step, listener)
+        self.tensorboard = TensorBoardLog(folder, step, listener)
         self._energy = usage().get("energy_j")
 
     def write(self, event: str, figures: Mapping[str, Any], epoch: int, step: int, seconds: float) -> None:
@@ -58,7 +58,7 @@ class RunLog:
         line = {"event": event, "epoch": epoch, "step": step, **figures, "seconds": round(seconds, 3)}
         self._file.write(_encode(line))
         self._file.flush()
-        self.board.write(event, figures, step)
+        self.tensorboard.write(event, figures, step)
 
     def _usage(self) -> dict[str, float]:
         """Return peak memory so far, and the energy since the last epoch's end or, after a resume, since the start."""
@@ -73,7 +73,7 @@ class RunLog:
 
     def close(self) -> None:
         """Close the files."""
-        self.board.close()
+        self.tensorboard.close()
         self._file.close()
 
 

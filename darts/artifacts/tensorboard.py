@@ -86,7 +86,7 @@ def _record(file: BinaryIO, event: Any) -> None:
     RecordWriter(file).write(event.SerializeToString())
 
 
-class Board:
+class TensorBoardLog:
     """The curves and pictures of a run.
 
     Args:

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 import torch
+import tyro
 
 import genotypes
-from darts.bench.reference_darts import peer_retrain_step, peer_search_step
+from darts.bench.reference_darts import authors_retrain_step, authors_search_step
 from darts.config import MethodConfig
 from darts.data.augment import Augmentation
 from darts.data.dataset import Arrays, DataSet
@@ -59,7 +60,7 @@ class BenchConfig:
     """Backends of the mixed operations; by default all that the device can run."""
     retrainings: tuple[Retraining, ...] | None = None
     """Kernels of our retraining; by default all on a GPU, library on a CPU."""
-    peer: Path | None = None
+    authors: Annotated[Path | None, tyro.conf.arg(aliases=["--peer"])] = None
     """A checkout of github.com/quark0/darts, measured beside ours."""
     json: Path | None = None
     """File to write the results to."""
@@ -104,14 +105,14 @@ def contenders_of(config: BenchConfig, device: torch.device) -> list[Contender]:
     size, retrain_size = config.batch_size, config.retrain_batch_size
     found = []
     for order in config.order:
-        if config.peer is not None:
-            searching = partial(peer_search_step, config.peer, device, size, order == "unrolled")
+        if config.authors is not None:
+            searching = partial(authors_search_step, config.authors, device, size, order == "unrolled")
             found.append(Contender(order, AUTHORS, 2 * size, searching))
         for backend in config.backends or backends_on(device):
             for graph in _graphs(device):
                 found += _search_contenders(config, device, backend=backend, order=order, graph=graph)
-    if retrain_size and config.peer is not None:
-        retraining = partial(peer_retrain_step, config.peer, device, retrain_size)
+    if retrain_size and config.authors is not None:
+        retraining = partial(authors_retrain_step, config.authors, device, retrain_size)
         found.append(Contender("retrain", AUTHORS, retrain_size, retraining))
     kernels = config.retrainings or (get_args(Retraining) if device.type == "cuda" else ("library",))
     for name in kernels if retrain_size else ():

@@ -16,8 +16,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
+import tyro
 from rich.console import Console
 
 from darts.artifacts.checkpoint import write_atomically
@@ -55,7 +56,7 @@ class GpuConfig:
     """Stages to run."""
     batch_size: int = 64
     """Images per batch."""
-    peer: Path | None = None
+    authors: Annotated[Path | None, tyro.conf.arg(aliases=["--peer"])] = None
     """A checkout of github.com/quark0/darts, timed beside ours."""
     device: str = "auto"
     """cuda, cuda:1, ...; on a CPU the stages that need no GPU run, for a trial."""
@@ -96,7 +97,7 @@ def _command(config: GpuConfig, stage: Stage, seconds: float) -> list[str]:
     if stage == "time":
         command += ["--precision", "bfloat16", "--epoch", "0", "--retrain-batch-size", "0"]
         command += ["--json", str(out / "time.json")]
-        command += ["--budget", f"{0.8 * seconds:.0f}", *(["--peer", str(config.peer)] if config.peer else [])]
+        command += ["--budget", f"{0.8 * seconds:.0f}", *(["--authors", str(config.authors)] if config.authors else [])]
         return [*command, *common]
     return [*command, "gpu", "--stage", stage, "--out", str(out), *common]
 

@@ -68,7 +68,7 @@ class _Finder(MetaPathFinder):
         return importlib.util.spec_from_loader(fullname, _Source(self.folder / f"{name}.py", self.device))
 
 
-def load_peer(checkout: Path, device: torch.device) -> SimpleNamespace:
+def load_authors(checkout: Path, device: torch.device) -> SimpleNamespace:
     """Return their modules ``model_search``, ``model``, ``architect`` and ``genotypes``.
 
     Raises:
@@ -78,7 +78,7 @@ def load_peer(checkout: Path, device: torch.device) -> SimpleNamespace:
     missing = [name for name in MODULES if not (folder / f"{name}.py").is_file()]
     if missing:
         file = folder / f"{missing[0]}.py"
-        raise UserError(f"--peer {checkout}: not a checkout of github.com/quark0/darts, {file} is missing")
+        raise UserError(f"--authors {checkout}: not a checkout of github.com/quark0/darts, {file} is missing")
     finder = _Finder(folder, device)
     sys.meta_path.insert(0, finder)
     try:
@@ -88,18 +88,18 @@ def load_peer(checkout: Path, device: torch.device) -> SimpleNamespace:
         sys.meta_path.remove(finder)
 
 
-def peer_search_step(checkout: Path, device: torch.device, batch_size: int, unrolled: bool) -> Callable[[], None]:
+def authors_search_step(checkout: Path, device: torch.device, batch_size: int, unrolled: bool) -> Callable[[], None]:
     """Return one step of their search at paper settings, as in their ``train_search.py``: alphas, then weights.
 
     All steps use one random batch; drawing and augmenting batches is not part of them.
     """
-    peer = load_peer(checkout, device)
+    authors = load_authors(checkout, device)
     criterion = nn.CrossEntropyLoss().to(device)
     with redirect_stdout(StringIO()):  # it prints its channels
-        model = peer.model_search.Network(16, 10, 8, criterion).to(device)
+        model = authors.model_search.Network(16, 10, 8, criterion).to(device)
     sgd = torch.optim.SGD(model.parameters(), 0.025, momentum=0.9, weight_decay=3e-4)
     settings = SimpleNamespace(momentum=0.9, weight_decay=3e-4, arch_learning_rate=3e-4, arch_weight_decay=1e-3)
-    architect = peer.architect.Architect(model, settings)
+    architect = authors.architect.Architect(model, settings)
     images = torch.randn(batch_size, 3, 32, 32, device=device)
     labels = torch.randint(0, 10, (batch_size,), device=device)
 
@@ -113,16 +113,16 @@ def peer_search_step(checkout: Path, device: torch.device, batch_size: int, unro
     return step
 
 
-def peer_retrain_step(checkout: Path, device: torch.device, batch_size: int) -> Callable[[], None]:
+def authors_retrain_step(checkout: Path, device: torch.device, batch_size: int) -> Callable[[], None]:
     """Return one step of their retraining of DARTS_V2 at paper settings: 20 cells, 36 channels, an auxiliary head.
 
     The drop-path probability is that of mid-training. All steps use one random batch; drawing and augmenting batches is
     not part of them.
     """
-    peer = load_peer(checkout, device)
+    authors = load_authors(checkout, device)
     criterion = nn.CrossEntropyLoss().to(device)
     with redirect_stdout(StringIO()):
-        model = peer.model.NetworkCIFAR(36, 10, 20, True, peer.genotypes.DARTS_V2).to(device)
+        model = authors.model.NetworkCIFAR(36, 10, 20, True, authors.genotypes.DARTS_V2).to(device)
     model.drop_path_prob = 0.1
     sgd = torch.optim.SGD(model.parameters(), 0.025, momentum=0.9, weight_decay=3e-4)
     images = torch.randn(batch_size, 3, 32, 32, device=device)

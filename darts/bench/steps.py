@@ -1,6 +1,6 @@
 """Times of a step: searching of first and second order, evaluating, retraining; beside the authors' code.
 
-    python -m darts.bench --batch-size 16 --peer DIR --json FILE
+    python -m darts.bench --batch-size 16 --authors DIR --json FILE
 
 All contenders (``darts.bench.contenders``) take turns, A B C A B C, in one process on one machine; the median of each
 is printed, and its ratio to the authors' code where a checkout of it is given. Warming up, capturing and compiling are

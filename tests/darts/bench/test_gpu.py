@@ -24,7 +24,9 @@ def test_stages_are_processes_and_end_with_the_budget(tmp_path, monkeypatch):
 
     monkeypatch.setattr(gpu.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(gpu, "_run", run)
-    gpu.main(["--out", str(tmp_path), "--budget", "330", "--peer", "authors", "--device", "cpu"], Console(quiet=True))
+    gpu.main(
+        ["--out", str(tmp_path), "--budget", "330", "--authors", "authors", "--device", "cpu"], Console(quiet=True)
+    )
     ended = json.loads((tmp_path / "session.json").read_text())
     assert list(ended) == list(gpu.SECONDS) and len(commands) == 4
     assert [row["outcome"] for row in ended.values()] == ["done"] * 4 + ["no time left"] * 3
@@ -32,8 +34,8 @@ def test_stages_are_processes_and_end_with_the_budget(tmp_path, monkeypatch):
 
 
 def test_the_time_stage_has_a_budget_of_its_own(tmp_path):
-    command = gpu._command(gpu.GpuConfig(out=tmp_path, peer=tmp_path), "time", 100.0)
-    assert command[command.index("--budget") + 1] == "80" and command[command.index("--peer") + 1] == str(tmp_path)
+    command = gpu._command(gpu.GpuConfig(out=tmp_path, authors=tmp_path), "time", 100.0)
+    assert command[command.index("--budget") + 1] == "80" and command[command.index("--authors") + 1] == str(tmp_path)
     assert "gpu" not in command and "tests.xml" in gpu._command(gpu.GpuConfig(), "tests", 9.0)[-1]
 
 

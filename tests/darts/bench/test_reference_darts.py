@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from darts.bench.reference_darts import MODULES, load_peer, peer_retrain_step, peer_search_step
+from darts.bench.reference_darts import MODULES, authors_retrain_step, authors_search_step, load_authors
 from darts.errors import UserError
 
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ def test_calls_that_no_longer_run_are_changed_in_memory(tmp_path):
     source = "from operations import *\ndef f(theta, eta, moment, dtheta):\n  return theta.sub(eta, moment+dtheta)\n"
     (folder / "architect.py").write_text(source)
     before = {path.name: path.read_text() for path in folder.iterdir()}
-    architect = load_peer(tmp_path, CPU).architect
+    architect = load_authors(tmp_path, CPU).architect
     assert torch.equal(architect.f(architect.one(), 0.5, architect.one(), architect.one()), torch.zeros(2))
     assert {path.name: path.read_text() for path in folder.iterdir() if path.is_file()} == before
     assert "genotypes" not in sys.modules or hasattr(sys.modules["genotypes"], "CellGenotype")
@@ -35,15 +35,15 @@ def test_calls_that_no_longer_run_are_changed_in_memory(tmp_path):
 
 def test_another_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="genotypes.py is missing"):
-        load_peer(tmp_path, CPU)
+        load_authors(tmp_path, CPU)
 
 
-@pytest.mark.skipif("PEER" not in os.environ, reason="PEER names no checkout of quark0/darts")
+@pytest.mark.skipif("AUTHORS" not in os.environ, reason="AUTHORS names no checkout of quark0/darts")
 @pytest.mark.parametrize("unrolled", [False, True])
 def test_the_authors_step_runs(unrolled):
-    peer_search_step(Path(os.environ["PEER"]), CPU, 2, unrolled)()
+    authors_search_step(Path(os.environ["AUTHORS"]), CPU, 2, unrolled)()
 
 
-@pytest.mark.skipif("PEER" not in os.environ, reason="PEER names no checkout of quark0/darts")
+@pytest.mark.skipif("AUTHORS" not in os.environ, reason="AUTHORS names no checkout of quark0/darts")
 def test_the_authors_retraining_runs():
-    peer_retrain_step(Path(os.environ["PEER"]), CPU, 2)()
+    authors_retrain_step(Path(os.environ["AUTHORS"]), CPU, 2)()

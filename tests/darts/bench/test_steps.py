@@ -63,7 +63,7 @@ def test_the_floor_is_passes_of_traffic_or_arithmetic(order, passes):
 
 def test_on_a_gpu_the_fused_kernels_come_first_and_the_authors_code_next(monkeypatch, tmp_path):
     monkeypatch.setattr(bench, "backends_on", lambda device: ("reference", "batched", "fused"))
-    found = bench.contenders_of(BenchConfig(peer=tmp_path), torch.device("cuda"))
+    found = bench.contenders_of(BenchConfig(authors=tmp_path), torch.device("cuda"))
     codes = [contender.code for contender in found]
     fused = sum(code.startswith("fused") for code in codes)
     assert fused == 7 and all(code.startswith("fused") for code in codes[:fused])
