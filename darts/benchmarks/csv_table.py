@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 from darts.errors import UserError
@@ -26,18 +27,27 @@ class CSVTable:
     def __init__(self, path: Path, key: str):
         try:
             with open(path, encoding="utf-8-sig", newline="") as file:
-                header, *lines = csv.reader(file)
+                header, *lines = [*csv.reader(file)] or [[]]
         except (OSError, ValueError, csv.Error) as error:
             raise UserError(f"`benchmark.file` {path}: not a readable CSV file ({str(error)[:80]})") from None
         self.path, self.columns = path, header
         if key not in header:
             raise UserError(f"`benchmark.file` {path}: its first line has no column {key}")
         place = header.index(key)
-        self._lines = {line[place]: line for line in lines if len(line) > place}
+        for number, line in enumerate(lines, 2):
+            if line and len(line) != len(header):
+                where = f"line {number} has {len(line)} fields, the first line {len(header)}"
+                raise UserError(f"`benchmark.file` {path}: {where}; the file is damaged or cut short")
+        self._lines = {line[place]: line for line in lines if line}
         self._sorted: dict[str, list[float]] = {}
 
     def __len__(self) -> int:
         return len(self._lines)
+
+    @property
+    def keys(self) -> Iterable[str]:
+        """The keys of all lines, in the order of the file."""
+        return self._lines.keys()
 
     def line(self, key: str) -> dict[str, str]:
         """Return the line of a key, column -> text."""

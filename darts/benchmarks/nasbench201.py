@@ -12,12 +12,11 @@ The table is a CSV file with a header. Columns:
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from dataclasses import dataclass
 from pathlib import Path
 
 from darts.benchmarks.csv_table import CSVTable
 from darts.benchmarks.protocol import Benchmark, Score
+from darts.benchmarks.standing import Standing, standing
 from darts.errors import UserError
 from genotypes import Genotype
 from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBench201Genotype, from_string
@@ -31,27 +30,6 @@ VALIDATION_PASS = {"cifar10": 0.35, "cifar100": 0.035, "imagenet16": 0.007}
 """Time of one pass over the validation set, in epochs of training."""
 
 
-@dataclass(frozen=True)
-class Standing:
-    """The standing of an architecture among all.
-
-    Attributes:
-        valid_accuracy, test_accuracy: after training, as shares of 1.
-        rank: by test accuracy, from 1; equals share the best rank.
-        regret: test accuracy of the best architecture minus this one's.
-    """
-
-    valid_accuracy: float
-    test_accuracy: float
-    rank: int
-    regret: float
-
-    def __str__(self) -> str:
-        accuracies = f"{100 * self.valid_accuracy:.2f} % validation, {100 * self.test_accuracy:.2f} % test"
-        rank = f"rank {self.rank:,} of {ARCHITECTURES:,}, regret {100 * self.regret:.2f} %"
-        return f"true accuracy {accuracies}, {rank}"
-
-
 class NASBench201(Benchmark):
     """The benchmark's table.
 
@@ -61,6 +39,10 @@ class NASBench201(Benchmark):
     Raises:
         UserError: where the file is not such a table.
     """
+
+    space = "nasbench201"
+    data = DATA
+    lengths = tuple(EPOCHS)
 
     def __init__(self, path: Path):
         self.table = CSVTable(path, key="arch_str")
@@ -95,24 +77,11 @@ class NASBench201(Benchmark):
             UserError: where the table does not hold it.
         """
         key, (valid, test) = _key(genotype), _columns(data, epochs)
-        accuracy, ranked = self.table.value(key, test), self.table.descending(test)
-        rank = 1 + bisect_left(ranked, -accuracy, key=lambda value: -value)
-        return Standing(
-            valid_accuracy=self.table.value(key, valid) / 100,
-            test_accuracy=accuracy / 100,
-            rank=rank,
-            regret=(ranked[0] - accuracy) / 100,
-        )
+        return standing(self.table.value(key, valid), self.table.value(key, test), self.table.descending(test))
 
     def figures(self, genotype: Genotype, data: str) -> dict[str, float]:
         """Return true accuracies, rank and regret, as a search logs them."""
-        standing = self.standing(genotype, data)
-        return {
-            "true_valid_accuracy": standing.valid_accuracy,
-            "true_test_accuracy": standing.test_accuracy,
-            "true_rank": standing.rank,
-            "true_regret": standing.regret,
-        }
+        return self.standing(genotype, data).figures()
 
     def summary(self, genotype: Genotype, data: str) -> str:
         """Return true accuracies, rank and regret on one line."""
@@ -122,18 +91,6 @@ class NASBench201(Benchmark):
         """Return the architectures of the highest test accuracy, the best first."""
         _, test = _columns(data, epochs)
         return [from_string(name) for name in self.table.best(test, count)]
-
-
-def benchmark_for(path: Path, space: str | None, data: str) -> NASBench201:
-    """Return the benchmark for a search's results.
-
-    Raises:
-        UserError: where it does not cover the space or the data set.
-    """
-    if space != "nasbench201" or data not in DATA:
-        covered = f"it covers nasbench201 on {', '.join(DATA)}"
-        raise UserError(f"`benchmark.file` {path}: does not cover space {space} on {data}; {covered}")
-    return NASBench201(path)
 
 
 def _key(genotype: Genotype) -> str:

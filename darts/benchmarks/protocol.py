@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from genotypes import Genotype
 
@@ -27,7 +27,17 @@ class Score:
 
 
 class Benchmark(Protocol):
-    """A table of what training each architecture of a space gives."""
+    """A table of what training each architecture of a space gives.
+
+    Attributes:
+        space: name of its space.
+        data: names of its data sets.
+        lengths: epochs of its trainings, the longest first; empty where it has one training, whatever its length.
+    """
+
+    space: ClassVar[str]
+    data: ClassVar[tuple[str, ...]]
+    lengths: ClassVar[tuple[int, ...]]
 
     def query(self, genotype: Genotype, data: str, epochs: int) -> Score:
         """Return the score of an architecture after a training.

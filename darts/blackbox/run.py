@@ -17,8 +17,8 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.progress import track
 
-from darts.benchmarks.nasbench201 import DATA, EPOCHS, NASBench201
 from darts.benchmarks.protocol import Score
+from darts.benchmarks.registry import benchmark_for
 from darts.blackbox.objectives import Costs, counted_costs, goals_of, looked_up_costs, outcome_of, uncounted
 from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.replay import Table, replay
@@ -71,13 +71,12 @@ def lookup_problem(config: BlackboxConfig) -> Problem:
         UserError: where the table does not cover the search space or the length of training.
     """
     assert config.benchmark.file is not None
-    if config.space.name != "nasbench201":
-        raise UserError(f"`space.name` is {config.space.name}; the benchmark covers nasbench201")
-    if config.budget.epochs not in EPOCHS:
-        allowed = " or ".join(map(str, EPOCHS))
+    data = config.benchmark.data
+    benchmark = benchmark_for(config.benchmark.file, config.space.name, data)
+    if benchmark.lengths and config.budget.epochs not in benchmark.lengths:
+        allowed = " or ".join(map(str, benchmark.lengths))
         raise UserError(f"`budget.epochs` is {config.budget.epochs}; the benchmark has {allowed}")
     decisions = ArchitectureDecisions(space_from(config, shape=CIFAR10_SHAPE))
-    benchmark, data = NASBench201(config.benchmark.file), config.benchmark.data
     costs = looked_up_costs(goals_of(config), benchmark, data, config.budget.epochs)
     return Problem(decisions, Lookup(benchmark, data), costs)
 
@@ -225,7 +224,7 @@ def run_replays(config: BlackboxConfig, problem: Problem, console: Console) -> R
     assert isinstance(problem.evaluator, Lookup)
     strategy, benchmark = strategy_of(config), problem.evaluator.benchmark
     table = Table(benchmark, problem.evaluator.data, config.budget.epochs)
-    test: dict[str, list[float]] = {data: [] for data in DATA}
+    test: dict[str, list[float]] = {data: [] for data in benchmark.data}
     queries = []
     for seed in track(range(config.seed, config.seed + config.seeds), "searches", console=console, transient=True):
         try:
@@ -234,7 +233,8 @@ def run_replays(config: BlackboxConfig, problem: Problem, console: Console) -> R
             raise UserError(f"`budget.seconds` is {config.budget.seconds}: {error}") from None
         queries.append(found.queries)
         for data, accuracies in test.items():
-            accuracies.append(benchmark.query(found.genotype, data, max(EPOCHS)).values["test_accuracy"])
+            length = max(benchmark.lengths, default=config.budget.epochs)
+            accuracies.append(benchmark.query(found.genotype, data, length).values["test_accuracy"])
     return Replays(test, queries)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from darts.benchmarks.nasbench201 import benchmark_for
+from darts.benchmarks.registry import benchmark_for
 from darts.bilevel.requirements import DOUBLE_BACKWARD
 from darts.config import SearchConfig
 from darts.data.dataset import DataSet

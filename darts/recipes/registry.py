@@ -12,6 +12,7 @@ from darts.recipes import (
     darts_searches,
     darts_variants,
     later_methods,
+    mobile,
     models,
     nasbench201,
     recurrent,
@@ -78,6 +79,8 @@ SEARCH_RECIPES: dict[str, Callable[[], SearchConfig]] = by_name(
     nasbench201.darts_pt_fixed_nasbench201_cifar10,
     nasbench201.gaea_nasbench201_cifar10,
     nasbench201.darts_nasbench201_digits,
+    mobile.darts_nasbenchmacro_cifar10,
+    mobile.darts_mobile_digits,
     models.darts_convnet_digits,
     models.darts_convnet_mnist,
     models.darts_textnet_csv,
@@ -98,6 +101,7 @@ BLACKBOX_RECIPES: dict[str, Callable[[], BlackboxConfig]] = by_name(
     blackbox.evolution_nasbench201,
     blackbox.genetic_nasbench201,
     blackbox.reinforce_nasbench201,
+    mobile.evolution_nasbenchmacro,
 )
 """Searches without gradients."""
 
@@ -116,6 +120,8 @@ FINAL_RECIPES: dict[str, Callable[[], RetrainConfig]] = by_name(
     nasbench201.nasbench201_cifar100,
     nasbench201.nasbench201_cifar100_12epochs,
     nasbench201.nasbench201_digits,
+    mobile.nasbenchmacro_cifar10,
+    mobile.mobile_digits,
     models.convnet_digits,
     models.convnet_mnist,
     models.textnet_csv,

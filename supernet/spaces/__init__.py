@@ -3,12 +3,16 @@
 from supernet.spaces import nasbench101, nasbench201, recurrent
 from supernet.spaces.darts import space as darts
 from supernet.spaces.examples import convnet, textnet
+from supernet.spaces.mobile import inverted, mobilenet, nasbenchmacro
 from supernet.spaces.space import SpaceEntry
 
 SPACES: dict[str, SpaceEntry] = {
     "darts": darts.ENTRY,
     "nasbench201": nasbench201.ENTRY,
     "nasbench101": nasbench101.ENTRY,
+    "nasbenchmacro": nasbenchmacro.ENTRY,
+    "mobile": inverted.ENTRY,
+    "mobilenet": mobilenet.ENTRY,
     "convnet": convnet.ENTRY,
     "textnet": textnet.ENTRY,
     "recurrent": recurrent.ENTRY,

@@ -1,0 +1,1 @@
+"""Spaces of mobile networks: inverted residuals of chosen kernel, expansion, depth and width."""
