@@ -26,7 +26,7 @@ from darts.artifacts.fingerprint import of_data_set
 from darts.artifacts.run_config import load_search_config
 from darts.artifacts.run_folder import newest_search, run_folder
 from darts.artifacts.tensorboard import write_results
-from darts.cli import names_recipe, parse, say, train_script, write_config
+from darts.cli import names_recipe, parse, say, train_script, write_config, writing_results
 from darts.config import RetrainConfig, RunConfig, identity
 from darts.config.command_line import asks_help, value_of
 from darts.data.registry import open_data
@@ -81,12 +81,13 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     train(task, config.run, folder, made_with, console, ranks, begun)
     if ranks.rank > 0:
         return
-    figures = task.write(folder)
-    write_results(folder)
-    write_report(folder)
-    say(console, headline(figures))
-    files = "report.html, metrics.json, weights.pt, genotype.json, cells.svg, log.jsonl, tensorboard/"
-    say(console, f"in {folder}: {files}")
+    with writing_results():
+        figures = task.write(folder)
+        write_results(folder)
+        write_report(folder)
+        say(console, headline(figures))
+        files = "report.html, metrics.json, weights.pt, genotype.json, cells.svg, log.jsonl, tensorboard/"
+        say(console, f"in {folder}: {files}")
 
 
 def parse_retraining(arguments: Sequence[str]) -> tuple[RetrainConfig, str]:

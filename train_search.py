@@ -26,7 +26,7 @@ from rich.console import Console
 from darts.artifacts.fingerprint import of_data_set
 from darts.artifacts.run_folder import run_folder
 from darts.artifacts.tensorboard import write_results
-from darts.cli import parse, say, train_script, write_config
+from darts.cli import parse, say, train_script, write_config, writing_results
 from darts.config import BlackboxConfig, SearchConfig, identity
 from darts.data.registry import open_data
 from darts.data.summary import summary
@@ -36,6 +36,7 @@ from darts.methods.compose import COMPONENTS, compose
 from darts.oneshot.builder import make_search
 from darts.oneshot.preflight import prepare_retraining
 from darts.oneshot.rerank import rerank
+from darts.oneshot.task import SearchTask
 from darts.processes import Ranks
 from darts.recipes import BLACKBOX_RECIPES, FINAL_RECIPES, SEARCH_RECIPES, final_for
 from darts.recipes.help import components_help
@@ -98,6 +99,12 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     train(task, config.run, folder, made_with, console, ranks, begun)
     if ranks.rank > 0:
         return
+    with writing_results():
+        finish(task, config, folder, console)
+
+
+def finish(task: SearchTask, config: SearchConfig, folder: Path, console: Console) -> None:
+    """Write the files of a search whose training is done, and print its genotype and what to type next."""
     genotype = task.write(folder, folder.name)
     if task.context.stop_reason:
         say(console, f"stopped after {pluralize(task.epochs, 'epoch')}: {task.context.stop_reason}")

@@ -45,9 +45,10 @@ from darts.results import SearchResult, describe_own_run, genotype_of, write_sea
 from darts.retraining.network_task import NetworkTask
 from darts.training.device import choose_device
 from darts.training.generators import global_generators_kept
-from darts.training.loop import Interrupted, Task, train
+from darts.training.loop import Interrupted, train
 from darts.training.objective import Objective, UserLoss, classification
 from darts.training.seeding import SeededTask
+from darts.training.task import Task
 from genotypes.types.choices import ChoicesGenotype
 from supernet.layer_choice import GatedModel
 from supernet.spaces.modules import ModuleSpace, refuse

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import re
+import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,6 +27,7 @@ from darts.standard_streams import interrupts, make_lossy
 from darts.training.distributed import Lost, connected, is_main_process
 from darts.training.loop import Interrupted
 from darts.training.microbatch import out_of_memory
+from darts.training.progress import TRAINED, stopped_message
 from genotypes.errors import InputError
 
 C = TypeVar("C", bound=Config)
@@ -147,6 +150,15 @@ def _exit_code(main: Callable[[Sequence[str], Console], None]) -> int:
         console.print("stopped before the first step")
         return 130
     return 0
+
+
+@contextmanager
+def writing_results() -> Iterator[None]:
+    """Raise ``Interrupted`` where Ctrl-C comes in the block, after the last step: a resumed run writes the rest."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(stopped_message(TRAINED), 128 + signal.SIGINT) from None
 
 
 def _complain(message: str) -> int:

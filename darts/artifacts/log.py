@@ -20,6 +20,9 @@ from genotypes.atomic_write import write_atomically
 EVENTS = ("step", "epoch")
 LOG = "log.jsonl"
 
+STOPPED = "stopped"
+"""Entry of the last epoch's line where a run has stopped in the middle of it, at a limit of steps or of time."""
+
 MAX_SECONDS = 1e12
 """A time from here on, or none that can be compared with it (NaN), is no time of a run."""
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from darts.artifacts.log import read_log
+from darts.artifacts.log import STOPPED, read_log
 from darts.artifacts.run_folder import read_config, read_object
 from darts.config import flat
 from darts.errors import UserError
@@ -59,8 +59,20 @@ class RunRecord:
 
     @property
     def finished(self) -> bool:
-        """Whether the final figures have been written."""
-        return bool(self.metrics)
+        """Whether the run has done all its epochs and written its final figures.
+
+        A run that has stopped at a limit of steps or of time writes figures too; it can be resumed, and is not finished
+        until it has as many epochs as its final figures.
+        """
+        planned = self.metrics.get("epochs", 0)
+        behind = _is_number(planned) and len(self.epochs) < planned
+        return bool(self.metrics) and self.stopped is None and not behind
+
+    @property
+    def stopped(self) -> str | None:
+        """Where a limit of steps or of time has stopped the run, such as ``after 12 of 90``; None where none has."""
+        where = self.epochs[-1].get(STOPPED) if self.epochs else None
+        return where if isinstance(where, str) else None
 
     @property
     def seconds(self) -> float | None:

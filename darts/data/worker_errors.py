@@ -1,7 +1,8 @@
-"""Errors of the worker processes that load batches, each in one line that says what to do."""
+"""Worker processes that load batches: their errors in one line that says what to do, and their end."""
 
 from __future__ import annotations
 
+import atexit
 import errno
 import re
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from darts.errors import UserError
 
@@ -42,10 +44,15 @@ def without_traceback(loader: DataLoader) -> Iterator[Any]:
     least = LEAST_BYTES * (loader.num_workers + 1)
     if loader.num_workers and SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free < least:
         raise UserError(TOO_LITTLE_MEMORY)
+    batches: Any = None
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "This DataLoader will create")
             batches = iter(loader)
+        if isinstance(batches, _MultiProcessingDataLoaderIter):
+            # A run that is stopped leaves them to the end of the process, where Python kills them and PyTorch raises
+            # that as an error: they are ended before.
+            atexit.register(batches._shutdown_workers)
         yield from batches
     except UserError as error:
         raise UserError(str(error).strip().rpartition(f"{UserError.__name__}: ")[2]) from None
@@ -56,6 +63,9 @@ def without_traceback(loader: DataLoader) -> Iterator[Any]:
         if problem is None:
             raise
         raise UserError(problem) from None
+    finally:
+        if isinstance(batches, _MultiProcessingDataLoaderIter):
+            atexit.unregister(batches._shutdown_workers)
 
 
 def _problem(error: Exception) -> str | None:

@@ -44,7 +44,13 @@ def write_files(
         {"epoch": epoch, f"valid_{key}": sign * accuracy, "genotype": text}
         for epoch, (text, accuracy) in enumerate(epochs, 1)
     ]
-    found = {**evaluated, **figures, "genotype": describe(genotype), "genotype_hash": genotype.hash}
+    found = {
+        **evaluated,
+        **figures,
+        "epochs": len(epochs),
+        "genotype": describe(genotype),
+        "genotype_hash": genotype.hash,
+    }
     files = {
         "genotype.json": write(genotype, extra={**schema_from(folder), "searched": origin}),
         "cells.svg": picture(genotype),

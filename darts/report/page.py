@@ -71,7 +71,8 @@ def heading(record: RunRecord) -> str:
     of = f" of {record.config['genotype']}" if record.config.get("genotype") else ""
     done, planned = len(record.epochs), record.config.get("epochs")
     end = f"finished after {pluralize(done, 'epoch')}"
-    state = end if record.finished else f"not finished: {done} of {planned} epochs so far"
+    so_far = f"stopped {record.stopped} steps" if record.stopped else f"{done} of {planned} epochs so far"
+    state = end if record.finished else f"not finished: {so_far}"
     text = f"{verb}{of} by recipe {recipe} on {data}, seed {seed}; {state}."
     return f'<h1>{escape(record.name)}</h1><p class="soft">{escape(text)}</p>'
 

@@ -11,68 +11,35 @@ depend on clocks or signals are agreed on after each step.
 from __future__ import annotations
 
 import math
-import shlex
-import sys
+import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from rich.console import Console
-from torch import Tensor
 
-from darts.artifacts.log import RunLog
+from darts.artifacts.log import STOPPED, RunLog
 from darts.artifacts.run_folder import CHECKPOINTS
 from darts.config import RunConfig
 from darts.errors import UserError
 from darts.processes import SINGLE_PROCESS, Ranks, restarted
-from darts.training.evaluate import ReportProgress
 from darts.training.position import MAX_ROLLBACKS, Position
-from darts.training.progress import Clock, Signals, pluralize, progress_bar, progress_line
+from darts.training.progress import (
+    TRAINED,
+    Clock,
+    LineTimer,
+    Signals,
+    pluralize,
+    progress_bar,
+    progress_line,
+    stopped_message,
+)
 from darts.training.run_checkpoints import RunCheckpoints, holds_nan
+from darts.training.task import Task
 from darts.training.threads import Threads
-
-
-class Task(Protocol):
-    """A search or a training, as the loop sees it.
-
-    Attributes:
-        evaluation_steps: batches that ``end_epoch`` evaluates.
-        attempt: number of rollbacks after a non-finite loss. Each halves the learning rate of the weights and changes
-            the order of examples.
-    """
-
-    kind: str
-    evaluation_steps: int
-    attempt: int
-
-    @property
-    def epochs(self) -> int:
-        """Number of epochs; may shrink when a search is stopped."""
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Number of steps of an epoch."""
-
-    def begin_epoch(self, epoch: int, step: int) -> None:
-        """Prepare this step of this epoch, both counted from 0."""
-
-    def step(self) -> Mapping[str, Tensor]:
-        """Take one step; return sums over this rank's shard of the batch, scalars; ``images`` counts the examples."""
-
-    def end_epoch(self, epoch: int, report: ReportProgress) -> dict[str, Any]:
-        """Evaluate, calling ``report`` after each batch; return figures for the log, numbers for the curves too."""
-
-    def replicas(self) -> Mapping[str, Tensor]:
-        """Return tensors that must be equal on all ranks."""
-
-    def state(self) -> dict[str, Any]:
-        """Return all that the next step depends on: tensors and plain values, equal on all ranks."""
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go back to that state."""
 
 
 class Interrupted(Exception):
@@ -114,13 +81,19 @@ def train(
         Diverged: where the loss is not finite; the last checkpoint is from before.
         CheckpointError: where checkpoints exist and none can be resumed.
     """
-    with ExitStack() as stack:
-        loop = _Loop(task, run, folder, identity, console, ranks, begun, stack)
-        while loop.unfinished:
-            try:
-                loop.epoch()
-            except Diverged as error:
-                loop.roll_back(error)
+    loop = None
+    try:
+        with ExitStack() as stack:
+            loop = _Loop(task, run, folder, identity, console, ranks, begun, stack)
+            while loop.unfinished:
+                try:
+                    loop.epoch()
+                except Diverged as error:
+                    loop.roll_back(error)
+    except KeyboardInterrupt:  # a second Ctrl-C, or one after the last step
+        if loop is None:
+            raise
+        raise Interrupted(stopped_message(loop.place), 128 + signal.SIGINT) from None
 
 
 class _Loop:
@@ -159,6 +132,7 @@ class _Loop:
         )
         self.signals = stack.enter_context(Signals())
         self.bar = stack.enter_context(progress_bar(console))
+        self.lines = LineTimer(console)
         self.shown = self.bar.add_task(task.kind, total=self.last, completed=self.position.step, figures="")
         if run.on_nan == "rollback" and self.position.step == 0:
             self._checkpoint(0, 0)
@@ -169,6 +143,13 @@ class _Loop:
         position = self.position
         left = position.step < self.last or position.within > 0
         return not self.over and position.epoch < self.task.epochs and left
+
+    @property
+    def place(self) -> str:
+        """Where the run stands, for a message."""
+        if self.unfinished:
+            return f"at once in epoch {self.position.epoch + 1}; last checkpoint: {self.checkpoints.newest or 'none'}"
+        return TRAINED
 
     def epoch(self) -> None:
         """Train from the position to the end of the epoch, or of the run; then evaluate."""
@@ -183,13 +164,14 @@ class _Loop:
             self.bar.update(self.shown, completed=position.step)
             self._after_step(epoch, within)
         figures = self._finite(position.means(self.ranks)) | self._evaluate(epoch)
+        cut = self.last <= position.step < self.total
+        if cut:
+            figures[STOPPED] = f"after {position.step} of {self.total}"
         self._write("epoch", figures, epoch)
-        done = self.clock.report(position.step, self.last)
-        line = f"epoch {epoch + 1:>3}/{task.epochs}  {progress_line(figures)}  {done}"
-        self.console.print(line, highlight=False, markup=False)
+        self._print_line(epoch, progress_line(figures))
         if "warning" in figures:
             self.console.print(figures["warning"], style="yellow", highlight=False, markup=False)
-        if self.last <= position.step < self.total:
+        if cut:
             self.over = True  # cut short: the checkpoint stays in the middle of the epoch, to resume from
             return
         position.sums.clear()
@@ -204,22 +186,27 @@ class _Loop:
             self.console.print(f"about {left} left for {work}; set epochs or max_hours to end earlier", highlight=False)
         over_time = self.clock.late(position.step, self.task.evaluation_steps)
         old = self.clock.since_saved > 60 * run.checkpoint_minutes
-        stop, late, aged = self.ranks.all_reduce_max((self.signals.received, over_time, old))
+        silent = self.ranks.rank == 0 and self.lines.due
+        stop, late, aged, silent = self.ranks.all_reduce_max((self.signals.received, over_time, old, silent))
         if late and position.step < self.last:
             self.last = position.step
             given = f"--max-hours {run.max_hours:g}"
             self.console.print(f"{given}: stops after step {position.step}; --resume continues", highlight=False)
         report = position.step % run.report_every == 0
         due = position.step == self.last < self.total or aged or self._other_threads(epoch, within)
-        if report or due or stop:
+        if report or due or stop or silent:
             figures = self._finite(position.means(self.ranks))
             self.bar.update(self.shown, figures=progress_line(figures))
+            if silent:
+                self._print_line(epoch, f"step {within}/{self.task.steps_per_epoch}  {progress_line(figures)}")
             if report:
                 self._write("step", figures, epoch)
         if due or stop:
             self._checkpoint(epoch, within)
         if stop:
-            raise Interrupted(_stopped(f"in epoch {epoch + 1} after step {within}; the state is saved"), 128 + stop)
+            raise Interrupted(
+                stopped_message(f"in epoch {epoch + 1} after step {within}; the state is saved"), 128 + stop
+            )
 
     def _other_threads(self, epoch: int, within: int) -> bool:
         """Choose the number of threads again where steps have become slow; return whether it has changed."""
@@ -258,13 +245,22 @@ class _Loop:
             if stop and self.ranks.count == 1:
                 saved = self.checkpoints.newest or "none"
                 place = f"during the evaluation of epoch {epoch + 1}; last checkpoint: {saved}"
-                raise Interrupted(_stopped(place), 128 + stop)
-            self.bar.update(self.shown, figures=f"evaluating {100 * done // batches} %")
+                raise Interrupted(stopped_message(place), 128 + stop)
+            evaluated = f"evaluating {100 * done // batches} %"
+            self.bar.update(self.shown, figures=evaluated)
+            if self.lines.due:
+                self._print_line(epoch, evaluated)
 
         began = time.monotonic()
         figures = self.task.end_epoch(epoch, report)
         self.clock.evaluated(time.monotonic() - began)
         return figures
+
+    def _print_line(self, epoch: int, text: str) -> None:
+        done = self.clock.report(self.position.step, self.last)
+        line = f"epoch {epoch + 1:>3}/{self.task.epochs}  {text}  {done}"
+        self.console.print(line, highlight=False, markup=False)
+        self.lines.printed()
 
     def _close_log(self) -> None:
         if self.log:
@@ -327,8 +323,3 @@ class _Loop:
     def _advice(self) -> str:
         good = self.checkpoints.newest or "none"
         return f"lower `weights.lr`, or set `run.on_nan` rollback. Last good checkpoint: {good}"
-
-
-def _stopped(where: str) -> str:
-    command = shlex.join(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
-    return f"stopped {where}. Resume with: {command}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -15,8 +17,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 WARM_UP_STEPS, MEASURED_STEPS = 3, 10
 """Steps of a process before the measured ones, and the measured ones, that estimate the time left."""
 
+MEASURED_SECONDS = 60.0
+"""Seconds after which fewer steps have to do for that estimate."""
+
 LONG = 600.0
 """Seconds from which on a run is announced to take long."""
+
+TRAINED = "while the results were written; the training is done and saved"
+"""Where a run stands whose last step is done, for ``stopped_message``."""
+
+LINE_SECONDS = 20.0
+"""Seconds after which output that is no terminal, and shows no progress bar, gets a line of progress."""
 
 
 class Clock:
@@ -33,6 +44,7 @@ class Clock:
         self._before, self._first, self._limit = before, step, limit
         self._longest_save = self._longest_evaluation = 0.0
         self._warm = self._began
+        self._estimated = False
 
     @property
     def seconds(self) -> float:
@@ -74,12 +86,13 @@ class Clock:
 
         The very first steps are not measured: memory is allocated and kernels are compiled in them.
         """
-        done = step - self._first
-        if done == WARM_UP_STEPS:
-            self._warm = time.monotonic()
-        if done != WARM_UP_STEPS + MEASURED_STEPS:
+        done, now = step - self._first - WARM_UP_STEPS, time.monotonic()
+        if done == 0:
+            self._warm = now
+        if self._estimated or done < 1 or (done < MEASURED_STEPS and now - self._warm < MEASURED_SECONDS):
             return None
-        left = (time.monotonic() - self._warm) / MEASURED_STEPS * (last - step)
+        self._estimated = True
+        left = (now - self._warm) / done * (last - step)
         return _duration(left) if left > LONG else None
 
     def _step_seconds(self, step: int) -> float:
@@ -117,6 +130,33 @@ class Signals:
         self.received = number
         for each, handler in self._before.items():
             signal.signal(each, handler)
+
+
+class LineTimer:
+    """Tells when output that is no terminal has to get a line, so that a log file shows that a run is alive.
+
+    Args:
+        console: that the lines are printed to.
+    """
+
+    def __init__(self, console: Console):
+        self._silent = console.is_terminal
+        self._printed = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a line."""
+        return not self._silent and time.monotonic() - self._printed > LINE_SECONDS
+
+    def printed(self) -> None:
+        """Note that a line was printed."""
+        self._printed = time.monotonic()
+
+
+def stopped_message(where: str) -> str:
+    """Return the line that says where a run was stopped, and the command that resumes it."""
+    command = shlex.join(["python", *sys.argv, *([] if "--resume" in sys.argv else ["--resume"])])
+    return f"stopped {where}. Resume with: {command}"
 
 
 def progress_bar(console: Console) -> Progress:

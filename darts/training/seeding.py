@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from darts.training.evaluate import ReportProgress
-from darts.training.loop import Task
+from darts.training.task import Task
 
 EVALUATION = 2**31
 """Stands in the place of a step for what an evaluation draws."""

@@ -63,7 +63,7 @@ RETRY = 600.0
 
 
 class MeasuredTask(Protocol):
-    """The part of a task (``darts.training.loop.Task``) that a measurement needs."""
+    """The part of a task (``darts.training.task.Task``) that a measurement needs."""
 
     @property
     def steps_per_epoch(self) -> int:
