@@ -123,18 +123,20 @@ def finish(task: SearchTask, config: SearchConfig, folder: Path, console: Consol
 def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ranks) -> None:
     """Search by trials: trained from scratch, or looked up in a benchmark; several seeds are replays of its table."""
     from darts.blackbox import run  # imports Optuna, which no other search needs
+    from darts.blackbox.evaluators import Setting, problem_of
 
     if ranks.count > 1:
         raise UserError("a search without gradients runs in one process: leave out torchrun")
     device = choose_device(config.run)
-    if config.evaluator == "benchmark":
-        problem = run.lookup_problem(config)
-    else:
-        data = open_data(config.data, device, config.seed, config.run.channels_last)
-        say(console, summary(data))
-        problem = run.training_problem(config, data, device, Console(quiet=True))
     folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}", ranks)
     say(console, f"search {config.recipe} by {config.strategy}: {folder}")
+
+    def setting() -> Setting:
+        data = open_data(config.data, device, config.seed, config.run.channels_last)
+        say(console, summary(data))
+        return Setting(config, data, device, folder, console)
+
+    problem = problem_of(config, setting)
     if config.seeds > 1:
         replays = run.run_replays(config, problem, console)
         run.write_replays(config, replays, machine(device), folder)

@@ -6,7 +6,7 @@ A score is also what any other way of judging a genotype returns (``darts.retrai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from genotypes import Genotype
@@ -20,10 +20,13 @@ class Score:
         values: figure -> value: ``valid_accuracy`` and ``test_accuracy`` as shares of 1, ``loss``, ``parameters``,
             ``multiply_adds``, ``latency_ms``; those that the evaluation knows.
         seconds: that the evaluation took, or would have taken where a table answers; 0 where that is not known.
+        notes: what else a record of the evaluation holds, as short texts: the ``network``'s fingerprint where one was
+            built, the statistics that ``batch_norm`` used.
     """
 
     values: Mapping[str, float]
     seconds: float = 0.0
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Benchmark(Protocol):

@@ -34,6 +34,7 @@ Costs = Callable[[Genotype, Mapping[str, Any]], Mapping[str, float]]
 
 MAXIMIZED = {
     "accuracy": True,
+    "proxy": True,
     "loss": False,
     "parameters": False,
     "multiply_adds": False,
@@ -131,6 +132,8 @@ def shown_value(name: str, value: float) -> str:
         return f"{100 * value:.2f} %" if value > 0 else f"loss {-value:.4f}"
     if name == "loss":
         return f"loss {value:.4f}"
+    if name == "proxy":
+        return f"proxy {value:.6g}"
     unit = {"latency": " ms", "seconds": " s"}.get(name, f" {name.replace('_', '-')}")
     return f"{_short(value)}{unit}"
 
@@ -142,6 +145,8 @@ def goals_of(config: BlackboxConfig) -> Goals:
         UserError: naming the first name or number that is wrong, and what is allowed.
     """
     names = tuple(config.objectives.split(","))
+    if config.evaluator.startswith("proxy:"):
+        names = tuple("proxy" if name == "accuracy" else name for name in names)
     for position, name in enumerate(names):
         if name not in MAXIMIZED:
             raise UserError(f"`objectives`: {name[:40]!r} is none; it must be of {', '.join(MAXIMIZED)}")

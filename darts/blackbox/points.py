@@ -15,23 +15,40 @@ from itertools import combinations
 from random import Random
 from typing import Protocol
 
+import torch
+
 from genotypes import Genotype
-from supernet.choice import ChoiceTable
+from supernet import architectures
+from supernet.choice import ChoiceTable, Picks
 from supernet.spaces.space import SearchSpace
 
 Point = dict[str, str]
 """Name of each decision that was asked -> the value that was chosen, in the order of asking."""
 
+INPUTS = "inputs"
+"""Last part of the name of a decision on which rows of a group are kept."""
+
 ALL_OF = "+"
 """Joins the parts of a value that keeps several inputs or candidates."""
 
 
+MAX_REJECTED = 1000
+"""Points of a constrained space that are drawn before one that is not valid is returned."""
+
+
 @dataclass(frozen=True)
 class Decision:
-    """A name and the values that may be chosen."""
+    """A decision to make.
+
+    Attributes:
+        name: of the decision.
+        values: that may be chosen.
+        group: decisions of one name of a group belong together, as those on the edges into one node of a cell.
+    """
 
     name: str
     values: tuple[str, ...]
+    group: str = ""
 
 
 class Decisions(Protocol):
@@ -39,6 +56,26 @@ class Decisions(Protocol):
 
     def following(self, made: Mapping[str, str]) -> Decision | None:
         """Return the first decision that is not made yet, or None where the point is complete."""
+
+    def permits(self, point: Point) -> bool:
+        """Whether a complete point is an architecture; not all are where a space is constrained beyond its choices."""
+        return True
+
+    def sample(self, rng: Random) -> Point:
+        """Draw a point, all equally likely; by default every decision uniformly."""
+        return complete(self, {}, rng)
+
+    def count(self) -> int | None:
+        """Return the number of points; None where that is not known."""
+        return None
+
+    def encoding(self, point: Point, paths: int | None) -> list[float]:
+        """Return a point as numbers, for surrogate models.
+
+        Args:
+            paths: how many paths of a cell the path encoding keeps; None for the one-hot encoding.
+        """
+        raise NotImplementedError
 
 
 def complete(decisions: Decisions, plan: Mapping[str, str], rng: Random) -> Point:
@@ -55,6 +92,18 @@ def complete(decisions: Decisions, plan: Mapping[str, str], rng: Random) -> Poin
     return point
 
 
+def every(decisions: Decisions, made: Mapping[str, str] | None = None) -> Iterator[Point]:
+    """Yield every point once, in the order of the decisions' values."""
+    point = dict(made or {})
+    decision = decisions.following(point)
+    if decision is None:
+        if decisions.permits(point):
+            yield point
+        return
+    for value in decision.values:
+        yield from every(decisions, {**point, decision.name: value})
+
+
 def neighbours(decisions: Decisions, point: Mapping[str, str], rng: Random) -> Iterator[Point]:
     """Yield every point in which one decision has another value, each once, in random order.
 
@@ -69,23 +118,39 @@ def neighbours(decisions: Decisions, point: Mapping[str, str], rng: Random) -> I
         made[name] = value
     rng.shuffle(changes)
     for name, other in changes:
-        yield complete(decisions, {**point, name: other}, rng)
+        changed = complete(decisions, {**point, name: other}, rng)
+        if decisions.permits(changed):
+            yield changed
 
 
-def mutate(decisions: Decisions, point: Mapping[str, str], rng: Random) -> Point:
-    """Change one decision, drawn uniformly from those with several values, to another value (Real et al. 2019)."""
+def mutate(decisions: Decisions, point: Mapping[str, str], rng: Random, node_first: bool = False) -> Point:
+    """Change one decision, drawn uniformly from those with several values, to another value (Real et al. 2019).
+
+    Args:
+        node_first: first draw a group of decisions, such as the edges into one node, then a decision of it, as the code
+            of NAS-Bench-201's authors does: edges into nodes with few of them then change more often.
+    """
     made: Point = {}
     open_decisions = []
     while (decision := decisions.following(made)) is not None:
         made[decision.name] = point[decision.name]
         if len(decision.values) > 1:
             open_decisions.append(decision)
-    changed = rng.choice(open_decisions)
-    value = rng.choice([value for value in changed.values if value != point[changed.name]])
-    return complete(decisions, {**point, changed.name: value}, rng)
+    child: Point = {}
+    for _ in range(MAX_REJECTED):
+        among = open_decisions
+        if node_first:
+            group = rng.choice(list(dict.fromkeys(decision.group for decision in open_decisions)))
+            among = [decision for decision in open_decisions if decision.group == group]
+        changed = rng.choice(among)
+        value = rng.choice([value for value in changed.values if value != point[changed.name]])
+        child = complete(decisions, {**point, changed.name: value}, rng)
+        if decisions.permits(child):
+            break
+    return child
 
 
-class ArchitectureDecisions:
+class ArchitectureDecisions(Decisions):
     """The decisions of a search space.
 
     Args:
@@ -95,33 +160,103 @@ class ArchitectureDecisions:
     def __init__(self, space: SearchSpace):
         self.space = space
         self._tables = space.tables
+        self._groups = [(table, list(_groups_of(table))) for table in self._tables]
+        self._count = None if space.constrained else architectures.count(space)
+        self._has_cells = any(len(each.groups) > 1 and _grows_by_one(each.groups) for each in self._tables)
+        self._independent = not space.constrained and all(
+            not table.when and (table.keep is None or table.allowed is None) for table in self._tables
+        )
 
     def following(self, made: Mapping[str, str]) -> Decision | None:
         """Return the first decision of the tables, in their order, that is not made yet."""
         return next(self._open(made), None)
 
+    def permits(self, point: Point) -> bool:
+        """Whether a complete point is an architecture of the space, as ``SearchSpace.valid`` says."""
+        return not self.space.constrained or self.space.valid(self.picks(point)) is None
+
+    def sample(self, rng: Random) -> Point:
+        """Draw an architecture, all valid ones equally likely (``supernet.architectures.sample``).
+
+        Where no decision depends on another, that is to draw each uniformly.
+        """
+        if self._independent:
+            return complete(self, {}, rng)
+        return self.point(architectures.sample(self.space, torch.Generator().manual_seed(rng.getrandbits(62))))
+
+    def picks(self, point: Mapping[str, str]) -> dict[str, tuple[tuple[int, str], ...]]:
+        """Return the pairs that a complete point keeps."""
+        return {table.label: tuple(_pairs(table, point)) for table in self._tables}
+
+    def point(self, picks: Picks) -> Point:
+        """Return the point of an architecture: the inverse of ``picks``."""
+        point: Point = {}
+        while (decision := self.following(point)) is not None:
+            label, *place = decision.name.split("/")
+            kept = picks[label]
+            if place[-1] == INPUTS:
+                span = next(table for table in self._tables if table.label == label).spans[int(place[0])]
+                point[decision.name] = _joined(
+                    [n for n, row in enumerate(span) if any(row == other for other, _ in kept)]
+                )
+            else:
+                wanted = {name for row, name in kept if row == int(place[0])}
+                point[decision.name] = next(each for each in decision.values if set(each.split(ALL_OF)) == wanted)
+        return point
+
     def genotype(self, point: Mapping[str, str]) -> Genotype:
         """Return the architecture of a complete point."""
-        return self.space.derive({table.label: tuple(_pairs(table, point)) for table in self._tables})
+        return self.space.derive(self.picks(point))
+
+    def encoding(self, point: Point, paths: int | None) -> list[float]:
+        """Return an architecture's paths, of each table the ``paths`` shortest; or its one-hot encoding.
+
+        The one-hot encoding is that for None, and for spaces without cells.
+        """
+        picks = self.picks(point)
+        if paths is None or not self._has_cells:
+            return architectures.encode_one_hot(self.space, picks).tolist()
+        return architectures.encode_paths(self.space, picks, paths).tolist()
+
+    def count(self) -> int | None:
+        """Return the number of architectures; None for a constrained space, whose have to be enumerated."""
+        return self._count
 
     def _open(self, made: Mapping[str, str]) -> Iterator[Decision]:
-        for table in self._tables:
+        for table, groups in self._groups:
             if not _takes_part(table, made):
                 continue
-            for group, span in enumerate(table.spans):
-                rows: tuple[int, ...] = tuple(span)
-                kept = table.kept(len(span))
-                if kept < len(span):
-                    name = f"{table.label}/{group}/inputs"
-                    if name not in made:
-                        yield Decision(name, tuple(map(_joined, combinations(range(len(span)), kept))))
+            for inputs, rows in groups:
+                kept = list(rows)
+                if inputs is not None:
+                    if inputs.name not in made:
+                        yield inputs
                         return
-                    rows = tuple(span[int(position)] for position in made[name].split(ALL_OF))
-                for row in rows:
-                    name = f"{table.label}/{row}"
-                    if name not in made:
-                        yield Decision(name, _values(table, row))
-                        return
+                    kept = [list(rows)[int(position)] for position in made[inputs.name].split(ALL_OF)]
+                yield from (rows[row] for row in kept if rows[row].name not in made)
+
+
+Group = tuple[Decision | None, dict[int, Decision]]
+"""The decision on the inputs of a group of rows, where not all are kept, and that on each row."""
+
+
+def _groups_of(table: ChoiceTable) -> Iterator[Group]:
+    """Yield the decisions of each group of a table's rows; rows without a candidate that is derived are never kept."""
+    for number, span in enumerate(table.spans):
+        group = f"{table.label}/{number}"
+        values = {row: _values(table, row) for row in span}
+        rows = {row: Decision(f"{table.label}/{row}", values[row], group) for row in span}
+        usable = [place for place, row in enumerate(span) if values[row] != ("",)]
+        kept = min(table.kept(len(span)), len(usable))
+        if kept == len(span):
+            yield None, rows
+        elif kept:
+            yield Decision(f"{group}/{INPUTS}", tuple(map(_joined, combinations(usable, kept))), group), rows
+
+
+def _grows_by_one(groups: tuple[int, ...]) -> bool:
+    """Whether each node has one edge more than the one before, as in a cell."""
+    return groups == tuple(range(groups[0], groups[0] + len(groups)))
 
 
 def _takes_part(table: ChoiceTable, made: Mapping[str, str]) -> bool:

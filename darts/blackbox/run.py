@@ -5,117 +5,45 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import torch
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.progress import track
 
-from darts.benchmarks.protocol import Score
-from darts.benchmarks.registry import benchmark_for
-from darts.blackbox.objectives import Costs, counted_costs, goals_of, looked_up_costs, outcome_of, uncounted
-from darts.blackbox.points import ArchitectureDecisions
+from darts.blackbox.evaluators import Problem
+from darts.blackbox.objectives import goals_of, outcome_of
 from darts.blackbox.replay import Table, replay
 from darts.blackbox.samplers import OPTUNA, SEVERAL, StrategySampler
 from darts.blackbox.strategies import STRATEGIES, Strategy
 from darts.blackbox.study import INFEASIBLE, best, open_study, search, spent
-from darts.config import RetrainConfig, SpaceConfig, flat, to_dict
+from darts.config import flat, to_dict
 from darts.config.blackbox import BlackboxConfig
-from darts.data.dataset import DataSet
-from darts.data.split import SplitSubset, split_search_set
 from darts.errors import UserError
 from darts.methods.compose import component
-from darts.methods.space_factory import space_from
-from darts.retraining.evaluator import Budget, Evaluator, Lookup, Retraining, Trial
+from darts.retraining.evaluator import Lookup
 from genotypes import Genotype, describe, picture, write
 from genotypes.atomic_write import write_atomically
-from supernet.shapes import ImageShape
 
 FREE = ("budget.trials", "budget.seconds", "recipe", "seeds", "data.root", "data.download", "data.workers")
 """Fields that may change when a study is continued; those of ``run`` may, too."""
 
-CIFAR10_SHAPE = ImageShape(3, 32, 10)
 
-
-@dataclass(frozen=True)
-class Problem:
-    """The decisions of a search, the evaluator of its architectures, and their costs that are known before."""
-
-    decisions: ArchitectureDecisions
-    evaluator: Evaluator
-    costs: Costs = uncounted
-
-
-@dataclass(frozen=True)
-class HeldOut(Evaluator):
-    """Names the figures of an evaluator's test split, which is held out of the training set, as validation figures."""
-
-    evaluator: Evaluator
-
-    def __call__(self, genotype: Genotype, budget: Budget, trial: Trial) -> Score:
-        """Return the evaluator's score with other names."""
-        score = self.evaluator(genotype, budget, trial)
-        return replace(score, values={name.replace("test_", "valid_"): value for name, value in score.values.items()})
-
-
-def lookup_problem(config: BlackboxConfig) -> Problem:
-    """Return the problem of searching in a benchmark's table.
-
-    Raises:
-        UserError: where the table does not cover the search space or the length of training.
-    """
-    assert config.benchmark.file is not None
-    data = config.benchmark.data
-    benchmark = benchmark_for(config.benchmark.file, config.space.name, data)
-    if benchmark.lengths and config.budget.epochs not in benchmark.lengths:
-        allowed = " or ".join(map(str, benchmark.lengths))
-        raise UserError(f"`budget.epochs` is {config.budget.epochs}; the benchmark has {allowed}")
-    decisions = ArchitectureDecisions(space_from(config, shape=CIFAR10_SHAPE))
-    costs = looked_up_costs(goals_of(config), benchmark, data, config.budget.epochs)
-    return Problem(decisions, Lookup(benchmark, data), costs)
-
-
-def training_problem(config: BlackboxConfig, data: DataSet, device: torch.device, console: Console) -> Problem:
-    """Return the problem of training each architecture on a part of the training set, and judging it on the rest."""
-    train, valid = split_search_set(data.train, config.train_share, 1 - config.train_share)
-    parts = DataSet(
-        data.name,
-        data.shape,
-        train=SplitSubset(data.train, train),
-        test=SplitSubset(data.train, valid),
-        objective=data.objective,
-    )
-    settings = RetrainConfig(
-        data=config.data,
-        space=SpaceConfig(config.space.channels, config.space.layers, config.space.stem, config.space.name),
-        weights=config.weights,
-        epochs=config.budget.epochs,
-        batch_size=config.batch_size,
-        auxiliary=0.0,
-        drop_path=0.0,
-        seed=config.seed,
-        run=config.run,
-    )
-    decisions = ArchitectureDecisions(space_from(config, shape=data.shape))
-    costs = counted_costs(goals_of(config), settings, data.shape, device)
-    return Problem(decisions, HeldOut(Retraining(settings, parts, device, console)), costs)
-
-
-def sampler_of(config: BlackboxConfig, decisions: ArchitectureDecisions) -> BaseSampler:
-    """Return the sampler of the configuration's strategy.
+def sampler_of(config: BlackboxConfig, problem: Problem) -> BaseSampler:
+    """Return the sampler of the configuration's strategy, or of the one that the evaluator has trained.
 
     Raises:
         UserError: where there is no such strategy or option.
     """
     if config.strategy in OPTUNA:
         return OPTUNA[config.strategy](config.seed)
-    strategy, name = strategy_of(config), config.strategy.partition(":")[0]
+    decisions = problem.decisions
+    strategy, name = problem.strategy or strategy_of(config), config.strategy.partition(":")[0]
     if name in SEVERAL:
         return StrategySampler(strategy, decisions, config.seed, told=outcome_of)
     if len(goals_of(config).objectives) > 1:
@@ -143,7 +71,7 @@ def run_study(config: BlackboxConfig, problem: Problem, folder: Path, console: C
         UserError: where the study in the folder was made with other settings.
     """
     goals = goals_of(config)
-    study = open_study(folder, sampler_of(config, problem.decisions), _settings(config), goals)
+    study = open_study(folder, sampler_of(config, problem), _settings(config), goals)
     budget = config.budget
     total = f"/{budget.trials}" if budget.trials and not goals.limits else ""
 

@@ -48,16 +48,17 @@ class BlackboxConfig:
     space: SearchSpaceConfig = field(default_factory=SearchSpaceConfig)
     strategy: str = "random"
     """How architectures are chosen, with its options, such as evolution:population=20,sample=5: random, local_search,
-    evolution, genetic, reinforce, nsga2, tpe, gp, nsga2_optuna."""
+    exhaustive, evolution, genetic, reinforce, enas, rsps, bananas, nsga2, tpe, gp, nsga2_optuna."""
     objectives: str = "accuracy"
     """What is searched for: accuracy, or several separated by commas, such as accuracy,multiply_adds. Accuracy is
     maximized; loss, parameters, multiply_adds, latency (ms) and seconds are minimized. The first chooses the result."""
     limits: str | None = None
     """Largest allowed costs, such as parameters=200k,multiply_adds=3M; latency is in ms. They are counted before
     training, and an architecture over a limit is not trained."""
-    evaluator: Literal["training", "benchmark"] = "training"
-    """How an architecture is judged: trained from scratch, and evaluated on a validation part of the training set; or
-    looked up in a benchmark."""
+    evaluator: str = "training"
+    """How an architecture is judged, with its options: training, from scratch, on a part of the training set
+    (training:folds=5: cross-validation); benchmark, looked up in a table; shared, by the weights of a supernet that is
+    trained first for budget.epochs (shared:run=runs/X: by those of a search); proxy:NAME, an untrained network."""
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     benchmark: LookupConfig = field(default_factory=LookupConfig)
     weights: WeightsConfig = field(default_factory=lambda: WeightsConfig(lr_min=0.0))

@@ -20,7 +20,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from darts.blackbox.run import lookup_problem, run_replays
+from darts.blackbox.evaluators.benchmark import lookup_problem
+from darts.blackbox.run import run_replays
 from darts.cli import run_script
 from darts.config import BenchmarkConfig, BlackboxConfig, check
 from darts.config.command_line import parse_command

@@ -27,6 +27,7 @@ from darts.methods import (
     robust_darts,
     sdarts,
     sgas,
+    single_paths,
     snas,
     zarts,
 )
@@ -117,4 +118,5 @@ STAGES: dict[str, Stage] = {"stage": Stage()}
 CALLBACKS: dict[str, Callback] = {
     "operation_stopping": oles.OperationStopping(),
     "eigenvalue_stop": robust_darts.EigenvalueStop(),
+    "single_paths": single_paths.SinglePaths(),
 }

@@ -16,6 +16,7 @@ from darts.artifacts.log import read_log
 from darts.benchmarks.protocol import Benchmark, Score
 from darts.config import RetrainConfig, identity
 from darts.data.dataset import DataSet
+from darts.retraining.fingerprint import checked_fingerprint
 from darts.retraining.task import RetrainTask
 from darts.training.loop import train
 from genotypes import Genotype
@@ -79,7 +80,8 @@ class Retraining:
         made_with = {**identity(settings), "genotype": genotype.hash}
         train(task, run, trial.folder, made_with, self.console)
         seconds = read_log(trial.folder)[-1]["seconds"]
-        return Score({**task.tested, "parameters": task.parameters}, seconds)
+        notes = {"network": checked_fingerprint(task.network, task.space, genotype)}
+        return Score({**task.tested, "parameters": task.parameters}, seconds, notes)
 
 
 @dataclass(frozen=True)

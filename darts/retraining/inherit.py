@@ -1,7 +1,8 @@
-"""Retraining that begins with the weights of a search: ``--inherit RUN``."""
+"""The weights of a search for other networks: a trained supernet, and retraining that begins with its weights."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,29 @@ from torch import nn
 from darts.artifacts.checkpoint import load, newest_first
 from darts.artifacts.run_config import load_search_config
 from darts.artifacts.run_folder import CHECKPOINTS
-from darts.config import RetrainConfig, SearchConfig, check
+from darts.config import LanguageConfig, RetrainConfig, SearchConfig, check
 from darts.errors import UserError
 from darts.methods.compose import compose
 from darts.methods.method import Method
 from darts.methods.space_factory import name_of, space_from
 from genotypes import Genotype
 from supernet.mixed.source import add_auxiliary_skips
+from supernet.spaces.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class TrainedSupernet:
+    """The supernet of a search, with the weights of its newest checkpoint.
+
+    Attributes:
+        space: that built it.
+        supernet: the network.
+        search: the configuration of its search.
+    """
+
+    space: SearchSpace
+    supernet: nn.Module
+    search: SearchConfig
 
 
 def inherited(config: RetrainConfig, genotype: Genotype, shape: Any) -> nn.Module:
@@ -33,23 +50,40 @@ def inherited(config: RetrainConfig, genotype: Genotype, shape: Any) -> nn.Modul
         SpaceError: where its supernet has no weights for the genotype.
     """
     assert config.inherit is not None
-    run = config.inherit
-    search = load_search_config(run)
-    paths = newest_first(run / CHECKPOINTS)
-    if search is None or not paths:
-        raise UserError(f"`inherit` is {run}: it must be the run of a search, with its checkpoints")
-    method = _method_of(search, run / "config.json")
-    size, ours = search.space, config.space
+    search, ours = _search_of(config.inherit, "`inherit`"), config.space
+    size = search.space
     if (ours.channels, ours.layers) != (size.channels, size.layers):
         wanted = f"set `space.channels` {size.channels} and `space.layers` {size.layers}"
-        raise UserError(f"`inherit` is {run}: its weights fit networks of the size of the search alone; {wanted}")
+        raise UserError(
+            f"`inherit` is {config.inherit}: its weights fit networks of the size of the search alone; {wanted}"
+        )
+    trained = load_supernet(config.inherit, shape, "`inherit`", config.language)
+    network = trained.space.network(genotype, config.auxiliary > 0, searched=True)
+    trained.space.inherit(network, trained.supernet, genotype)
+    return network
+
+
+def load_supernet(run: Path, shape: Any, option: str, language: LanguageConfig) -> TrainedSupernet:
+    """Return the supernet of a run, with its weights.
+
+    Args:
+        run: the folder of a search.
+        shape: of the data set's examples and answers.
+        option: that names the run, for messages.
+        language: options of a language model.
+
+    Raises:
+        UserError: where the run holds no search, or one on data of another shape.
+    """
+    search, paths = _search_of(run, option), newest_first(run / CHECKPOINTS)
+    method = _method_of(search, run / "config.json")
     state = load(paths[0])["task"]
     number = state["stage"]
     if not 0 <= number < len(method.stages):
         raise UserError(f"{paths[0]}: written in stage {number}; the method of the search has {len(method.stages)}")
     space = space_from(
         search,
-        language=config.language,
+        language=language,
         shape=shape,
         method=method,
         stage=method.stages[number],
@@ -62,10 +96,20 @@ def inherited(config: RetrainConfig, genotype: Genotype, shape: Any) -> nn.Modul
         supernet.load_state_dict(state["supernet"])
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()[:120]
-        raise UserError(f"`inherit` is {run}: the shapes of its supernet differ on this data set ({reason})") from None
-    network = space.network(genotype, config.auxiliary > 0, searched=True)
-    space.inherit(network, supernet, genotype)
-    return network
+        raise UserError(f"{option} is {run}: the shapes of its supernet differ on this data set ({reason})") from None
+    return TrainedSupernet(space, supernet, search)
+
+
+def _search_of(run: Path, option: str) -> SearchConfig:
+    """Return the configuration of the search that ran in a folder, whose checkpoints are there.
+
+    Raises:
+        UserError: where the folder holds no search with checkpoints.
+    """
+    search = load_search_config(run)
+    if search is None or not newest_first(run / CHECKPOINTS):
+        raise UserError(f"{option} is {run}: it must be the run of a search, with its checkpoints")
+    return search
 
 
 def _method_of(search: SearchConfig, path: Path) -> Method:

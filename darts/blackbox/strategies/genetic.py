@@ -5,29 +5,39 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
-from darts.blackbox.points import Decisions, Point, complete
-from darts.blackbox.strategies.strategy import Evaluated, value_of
+from darts.blackbox.points import MAX_REJECTED, Decisions, Point, complete
+from darts.blackbox.strategies.strategy import Evaluated, Search, Strategy, value_of
 from darts.config.ranges import choose, require
 
 
 @dataclass(frozen=True)
-class GeneticAlgorithm:
+class GeneticAlgorithm(Strategy):
     """Replace the population generation by generation.
 
-    ``elite`` of the best members stay; the others are children of two parents, each the best of ``tournament``
-    members. A child takes every decision from one of both (``crossover`` uniform), or those before a random place from
-    the first and the rest from the second (one_point); then each decision changes with probability ``mutation_rate``.
+    ``elite`` of the best members stay; the others are children of two parents. A parent is the best of ``tournament``
+    members drawn with replacement, or any of the best ``survivors`` (a share) of the population (``selection``
+    truncation). A child takes every decision from one of both (``crossover`` uniform), or those before a random place
+    from the first and the rest from the second (one_point); then each decision changes with probability
+    ``mutation_rate``.
     """
 
     population: int = 100
     mutation_rate: float = 0.1
     crossover: str = "uniform"
+    selection: str = "tournament"
     tournament: int = 3
+    survivors: float = 0.5
     elite: int = 2
 
     def __post_init__(self) -> None:
-        require(self, from_2=("population",), from_1=("tournament",), from_0=("elite",), share=("mutation_rate",))
-        choose(self, crossover=CROSSOVERS)
+        require(
+            self,
+            from_2=("population",),
+            from_1=("tournament",),
+            from_0=("elite",),
+            share=("mutation_rate", "survivors"),
+        )
+        choose(self, crossover=CROSSOVERS, selection=("tournament", "truncation"))
         if self.elite >= self.population:
             raise ValueError(f"elite is {self.elite}; it must be less than the population, {self.population}")
 
@@ -37,7 +47,7 @@ class GeneticAlgorithm:
 
 
 @dataclass
-class _Search:
+class _Search(Search):
     decisions: Decisions
     options: GeneticAlgorithm
     members: list[Evaluated] = field(default_factory=list)
@@ -45,10 +55,15 @@ class _Search:
 
     def ask(self, rng: Random) -> Point:
         if not self.members:
-            return complete(self.decisions, {}, rng)
-        first, second = self._parent(rng), self._parent(rng)
-        child = complete(self.decisions, CROSSOVERS[self.options.crossover](first, second, rng), rng)
-        return mutated(self.decisions, child, self.options.mutation_rate, rng)
+            return self.decisions.sample(rng)
+        child: Point = {}
+        for _ in range(MAX_REJECTED):
+            first, second = self._parent(rng), self._parent(rng)
+            mixed = CROSSOVERS[self.options.crossover](first, second, rng)
+            child = mutated(self.decisions, complete(self.decisions, mixed, rng), self.options.mutation_rate, rng)
+            if self.decisions.permits(child):
+                break
+        return child
 
     def tell(self, point: Point, value: float | None) -> None:
         if value is not None:
@@ -59,6 +74,9 @@ class _Search:
             self.members, self.children = [*elite, *self.children], []
 
     def _parent(self, rng: Random) -> Point:
+        if self.options.selection == "truncation":
+            count = max(1, round(self.options.survivors * len(self.members)))
+            return rng.choice(sorted(self.members, key=value_of, reverse=True)[:count])[1]
         drawn = [rng.choice(self.members) for _ in range(self.options.tournament)]
         return max(drawn, key=value_of)[1]
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
-from darts.blackbox.points import Decisions, Point, complete, neighbours
-from darts.blackbox.strategies.strategy import MAX_DRAWS, Evaluated, Key, key_of
+from darts.blackbox.points import Decisions, Point, neighbours
+from darts.blackbox.strategies.strategy import MAX_DRAWS, Evaluated, Key, Search, Strategy, key_of
 
 
 @dataclass(frozen=True)
-class LocalSearch:
+class LocalSearch(Strategy):
     """Evaluate the neighbours of the best point and move to a better one; restart at random where none is better.
 
     With ``first_improvement`` the search moves as soon as a neighbour is better, else to the best of all neighbours.
@@ -26,7 +26,7 @@ class LocalSearch:
 
 
 @dataclass
-class _Search:
+class _Search(Search):
     decisions: Decisions
     options: LocalSearch
     values: dict[Key, float | None] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class _Search:
         point: Point = {}
         for _ in range(MAX_DRAWS):
             if self.centre is None:
-                point = complete(self.decisions, {}, rng)
+                point = self.decisions.sample(rng)
             else:
                 if self.waiting is None:
                     self.waiting = neighbours(self.decisions, self.centre, rng)

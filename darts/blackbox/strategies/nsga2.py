@@ -8,7 +8,7 @@ from random import Random
 from darts.blackbox.pareto import Outcome, best_first, crowding_distances, fronts
 from darts.blackbox.points import Decisions, Point, complete
 from darts.blackbox.strategies.genetic import CROSSOVERS, mutated
-from darts.blackbox.strategies.strategy import Key, key_of
+from darts.blackbox.strategies.strategy import Key, Search, Strategy, key_of
 from darts.config.ranges import choose, require
 
 REDRAWS = 50
@@ -16,7 +16,7 @@ REDRAWS = 50
 
 
 @dataclass(frozen=True)
-class NSGA2:
+class NSGA2(Strategy):
     """Keep the best of parents and children by front, and within a front the points in the emptiest places.
 
     Each child has two parents, each the better of two random members (binary tournament by front, then by crowding
@@ -40,7 +40,7 @@ class NSGA2:
 
 
 @dataclass
-class _Search:
+class _Search(Search):
     decisions: Decisions
     options: NSGA2
     members: list[tuple[Outcome, Point]] = field(default_factory=list)
@@ -51,7 +51,7 @@ class _Search:
     def ask(self, rng: Random) -> Point:
         point = self._draw(rng)
         for _ in range(REDRAWS):
-            if key_of(point) not in self.asked:
+            if key_of(point) not in self.asked and self.decisions.permits(point):
                 break
             point = self._draw(rng)
         self.asked.add(key_of(point))
@@ -67,7 +67,7 @@ class _Search:
 
     def _draw(self, rng: Random) -> Point:
         if not self.members:
-            return complete(self.decisions, {}, rng)
+            return self.decisions.sample(rng)
         first, second = self._parent(rng), self._parent(rng)
         if rng.random() < self.options.crossover_rate:
             first = complete(self.decisions, CROSSOVERS[self.options.crossover](first, second, rng), rng)

@@ -4,31 +4,42 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
+from typing import ClassVar
 
-from darts.blackbox.points import Decisions, Point, complete
-from darts.blackbox.strategies.strategy import MAX_DRAWS, Key, key_of
+from darts.blackbox.points import Decisions, Point
+from darts.blackbox.strategies.strategy import MAX_DRAWS, Key, Search, Strategy, key_of
 
 
 @dataclass(frozen=True)
-class RandomSearch:
-    """Draw every decision uniformly, without repeated points until only repeats are found."""
+class RandomSearch(Strategy):
+    """Draw architectures, all equally likely, without repeats until only repeats are found."""
 
-    def start(self, decisions: Decisions) -> _Search:
+    def start(self, decisions: Decisions) -> Search:
         """Begin a search."""
         return _Search(decisions)
 
 
+@dataclass(frozen=True)
+class SharedRandomSearch(RandomSearch):
+    """Random search with weight sharing (RSPS, Li and Talwalkar 2019).
+
+    A supernet is trained on uniformly sampled paths; the best of random architectures by its weights is the answer.
+    """
+
+    needs_shared_weights: ClassVar[bool] = True
+
+
 @dataclass
-class _Search:
+class _Search(Search):
     decisions: Decisions
     asked: set[Key] = field(default_factory=set)
 
     def ask(self, rng: Random) -> Point:
-        point = complete(self.decisions, {}, rng)
+        point = self.decisions.sample(rng)
         for _ in range(MAX_DRAWS):
-            if key_of(point) not in self.asked:
+            if key_of(point) not in self.asked or len(self.asked) == self.decisions.count():
                 break
-            point = complete(self.decisions, {}, rng)
+            point = self.decisions.sample(rng)
         self.asked.add(key_of(point))
         return point
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from random import Random
 
 from darts.blackbox.points import Decisions, Point
+from darts.blackbox.strategies.strategy import Search, Strategy
 from darts.config.ranges import require
 
 
 @dataclass(frozen=True)
-class Reinforce:
+class Reinforce(Strategy):
     """An independent softmax for each decision, moved by Adam.
 
     ``lr``: Adam's learning rate. The baseline is a moving average of the rewards with decay ``decay``, corrected for
@@ -32,7 +33,7 @@ class Reinforce:
 
 
 @dataclass
-class _Search:
+class _Search(Search):
     decisions: Decisions
     options: Reinforce
     logits: dict[str, list[float]] = field(default_factory=dict)

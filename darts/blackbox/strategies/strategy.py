@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from darts.blackbox.points import Decisions, Point
 
@@ -32,7 +32,15 @@ class Search(Protocol):
 
 
 class Strategy(Protocol):
-    """The options of a strategy."""
+    """The options of a strategy.
+
+    Attributes:
+        needs_shared_weights: whether it is defined by an evaluator of shared weights.
+        enumerates: whether it asks for every point once, so that a search has an end without a budget.
+    """
+
+    needs_shared_weights: ClassVar[bool] = False
+    enumerates: ClassVar[bool] = False
 
     def start(self, decisions: Decisions) -> Search:
         """Begin a search."""

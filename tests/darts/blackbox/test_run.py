@@ -4,12 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
-import torch
 from rich.console import Console
 
 import train_search
 from darts.benchmarks.protocol import Score
-from darts.blackbox.run import Problem, lookup_problem, run_replays, run_study, training_problem, write_study
+from darts.blackbox.evaluators import Problem, Setting, problem_of
+from darts.blackbox.evaluators.benchmark import lookup_problem
+from darts.blackbox.run import run_replays, run_study, write_study
 from darts.config import SearchSpaceConfig, WeightsConfig, check
 from darts.config.blackbox import BlackboxConfig, BudgetConfig, LookupConfig
 from darts.errors import UserError
@@ -140,7 +141,7 @@ def test_architectures_are_trained(tmp_path, strategy):
         weights=WeightsConfig(lr_min=0.0),
         batch_size=8,
     )
-    problem = training_problem(config, tiny.data(), torch.device("cpu"), QUIET)
+    problem = problem_of(config, lambda: Setting(config, tiny.data(), tiny.CPU, tmp_path, QUIET))
     rows = searched(config, tmp_path, problem)
     assert len(rows) == 3
     for row in rows:

@@ -51,7 +51,7 @@ def test_a_study_in_parts_asks_for_the_points_of_a_whole_one(name):
     assert points(study_of(STRATEGIES[name], storage)) == points(whole)
     other = study_of(STRATEGIES[name], seed=2)
     run(other, 40, fails=(3, 17))
-    assert points(other) != points(whole)
+    assert STRATEGIES[name].enumerates or points(other) != points(whole)
 
 
 def test_a_strategy_is_better_than_chance():

@@ -1,0 +1,44 @@
+"""Looked up: the figures that a benchmark has recorded for each architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from darts.benchmarks.registry import benchmark_for
+from darts.blackbox.evaluators.evaluator import EvaluatorOptions, Problem, Setting
+from darts.blackbox.objectives import goals_of, looked_up_costs
+from darts.blackbox.points import ArchitectureDecisions
+from darts.config.blackbox import BlackboxConfig
+from darts.errors import UserError
+from darts.methods.space_factory import space_from
+from darts.retraining.evaluator import Lookup
+from supernet.shapes import ImageShape
+
+CIFAR10_SHAPE = ImageShape(3, 32, 10)
+
+
+@dataclass(frozen=True)
+class BenchmarkLookup(EvaluatorOptions):
+    """Looks an architecture up in the table of ``benchmark.file``."""
+
+    def problem(self, config: BlackboxConfig, setting: Callable[[], Setting]) -> Problem:
+        """Return the problem of searching in the table; no data set is needed."""
+        return lookup_problem(config)
+
+
+def lookup_problem(config: BlackboxConfig) -> Problem:
+    """Return the problem of searching in a benchmark's table.
+
+    Raises:
+        UserError: where the table does not cover the search space or the length of training.
+    """
+    assert config.benchmark.file is not None
+    data = config.benchmark.data
+    benchmark = benchmark_for(config.benchmark.file, config.space.name, data)
+    if benchmark.lengths and config.budget.epochs not in benchmark.lengths:
+        allowed = " or ".join(map(str, benchmark.lengths))
+        raise UserError(f"`budget.epochs` is {config.budget.epochs}; the benchmark has {allowed}")
+    decisions = ArchitectureDecisions(space_from(config, shape=CIFAR10_SHAPE))
+    costs = looked_up_costs(goals_of(config), benchmark, data, config.budget.epochs)
+    return Problem(decisions, Lookup(benchmark, data), costs)

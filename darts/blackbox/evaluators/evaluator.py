@@ -1,0 +1,140 @@
+"""How an evaluator is chosen and built: ``--evaluator NAME:option=value``.
+
+An evaluator's options are a frozen dataclass, a row of ``EVALUATORS``. Its ``problem`` builds, for the data and the
+device of a run, the function that judges a genotype (``darts.retraining.evaluator``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import torch
+from rich.console import Console
+
+from darts.benchmarks.protocol import Score
+from darts.blackbox.objectives import Costs, counted_costs, goals_of, uncounted
+from darts.blackbox.points import ArchitectureDecisions
+from darts.blackbox.strategies.strategy import Strategy
+from darts.config import LanguageRetrainConfig, RetrainConfig, SpaceConfig
+from darts.config.blackbox import BlackboxConfig
+from darts.data.dataset import DataSet
+from darts.data.split import SplitSubset, split_search_set
+from darts.methods.space_factory import space_from
+from darts.retraining.evaluator import Budget, Evaluator, Trial
+from genotypes import Genotype
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The decisions of a search and the evaluator of its architectures.
+
+    Attributes:
+        decisions: of an architecture.
+        evaluator: judges it.
+        costs: that are known before it is judged.
+        strategy: takes the place of the configuration's, where the evaluator has trained it; else None.
+    """
+
+    decisions: ArchitectureDecisions
+    evaluator: Evaluator
+    costs: Costs = uncounted
+    strategy: Strategy | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an evaluator is built for.
+
+    Attributes:
+        config: of the search.
+        data: its data set, on the device.
+        device: that trains.
+        folder: of the run.
+        console: gets the lines of what is trained once for all trials.
+    """
+
+    config: BlackboxConfig
+    data: DataSet
+    device: torch.device
+    folder: Path
+    console: Console
+
+    def decisions(self) -> ArchitectureDecisions:
+        """Return the decisions of the configuration's space on this data."""
+        return ArchitectureDecisions(space_from(self.config, shape=self.data.shape))
+
+    def retraining(self) -> RetrainConfig:
+        """Return the configuration of the training of one architecture."""
+        config = self.config
+        return LanguageRetrainConfig(
+            data=config.data,
+            space=SpaceConfig(config.space.channels, config.space.layers, config.space.stem, config.space.name),
+            weights=config.weights,
+            language=config.language,
+            epochs=config.budget.epochs,
+            batch_size=config.batch_size,
+            auxiliary=0.0,
+            drop_path=0.0,
+            seed=config.seed,
+            run=config.run,
+        )
+
+    def costs(self) -> Costs:
+        """Return what counts the costs of the networks that are trained from scratch."""
+        return counted_costs(goals_of(self.config), self.retraining(), self.data.shape, self.device)
+
+    def halves(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the examples of the training set that train, and those that judge, ``(n,)`` each."""
+        data, share = self.data, self.config.train_share
+        if data.valid:
+            train, valid = torch.arange(len(data.train)).split([len(data.train) - data.valid, data.valid])
+            return train, valid
+        return split_search_set(data.train, share, None if data.train.class_labels() is None else 1 - share)
+
+    def part(self, train: torch.Tensor, valid: torch.Tensor) -> DataSet:
+        """Return some examples of the training set as a data set, whose test split are others of them."""
+        data = self.data
+        return DataSet(
+            data.name,
+            data.shape,
+            train=SplitSubset(data.train, train),
+            test=SplitSubset(data.train, valid),
+            objective=data.objective,
+        )
+
+
+class EvaluatorOptions(Protocol):
+    """The options of an evaluator.
+
+    Attributes:
+        shares_weights: whether it judges with weights that all architectures share.
+    """
+
+    shares_weights: ClassVar[bool] = False
+
+    def problem(self, config: BlackboxConfig, setting: Callable[[], Setting]) -> Problem:
+        """Return the problem of a search with this evaluator.
+
+        Args:
+            config: of the search.
+            setting: opens the data set; not called by an evaluator that needs none.
+
+        Raises:
+            UserError: where it cannot judge what the configuration searches.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class HeldOut(Evaluator):
+    """Names the figures of an evaluator's test split, which is held out of the training set, as validation figures."""
+
+    evaluator: Evaluator
+
+    def __call__(self, genotype: Genotype, budget: Budget, trial: Trial) -> Score:
+        """Return the evaluator's score with other names."""
+        score = self.evaluator(genotype, budget, trial)
+        return replace(score, values={name.replace("test_", "valid_"): value for name, value in score.values.items()})
