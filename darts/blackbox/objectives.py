@@ -6,8 +6,7 @@ Costs are counted before training: an architecture over a limit is recorded with
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +16,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from darts.benchmarks.protocol import Benchmark, Score
+from darts.blackbox.latency import latency_ms
 from darts.blackbox.pareto import Outcome, Values
 from darts.config import RetrainConfig
 from darts.config.blackbox import BlackboxConfig
@@ -24,10 +24,8 @@ from darts.config.fields import replaced
 from darts.errors import UserError
 from darts.methods.space_factory import space_from
 from genotypes import Genotype
-from supernet.cost.latency import latency_ms
-from supernet.cost.network import count_unbuilt
-from supernet.network import count_parameters
-from supernet.shapes import ImageShape
+from supernet.cost.architecture import COSTS, Deployment, costs_of
+from supernet.cost.limits import exceeded, parse_limits, shown
 
 Costs = Callable[[Genotype, Mapping[str, Any]], Mapping[str, float]]
 """(architecture, tuned fields of the configuration) -> its costs, by their names in ``FIGURES``."""
@@ -38,6 +36,7 @@ MAXIMIZED = {
     "loss": False,
     "parameters": False,
     "multiply_adds": False,
+    "memory": False,
     "latency": False,
     "seconds": False,
 }
@@ -46,18 +45,11 @@ MAXIMIZED = {
 FIGURES = {"accuracy": "valid_accuracy", "loss": "valid_loss", "latency": "latency_ms"}
 """Name of an objective -> the figure of a score, where that has another name."""
 
-COSTS = ("parameters", "multiply_adds", "latency")
-"""Objectives that are counted or measured without training; limits are on these."""
-
 CONSTRAINTS = "constraints"
 """Attribute of a trial: name of a cost -> its relative excess over the limit, negative within it."""
 
 NATIVE_CONSTRAINTS = int(optuna.__version__.partition(".")[0]) >= 5
 """Whether Optuna's trials hold constraints themselves; before version 5 its samplers ask a function for them."""
-
-FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
-
-LIMIT = re.compile(r"(\d+(?:\.\d*)?(?:e[+-]?\d+)?)([kmg]?)", re.IGNORECASE)
 
 
 def value_of(score: Score) -> float:
@@ -115,11 +107,9 @@ class Goals:
 
     def infeasible(self, costs: Mapping[str, float]) -> str:
         """Return which limits the costs of an architecture exceed, in words; empty where none is."""
-        over = [name for name, excess in self.excesses(costs).items() if excess > 0]
-        shown = [
-            f"{shown_value(name, costs[FIGURES.get(name, name)])} over {_short(self.limits[name])}" for name in over
-        ]
-        return ", ".join(shown)
+        known = {name: costs[FIGURES.get(name, name)] for name in self.limits}
+        over = exceeded(known, self.limits)
+        return ", ".join(f"{_named(name, known[name])}, limit {shown(name, self.limits[name])}" for name in over)
 
     def shown(self, values: Sequence[float]) -> str:
         """Return the values of the objectives in words."""
@@ -134,8 +124,12 @@ def shown_value(name: str, value: float) -> str:
         return f"loss {value:.4f}"
     if name == "proxy":
         return f"proxy {value:.6g}"
-    unit = {"latency": " ms", "seconds": " s"}.get(name, f" {name.replace('_', '-')}")
-    return f"{_short(value)}{unit}"
+    return _named(name, value) if name in COSTS else f"{value:,.4g} s"
+
+
+def _named(cost: str, value: float) -> str:
+    """Return a cost with its name, where its unit does not say it."""
+    return shown(cost, value) if COSTS[cost].unit else f"{shown(cost, value)} {cost.replace('_', '-')}"
 
 
 def goals_of(config: BlackboxConfig) -> Goals:
@@ -152,22 +146,8 @@ def goals_of(config: BlackboxConfig) -> Goals:
             raise UserError(f"`objectives`: {name[:40]!r} is none; it must be of {', '.join(MAXIMIZED)}")
         if name in names[:position]:
             raise UserError(f"`objectives` names {name} twice")
-    return Goals(names, dict(_limits(config.limits)) if config.limits else {})
-
-
-def _limits(text: str) -> Iterator[tuple[str, float]]:
-    for each in text.split(","):
-        name, _, number = each.partition("=")
-        if name not in COSTS:
-            what = "the cost of an architecture that is counted before training"
-            raise UserError(f"`limits`: {name[:40]!r} is not {what}: {', '.join(COSTS)}")
-        match = LIMIT.fullmatch(number)
-        limit = float(match[1]) * FACTORS[match[2].lower()] if match else 0.0
-        if not 0 < limit < 1e30:
-            raise UserError(
-                f"`limits`: {name} is {number[:40]!r}; it must be a number above 0, such as 200k, 3M or 1.5G"
-            )
-        yield name, limit
+    texts = [each.replace("=", "<=", 1) if "<=" not in each else each for each in (config.limits or "").split(",")]
+    return Goals(names, parse_limits(filter(None, texts), "limits"))
 
 
 def uncounted(genotype: Genotype, settings: Mapping[str, Any]) -> Mapping[str, float]:
@@ -194,24 +174,12 @@ def looked_up_costs(goals: Goals, benchmark: Benchmark, data: str, epochs: int) 
 
 
 def counted_costs(goals: Goals, config: RetrainConfig, shape: Any, device: torch.device) -> Costs:
-    """Return the costs of the networks that a configuration trains; latency is measured, on ``device``.
-
-    Raises:
-        UserError: where a cost cannot be counted on such examples.
-    """
-    on_images = [name for name in goals.counted if name != "parameters"]
-    if on_images and not isinstance(shape, ImageShape):
-        raise UserError(f"`objectives`, `limits`: {on_images[0]} is counted for networks on images only; leave it out")
+    """Return the costs of the networks that a configuration trains; latency is measured, on ``device``."""
 
     def costs(genotype: Genotype, settings: Mapping[str, Any]) -> Mapping[str, float]:
         space = space_from(replaced(config, settings), shape=shape, genotype=genotype)
-        found: dict[str, float] = {}
-        if "multiply_adds" in goals.counted:
-            cost = count_unbuilt(lambda: space.network(genotype), shape)
-            found = {"parameters": cost.parameters, "multiply_adds": cost.multiply_adds}
-        elif "parameters" in goals.counted:
-            with torch.device("meta"):
-                found = {"parameters": count_parameters(space.network(genotype))}
+        counted = [name for name in goals.counted if name != "latency"]
+        found = costs_of(space, genotype, counted, Deployment(shape))
         if "latency" in goals.counted:
             with torch.random.fork_rng(devices=[]):
                 found["latency_ms"] = latency_ms(space.network(genotype).to(device), shape, device)
@@ -266,11 +234,3 @@ def record_constraints(trial: Trial, excesses: Mapping[str, float]) -> None:
 def recorded_constraints(trial: FrozenTrial) -> list[float]:
     """Return what ``record_constraints`` recorded, as samplers of Optuna 4 ask for it."""
     return list(trial.user_attrs.get(CONSTRAINTS, {}).values())
-
-
-def _short(value: float) -> str:
-    """Return a count with a unit: 412.3k, 2.1M."""
-    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= factor:
-            return f"{value / factor:.4g}{unit}"
-    return f"{value:.4g}"

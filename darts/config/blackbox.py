@@ -51,10 +51,11 @@ class BlackboxConfig:
     exhaustive, evolution, genetic, reinforce, enas, rsps, bananas, nsga2, tpe, gp, nsga2_optuna."""
     objectives: str = "accuracy"
     """What is searched for: accuracy, or several separated by commas, such as accuracy,multiply_adds. Accuracy is
-    maximized; loss, parameters, multiply_adds, latency (ms) and seconds are minimized. The first chooses the result."""
+    maximized; loss, parameters, multiply_adds, memory, latency and seconds are minimized. The first chooses the
+    result."""
     limits: str | None = None
-    """Largest allowed costs, such as parameters=200k,multiply_adds=3M; latency is in ms. They are counted before
-    training, and an architecture over a limit is not trained."""
+    """Largest allowed costs, such as parameters=200k,multiply_adds=3M: parameters, multiply_adds, memory (MB) and
+    latency (ms). They are counted before training, and an architecture over a limit is not trained."""
     evaluator: str = "training"
     """How an architecture is judged, with its options: training, from scratch, on a part of the training set
     (training:folds=5: cross-validation); benchmark, looked up in a table; shared, by the weights of a supernet that is

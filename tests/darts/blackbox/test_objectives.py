@@ -1,0 +1,217 @@
+"""Objectives and limits: how they are written, what they refuse, and searches that keep to them."""
+
+import json
+import math
+from dataclasses import replace
+
+import optuna
+import pytest
+import torch
+from rich.console import Console
+
+from darts.benchmarks.protocol import Score
+from darts.blackbox.objectives import Goals, goals_of, is_feasible
+from darts.blackbox.points import ArchitectureDecisions
+from darts.blackbox.run import Problem, run_study, sampler_of, training_problem, write_study
+from darts.blackbox.study import evaluated
+from darts.config import SearchSpaceConfig, WeightsConfig
+from darts.config.blackbox import BlackboxConfig, BudgetConfig
+from darts.errors import UserError
+from genotypes import load
+from supernet.cost.architecture import Deployment, costs_of
+from supernet.errors import SpaceError
+from supernet.shapes import ImageShape
+from supernet.spaces.nasbench201 import NASBench201Space
+from tests import tiny
+from tests.darts.blackbox.test_run import QUIET, trials_of
+
+TWO = "accuracy,multiply_adds"
+
+
+DECISIONS = ArchitectureDecisions(NASBench201Space(ImageShape(3, 32, 10)))
+SIZES = {"nor_conv_3x3": 9, "nor_conv_1x1": 1}
+
+
+def searching(trials, **options):
+    """A search by trials."""
+    return BlackboxConfig(space=SearchSpaceConfig(name="nasbench201"), budget=BudgetConfig(trials=trials), **options)
+
+
+def costs(genotype, settings):
+    """A hundred thousand weights, and as many for each weight of a convolution's kernel."""
+    size = 1 + sum(SIZES.get(op, 0) for op in genotype.ops)
+    return {"parameters": 1e5 * size, "multiply_adds": 1e7 * size}
+
+
+def made_up(config):
+    """Convolutions are good, and cost."""
+
+    def evaluate(genotype, budget, trial):
+        good = sum("conv" in op for op in genotype.ops) + 0.3 * sum("3x3" in op for op in genotype.ops)
+        return Score({"valid_accuracy": good / 8, **costs(genotype, {})}, seconds=1.0)
+
+    return Problem(DECISIONS, evaluate, costs)
+
+
+def goals(objectives="accuracy", limits=None):
+    return goals_of(BlackboxConfig(objectives=objectives, limits=limits))
+
+
+def test_directions_are_known_by_name():
+    assert goals("accuracy,loss,parameters,seconds").directions == ["maximize", "minimize", "minimize", "minimize"]
+    assert goals(TWO, "parameters=200k").counted == ("parameters", "multiply_adds")
+    score = Score({"valid_accuracy": 0.5, "multiply_adds": 2e6, "latency_ms": 3.0}, seconds=7.0)
+    assert goals("latency,accuracy,multiply_adds,seconds").values(score) == [3.0, 0.5, 2e6, 7.0]
+
+
+def test_limits_have_units():
+    assert goals(limits="parameters=200k,multiply_adds=3M,latency=1.5").limits == {
+        "parameters": 2e5,
+        "multiply_adds": 3e6,
+        "latency": 1.5,
+    }
+    limited = goals(limits="parameters=200k,multiply_adds=3M")
+    assert limited.excesses({"parameters": 3e5, "multiply_adds": 1.5e6}) == {"parameters": 0.5, "multiply_adds": -0.5}
+    assert limited.infeasible({"parameters": 3e5, "multiply_adds": 1.5e6}) == "300k parameters, limit 200k"
+    assert limited.infeasible({"parameters": 2e5, "multiply_adds": 3e6}) == ""
+    assert goals(TWO).values_untrained({"multiply_adds": 5.0}) == [-math.inf, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("objectives", "limits", "reason"),
+    [
+        ("accuracy,beauty", None, "`objectives`: 'beauty' is none; it must be of accuracy, loss"),
+        ("loss,loss", None, "`objectives` names loss twice"),
+        ("", None, "`objectives`: '' is none"),
+        ("accuracy", "accuracy=0.5", "`limits` is 'accuracy<=0.5'.* one of parameters"),
+        ("accuracy", "parameters=many", "`limits` .*no positive quantity of parameters"),
+        ("accuracy", "parameters=-1", "`limits` .*no positive quantity of parameters"),
+        ("accuracy", "parameters", "`limits`"),
+        ("accuracy", "parameters=1,parameters=2", "two limits of parameters"),
+    ],
+)
+def test_what_cannot_be_is_one_line(objectives, limits, reason):
+    with pytest.raises((UserError, SpaceError), match=reason):
+        goals(objectives, limits)
+
+
+def test_a_strategy_for_one_objective_says_so():
+    config = searching(objectives=TWO)
+    with pytest.raises(UserError, match="`strategy` evolution searches by one of `objectives`; by several do random"):
+        sampler_of(config, made_up(config).decisions)
+
+
+class Once:
+    """An evaluator that counts its calls, and is never asked about an architecture over a limit."""
+
+    def __init__(self, problem, most):
+        self.problem, self.most, self.calls = problem, most, 0
+
+    def __call__(self, genotype, budget, trial):
+        self.calls += 1
+        score = self.problem.evaluator(genotype, budget, trial)
+        assert score.values["parameters"] <= self.most
+        return score
+
+
+@pytest.mark.parametrize(
+    ("strategy", "objectives"),
+    [("random", TWO), ("evolution:population=4,sample=2", "accuracy"), ("nsga2:population=3", TWO)],
+)
+def test_an_architecture_over_a_limit_is_recorded_and_not_evaluated(tmp_path, strategy, objectives):
+    limits = "parameters=2M,multiply_adds=180M"
+    config = searching(12, strategy=strategy, objectives=objectives, limits=limits)
+    problem = made_up(config)
+    once = Once(problem, 1.8e6)
+    study = run_study(config, Problem(problem.decisions, once, problem.costs), tmp_path, QUIET)
+    write_study(config, study, tmp_path)
+    rows = trials_of(tmp_path)
+    over = [row for row in rows if row["state"] == "infeasible"]
+    assert once.calls == len(rows) - len(over) == len(evaluated(study)) == 12 and over, (
+        "they take nothing of the budget"
+    )
+    for row in over:
+        assert row["value"] is None and row["values"]["parameters"] > 0 and "limit" in row["infeasible"]
+        assert max(row["constraints"].values()) > 0 and not is_feasible(study.trials[row["trial"] - 1])
+    assert all(is_feasible(trial) for trial in study.best_trials)
+    assert json.loads((tmp_path / "metrics.json").read_text())["parameters"] <= 1.8e6
+
+
+@pytest.mark.parametrize("strategy", ["nsga2_optuna", "tpe", "gp"])
+def test_constrained_samplers_of_optuna_learn_of_limits(tmp_path, strategy):
+    config = searching(11, strategy=strategy, objectives=TWO, limits="parameters=2M")
+    problem = made_up(config)
+    study = run_study(config, problem, tmp_path, QUIET)
+    assert len(evaluated(study)) == 11
+    assert all(is_feasible(trial) for trial in study.best_trials)
+
+
+def test_a_study_with_several_objectives_in_parts_is_a_whole_one(tmp_path):
+    rows = {}
+    for name, counts in (("whole", (9,)), ("parts", (4, 9))):
+        for trials in counts:
+            config = searching(trials, strategy="nsga2:population=3", objectives=TWO, limits="parameters=2M")
+            write_study(config, run_study(config, made_up(config), tmp_path / name, QUIET), tmp_path / name)
+        rows[name] = trials_of(tmp_path / name)
+    assert rows["parts"] == rows["whole"]
+
+
+def test_limits_that_nothing_meets_end_a_search(tmp_path, monkeypatch):
+    monkeypatch.setattr("darts.blackbox.study.MAX_INFEASIBLE", 6)
+    config = searching(3, strategy="random", limits="parameters=1")
+    problem = made_up(config)
+    with pytest.raises(UserError, match="`limits`: each of the last 6 architectures exceeds one"):
+        run_study(config, problem, tmp_path, QUIET)
+
+
+def test_costs_are_those_of_the_trained_network(tmp_path):
+    config = BlackboxConfig(
+        space=SearchSpaceConfig(channels=2, layers=3),
+        strategy="nsga2:population=2",
+        objectives="accuracy,parameters,multiply_adds",
+        limits="parameters=3k",
+        budget=BudgetConfig(trials=3, epochs=1),
+        weights=WeightsConfig(lr_min=0.0),
+        batch_size=8,
+    )
+    data = tiny.data()
+    problem = training_problem(config, data, torch.device("cpu"), QUIET)
+    study = run_study(config, problem, tmp_path, QUIET)
+    write_study(config, study, tmp_path)
+    done = [row for row in trials_of(tmp_path) if row["state"] == "complete"]
+    assert len(done) == 3
+    for row in done:
+        wanted = costs_of(
+            problem.decisions.space, load(row["genotype"]), ("parameters", "multiply_adds"), Deployment(data.shape)
+        )
+        assert {name: row["values"][name] for name in wanted} == wanted and wanted["parameters"] <= 3000
+
+
+def test_latency_is_measured(tmp_path):
+    config = BlackboxConfig(space=SearchSpaceConfig(channels=2, layers=3), objectives="accuracy,latency")
+    problem = training_problem(config, tiny.data(), torch.device("cpu"), Console(quiet=True))
+    genotype = load("DARTS_V2")
+    assert problem.costs(genotype, {})["latency_ms"] > 0
+
+
+def test_a_users_own_study_with_nsga2():
+    config = searching(strategy="nsga2:population=5", objectives=TWO)
+    problem = made_up(config)
+    study = optuna.create_study(
+        directions=["maximize", "minimize"], sampler=sampler_of(replace(config, seed=9), problem.decisions)
+    )
+
+    def evaluate(trial):
+        from darts.blackbox.samplers import suggest
+
+        point = suggest(trial, problem.decisions)
+        if trial.number % 7 == 3:
+            raise optuna.TrialPruned
+        return sum("conv" in value for value in point.values()), sum("3x3" in value for value in point.values())
+
+    study.optimize(evaluate, n_trials=30)
+    assert {tuple(trial.values) for trial in study.best_trials} >= {(6.0, 0.0)}
+
+
+def test_no_goal_of_costs_counts_nothing():
+    assert Goals().counted == ()
