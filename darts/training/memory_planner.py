@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,8 +28,8 @@ from darts.training.evaluate import ReportProgress
 from darts.training.microbatch import BatchPartition
 
 UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-SAMPLES = 2, 4
-"""Examples that a rehearsal computes."""
+SAMPLES = (2, 4), (16, 32), (128, 256)
+"""Pairs of numbers of examples that a rehearsal computes: the next pair where so few do not change a step's peak."""
 
 
 class Rehearsed(Protocol):
@@ -126,20 +126,24 @@ def rehearse(task: Rehearsed, *, batch_size: int, device: torch.device, limit: i
 
 def needs(task: Rehearsed, device: torch.device) -> tuple[Need, Need]:
     """Return the bytes of a step and of an evaluation, as functions of the examples computed at once."""
-    peaks = []
     saved, base = canonical(task.state()), peak_process_bytes()
-    for examples in SAMPLES:
-        with _peak(device, base) as step, _sample(task.partition, examples):
-            for _ in range(2):
-                task.begin_epoch(0, 0)  # an epoch may have one step only
-                task.step()
-        with _peak(device, base) as evaluation, _sample(task.partition, examples):
-            _evaluate_a_batch(task)
-        task.load_state(saved)
-        peaks.append((step[0], evaluation[0]))
+    # One count for all: what the first step leaves, such as the momentum, is alive in every later one.
+    with nullcontext() if device.type == "cuda" else LiveTensors() as live:
+        for few, more in SAMPLES:
+            peaks = []
+            for examples in (few, more):
+                with _peak(device, base, live) as step, _sample(task.partition, examples):
+                    for _ in range(2):
+                        task.begin_epoch(0, 0)  # an epoch may have one step only
+                        task.step()
+                with _peak(device, base, live) as evaluation, _sample(task.partition, examples):
+                    _evaluate_a_batch(task)
+                task.load_state(saved)
+                peaks.append((step[0], evaluation[0]))
+            if peaks[0][0] < peaks[1][0]:
+                break
     if device.type == "cuda":
         torch.cuda.empty_cache()
-    few, more = SAMPLES
     slopes = [max(b - a, 0) / (more - few) for a, b in zip(*peaks)]
     step_need, evaluation_need = (Need(peak - few * slope, slope) for peak, slope in zip(peaks[0], slopes))
     return step_need, evaluation_need
@@ -167,16 +171,16 @@ def _evaluate_a_batch(task: Rehearsed) -> None:
 
 
 @contextmanager
-def _peak(device: torch.device, base: int) -> Iterator[list[int]]:
-    """Yield a list that afterwards holds the peak of the bytes in use meanwhile; on a CPU on top of ``base``."""
+def _peak(device: torch.device, base: int, live: LiveTensors | None) -> Iterator[list[int]]:
+    """Yield a list that afterwards holds the peak of the bytes in use meanwhile; on a CPU ``live`` on top of ``base``."""
     found: list[int] = []
-    if device.type == "cuda":
+    if live is None:
         torch.cuda.reset_peak_memory_stats(device)
         yield found
         found.append(torch.cuda.max_memory_allocated(device))
     else:
-        with LiveTensors() as live:
-            yield found
+        live.restart()
+        yield found
         found.append(base + live.peak)
 
 
@@ -191,6 +195,11 @@ class LiveTensors(TorchDispatchMode):
         super().__init__()
         self.peak = self._total = 0
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def restart(self) -> None:
+        """Begin a new peak with the tensors that are alive now."""
+        self._recount()
+        self.peak = self._total
 
     def __torch_dispatch__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = {leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
@@ -209,16 +218,19 @@ class LiveTensors(TorchDispatchMode):
         self._alive[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
         self._total += storage.nbytes()
         if self._total > self.peak:
-            self._alive = {key: kept for key, kept in self._alive.items() if not kept[0].expired()}
-            self._total = sum(size for _, size in self._alive.values())
+            self._recount()
             self.peak = max(self.peak, self._total)
+
+    def _recount(self) -> None:
+        self._alive = {key: kept for key, kept in self._alive.items() if not kept[0].expired()}
+        self._total = sum(size for _, size in self._alive.values())
 
 
 def _measured(device: torch.device) -> str:
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
-        return f"of {amount(total)}; from {SAMPLES[0]} and {SAMPLES[1]} examples"
-    return f"process and tensors alive at once; from {SAMPLES[0]} and {SAMPLES[1]} examples"
+        return f"of {amount(total)}; extrapolated from a few examples"
+    return "process and tensors alive at once; extrapolated from a few examples"
 
 
 def amount(size: float) -> str:

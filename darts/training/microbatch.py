@@ -96,9 +96,12 @@ class BatchPartition:
             The loss to report and the sums on this rank's shard, without a graph.
         """
         parameters = list(network.parameters())
+        for parameter in parameters:
+            parameter.grad = None  # so that those of the step before take no memory
         value, sums, grads = self._gradients(loss, parameters, batch, _running_statistics(network))
-        for parameter, grad in zip(parameters, self.ranks.average(grads)):
-            parameter.grad = laid_out_as(parameter, grad)
+        grads = list(self.ranks.average(grads))
+        for parameter in reversed(parameters):
+            parameter.grad = laid_out_as(parameter, grads.pop())  # frees each as it is copied
         return value, sums
 
     def outcome(self, loss: Callable[[Batch], tuple[Tensor, Sums]], batch: Batch) -> tuple[Tensor, Sums]:
