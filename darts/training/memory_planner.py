@@ -172,7 +172,7 @@ def _evaluate_a_batch(task: Rehearsed) -> None:
 
 @contextmanager
 def _peak(device: torch.device, base: int, live: LiveTensors | None) -> Iterator[list[int]]:
-    """Yield a list that afterwards holds the peak of the bytes in use meanwhile; on a CPU ``live`` on top of ``base``."""
+    """Yield a list that then holds the peak of the bytes in use meanwhile: on a CPU ``live`` on top of ``base``."""
     found: list[int] = []
     if live is None:
         torch.cuda.reset_peak_memory_stats(device)
