@@ -4,7 +4,7 @@ A table holds several decisions among the same candidates. Its *gates* are one t
 each decision (in a cell: each edge), one column for each candidate. Networks take gates as an argument and store none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
@@ -85,6 +85,11 @@ class ChoiceTable:
 def _mask(table: ChoiceTable, device: torch.device) -> Tensor:
     rows = [[table.permits(row, name) for name in table.candidates] for row in range(table.rows)]
     return torch.tensor(rows, device=device)
+
+
+def no_gates(tables: Sequence[ChoiceTable]) -> Gates:
+    """Return gates that are all 0, ``(e, o)`` for each table: a supernet then computes no candidate."""
+    return {table.label: torch.zeros(table.rows, len(table.candidates)) for table in tables}
 
 
 def edges_of(label: str) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from genotypes import Genotype
+from supernet.choice import Picks
 from supernet.cost.network import count, peak_activations
 from supernet.errors import SpaceError
 from supernet.network import count_parameters
@@ -22,11 +23,11 @@ from supernet.shapes import Shape
 from supernet.spaces.space import SearchSpace
 
 
-class Latencies(Protocol):
-    """Predicts how long a network takes."""
+class PicksCost(Protocol):
+    """A cost as a function of the kept candidates."""
 
-    def milliseconds(self, space: SearchSpace, genotype: Genotype) -> float:
-        """Return the predicted latency of a genotype's network, in milliseconds."""
+    def of(self, picks: Picks) -> float:
+        """Return the cost of an architecture."""
         ...
 
 
@@ -37,12 +38,12 @@ class Deployment:
     Attributes:
         shape: of the examples.
         batch: number of examples in a forward pass, for ``memory``.
-        latencies: of the target device; needed for ``latency`` alone.
+        latency: predicted latency in milliseconds; needed for ``latency`` alone.
     """
 
     shape: Shape
     batch: int = 1
-    latencies: Latencies | None = None
+    latency: PicksCost | None = None
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,9 @@ def _memory(space: SearchSpace, genotype: Genotype, deployment: Deployment) -> f
 
 
 def _latency(space: SearchSpace, genotype: Genotype, deployment: Deployment) -> float:
-    if deployment.latencies is None:
-        raise SpaceError(
-            "a limit on latency needs a table of measured latencies: make one with `python -m supernet.cost.latency`"
-        )
-    return deployment.latencies.milliseconds(space, genotype)
+    if deployment.latency is None:
+        raise SpaceError("latency needs a table of measurements: make one with `python -m supernet.cost.latency`")
+    return deployment.latency.of(space.picks(genotype))
 
 
 COSTS: dict[str, ArchitectureCost] = {

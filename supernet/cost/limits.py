@@ -1,4 +1,4 @@
-"""Limits on the costs of architectures, as a user writes them: ``parameters<=1.5M``, ``latency<=5ms``.
+"""Limits on the costs of architectures, as a user writes them: ``parameters=1.5M,latency=5ms``.
 
 Units: ``k``, ``M`` and ``G`` (powers of 1000) for all; ``B``, ``KB``, ``MB``, ``GB`` for memory; ``us``, ``ms`` and
 ``s`` for latency, which is milliseconds without a unit.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from supernet.cost.architecture import COSTS
 from supernet.errors import SpaceError
@@ -37,32 +37,31 @@ def quantity(cost: str, text: str) -> float:
         value = math.nan
     if not 0 < value < math.inf:
         written = ", ".join(unit for unit in units if unit)
-        raise ValueError(f"{text!r} is no positive quantity of {cost}; its unit may be {written}")
+        raise ValueError(f"{text[:40]!r} is no positive quantity of {cost}; its unit may be {written}")
     return value
 
 
-def parse_limits(texts: Iterable[str], field: str) -> dict[str, float]:
+def parse_limits(text: str, field: str = "limits") -> dict[str, float]:
     """Return limits as cost -> largest value, in the units of ``COSTS``.
 
     Args:
-        texts: such as ``parameters<=1.5M``.
-        field: of the configuration that holds them, for messages.
+        text: such as ``parameters=1.5M,latency=5ms``.
+        field: of the configuration that holds it, for messages.
 
     Raises:
-        SpaceError: naming the field, the text, and what is allowed.
+        SpaceError: naming the field, the part of the text, and what is allowed.
     """
     limits: dict[str, float] = {}
-    for text in texts:
-        name, sign, value = text.partition("<=")
-        name = name.strip()
+    for part in text.split(","):
+        name, sign, value = (each.strip() for each in part.partition("="))
         if not sign or name not in COSTS:
-            raise SpaceError(f"`{field}` is {text!r}; write COST<=VALUE, where COST is one of {', '.join(COSTS)}")
+            raise SpaceError(f"`{field}`: {part[:40]!r}; write COST=VALUE, where COST is one of {', '.join(COSTS)}")
         if name in limits:
             raise SpaceError(f"`{field}` has two limits of {name}; leave out one")
         try:
             limits[name] = quantity(name, value)
         except ValueError as error:
-            raise SpaceError(f"`{field}` is {text!r}: {error}") from None
+            raise SpaceError(f"`{field}`: {error}") from None
     return limits
 
 

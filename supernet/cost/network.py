@@ -74,6 +74,22 @@ def peak_activations(network: nn.Module, shape: Shape, batch: int = 1) -> int:
     return live.peak
 
 
+def allocated(network: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any] | None = None) -> int:
+    """Return the bytes of all tensors that a forward pass allocates, in evaluation mode.
+
+    Args:
+        network: it is not changed.
+        inputs, named: on the meta device.
+    """
+    weights = _weights_on_meta(network)
+    with _LiveStorages(weights.values()) as live:
+        live.note((tuple(inputs), dict(named or {})))
+        before = live.total
+        with evaluating(network), torch.no_grad():
+            torch.func.functional_call(network, weights, tuple(inputs), dict(named or {}))
+    return live.total - before
+
+
 def on_meta(inputs: Sequence[Any]) -> tuple[Any, ...]:
     """Return inputs with their tensors on the meta device."""
     return tuple(x.to("meta") if isinstance(x, Tensor) else x for x in inputs)
@@ -137,11 +153,12 @@ class _LiveStorages(TorchDispatchMode):
 
     Attributes:
         peak: the largest number of bytes that were allocated at one time.
+        total: bytes of all storages.
     """
 
     def __init__(self, known: Iterable[Tensor]):
         super().__init__()
-        self.peak = self._bytes = 0
+        self.peak = self.total = self._bytes = 0
         self._seen = weakref.WeakSet(tensor.untyped_storage() for tensor in known)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -156,6 +173,7 @@ class _LiveStorages(TorchDispatchMode):
             if storage is not None and storage not in self._seen:
                 self._seen.add(storage)
                 self._bytes += storage.nbytes()
+                self.total += storage.nbytes()
                 weakref.finalize(storage, self._free, storage.nbytes())
         self.peak = max(self.peak, self._bytes)
 

@@ -12,9 +12,11 @@ from torch import nn
 from genotypes.errors import InputError
 from genotypes.types.choices import ChoicesGenotype
 from supernet.choice import ChoiceTable, Picks
+from supernet.choice_parts import choice_parts
 from supernet.errors import SpaceError
 from supernet.layer_choice import Choice, ChosenInputs, GatedModel, LayerChoice, choices
 from supernet.mixed.backends import check_backend, warn_fallback
+from supernet.parts import Part
 from supernet.spaces.space import SearchSpace, SpaceOptions
 
 
@@ -119,6 +121,10 @@ class ModuleSpace(SearchSpace):
         """Return the number of weights of the genotype's network."""
         network = self._decided(copy.deepcopy(self.model), genotype)
         return {"parameters": sum(p.numel() for p in network.parameters())}
+
+    def parts(self, inputs: tuple[Any, ...]) -> list[Part]:
+        """Return the modules of every candidate, with the inputs that they get in a pass of the model."""
+        return choice_parts(self.model, inputs)
 
     def skipped(self, genotype: ChoicesGenotype) -> tuple[int, int]:
         """Return 0, 0: which candidates are skip connections is not known."""

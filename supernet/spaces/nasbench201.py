@@ -16,12 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBENCH201_STATES, NASBench201Genotype
-from supernet.choice import ChoiceTable, Gates, Picks, bias_of, edges_of, skip_of
+from supernet.choice import ChoiceTable, Gates, Picks, bias_of, edges_of, no_gates, skip_of
 from supernet.errors import SpaceError
 from supernet.mixed.backends import Backend
 from supernet.mixed.graph import MixedGraph
+from supernet.mixed.parts import graph_parts
 from supernet.network import DropPath
 from supernet.ops import OPS, BatchNorm, Zero, derived
+from supernet.parts import Part
 from supernet.shapes import ImageShape
 from supernet.spaces.inherit import copy_op_weights, copy_shared_weights
 from supernet.spaces.space import SearchSpace, SpaceEntry, SpaceOptions, require_candidate
@@ -243,6 +245,10 @@ class NASBench201Space(SearchSpace):
     def figures(self, genotype: NASBench201Genotype) -> dict[str, Any]:
         """Return the number of skip connections, and whether the input reaches the output (1 or 0)."""
         return {"skips": genotype.ops.count("skip_connect"), "connected": int(genotype.connected)}
+
+    def parts(self, inputs: tuple[Any, ...]) -> list[Part]:
+        """Return every candidate of every edge, as derived networks have it."""
+        return graph_parts(self.supernet(), lambda supernet: supernet(*inputs, no_gates(self.tables)))
 
     def skipped(self, genotype: NASBench201Genotype) -> tuple[int, int]:
         """Return the number of skip connections, and of edges, in the cell."""

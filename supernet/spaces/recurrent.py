@@ -11,12 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from genotypes.types.cell import Edge
 from genotypes.types.recurrent import RECURRENT_OPS, RecurrentGenotype
 from supernet.choice import ChoiceTable, Picks
 from supernet.errors import SpaceError
+from supernet.parts import Part
 from supernet.shapes import LanguageShape
-from supernet.spaces.recurrent_network import RECURRENT, DerivedCell, Dropouts, LanguageModel, MixedCell
+from supernet.spaces.recurrent_network import RECURRENT, Activation, DerivedCell, Dropouts, LanguageModel, MixedCell
 from supernet.spaces.space import SearchSpace, SpaceEntry, SpaceOptions, require_candidate
 
 
@@ -102,6 +105,16 @@ class RecurrentSpace(SearchSpace):
     def inherit(self, network: LanguageModel, supernet: LanguageModel, genotype: RecurrentGenotype) -> None:
         """Copy the supernet's weights: both networks have the same ones."""
         network.load_state_dict(supernet.state_dict())
+
+    def parts(self, inputs: tuple[Any, ...]) -> list[Part]:
+        """Return the activation of every edge: products and states are the same in every cell."""
+        x = torch.empty(inputs[0].shape[1], self.width, device="meta")
+        names = [name for name in self.candidates if name != "none"]
+        return [
+            Part(((RECURRENT, row, name),), name, Activation(name), (x,))
+            for row in range(len(self._edges))
+            for name in names
+        ]
 
     def skipped(self, genotype: RecurrentGenotype) -> tuple[int, int]:
         """Return 0, 0: a cell has no skip connections."""

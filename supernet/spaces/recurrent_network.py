@@ -39,6 +39,17 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+class Activation(nn.Module):
+    """An activation by its name in ``ACTIVATIONS``."""
+
+    def __init__(self, name: str):
+        super().__init__()
+        self.name = name
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ACTIVATIONS[self.name](x)
+
+
 @dataclass(frozen=True)
 class Dropouts:
     """Probabilities of dropout; each mask is the same at every time step of a sequence (Gal and Ghahramani 2016).

@@ -14,6 +14,7 @@ from genotypes import Genotype
 from supernet.choice import ChoiceTable, Picks
 from supernet.conditions import violation
 from supernet.errors import SpaceError
+from supernet.parts import Part
 
 Own = TypeVar("Own")
 
@@ -175,6 +176,14 @@ class SearchSpace(Protocol):
 
         Raises:
             SpaceError: where it cannot; spaces that are correct by construction check nothing.
+        """
+        return None
+
+    def parts(self, inputs: tuple[Any, ...]) -> list[Part] | None:
+        """Return the candidates as they stand in the networks of the space; None where their costs do not add up.
+
+        Args:
+            inputs: of a network, such as ``shape.inputs(1)``.
         """
         return None
 

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from genotypes import CELL_INPUTS, Cell, CellGenotype, Edge
-from supernet.choice import ChoiceTable, Picks
+from supernet.choice import ChoiceTable, Picks, no_gates
 from supernet.errors import SpaceError
 from supernet.mixed.backends import Backend
 from supernet.mixed.graph import MixedGraph
+from supernet.mixed.parts import graph_parts
 from supernet.ops import derived
+from supernet.parts import Part
 from supernet.shapes import ImageShape
 from supernet.spaces.darts import DARTS_PRIMITIVES
 from supernet.spaces.darts.cells import DerivedCell, MixedCell, Network, Stem
@@ -133,6 +135,10 @@ class DARTSSpace(SearchSpace):
         cells = {NORMAL: genotype.normal, REDUCE: genotype.reduce}
         ops = {label: [edge.op for edges in cell.nodes for edge in edges] for label, cell in cells.items()}
         return {f"skips_{label}": found.count("skip_connect") for label, found in ops.items()}
+
+    def parts(self, inputs: tuple[Any, ...]) -> list[Part]:
+        """Return every candidate of every edge, as derived networks have it."""
+        return graph_parts(self.supernet(), lambda supernet: supernet(*inputs, no_gates(self.tables)))
 
     def skipped(self, genotype: CellGenotype) -> tuple[int, int]:
         """Return the number of skip connections, and of edges, in the normal cell."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from supernet.ops import BatchNorm
+from supernet.ops import BatchNorm, HalvingConv
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "hard_swish": nn.Hardswish, "silu": nn.SiLU}
 """Activations by name."""
@@ -24,7 +24,10 @@ class ConvBN(nn.Sequential):
     def __init__(
         self, c_in: int, c_out: int, *, kernel: int = 1, stride: int = 1, groups: int = 1, activation: str = ""
     ):
-        conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
+        if (kernel, stride) == (1, 2):
+            conv: nn.Conv2d = HalvingConv(c_in, c_out)
+        else:
+            conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
         super().__init__(conv, BatchNorm(c_out), *([ACTIVATIONS[activation]()] if activation else []))
 
 

@@ -1,0 +1,169 @@
+"""Costs that are sums over candidates: of a whole network as a function of its architecture, or of gates.
+
+The cost of an architecture is a constant plus the costs of the parts (``supernet.parts``) that its candidates bring. As
+a function of gates it is the expectation, where every decision is drawn by itself (Cai et al. 2019, equation 2): the
+cost of a part times the probabilities of the candidates that it needs.
+
+Axes: ``e`` row (in a cell: edge), ``o`` candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from supernet import architectures
+from supernet.choice import ChoiceTable, Gates, Picks
+from supernet.cost.architecture import COSTS, Deployment
+from supernet.cost.network import MultiplyAdds, allocated, call_on_meta
+from supernet.errors import SpaceError
+from supernet.parts import Pair, Part, keys_of
+from supernet.shapes import Shape
+from supernet.spaces.space import SearchSpace
+
+SAMPLES = 3
+"""Architectures whose real cost is compared with the sum."""
+
+
+@dataclass(frozen=True)
+class AdditiveCost:
+    """A constant and the costs of kept candidates.
+
+    Attributes:
+        fixed: what every network costs.
+        terms: pairs that are all kept -> what they cost together.
+    """
+
+    fixed: float
+    terms: Mapping[tuple[Pair, ...], float]
+
+    def of(self, picks: Picks) -> float:
+        """Return the cost of an architecture."""
+        kept = {(label, row, name) for label, pairs in picks.items() for row, name in pairs}
+        return self.fixed + sum(cost for when, cost in self.terms.items() if kept.issuperset(when))
+
+    def expected(self, gates: Gates, tables: Sequence[ChoiceTable]) -> Tensor:
+        """Return the expected cost under gates, ``()``, differentiable by them.
+
+        A row keeps each candidate that can be derived with its share of the row's gates. Where rows compete, those are
+        kept whose largest gates are largest, as a discretization keeps them.
+
+        Args:
+            gates: table label -> expected gates, ``(e, o)``.
+            tables: of the space.
+        """
+        kept = {table.label: _shares(gates[table.label], table) for table in tables}
+        columns = {table.label: {name: column for column, name in enumerate(table.candidates)} for table in tables}
+        first = next(iter(kept.values()))
+        single = {label: torch.zeros_like(share) for label, share in kept.items()}
+        joint = []
+        for when, cost in self.terms.items():
+            if len(when) == 1:
+                ((label, row, name),) = when
+                single[label][row, columns[label][name]] += cost
+            else:
+                factors = [kept[label][row, columns[label][name]] for label, row, name in when]
+                joint.append(cost * torch.stack(factors).prod())
+        sums = [(kept[label] * cost).sum() for label, cost in single.items()]
+        return first.new_tensor(self.fixed) + sum(sums) + sum(joint)
+
+    def calibrated(self, offset: float, factor: float) -> AdditiveCost:
+        """Return a linear function of this cost."""
+        return AdditiveCost(offset + factor * self.fixed, {when: factor * cost for when, cost in self.terms.items()})
+
+    @property
+    def constant(self) -> bool:
+        """Whether every architecture costs the same."""
+        return not any(self.terms.values())
+
+
+def _shares(gates: Tensor, table: ChoiceTable) -> Tensor:
+    """Return the probability with which each candidate of each row is kept, ``(e, o)``."""
+    derivable = torch.tensor([name not in table.dropped for name in table.candidates], device=gates.device)
+    usable = gates.clamp_min(0) * derivable
+    shares = (table.picks * usable / usable.sum(1, keepdim=True).clamp_min(1e-12)).clamp_max(1)
+    if table.keep is None:
+        return shares
+    best = usable.detach().max(1).values
+    kept = torch.zeros_like(best)
+    for span in table.spans:
+        rows = torch.tensor(list(span), device=gates.device)
+        kept[rows[best[rows].argsort(descending=True, stable=True)[: table.keep]]] = 1
+    return shares * kept[:, None]
+
+
+def parts_of(space: SearchSpace, shape: Shape, batch: int = 1) -> list[Part]:
+    """Return the parts of a space's networks.
+
+    Raises:
+        SpaceError: where the costs of the space's candidates do not add up.
+    """
+    parts = space.parts(shape.inputs(batch))
+    if parts is None:
+        raise SpaceError(
+            "the costs of candidates do not add up in this space, as widths depend on the architecture; set another "
+            "`space.name`"
+        )
+    return parts
+
+
+def sums(parts: Sequence[Part], cost_of: Callable[[Part], float]) -> AdditiveCost:
+    """Return the cost of parts; those that compute the same are counted once. The constant is 0."""
+    known: dict[str, float] = {}
+    terms: dict[tuple[Pair, ...], float] = {}
+    for key, part in zip(keys_of(parts), parts):
+        if key not in known:
+            known[key] = cost_of(part)
+        terms[part.when] = terms.get(part.when, 0.0) + known[key]
+    return AdditiveCost(0.0, terms)
+
+
+def additive_cost(space: SearchSpace, name: str, deployment: Deployment) -> AdditiveCost:
+    """Return a cost of ``COSTS`` as a sum over candidates.
+
+    Parameters and multiply-adds are exact, latency is the deployment's. Memory at its peak is no sum: it is the bytes
+    that the layers of a network write altogether, which grow with the peak.
+
+    Raises:
+        SpaceError: where the costs of the space's candidates do not add up, or latency has no table.
+    """
+    if name == "latency":
+        if deployment.latency is None:
+            raise SpaceError("latency needs a table of measurements: make one with `python -m supernet.cost.latency`")
+        return deployment.latency
+    parts = parts_of(space, deployment.shape, deployment.batch if name == "memory" else 1)
+    found = sums(parts, _COUNTS[name])
+    if name == "memory":
+        return found
+    generator = torch.Generator().manual_seed(0)
+    constants = set()
+    for _ in range(SAMPLES):
+        picks = architectures.sample(space, generator)
+        constants.add(COSTS[name].of(space, space.derive(picks), deployment) - found.of(picks))
+    if len(constants) > 1:
+        raise SpaceError(f"the {name} of this model's candidates do not add up to those of its networks")
+    return AdditiveCost(constants.pop(), found.terms)
+
+
+def _weights(part: Part) -> float:
+    return sum(p.numel() for p in part.module.parameters())
+
+
+def _multiply_adds(part: Part) -> float:
+    with MultiplyAdds() as counted:
+        call_on_meta(part.module, part.inputs, part.named)
+    return counted.total
+
+
+def _written(part: Part) -> float:
+    return allocated(part.module, part.inputs, part.named)
+
+
+_COUNTS: dict[str, Callable[[Part], float]] = {
+    "parameters": _weights,
+    "multiply_adds": _multiply_adds,
+    "memory": _written,
+}

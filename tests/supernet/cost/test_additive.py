@@ -1,0 +1,54 @@
+"""Costs as sums over candidates: exact for every space, and as expectations under gates."""
+
+import pytest
+import torch
+
+from supernet import architectures
+from supernet.choice import ChoiceTable
+from supernet.cost.additive import AdditiveCost, additive_cost
+from supernet.cost.architecture import COSTS, Deployment
+from supernet.shapes import ImageShape, LanguageShape, TextShape
+from supernet.spaces import SPACES
+from supernet.spaces.space import SpaceOptions
+from tests.supernet.every_space import generator
+
+SHAPES = {"textnet": TextShape(9, 5, 3), "recurrent": LanguageShape(9)}
+WITH_SUPERNETS = [name for name in SPACES if name not in ("nasbench101", "mobilenet")]
+
+
+@pytest.mark.parametrize("cost", ["parameters", "multiply_adds"])
+@pytest.mark.parametrize("name", WITH_SUPERNETS)
+def test_sums_are_the_costs_of_the_real_networks(name, cost):
+    shape = SHAPES.get(name, ImageShape(3, 8, 4))
+    space = SPACES[name].make(SpaceOptions(shape, channels=4, layers=3))
+    deployment = Deployment(shape)
+    found = additive_cost(space, cost, deployment)
+    picks = architectures.sample(space, generator(5))
+    assert found.of(picks) == COSTS[cost].of(space, space.derive(picks), deployment)
+    expected = found.expected(architectures.one_hot(space.tables, picks, torch.float64), space.tables)
+    assert expected.item() == pytest.approx(found.of(picks))
+    assert found.constant == (name == "recurrent")
+
+
+def test_the_expectation_is_the_mean_over_drawn_architectures():
+    """Decisions inside candidates count with the probability that their candidate is kept."""
+    outer = ChoiceTable("outer", ("a", "b"), (1,), keep=None, dropped=())
+    inner = ChoiceTable("inner", ("x", "y"), (1,), keep=None, dropped=(), when=((("outer", "a"),),))
+    cost = AdditiveCost(
+        1.0, {(("outer", 0, "b"),): 10.0, (("outer", 0, "a"), ("inner", 0, "x")): 100.0, (("inner", 0, "y"),): 0.0}
+    )
+    gates = {"outer": torch.tensor([[0.25, 0.75]]), "inner": torch.tensor([[0.4, 0.6]])}
+    assert cost.expected(gates, (outer, inner)).item() == pytest.approx(1 + 0.75 * 10 + 0.25 * 0.4 * 100)
+
+
+def test_rows_that_compete_and_dropped_candidates():
+    """Two of three rows are kept, by their largest gates; ``none`` is never derived, and the others share its gate."""
+    table = ChoiceTable("t", ("none", "x", "y"), (3,), keep=2)
+    cost = AdditiveCost(0.0, {(("t", row, name),): 10.0**row for row in range(3) for name in ("x",)})
+    gates = torch.tensor([[0.5, 0.25, 0.25], [0.9, 0.05, 0.05], [0.2, 0.6, 0.2]], requires_grad=True)
+    expected = cost.expected({"t": gates}, (table,))
+    assert expected.item() == pytest.approx(0.5 * 1 + 0.75 * 100)
+    (gradient,) = torch.autograd.grad(expected, gates)
+    assert gradient[1].count_nonzero() == 0 and gradient[2, 1] > 0 > gradient[2, 2] and not gradient[:, 0].any()
+    line = cost.calibrated(5.0, 2.0)
+    assert line.expected({"t": gates}, (table,)).item() == pytest.approx(5 + 2 * expected.item())
