@@ -146,8 +146,7 @@ def goals_of(config: BlackboxConfig) -> Goals:
             raise UserError(f"`objectives`: {name[:40]!r} is none; it must be of {', '.join(MAXIMIZED)}")
         if name in names[:position]:
             raise UserError(f"`objectives` names {name} twice")
-    texts = [each.replace("=", "<=", 1) if "<=" not in each else each for each in (config.limits or "").split(",")]
-    return Goals(names, parse_limits(filter(None, texts), "limits"))
+    return Goals(names, parse_limits(config.limits) if config.limits else {})
 
 
 def uncounted(genotype: Genotype, settings: Mapping[str, Any]) -> Mapping[str, float]:

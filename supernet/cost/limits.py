@@ -53,15 +53,15 @@ def parse_limits(text: str, field: str = "limits") -> dict[str, float]:
     """
     limits: dict[str, float] = {}
     for part in text.split(","):
-        name, sign, value = (each.strip() for each in part.partition("="))
+        name, sign, value = (each.strip(" <") for each in part.partition("="))
         if not sign or name not in COSTS:
-            raise SpaceError(f"`{field}`: {part[:40]!r}; write COST=VALUE, where COST is one of {', '.join(COSTS)}")
+            raise SpaceError(f"`{field}` is {part[:40]!r}; write COST=VALUE, where COST is one of {', '.join(COSTS)}")
         if name in limits:
             raise SpaceError(f"`{field}` has two limits of {name}; leave out one")
         try:
             limits[name] = quantity(name, value)
         except ValueError as error:
-            raise SpaceError(f"`{field}`: {error}") from None
+            raise SpaceError(f"`{field}` is {part[:40]!r}: {error}") from None
     return limits
 
 

@@ -83,7 +83,7 @@ def test_limits_have_units():
         ("accuracy,beauty", None, "`objectives`: 'beauty' is none; it must be of accuracy, "),
         ("loss,loss", None, "`objectives` names loss twice"),
         ("", None, "`objectives`: '' is none"),
-        ("accuracy", "accuracy=0.5", "`limits` is 'accuracy<=0.5'.* one of parameters"),
+        ("accuracy", "accuracy=0.5", "`limits` is 'accuracy=0.5'.* one of parameters"),
         ("accuracy", "parameters=many", "`limits` .*no positive quantity of parameters"),
         ("accuracy", "parameters=-1", "`limits` .*no positive quantity of parameters"),
         ("accuracy", "parameters", "`limits`"),

@@ -77,7 +77,7 @@ def test_limits():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("size=3", "`limits`: 'size=3'; write COST=VALUE, where COST is one of parameters"),
+        ("size=3", "`limits` is 'size=3'; write COST=VALUE, where COST is one of parameters"),
         ("latency<3", "write COST=VALUE"),
         ("latency=3MB", "no positive quantity of latency; its unit may be us, ms, s"),
         ("memory=0", "no positive quantity of memory"),
