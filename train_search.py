@@ -24,7 +24,7 @@ from textwrap import fill
 from rich.console import Console
 
 from darts.artifacts.fingerprint import of_data_set
-from darts.artifacts.run_folder import run_folder
+from darts.artifacts.run_folder import run_folder, shared_folder
 from darts.artifacts.tensorboard import write_results
 from darts.cli import parse, say, train_script, write_config, writing_results
 from darts.config import BlackboxConfig, SearchConfig, identity
@@ -128,7 +128,9 @@ def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ra
     if ranks.count > 1:
         raise UserError("a search without gradients runs in one process: leave out torchrun")
     device = choose_device(config.run)
-    folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}", ranks)
+    default = f"search-{config.recipe}-seed{config.seed}"
+    shared = config.study.shared
+    folder = shared_folder(config.run, config.study.name or default) if shared else run_folder(config.run, default)
     say(console, f"search {config.recipe} by {config.strategy}: {folder}")
 
     def setting() -> Setting:
@@ -144,7 +146,7 @@ def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ra
         say(console, f"in {folder}: replays.json")
         return
     write_config(folder, "search", config, device)
-    genotype = run.write_study(config, run.run_study(config, problem, folder, console), folder)
+    genotype = run.write_study(config, run.run_study(config, problem, folder, console, device), folder)
     say(console, describe(genotype))
     say(console, f"in {folder}: genotype.json, cells.svg, trials.json, metrics.json")
     say(console, next_command(config, folder, config.data.name))

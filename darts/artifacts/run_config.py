@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,8 +26,12 @@ OWN = "own"
 """The recipe and the data set's name of a run that ``darts.search`` or ``darts.retrain`` made with a user's model."""
 
 
+PASSWORD = re.compile(r"(://[^:/@\s\"]*:)[^@/\s\"]+@")
+"""The password in the address of a database, and what stands before it."""
+
+
 def describe_run(folder: Path, kind: str, config: Mapping[str, Any], device: torch.device, processes: int = 1) -> None:
-    """Write ``config.json``: configuration, command, machine and versions.
+    """Write ``config.json``: configuration, command, machine and versions, without the passwords of addresses.
 
     Args:
         kind: ``search`` or ``retrain``.
@@ -39,7 +44,8 @@ def describe_run(folder: Path, kind: str, config: Mapping[str, Any], device: tor
         "config": config,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "config.json", (json.dumps(content, indent=2) + "\n").encode())
+    text = PASSWORD.sub(r"\1***@", json.dumps(content, indent=2))
+    write_atomically(folder / "config.json", (text + "\n").encode())
 
 
 def load_search_config(folder: Path) -> SearchConfig | None:

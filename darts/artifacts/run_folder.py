@@ -29,10 +29,24 @@ def run_folder(run: RunConfig, default: str, ranks: Ranks = SINGLE_PROCESS) -> P
     return Path(ranks.broadcast_from_rank0(lambda: str(_choose(run, default))))
 
 
+def shared_folder(run: RunConfig, name: str) -> Path:
+    """Return the folder that the workers of a study share; it is not locked.
+
+    Raises:
+        UserError: where the name is a path.
+    """
+    _check_name(name, "study.name")
+    return run.runs / name
+
+
+def _check_name(name: str, field: str) -> None:
+    if Path(name).name != name or name in (".", "..") or not name.isprintable():
+        raise UserError(f"`{field}` is {name!r}; it must be the name of a folder, without a path: set `run.runs` too")
+
+
 def _choose(run: RunConfig, default: str) -> Path:
     name = run.name or default
-    if Path(name).name != name or name in (".", "..") or not name.isprintable():
-        raise UserError(f"`run.name` is {name!r}; it must be the name of a folder, without a path: set `run.runs` too")
+    _check_name(name, "run.name")
     taken = sorted(run.runs.glob(f"{escape(name)}*")) if run.name is None else [run.runs / name]
     numbers = {number: path for path in taken if path.is_dir() and (number := _number(path.name, name)) is not None}
     if not run.resume and restarted():

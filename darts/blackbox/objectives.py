@@ -13,11 +13,12 @@ from typing import Any
 import optuna
 import torch
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial
 
 from darts.benchmarks.protocol import Benchmark, Score
 from darts.blackbox.latency import latency_ms
 from darts.blackbox.pareto import Outcome, Values
+from darts.blackbox.records import first_result
 from darts.config import RetrainConfig
 from darts.config.blackbox import BlackboxConfig
 from darts.config.fields import replaced
@@ -200,18 +201,19 @@ def is_feasible(trial: FrozenTrial) -> bool:
     return all(excess <= 0 for excess in constraints_of(trial).values())
 
 
-def oriented(study: Study, trial: FrozenTrial) -> Values:
-    """Return the values of a completed trial, the larger the better."""
+def oriented(study: Study, values: Sequence[float]) -> Values:
+    """Return values of the objectives, the larger the better."""
     signs = [-1 if direction == StudyDirection.MINIMIZE else 1 for direction in study.directions]
-    return tuple(sign * value for sign, value in zip(signs, trial.values))
+    return tuple(sign * value for sign, value in zip(signs, values))
 
 
 def outcome_of(study: Study, trial: FrozenTrial) -> Outcome | None:
-    """Return the outcome of a trial; None for one that failed or was pruned."""
-    if trial.state != TrialState.COMPLETE:
+    """Return the outcome of a trial at its first rung; None for one that failed or was pruned before."""
+    values = first_result(trial)
+    if values is None:
         return None
     violation = sum(excess for excess in constraints_of(trial).values() if excess > 0)
-    return Outcome(oriented(study, trial), violation)
+    return Outcome(oriented(study, values), violation)
 
 
 def feasible_value(study: Study, trial: FrozenTrial) -> float | None:

@@ -10,18 +10,28 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import torch
 from optuna.samplers import BaseSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.progress import track
 
+from darts.blackbox.budget import spent
+from darts.blackbox.evaluation import Plan
 from darts.blackbox.evaluators import Problem
+from darts.blackbox.locks import Claims
 from darts.blackbox.objectives import goals_of, outcome_of
+from darts.blackbox.per_trial import PerTrialSampler, bohb_model
+from darts.blackbox.progress import listener
+from darts.blackbox.records import INFEASIBLE, is_paused
 from darts.blackbox.replay import Table, replay
+from darts.blackbox.results import best
 from darts.blackbox.samplers import OPTUNA, SEVERAL, StrategySampler
+from darts.blackbox.schedulers import BOHB, scheduler_of
+from darts.blackbox.stoppers import STOPPERS
+from darts.blackbox.storage import STORAGE_ERRORS, open_storage, sqlite
 from darts.blackbox.strategies import STRATEGIES, Strategy
-from darts.blackbox.study import INFEASIBLE, best, open_study, search, spent
+from darts.blackbox.study import FILE, open_study, search
 from darts.config import flat, to_dict
 from darts.config.blackbox import BlackboxConfig
 from darts.errors import UserError
@@ -30,18 +40,38 @@ from darts.retraining.evaluator import Lookup
 from genotypes import Genotype, describe, picture, write
 from genotypes.atomic_write import write_atomically
 
-FREE = ("budget.trials", "budget.seconds", "recipe", "seeds", "data.root", "data.download", "data.workers")
-"""Fields that may change when a study is continued; those of ``run`` may, too."""
+FREE = (
+    "budget.trials",
+    "budget.seconds",
+    "budget.total_epochs",
+    "budget.cpu_hours",
+    "budget.gpu_hours",
+    "recipe",
+    "seeds",
+    "data.root",
+    "data.download",
+    "data.workers",
+)
+"""Fields that may change when a study is continued; those of ``run`` and ``study`` may, too."""
+
+CPU = torch.device("cpu")
 
 
 def sampler_of(config: BlackboxConfig, problem: Problem) -> BaseSampler:
     """Return the sampler of the configuration's strategy, or of the one that the evaluator has trained.
 
     Raises:
-        UserError: where there is no such strategy or option.
+        UserError: where there is no such strategy or option, or the scheduler needs another one.
     """
+    scheduler = scheduler_of(config)
+    rungs = scheduler.start(config.budget.epochs).rungs
+    if isinstance(scheduler, BOHB):
+        if config.strategy != "tpe":
+            raise UserError(f"`strategy` is {config.strategy}; the scheduler bohb has its own model: set it to tpe")
+        share = scheduler.random_share
+        return PerTrialSampler(bohb_model, config.seed, rungs, random_share=share, per_decision=True)
     if config.strategy in OPTUNA:
-        return OPTUNA[config.strategy](config.seed)
+        return PerTrialSampler(OPTUNA[config.strategy], config.seed, rungs)
     decisions = problem.decisions
     strategy, name = problem.strategy or strategy_of(config), config.strategy.partition(":")[0]
     if name in SEVERAL:
@@ -64,32 +94,41 @@ def strategy_of(config: BlackboxConfig) -> Strategy:
     return component("`strategy`", STRATEGIES, config.strategy)
 
 
-def run_study(config: BlackboxConfig, problem: Problem, folder: Path, console: Console) -> Study:
-    """Search until the budget is spent, a line for each trial; continue a study that is there.
+def run_study(
+    config: BlackboxConfig, problem: Problem, folder: Path, console: Console, device: torch.device = CPU
+) -> Study:
+    """Search until the budget is spent, a line for each training; continue a study that is there.
+
+    Args:
+        folder: of the run; that of a shared study is used by all of its workers.
+        device: that evaluates.
 
     Raises:
-        UserError: where the study in the folder was made with other settings.
+        UserError: where the study in the storage was made with other settings, or an option is unknown.
     """
     goals = goals_of(config)
-    study = open_study(folder, sampler_of(config, problem), _settings(config), goals)
-    budget = config.budget
-    total = f"/{budget.trials}" if budget.trials and not goals.limits else ""
-
-    def report(trial: FrozenTrial) -> None:
-        best_so_far = best(study)
-        if INFEASIBLE in trial.user_attrs:
-            found = f"not trained: {trial.user_attrs[INFEASIBLE]}"
-        elif trial.state == TrialState.COMPLETE:
-            found = goals.shown(trial.values)
-        else:
-            found = f"failed: {trial.user_attrs['reason'][:100]}"
-        incumbent = (
-            f", best {goals.shown(best_so_far.objectives)} (trial {best_so_far.number + 1})" if best_so_far else ""
-        )
-        seconds = f"{spent(study):,.0f} s" + (f" of {budget.seconds:,.0f}" if budget.seconds else "")
-        console.print(f"trial {trial.number + 1:>4}{total}  {found}{incumbent}, {seconds}", highlight=False)
-
-    search(study, problem.decisions, problem.evaluator, budget, folder, report, goals, problem.costs)
+    schedule = scheduler_of(config).start(config.budget.epochs)
+    stoppers = [component("`stoppers`", STOPPERS, text) for text in config.stoppers]
+    sampler = sampler_of(config, problem)
+    folder.mkdir(parents=True, exist_ok=True)
+    storage = open_storage(config.study.storage or sqlite(folder / FILE))
+    name = folder.name if config.study.shared else "search"
+    advice = f"choose another `{'study' if config.study.shared else 'run'}.name`"
+    study = open_study(storage, name, sampler, _settings(config), goals, advice)
+    plan = Plan(
+        config.budget,
+        schedule,
+        stoppers,
+        gpus=int(device.type == "cuda"),
+        goals=goals,
+        costs=problem.costs,
+        listener=listener(study, goals, config.budget, console),
+    )
+    try:
+        search(study, problem.decisions, problem.evaluator, plan, folder, Claims(storage.locks, study._study_id))
+    except STORAGE_ERRORS as error:
+        reason = str(error).splitlines()[0][:120]
+        raise UserError(f"{storage.name}: the storage is gone ({reason}); continue with `run.resume`") from None
     return study
 
 
@@ -111,7 +150,7 @@ def write_study(config: BlackboxConfig, study: Study, folder: Path) -> Genotype:
         "genotype_hash": genotype.hash,
         "trial": found.number + 1,
         "trials": len(study.get_trials(deepcopy=False)),
-        "seconds": spent(study),
+        "seconds": spent(study.get_trials(deepcopy=False)).seconds,
     }
     for file, content in (
         ("genotype.json", write(genotype, extra={"searched": origin})),
@@ -178,11 +217,11 @@ def _rows(study: Study) -> Iterator[dict[str, Any]]:
     for trial in study.get_trials(deepcopy=False):
         known = {name: value for name, value in trial.user_attrs.items()}
         value = trial.values[0] if trial.values and math.isfinite(trial.values[0]) else None
-        state = INFEASIBLE if INFEASIBLE in known else trial.state.name.lower()
+        state = INFEASIBLE if INFEASIBLE in known else "paused" if is_paused(trial) else trial.state.name.lower()
         yield {"trial": trial.number + 1, "state": state, "value": value, "params": trial.params, **known}
 
 
 def _settings(config: BlackboxConfig) -> dict[str, Any]:
     """Return what the trials of a study depend on."""
-    content = flat(to_dict(config))
-    return {name: value for name, value in content.items() if name not in FREE and not name.startswith("run.")}
+    content = flat(to_dict(config)).items()
+    return {name: value for name, value in content if not (name in FREE or name.startswith(("run.", "study.")))}

@@ -2,7 +2,8 @@
 
 A study's own records restore a strategy: before each trial, what other trials have reached since is told to it in the
 order of their numbers. The generator of a trial depends on the seed and the trial's number alone. So a study of one
-worker that is interrupted and continued asks for the same points as one that was not.
+worker that is interrupted and continued asks for the same points as one that was not. Under a scheduler a strategy is
+told the result of each trial at its first rung, at which all trials can be compared.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, Trial
 
 from darts.blackbox.objectives import NATIVE_CONSTRAINTS, feasible_value, recorded_constraints
 from darts.blackbox.points import Decisions, Point
+from darts.blackbox.records import has_first_result
 from darts.blackbox.strategies import Strategy
 
 LIMITED: dict[str, Any] = {} if NATIVE_CONSTRAINTS else {"constraints_func": recorded_constraints}
@@ -33,8 +35,6 @@ OPTUNA: dict[str, Callable[[int], BaseSampler]] = {
 
 SEVERAL = ("random", "nsga2", *OPTUNA)
 """Strategies that can search by several objectives."""
-
-FINISHED = (TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED)
 
 
 class StrategySampler(BaseSampler):
@@ -63,9 +63,9 @@ class StrategySampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Tell the strategy what was reached since, and ask it for this trial's point."""
-        for finished in study.get_trials(deepcopy=False, states=FINISHED):
-            if finished.number < trial.number or finished.number in self._asked:
-                self._tell(study, finished)
+        for reached in filter(has_first_result, study.get_trials(deepcopy=False)):
+            if reached.number < trial.number or reached.number in self._asked:
+                self._tell(study, reached)
         self._ask(trial.number)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

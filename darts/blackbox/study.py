@@ -1,39 +1,42 @@
 """A search without gradients as a study of Optuna: trial after trial until the budget is spent, resumed after any end.
 
-The study lives in ``study.db`` (SQLite) in the run's folder. A trial holds the decisions that took part, the genotype
-and its hash, the figures of its evaluation, and the seconds that it took; one that failed holds the reason. A trial
-that was interrupted is continued under its own number, so that none is lost or counted twice.
+The study lives in ``study.db`` (SQLite) in the run's folder, or in a storage that several workers share. A trial holds
+the decisions that took part, the genotype and its hash, the figures of its evaluation, and the seconds that it took;
+one that failed or was stopped holds the reason. What a worker does next is decided on these records, by one worker at a
+time. A trial that was interrupted is continued under its own number, by whichever worker comes first, so that none is
+lost or counted twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
-import torch
-from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from optuna.trial import Trial as OptunaTrial
 
-from darts.blackbox.objectives import (
-    Costs,
-    Goals,
-    is_feasible,
-    oriented,
-    record_constraints,
-    uncounted,
-)
+from darts.blackbox import budget as budgets
+from darts.blackbox.evaluation import ACCURACY, Plan, carry_out
+from darts.blackbox.locks import Claims, NoLocks
+from darts.blackbox.objectives import Goals
 from darts.blackbox.points import ArchitectureDecisions
-from darts.blackbox.samplers import suggest
-from darts.config.blackbox import BudgetConfig
+from darts.blackbox.records import (
+    BRACKET,
+    EPOCHS,
+    INFEASIBLE,
+    epochs_of,
+    is_queued,
+    is_unfinished,
+    records_of,
+)
+from darts.blackbox.schedulers.scheduler import Decision, Promote, Start
+from darts.blackbox.storage import Storage
 from darts.errors import UserError
-from darts.retraining.evaluator import Budget, Evaluator, Trial
-from darts.training.loop import Diverged
-from genotypes import Genotype, describe, load
+from darts.retraining.evaluator import Evaluator
 
 FILE = "study.db"
 TRIALS = "trials"
@@ -42,54 +45,45 @@ TRIALS = "trials"
 SETTINGS = "settings"
 """Attribute of a study: what its trials depend on."""
 
-
-ACCURACY = Goals()
-INFEASIBLE = "infeasible"
-"""Attribute of a trial that was not evaluated: which limits its architecture exceeds, in words."""
-
 MAX_INFEASIBLE = 500
 """Architectures over a limit, one after the other, after which a search gives up."""
 
-
-@dataclass(frozen=True)
-class Best:
-    """The best trial of a study."""
-
-    number: int
-    genotype: Genotype
-    values: Mapping[str, float]
-    objectives: Sequence[float]
+POLL = 0.2
+"""Seconds between two looks at the trials of other workers, where there is nothing else to do."""
 
 
 def open_study(
-    folder: Path, sampler: optuna.samplers.BaseSampler, settings: Mapping[str, Any], goals: Goals = ACCURACY
+    storage: Storage,
+    name: str,
+    sampler: optuna.samplers.BaseSampler,
+    settings: Mapping[str, Any],
+    goals: Goals = ACCURACY,
+    advice: str = "choose another `run.name`",
 ) -> Study:
-    """Open the study in a folder, or make it.
+    """Open a study in a storage, or make it.
 
     Args:
         settings: what the trials depend on; a study of other settings is not continued.
         goals: whose directions a new study has.
+        advice: what to do where the study is another one.
 
     Raises:
-        UserError: where the study is of other settings, or the file is no study.
+        UserError: where the study is of other settings.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path = folder / FILE
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        storage = RDBStorage(f"sqlite:///{path.resolve()}")
-        study = optuna.create_study(
-            storage=storage, sampler=sampler, study_name="search", directions=goals.directions, load_if_exists=True
-        )
-        found = study.user_attrs.get(SETTINGS, settings)
-    except Exception as error:  # SQLAlchemy's, which Optuna passes on
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:100]
-        raise UserError(f"{path}: not the study of a search ({reason}); choose another `run.name`") from None
-    for name in dict.fromkeys([*settings, *found]):
-        if found.get(name) != settings.get(name):
-            theirs, ours = found.get(name), settings.get(name)
-            raise UserError(f"{path}: made with `{name}` {theirs}, not {ours}; choose another `run.name`")
-    study.set_user_attr(SETTINGS, dict(settings))
+    study = optuna.create_study(
+        storage=storage.records,
+        sampler=sampler,
+        study_name=name,
+        directions=goals.directions,
+        load_if_exists=True,
+    )
+    found = study.user_attrs.get(SETTINGS, settings)
+    for field_name in dict.fromkeys([*settings, *found]):
+        if found.get(field_name) != settings.get(field_name):
+            theirs, ours = found.get(field_name), settings.get(field_name)
+            raise UserError(f"{storage.name}: made with `{field_name}` {theirs}, not {ours}; {advice}")
+    if SETTINGS not in study.user_attrs:
+        study.set_user_attr(SETTINGS, dict(settings))
     return study
 
 
@@ -97,81 +91,116 @@ def search(
     study: Study,
     decisions: ArchitectureDecisions,
     evaluator: Evaluator,
-    budget: BudgetConfig,
+    plan: Plan,
     folder: Path,
-    report: Callable[[FrozenTrial], None] = lambda trial: None,
-    goals: Goals = ACCURACY,
-    costs: Costs = uncounted,
+    claims: Claims | None = None,
 ) -> None:
-    """Evaluate architectures until the budget is spent.
+    """Evaluate architectures until the budget is spent, and no other worker of the study has anything left to do.
 
     Args:
         folder: of the run; each trial has one of its own in it.
-        report: is called after each trial.
-        goals: the objectives, and the limits above which an architecture is not evaluated.
-        costs: counts what the goals ask for.
+        claims: the locks that the study's workers share; None where there is one worker.
 
     Raises:
         UserError: where no architecture within the limits is found.
     """
-    for trial in _trials(study, budget):
-        genotype = decisions.genotype(suggest(trial, decisions))
-        trial.set_user_attr("genotype", describe(genotype))
-        trial.set_user_attr("hash", genotype.hash)
-        counted = costs(genotype, {})
-        record_constraints(trial, goals.excesses(counted))
-        if over := goals.infeasible(counted):
-            trial.set_user_attr(INFEASIBLE, over)
-            trial.set_user_attr("values", dict(counted))
-            study.tell(trial, goals.values_untrained(counted))
-            report(study.get_trials(deepcopy=False)[trial.number])
+    claims = claims or Claims(NoLocks(), study._study_id)
+    waiting = False
+    while True:
+        with claims.deciding():
+            trial = _next(study, plan, claims)
+        if trial is None:
+            running = sum(map(is_unfinished, study.get_trials(deepcopy=False)))
+            if not running:
+                return
+            if not waiting:
+                plan.listener.waits(running)
+            waiting = True
+            time.sleep(POLL)
             continue
+        waiting = False
         try:
-            score = evaluator(genotype, Budget(budget.epochs), Trial(folder / TRIALS / str(trial.number)))
-        except (Diverged, torch.OutOfMemoryError, MemoryError) as error:
-            trial.set_user_attr("reason", str(error))
-            study.tell(trial, state=TrialState.FAIL)
-        else:
-            trial.set_user_attr("seconds", score.seconds)
-            score = replace(score, values={**counted, **score.values})
-            trial.set_user_attr("values", dict(score.values))
-            study.tell(trial, goals.values(score))
-        report(study.get_trials(deepcopy=False)[trial.number])
+            carry_out(study, trial, decisions, evaluator, plan, folder / TRIALS / str(trial.number))
+        finally:
+            claims.release(trial.number)
+        plan.listener.report(_frozen(study, trial.number))
 
 
-def spent(study: Study) -> float:
-    """Return the seconds that the evaluations of a study took."""
-    return sum(trial.user_attrs.get("seconds", 0.0) for trial in study.get_trials(deepcopy=False))
-
-
-def best(study: Study) -> Best | None:
-    """Return the best trial by the first objective, among equals by the others, then the earliest; None without one."""
-    finished = evaluated(study)
-    if not finished:
-        return None
-    trial = max(finished, key=lambda trial: (oriented(study, trial), -trial.number))
-    return Best(trial.number, load(trial.user_attrs["genotype"]), trial.user_attrs["values"], trial.values)
-
-
-def evaluated(study: Study) -> list[FrozenTrial]:
-    """Return the completed trials whose architectures are within the limits."""
-    return [trial for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if is_feasible(trial)]
-
-
-def _trials(study: Study, budget: BudgetConfig) -> Iterator[OptunaTrial]:
-    """Yield trials to evaluate: those that were interrupted, then new ones."""
-    interrupted = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    yield from (OptunaTrial(study, trial._trial_id) for trial in interrupted)
-    while not _is_spent(study, budget):
-        yield study.ask()
-
-
-def _is_spent(study: Study, budget: BudgetConfig) -> bool:
+def _next(study: Study, plan: Plan, claims: Claims) -> OptunaTrial | None:
+    """Claim a trial that was interrupted, or one that the schedule promotes or starts; None where there is none."""
     trials = study.get_trials(deepcopy=False)
-    over = [INFEASIBLE in trial.user_attrs for trial in trials]
-    if len(over) >= MAX_INFEASIBLE and all(over[-MAX_INFEASIBLE:]):
-        last = trials[-1].user_attrs[INFEASIBLE]
-        raise UserError(f"`limits`: each of the last {MAX_INFEASIBLE} architectures exceeds one, the last with {last}")
-    if budget.trials is not None and over.count(False) >= budget.trials:
-        return True
-    return budget.seconds is not None and spent(study) >= budget.seconds
+    for trial in filter(is_unfinished, trials):
+        if claims.claim(trial.number):
+            return _set_running(study, trial)
+    used = budgets.spent(trials)
+    if budgets.out_of_time(used, plan.budget):
+        return None
+    _check_limits(trials)
+    decision = _decide(study, trials, used, plan)
+    for number in decision.lost:
+        study._storage.set_trial_state_values(trials[number]._trial_id, TrialState.RUNNING)
+        study.tell(number, state=TrialState.PRUNED)
+    if isinstance(decision.job, Promote):
+        promoted = trials[decision.job.number]
+        if not claims.claim(promoted.number):
+            return None  # its last worker has not given it back yet
+        _give(study, promoted, promoted.user_attrs[BRACKET], [*epochs_of(promoted), decision.job.epochs])
+        return _set_running(study, promoted)
+    if isinstance(decision.job, Start):
+        return _started(study, decision.job, trials, claims)
+    return None
+
+
+def _check_limits(trials: Sequence[FrozenTrial]) -> None:
+    over = [trial.user_attrs.get(INFEASIBLE) for trial in trials[-MAX_INFEASIBLE:]]
+    if len(over) == MAX_INFEASIBLE and all(over):
+        raise UserError(f"`limits`: each of the last {len(over)} architectures exceeds one, the last with {over[-1]}")
+
+
+def _decide(study: Study, trials: Sequence[FrozenTrial], used: budgets.Spent, plan: Plan) -> Decision:
+    """Ask the schedule; where its job does not fit the budget, ask for one without new trials."""
+    records = records_of(trials, study.directions[0])
+    decision = Decision(None)
+    for may_start in dict.fromkeys([budgets.allows_trial(used, plan.budget), False]):
+        decision = plan.rungs.following(records, may_start)
+        job = decision.job
+        done = epochs_of(trials[job.number])[-1] if isinstance(job, Promote) else 0
+        if job is not None and budgets.allows_epochs(used, plan.budget, job.epochs - done):
+            return decision
+    return Decision(None, () if decision.job else decision.lost)
+
+
+def _started(study: Study, job: Start, trials: Sequence[FrozenTrial], claims: Claims) -> OptunaTrial:
+    """Begin a trial that was enqueued, or a new one."""
+    queued = next(filter(is_queued, trials), None)
+    if queued is not None:
+        claims.claim(queued.number)
+        _give(study, queued, job.bracket, [job.epochs])
+        return _set_running(study, queued)
+    template = optuna.trial.create_trial(
+        state=TrialState.RUNNING, user_attrs={BRACKET: job.bracket, EPOCHS: [job.epochs]}
+    )
+    trial_id = study._storage.create_new_trial(study._study_id, template_trial=template)
+    claims.claim(study._storage.get_trial_number_from_id(trial_id))
+    return _opened(study, trial_id)
+
+
+def _give(study: Study, trial: FrozenTrial, bracket: int, epochs: Sequence[int]) -> None:
+    """Record what a trial is trained for. A worker that is killed now leaves an interrupted trial."""
+    study._storage.set_trial_user_attr(trial._trial_id, BRACKET, bracket)
+    study._storage.set_trial_user_attr(trial._trial_id, EPOCHS, list(epochs))
+
+
+def _set_running(study: Study, trial: FrozenTrial) -> OptunaTrial:
+    if trial.state == TrialState.WAITING:
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+    return _opened(study, trial._trial_id)
+
+
+def _opened(study: Study, trial_id: int) -> OptunaTrial:
+    """Return a trial to suggest values for, of a study whose trials are read anew: ``ask`` would take a paused one."""
+    return OptunaTrial(Study(study.study_name, study._storage, study.sampler), trial_id)
+
+
+def _frozen(study: Study, number: int) -> FrozenTrial:
+    return study.get_trials(deepcopy=False)[number]

@@ -25,8 +25,35 @@ class BudgetConfig:
     """Architectures to evaluate."""
     seconds: Annotated[float | None, POSITIVE, Resume.FREE] = None
     """Seconds of training: measured, or those that a benchmark has recorded."""
+    total_epochs: Annotated[int | None, POSITIVE, Resume.FREE] = None
+    """Epochs of training, summed over all architectures."""
+    cpu_hours: Annotated[float | None, POSITIVE, Resume.FREE] = None
+    """Hours of processor time, summed over cores and workers."""
+    gpu_hours: Annotated[float | None, POSITIVE, Resume.FREE] = None
+    """Hours of GPU time, summed over workers."""
     epochs: Annotated[int, POSITIVE] = 12
-    """Epochs for which an architecture is trained; a benchmark looks up 12 or 200."""
+    """Epochs for which an architecture is trained; a benchmark looks up 12 or 200. With a scheduler, the largest
+    number."""
+
+    @property
+    def hours(self) -> tuple[float | None, float | None]:
+        """The limits of processor and GPU hours."""
+        return self.cpu_hours, self.gpu_hours
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """Where the trials are recorded. Workers of one study are started with the same options, on any machine."""
+
+    storage: Annotated[str | None, Resume.FREE] = None
+    """sqlite:///FILE, journal:FILE or postgresql://USER@HOST/DATABASE; by default study.db in the run's folder."""
+    name: Annotated[str | None, Resume.FREE] = None
+    """Name of a study that several workers share; it is also the name of the folder of their run."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other workers may join."""
+        return self.storage is not None or self.name is not None
 
 
 @dataclass(frozen=True)
@@ -56,11 +83,17 @@ class BlackboxConfig:
     limits: str | None = None
     """Largest allowed costs, such as parameters=200k,multiply_adds=3M: parameters, multiply_adds, memory (MB) and
     latency (ms). They are counted before training, and an architecture over a limit is not trained."""
+    scheduler: str = "none"
+    """Which architectures are trained further, with its options, such as asha:eta=3,min_epochs=1: halving, hyperband,
+    asha, bohb; none trains each for all epochs."""
+    stoppers: tuple[str, ...] = ()
+    """Rules that end a training early, asked after each epoch: median, curve (extrapolated learning curve)."""
     evaluator: str = "training"
     """How an architecture is judged, with its options: training, from scratch, on a part of the training set
     (training:folds=5: cross-validation); benchmark, looked up in a table; shared, by the weights of a supernet that is
     trained first for budget.epochs (shared:run=runs/X: by those of a search); proxy:NAME, an untrained network."""
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+    study: StudyConfig = field(default_factory=StudyConfig)
     benchmark: LookupConfig = field(default_factory=LookupConfig)
     weights: WeightsConfig = field(default_factory=lambda: WeightsConfig(lr_min=0.0))
     batch_size: Annotated[int, POSITIVE] = 64

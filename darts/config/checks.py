@@ -35,8 +35,18 @@ def check(config: Config) -> None:
 
 def _check_budget(config: BlackboxConfig) -> None:
     """Refuse searches that never end, or whose architectures cannot be judged."""
-    if config.budget.trials is None and config.budget.seconds is None:
-        raise UserError("`budget.trials` and `budget.seconds` are not given; without both, a search never ends")
+    budget = config.budget
+    if all(limit is None for limit in (budget.trials, budget.seconds, budget.total_epochs, *budget.hours)):
+        raise UserError(
+            "no budget is given, and a search never ends without one: set `budget.trials`, `budget.seconds`, "
+            "`budget.total_epochs`, `budget.cpu_hours` or `budget.gpu_hours`"
+        )
+    if config.seeds > 1 and (config.scheduler != "none" or config.stoppers or config.study.shared):
+        raise UserError(
+            f"`seeds` is {config.seeds}; several searches replay a table, without `scheduler`, `stoppers` and `study`"
+        )
+    if config.study.shared and config.run.name is not None:
+        raise UserError(f"`run.name` is {config.run.name!r}; the folder of a shared study is named by `study.name`")
     if config.evaluator == "benchmark":
         if config.benchmark.file is None:
             raise UserError("`benchmark.file` is not given; it is the table in which architectures are looked up")

@@ -79,7 +79,7 @@ class Clock:
 
     def report(self, step: int, last: int) -> str:
         """Return the time so far, and what is left at the speed of this process, as text."""
-        return f"{_duration(self.seconds)}, {_duration(self._step_seconds(step) * (last - step))} left"
+        return f"{duration(self.seconds)}, {duration(self._step_seconds(step) * (last - step))} left"
 
     def estimate(self, step: int, last: int) -> str | None:
         """Return the time that is left, as text, once: after the first steps, where it is longer than ``LONG``.
@@ -93,13 +93,14 @@ class Clock:
             return None
         self._estimated = True
         left = (now - self._warm) / done * (last - step)
-        return _duration(left) if left > LONG else None
+        return duration(left) if left > LONG else None
 
     def _step_seconds(self, step: int) -> float:
         return (time.monotonic() - self._began) / max(step - self._first, 1)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return ``2:05``, or ``1:02:05`` from an hour on."""
     hours, rest = divmod(round(seconds), 3600)
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 

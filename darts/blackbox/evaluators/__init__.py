@@ -52,6 +52,8 @@ def problem_of(config: BlackboxConfig, setting: Callable[[], Setting]) -> Proble
     options, name = evaluator_of(config), config.strategy.partition(":")[0]
     if name in STRATEGIES and STRATEGIES[name].needs_shared_weights and not options.shares_weights:
         raise UserError(f"`strategy` {name} judges architectures by shared weights: set `evaluator` to shared")
+    if (config.scheduler != "none" or config.stoppers) and not options.trains:
+        raise UserError(f"`evaluator` {config.evaluator} trains no architecture: leave out `scheduler` and `stoppers`")
     return options.problem(config, setting)
 
 

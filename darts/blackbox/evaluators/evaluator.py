@@ -111,9 +111,11 @@ class EvaluatorOptions(Protocol):
 
     Attributes:
         shares_weights: whether it judges with weights that all architectures share.
+        trains: whether its figures depend on the epochs that a scheduler gives to an architecture.
     """
 
     shares_weights: ClassVar[bool] = False
+    trains: ClassVar[bool] = False
 
     def problem(self, config: BlackboxConfig, setting: Callable[[], Setting]) -> Problem:
         """Return the problem of a search with this evaluator.

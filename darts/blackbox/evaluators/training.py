@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
+from typing import ClassVar
 
 import torch
 from rich.console import Console
@@ -31,6 +32,7 @@ class FromScratch(EvaluatorOptions):
     cross-validation.
     """
 
+    trains: ClassVar[bool] = True
     folds: int = 1
 
     def __post_init__(self) -> None:

@@ -32,7 +32,9 @@ def looked_up(path, trials=12, **options):
 
 
 def trials_of(folder):
-    return json.loads((folder / "trials.json").read_text())
+    """The trials without the time that they have taken."""
+    rows = json.loads((folder / "trials.json").read_text())
+    return [{name: value for name, value in row.items() if name != "cpu_seconds"} for row in rows]
 
 
 def searched(config, folder, problem=None):
@@ -165,8 +167,9 @@ def test_recipes_are_complete(name):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (dict(budget=BudgetConfig()), "a search never ends"),
+        (dict(budget=BudgetConfig()), "a search never ends without one: set `budget.trials`"),
         (dict(seeds=2), "several searches run on a benchmark only"),
+        (dict(seeds=2, scheduler="asha"), "several searches replay a table, without `scheduler`"),
         (dict(train_share=1.0), "no examples to judge"),
         (dict(batch_size=1), "BatchNorm needs 2"),
         (dict(budget=BudgetConfig(trials=0)), "`budget.trials` is 0; it must be more than 0"),

@@ -1,0 +1,166 @@
+"""The evaluation of one trial of a search: trained for the epochs that it was given, from where it stands.
+
+A trial that fails (a loss that is not finite, no memory) is recorded with its reason, and the search goes on.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import Trial as OptunaTrial
+
+from darts.benchmarks.protocol import Score
+from darts.blackbox.objectives import Costs, Goals, record_constraints, uncounted
+from darts.blackbox.points import ArchitectureDecisions
+from darts.blackbox.records import (
+    CPU_SECONDS,
+    GENOTYPE,
+    GPU_SECONDS,
+    HASH,
+    INFEASIBLE,
+    NOTES,
+    OBJECTIVES,
+    REASON,
+    SECONDS,
+    VALUES,
+    epochs_of,
+    records_of,
+    results_of,
+)
+from darts.blackbox.samplers import suggest
+from darts.blackbox.schedulers.scheduler import OneRung, Schedule
+from darts.blackbox.stoppers import Stopper
+from darts.config.blackbox import BudgetConfig
+from darts.retraining.evaluator import Budget, Evaluator, Trial
+from darts.training.loop import Diverged
+from darts.training.microbatch import out_of_memory
+from genotypes import describe
+
+ACCURACY = Goals()
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Is told of the progress of a search.
+
+    Attributes:
+        report: is called after each training of a trial, with its record.
+        waits: is called once with the number of running trials, where nothing can be done until one of them ends.
+    """
+
+    report: Callable[[FrozenTrial], None] = lambda trial: None
+    waits: Callable[[int], None] = lambda trials: None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a search spends its budget.
+
+    Attributes:
+        budget: its limits.
+        schedule: how long trials are trained; by default all for ``budget.epochs``.
+        stoppers: that end trainings early, asked after each epoch.
+        gpus: number of GPUs that an evaluation occupies.
+        goals: the objectives, and the limits above which an architecture is not evaluated.
+        costs: counts what the goals ask for.
+    """
+
+    budget: BudgetConfig
+    schedule: Schedule | None = None
+    stoppers: Sequence[Stopper] = ()
+    gpus: int = 0
+    goals: Goals = ACCURACY
+    costs: Costs = uncounted
+    listener: Listener = field(default_factory=Listener)
+
+    @property
+    def rungs(self) -> Schedule:
+        """The schedule."""
+        return self.schedule or OneRung((self.budget.epochs,))
+
+
+def carry_out(
+    study: Study,
+    trial: OptunaTrial,
+    decisions: ArchitectureDecisions,
+    evaluator: Evaluator,
+    plan: Plan,
+    folder: Path,
+) -> None:
+    """Train a trial for the epochs that it was given, from where it stands, and record the result."""
+    genotype = decisions.genotype(suggest(trial, decisions))
+    trial.set_user_attr(GENOTYPE, describe(genotype))
+    trial.set_user_attr(HASH, genotype.hash)
+    counted = plan.costs(genotype, {})
+    if plan.goals.limits:
+        record_constraints(trial, plan.goals.excesses(counted))
+    if over := plan.goals.infeasible(counted):
+        trial.set_user_attr(INFEASIBLE, over)
+        trial.set_user_attr(VALUES, dict(counted))
+        study.tell(trial.number, plan.goals.values_untrained(counted))
+        return
+    frozen = _frozen(study, trial.number)
+    rung, reached = epochs_of(frozen)[-1], max(results_of(frozen), default=0)
+    for epochs in range(reached + 1, rung + 1) if plan.stoppers else [rung] if reached < rung else []:
+        began, cpu = time.monotonic(), time.process_time()
+        try:
+            score = evaluator(genotype, Budget(epochs), Trial(folder))
+            values = plan.goals.values(score)
+            if not all(map(math.isfinite, values)):
+                raise Diverged(f"its value is {values[0]} after {epochs} epochs")
+        except (Diverged, RuntimeError, MemoryError) as error:
+            if not isinstance(error, Diverged) and not out_of_memory(error):
+                raise
+            _record_usage(trial, cpu, began, plan.gpus)
+            trial.set_user_attr(REASON, str(error) or type(error).__name__)
+            study.tell(trial.number, state=TrialState.FAIL)
+            return
+        _record_usage(trial, cpu, began, plan.gpus)
+        _record_score(study, trial, epochs, replace(score, values={**counted, **score.values}), values)
+        if epochs < max(plan.rungs.rungs) and (reason := _stopped(study, trial.number, plan)):
+            trial.set_user_attr(REASON, reason)
+            study.tell(trial.number, state=TrialState.PRUNED)
+            return
+    if rung == max(plan.rungs.rungs):
+        study.tell(trial.number, results_of(_frozen(study, trial.number))[rung])
+    else:
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+
+def _record_score(study: Study, trial: OptunaTrial, epochs: int, score: Score, values: Sequence[float]) -> None:
+    """Record a result; ``OBJECTIVES`` last, by which it is known that all is recorded."""
+    trial.set_user_attr(SECONDS, score.seconds)
+    trial.set_user_attr(VALUES, dict(score.values))
+    if score.notes:
+        trial.set_user_attr(NOTES, dict(score.notes))
+    study._storage.set_trial_intermediate_value(trial._trial_id, epochs, values[0])
+    trial.set_user_attr(OBJECTIVES, {**trial.user_attrs.get(OBJECTIVES, {}), str(epochs): list(values)})
+
+
+def _stopped(study: Study, number: int, plan: Plan) -> str | None:
+    """Return why the first stopper ends a trial; None where all let it continue."""
+    if not plan.stoppers:
+        return None
+    trials = study.get_trials(deepcopy=False)
+    records = {record.number: record for record in records_of(trials, study.directions[0])}
+    trial = records.pop(number)
+    reasons = (stopper.reason(trial, list(records.values()), plan.budget.epochs) for stopper in plan.stoppers)
+    return next(filter(None, reasons), None)
+
+
+def _record_usage(trial: OptunaTrial, cpu: float, began: float, gpus: int) -> None:
+    """Add the time of the processor, and of the GPUs, since a training has begun."""
+    before = trial.user_attrs
+    trial.set_user_attr(CPU_SECONDS, before.get(CPU_SECONDS, 0.0) + time.process_time() - cpu)
+    if gpus:
+        trial.set_user_attr(GPU_SECONDS, before.get(GPU_SECONDS, 0.0) + gpus * (time.monotonic() - began))
+
+
+def _frozen(study: Study, number: int) -> FrozenTrial:
+    return study.get_trials(deepcopy=False)[number]

@@ -1,0 +1,158 @@
+"""Locks that several processes share through the storage of their study: who decides, and whose a trial is.
+
+A lock belongs to a process and ends with it, however it ends: that of a file by the operating system, that of a
+database when the connection is closed. So the trial of a killed worker is free at once, without heartbeats and their
+delay, and never while its worker is alive.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import sqlalchemy
+
+Key = tuple[int, int]
+"""Number of a study in its storage, and a number within it."""
+
+OPENING: Key = (0, 0)
+"""Held while a storage is opened, which makes its tables. Studies are counted from 1."""
+
+DECIDING = 0
+"""Within a study: held while a worker chooses what to do next. Trial ``n`` has the number ``n + 1``."""
+
+NAMESPACE = 0x0DA0_0000
+"""Added to the first number of an advisory lock, which all programs in a database share."""
+
+
+class Locks(Protocol):
+    """The locks of a storage. A process holds a lock once."""
+
+    def acquire(self, key: Key, wait: bool) -> bool:
+        """Take a lock; return False where another holds it and ``wait`` is false."""
+        ...
+
+    def release(self, key: Key) -> None:
+        """Give a lock back."""
+        ...
+
+
+@contextmanager
+def holding(locks: Locks, key: Key) -> Iterator[None]:
+    """Wait for a lock, and hold it meanwhile."""
+    locks.acquire(key, wait=True)
+    try:
+        yield
+    finally:
+        locks.release(key)
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The locks of one study."""
+
+    locks: Locks
+    study: int
+
+    def deciding(self) -> AbstractContextManager[None]:
+        """Be the only worker that decides meanwhile."""
+        return holding(self.locks, (self.study, DECIDING))
+
+    def claim(self, number: int) -> bool:
+        """Claim a trial by its number; return False where another worker that is alive has it."""
+        return self.locks.acquire((self.study, number + 1), wait=False)
+
+    def release(self, number: int) -> None:
+        """Give a trial back."""
+        self.locks.release((self.study, number + 1))
+
+
+@dataclass(frozen=True)
+class NoLocks:
+    """The locks of a storage in memory, or of a system without file locks: there is one worker."""
+
+    def acquire(self, key: Key, wait: bool) -> bool:
+        """Return True."""
+        return True
+
+    def release(self, key: Key) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True)
+class FileLocks:
+    """Locks of files in a folder beside the storage's file; a file is removed when its lock is given back."""
+
+    folder: Path
+    _held: dict[Key, int] = field(default_factory=dict)
+
+    def acquire(self, key: Key, wait: bool) -> bool:
+        """Take a lock; return False where another holds it and ``wait`` is false.
+
+        Raises:
+            OSError: where the folder cannot be written.
+        """
+        import fcntl
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            descriptor = os.open(self._path(key), os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                os.close(descriptor)
+                return False
+            if _is_at(descriptor, self._path(key)):
+                self._held[key] = descriptor
+                return True
+            os.close(descriptor)  # its last owner has just removed it
+
+    def release(self, key: Key) -> None:
+        """Give a lock back, and remove its file."""
+        descriptor = self._held.pop(key)
+        with suppress(OSError):
+            self._path(key).unlink()
+        os.close(descriptor)
+
+    def _path(self, key: Key) -> Path:
+        return self.folder / "-".join(map(str, key))
+
+
+@dataclass(frozen=True)
+class AdvisoryLocks:
+    """Advisory locks of PostgreSQL, held by a connection of their own."""
+
+    connection: sqlalchemy.Connection
+
+    def acquire(self, key: Key, wait: bool) -> bool:
+        """Take a lock; return False where another holds it and ``wait`` is false."""
+        function = "pg_advisory_lock" if wait else "pg_try_advisory_lock"
+        return self._call(function, key) is not False
+
+    def release(self, key: Key) -> None:
+        """Give a lock back."""
+        self._call("pg_advisory_unlock", key)
+
+    def _call(self, function: str, key: Key) -> object:
+        statement = sqlalchemy.text(f"SELECT {function}(:study, :number)")
+        return self.connection.execute(statement, {"study": NAMESPACE + key[0], "number": key[1]}).scalar()
+
+
+def file_locks(folder: Path) -> Locks:
+    """Return the locks of a folder; none where the system has no locks of files."""
+    try:
+        import fcntl  # noqa: F401
+    except ImportError:  # Windows
+        return NoLocks()
+    return FileLocks(folder)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except OSError:
+        return False

@@ -1,0 +1,119 @@
+"""Samplers of Optuna as strategies: made anew for each trial, and shown results that can be compared.
+
+A sampler of Optuna draws from a generator that a process carries along. Made anew from the seed and the trial's number,
+it proposes the same architectures in a study that was interrupted. Under a scheduler, trials were trained for different
+numbers of epochs: the sampler sees the results at one rung alone, the longest that has enough of them, as BOHB defines
+it (Falkner et al. 2018, section 3.2). Trials that are paused, running further or pruned count with their result there.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from darts.blackbox.records import epochs_of, results_of
+
+ENOUGH = 10
+"""Results that a rung must have; those of Optuna's samplers draw at random before they have seen so many."""
+
+
+class PerTrialSampler(BaseSampler):
+    """Makes a sampler for each trial.
+
+    Args:
+        make: returns the sampler of a seed.
+        seed: of all trials.
+        rungs: of the study's schedule.
+        random_share: of the trials whose values are drawn uniformly.
+        per_decision: whether a rung must have more results than a trial has decisions, instead of ``ENOUGH``. Where
+            none has, values are drawn uniformly.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[int], BaseSampler],
+        seed: int,
+        rungs: Sequence[int],
+        *,
+        random_share: float = 0.0,
+        per_decision: bool = False,
+    ):
+        self._make, self._seed, self._rungs = make, seed, tuple(rungs)
+        self._random_share, self._per_decision = random_share, per_decision
+        self._number: int | None = None
+        self._sampler: BaseSampler = RandomSampler(seed)
+        self._study: Study | None = None
+
+    def reseed_rng(self) -> None:
+        """Do nothing: the draws depend on the trial alone."""
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Make the sampler of this trial."""
+        rng = Random(f"{self._seed}:{trial.number}")
+        at_random, seed = rng.random() < self._random_share, rng.getrandbits(32)
+        self._number = trial.number
+        seen = study if len(self._rungs) == 1 else _at_one_rung(study, self._rungs, self._per_decision)
+        self._sampler = RandomSampler(seed) if seen is None or at_random else self._make(seed)
+        self._study = seen or study
+        self._sampler.before_trial(self._study, trial)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the parameters that are drawn together; none for a trial that has its values."""
+        return {} if trial.params else self._sampler.infer_relative_search_space(self._seen(study, trial), trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return values that are drawn together."""
+        return self._sampler.sample_relative(self._seen(study, trial), trial, search_space) if search_space else {}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Return the value of one parameter."""
+        return self._sampler.sample_independent(self._seen(study, trial), trial, param_name, param_distribution)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """Let the sampler note a result."""
+        self._sampler.after_trial(study, trial, state, values)
+
+    def _seen(self, study: Study, trial: FrozenTrial) -> Study:
+        if self._number != trial.number or self._study is None:
+            self.before_trial(study, trial)
+        assert self._study is not None
+        return self._study
+
+
+def _at_one_rung(study: Study, rungs: Sequence[int], per_decision: bool) -> Study | None:
+    """Return a study in memory of the results at the longest rung with enough of them.
+
+    Without one it is the rung with the most results; None where that is not enough for a model.
+    """
+    trials = [trial for trial in study.get_trials(deepcopy=False) if epochs_of(trial)]
+    enough = 1 + max((len(trial.params) for trial in trials), default=0) if per_decision else ENOUGH
+    at = {rung: [trial for trial in trials if rung in results_of(trial)] for rung in rungs}
+    fitting = [rung for rung in rungs if len(at[rung]) >= enough]
+    if not fitting and per_decision:
+        return None
+    rung = max(fitting) if fitting else max(rungs, key=lambda each: len(at[each]))
+    seen = optuna.create_study(directions=study.directions)
+    for trial in at[rung]:
+        values = results_of(trial)[rung]
+        seen.add_trial(create_trial(params=trial.params, distributions=trial.distributions, values=values))
+    return seen
+
+
+def bohb_model(seed: int) -> BaseSampler:
+    """Return Parzen estimators of all decisions of an architecture together, as BOHB models them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return TPESampler(n_startup_trials=0, multivariate=True, group=True, seed=seed)

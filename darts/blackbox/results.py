@@ -1,0 +1,60 @@
+"""What a study has found: its best trial, and those that can be compared with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from darts.blackbox.objectives import is_feasible, oriented
+from darts.blackbox.records import GENOTYPE, INFEASIBLE, VALUES, results_of
+from genotypes import Genotype, load
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best trial of a study."""
+
+    number: int
+    genotype: Genotype
+    values: Mapping[str, float]
+    objectives: Sequence[float]
+
+
+def best(study: Study, trials: Sequence[FrozenTrial] | None = None) -> Best | None:
+    """Return the best of the trials that were trained longest; None where none was evaluated.
+
+    It is the best by the first objective, among equals by the others, then the earliest.
+
+    Args:
+        trials: all of the study, where they are known.
+    """
+    reached = [each for each in trials or study.get_trials(deepcopy=False) if _is_evaluated(each)]
+    if not reached:
+        return None
+
+    def rank(trial: FrozenTrial) -> tuple[int, tuple[float, ...], int]:
+        epochs, values = last_result(trial)
+        return epochs, oriented(study, values), -trial.number
+
+    trial = max(reached, key=rank)
+    return Best(trial.number, load(trial.user_attrs[GENOTYPE]), trial.user_attrs[VALUES], last_result(trial)[1])
+
+
+def evaluated(study: Study) -> list[FrozenTrial]:
+    """Return the completed trials whose architectures are within the limits."""
+    return [trial for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if is_feasible(trial)]
+
+
+def last_result(trial: FrozenTrial) -> tuple[int, Sequence[float]]:
+    """Return the epochs that a trial was trained for, and the value of each objective after them."""
+    results = results_of(trial)
+    return max(results), results[max(results)]
+
+
+def _is_evaluated(trial: FrozenTrial) -> bool:
+    attributes = trial.user_attrs
+    known = VALUES in attributes and INFEASIBLE not in attributes and bool(results_of(trial))
+    return known and trial.state != TrialState.FAIL and is_feasible(trial)

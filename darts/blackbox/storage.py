@@ -1,0 +1,162 @@
+"""The storage of a study: SQLite in the run's folder, or any storage of Optuna that several workers share.
+
+``sqlite:///FILE`` and ``journal:FILE`` serve the processes of one machine, or of several that share a file system with
+locks; ``postgresql://USER@HOST/DATABASE`` serves any number of machines. Each comes with the locks of the same storage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import optuna
+import sqlalchemy
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import BaseJournalFileLock
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import NullPool
+
+from darts.blackbox.locks import OPENING, AdvisoryLocks, Key, Locks, NoLocks, file_locks, holding
+from darts.errors import UserError
+
+JOURNAL = "journal:"
+
+DRIVERS = ("psycopg", "psycopg2", "pg8000")
+"""Python packages that speak to PostgreSQL, the preferred first."""
+
+WRITING: Key = (0, 1)
+"""The lock of a journal's file."""
+
+PATIENCE = 60.0
+"""Seconds to wait for another process's writing to SQLite."""
+
+
+STORAGE_ERRORS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)
+"""Errors of a storage that can no longer be reached."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A storage that was opened.
+
+    Attributes:
+        name: its address as messages show it, without a password.
+        records: of Optuna.
+        locks: that its workers share.
+    """
+
+    name: str
+    records: BaseStorage
+    locks: Locks
+
+
+def open_storage(address: str) -> Storage:
+    """Open a storage, and make it where there is none.
+
+    Args:
+        address: ``sqlite:///FILE``, ``postgresql://...`` or ``journal:FILE``.
+
+    Raises:
+        UserError: where the address is none of these, its driver is not installed, or it cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if address.startswith(JOURNAL):
+        return _journal(Path(address.removeprefix(JOURNAL)))
+    try:
+        url = sqlalchemy.make_url(address)
+    except sqlalchemy.exc.ArgumentError:
+        raise UserError(_not_an_address(address)) from None
+    name, kind = url.render_as_string(hide_password=True), url.get_backend_name()
+    if kind == "sqlite" and url.database:
+        return _sqlite(Path(url.database))
+    if kind == "postgresql":
+        return _postgresql(name, url)
+    raise UserError(_not_an_address(name))
+
+
+def sqlite(path: Path) -> str:
+    """Return the address of an SQLite file."""
+    return f"sqlite:///{path.resolve()}"
+
+
+def _journal(path: Path) -> Storage:
+    locks = file_locks(_beside(path))
+    try:
+        with holding(locks, OPENING):
+            own = None if isinstance(locks, NoLocks) else _JournalLock(locks)
+            backend = JournalFileBackend(str(path), lock_obj=own)
+            return Storage(f"{JOURNAL}{path}", JournalStorage(backend), locks)
+    except Exception as error:  # json's, or the file system's
+        raise UserError(f"`study.storage` {path}: no journal of Optuna ({_first_line(error)})") from None
+
+
+def _sqlite(path: Path) -> Storage:
+    locks = file_locks(_beside(path))
+    with holding(locks, OPENING):
+        records = _records(sqlite(path), str(path), {"connect_args": {"timeout": PATIENCE}})
+        _write_ahead(records.engine)
+        return Storage(str(path), records, locks)
+
+
+def _write_ahead(engine: sqlalchemy.Engine) -> None:
+    """Let SQLite write to a log first: a record costs no wait for the disk, and a killed process harms none."""
+
+    def relax(connection: DBAPIConnection, _: object) -> None:
+        connection.cursor().execute("PRAGMA synchronous=NORMAL")
+
+    sqlalchemy.event.listen(engine, "connect", relax)
+    engine.dispose()
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
+
+
+def _postgresql(name: str, url: sqlalchemy.URL) -> Storage:
+    if url.drivername == "postgresql":
+        found = next((driver for driver in DRIVERS if find_spec(driver)), None)
+        if found is None:
+            raise UserError(f"`study.storage` {name}: no driver for PostgreSQL is installed: pip install psycopg")
+        url = url.set(drivername=f"postgresql+{found}")
+    try:
+        engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        locks = AdvisoryLocks(engine.connect())
+    except ImportError as error:
+        raise UserError(f"`study.storage` {name}: its driver is not installed ({_first_line(error)})") from None
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise UserError(f"`study.storage` {name}: cannot be reached ({_first_line(error)})") from None
+    with holding(locks, OPENING):
+        return Storage(name, _records(url.render_as_string(hide_password=False), name, {"pool_pre_ping": True}), locks)
+
+
+def _records(address: str, name: str, options: dict[str, object]) -> RDBStorage:
+    try:
+        return RDBStorage(address, engine_kwargs=options)
+    except Exception as error:  # SQLAlchemy's, which Optuna passes on
+        advice = "choose another `run.name` or `study.storage`"
+        raise UserError(f"{name}: not the study of a search ({_first_line(error)}); {advice}") from None
+
+
+class _JournalLock(BaseJournalFileLock):
+    """The lock of writing to a journal. That of Optuna outlives a killed process by half a minute."""
+
+    def __init__(self, locks: Locks):
+        self._locks = locks
+
+    def acquire(self) -> bool:
+        return self._locks.acquire(WRITING, wait=True)
+
+    def release(self) -> None:
+        self._locks.release(WRITING)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.locks")
+
+
+def _not_an_address(address: str) -> str:
+    return f"`study.storage` is {address!r}; it must be sqlite:///FILE, postgresql://USER@HOST/DATABASE or journal:FILE"
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:120]
