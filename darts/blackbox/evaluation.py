@@ -111,6 +111,7 @@ def carry_out(
         began, cpu = time.monotonic(), time.process_time()
         try:
             score = evaluator(genotype, Budget(epochs), Trial(folder))
+            score = replace(score, values={**counted, **score.values})
             values = plan.goals.values(score)
             if not all(map(math.isfinite, values)):
                 raise Diverged(f"its value is {values[0]} after {epochs} epochs")
@@ -122,7 +123,7 @@ def carry_out(
             study.tell(trial.number, state=TrialState.FAIL)
             return
         _record_usage(trial, cpu, began, plan.gpus)
-        _record_score(study, trial, epochs, replace(score, values={**counted, **score.values}), values)
+        _record_score(study, trial, epochs, score, values)
         if epochs < max(plan.rungs.rungs) and (reason := _stopped(study, trial.number, plan)):
             trial.set_user_attr(REASON, reason)
             study.tell(trial.number, state=TrialState.PRUNED)

@@ -11,9 +11,9 @@ from darts.benchmarks.protocol import Score
 from darts.blackbox.evaluators import Problem, Setting, problem_of
 from darts.blackbox.objectives import Goals, goals_of, is_feasible
 from darts.blackbox.points import ArchitectureDecisions
+from darts.blackbox.results import evaluated
 from darts.blackbox.run import run_study, sampler_of, write_study
 from darts.blackbox.samplers import suggest
-from darts.blackbox.study import evaluated
 from darts.config import SearchSpaceConfig, WeightsConfig
 from darts.config.blackbox import BlackboxConfig, BudgetConfig
 from darts.errors import UserError
