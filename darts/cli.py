@@ -26,7 +26,7 @@ from darts.recipes.help import about, recipes_help
 from darts.standard_streams import interrupts, make_lossy
 from darts.training.distributed import Lost, connected, is_main_process
 from darts.training.loop import Interrupted
-from darts.training.microbatch import out_of_memory
+from darts.training.out_of_memory import out_of_memory
 from darts.training.progress import TRAINED, stopped_message
 from genotypes.errors import InputError
 

@@ -1,4 +1,6 @@
-"""Relaxations: how logits become gates. The interface, and DARTS's softmax; the others stand in their methods' files.
+"""Relaxations: how logits become gates. The interface, DARTS's softmax and DrNAS's Dirichlet distribution.
+
+The relaxations that further methods have for themselves stand in these methods' files.
 
 A relaxation is stateless. ``gates`` returns what the network is called with in one forward pass, ``expected_gates``
 their mean, for evaluation and for deriving an architecture. Both map ``(e, o)`` to ``(e, o)``: one row for each edge,
@@ -8,10 +10,14 @@ one column for each candidate.
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from darts.bilevel.requirements import Component
+from darts.bilevel.requirements import Component, Requirements
 from supernet.choice import ChoiceTable
+
+LEAST_CONCENTRATION = 1e-3
+"""The smallest concentration: samples of a smaller one would underflow."""
 
 
 class Relaxation(Component):
@@ -66,6 +72,34 @@ class Softmax(Relaxation):
 
     def expected_gates(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         return masked(logits, table).softmax(-1)
+
+
+@dataclass(frozen=True)
+class DirichletGates(Relaxation):
+    """Samples on the simplex, of a Dirichlet distribution (DrNAS, Chen et al. 2021, equation 3).
+
+    The concentration is ``elu(a) + 1``; gradients pass through the sample.
+
+    The expected gates, for evaluation and derivation, are the softmax of the logits, as in the authors' code; it orders
+    an edge's candidates as the distribution's mean does.
+    """
+
+    def requirements(self) -> Requirements:
+        return Requirements(provides=frozenset({"dirichlet"}))
+
+    def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
+        gamma = torch._standard_gamma(concentration(logits), generator=generator)
+        if table.allowed is not None:
+            gamma = gamma * table.mask_on(gamma.device)
+        return gamma / gamma.sum(1, keepdim=True).clamp_min(torch.finfo(gamma.dtype).tiny)
+
+    def expected_gates(self, logits: Tensor, table: ChoiceTable) -> Tensor:
+        return masked(logits, table).softmax(-1)
+
+
+def concentration(logits: Tensor) -> Tensor:
+    """Return ``elu(a) + 1``, which is more than 0, ``(e, o)``."""
+    return (F.elu(logits) + 1).clamp_min(LEAST_CONCENTRATION)
 
 
 def linear(first: float, last: float, progress: Tensor) -> Tensor:

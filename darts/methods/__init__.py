@@ -9,7 +9,7 @@ from darts.bilevel.hypergradients import Hypergradient, Unrolled, UnrolledClippe
 from darts.bilevel.modifiers import EdgeWeights, Schedule
 from darts.bilevel.penalties import Resource
 from darts.bilevel.problem import Penalty, Perturb
-from darts.bilevel.relaxations import Relaxation, Softmax
+from darts.bilevel.relaxations import DirichletGates, Relaxation, Softmax
 from darts.methods import (
     beta_darts,
     darts,
@@ -67,7 +67,7 @@ RELAXATIONS: dict[str, Relaxation] = {
     "gumbel": gdas.HardGumbel(),
     "concrete": snas.Concrete(),
     "sigmoid": fair_darts.Sigmoid(),
-    "dirichlet": drnas.DirichletGates(),
+    "dirichlet": DirichletGates(),
     "simplex": gaea.Simplex(),
 }
 

@@ -12,46 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Dirichlet, kl_divergence
 
 from darts.bilevel.discretization import NEVER_KEPT
 from darts.bilevel.hypergradients import Params
 from darts.bilevel.problem import SearchProblem
-from darts.bilevel.relaxations import Relaxation, masked
+from darts.bilevel.relaxations import DirichletGates, concentration
 from darts.bilevel.requirements import Component, Requirements
 from darts.methods.method import Method, Stage
-from supernet.choice import ChoiceTable, Gates
-
-LEAST = 1e-3
-"""The smallest concentration: samples of a smaller one would underflow."""
-
-
-@dataclass(frozen=True)
-class DirichletGates(Relaxation):
-    """Samples on the simplex.
-
-    The expected gates, for evaluation and derivation, are the softmax of the logits, as in the authors' code; it orders
-    an edge's candidates as the distribution's mean does.
-    """
-
-    def requirements(self) -> Requirements:
-        return Requirements(provides=frozenset({"dirichlet"}))
-
-    def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
-        gamma = torch._standard_gamma(concentration(logits), generator=generator)
-        if table.allowed is not None:
-            gamma = gamma * table.mask_on(gamma.device)
-        return gamma / gamma.sum(1, keepdim=True).clamp_min(torch.finfo(gamma.dtype).tiny)
-
-    def expected_gates(self, logits: Tensor, table: ChoiceTable) -> Tensor:
-        return masked(logits, table).softmax(-1)
-
-
-def concentration(logits: Tensor) -> Tensor:
-    """Return ``elu(a) + 1``, which is more than 0, ``(e, o)``."""
-    return (F.elu(logits) + 1).clamp_min(LEAST)
+from supernet.choice import Gates
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -20,21 +20,10 @@ from torch.autograd.function import once_differentiable
 from darts.data.split import Batch
 from darts.errors import UserError
 from darts.processes import SINGLE_PROCESS, Ranks
-from darts.training.cuda_graph import capturing
-
-T = TypeVar("T")
+from darts.training.out_of_memory import retry_smaller
 
 Sums = Mapping[str, Tensor]
 """Figures summed over the examples of a batch."""
-
-OUT_OF_MEMORY = (
-    "can't allocate memory",
-    "not enough memory",
-    "out of memory",
-    "ALLOC_FAILED",
-    "could not create a primitive",
-)
-"""Error texts of libraries that have run out of memory; the last is oneDNN's."""
 
 
 @dataclass
@@ -112,7 +101,7 @@ class BatchPartition:
             value, sums, _ = self._accumulate(lambda part: (None, *loss(part)), (), batch, (), [])
             return value, sums
 
-        return self._retry_smaller(attempt, _divisible(batch))
+        return retry_smaller(attempt, partial(self._divide_further, _divisible(batch)))
 
     def _sampled(self, batch: Batch) -> Batch:
         if self.sample is None or _divisible(batch) <= self.sample:
@@ -138,19 +127,7 @@ class BatchPartition:
                     torch._foreach_copy_(list(statistics), before)
                 raise
 
-        return self._retry_smaller(attempt, _divisible(batch))
-
-    def _retry_smaller(self, attempt: Callable[[], T], size: int) -> T:
-        """Return what the attempt returns; repeat it in smaller micro-batches while memory runs out."""
-        while True:
-            try:
-                return attempt()
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error) or capturing():  # a captured graph would keep the failed attempt's launches
-                    raise
-                reason = str(error).splitlines()[0][:100]
-            # Outside the except clause: the error's frames hold the tensors that are to be freed.
-            self._divide_further(size, reason)
+        return retry_smaller(attempt, partial(self._divide_further, _divisible(batch)))
 
     def _accumulate(
         self,
@@ -243,14 +220,6 @@ def laid_out_as(parameter: Tensor, grad: Tensor) -> Tensor:
     if all(size == 1 or wanted == found for size, wanted, found in layouts):
         return grad
     return torch.empty_like(parameter, dtype=grad.dtype).copy_(grad)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that a device, or the machine, has no more memory."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and any(words in text for words in OUT_OF_MEMORY)
 
 
 def _divisible(batch: Batch) -> int:

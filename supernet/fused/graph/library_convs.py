@@ -1,8 +1,8 @@
-"""Operations that the library's own kernels compute: factorized reductions and full convolutions, before BatchNorm.
+"""Operations that the library's own kernels compute, before BatchNorm: full convolutions, and factorized reductions.
 
-A factorized reduction works on a quarter of the pixels, for the two inputs of a reduction cell; a full convolution is
-best left to cuDNN. Each is one call for all edges that leave a state. They write planes as the fused kernels do, so
-that gates, BatchNorm and sums are computed in the nodes.
+A full convolution is best left to cuDNN; factorized reductions stand in a file of their own. Each is one call for all
+edges that leave a state. They write planes as the fused kernels do, so that gates, BatchNorm and sums are computed in
+the nodes.
 
 Axes: ``e`` edge, ``m`` pixel of the batch, ``k`` input and ``c`` output channel.
 """
@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from supernet.fused.graph.description import FACTORIZED
+from supernet.fused.graph.factorized_reduction import factorized_backward, factorized_forward
 from supernet.fused.graph.plan import Op
-from supernet.ops import shifted
 
 
 def library_forward(op: Op, x: Tensor, params: Sequence[Tensor]) -> Tensor:
@@ -28,7 +28,7 @@ def library_forward(op: Op, x: Tensor, params: Sequence[Tensor]) -> Tensor:
         params: parameters of the operation, stacked over its edges.
     """
     if op.kind == FACTORIZED:
-        return torch.matmul(_phases(x), _blocks(params).to(x.dtype))
+        return factorized_forward(x, params)
     weight, bias = _flat(params, x.dtype)
     y = F.conv2d(_relu_image(x), weight, bias, padding=op.side // 2)
     return y.permute(0, 2, 3, 1).reshape(-1, len(params[0]), x.shape[3]).transpose(0, 1)
@@ -45,7 +45,7 @@ def library_backward(
         need_params: whether the parameters' gradients are computed; without, the list is empty.
     """
     if op.kind == FACTORIZED:
-        return _factorized_backward(x, params, dy, need_params)
+        return factorized_backward(x, params, dy, need_params)
     b, h, w, _ = x.shape
     grad = dy.transpose(0, 1).reshape(b, h, w, -1).permute(0, 3, 1, 2).to(x.dtype)
     weight, bias = _flat(params, x.dtype)
@@ -66,34 +66,3 @@ def _flat(params: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, Tensor]
     """Return weight ``(e c, k, side, side)`` and bias ``(e c,)`` of one convolution for all edges."""
     weight, bias = params
     return weight.flatten(0, 1).to(dtype, memory_format=torch.channels_last), bias.flatten().to(dtype)
-
-
-def _phases(x: Tensor) -> Tensor:
-    """Return the inputs of both convolutions of a factorized reduction, ``(m, 2 k)``."""
-    x = _relu_image(x)
-    both = torch.cat([phase[:, :, ::2, ::2] for phase in (x, shifted(x))], 1)
-    return both.permute(0, 2, 3, 1).flatten(0, 2)
-
-
-def _blocks(params: Sequence[Tensor]) -> Tensor:
-    """Return both convolutions of a factorized reduction as block-diagonal matrices, ``(e, 2 k, c)``."""
-    first, second = (w.flatten(2).transpose(1, 2) for w in params)
-    return torch.cat([F.pad(first, (0, second.shape[2])), F.pad(second, (first.shape[2], 0))], 1)
-
-
-def _factorized_backward(
-    x: Tensor, params: Sequence[Tensor], dy: Tensor, need_params: bool
-) -> tuple[Tensor, list[Tensor]]:
-    b, h, w, k = x.shape
-    p = _blocks(params).to(dy.dtype)
-    grads = []
-    if need_params:
-        dp = torch.matmul(_phases(x).to(dy.dtype).t(), dy)
-        half = params[0].shape[1]
-        for part, weight in ((dp[:, :k, :half], params[0]), (dp[:, k:, half:], params[1])):
-            grads.append(part.transpose(1, 2)[..., None, None].to(weight.dtype).contiguous())
-    d = torch.einsum("emc,ekc->mk", dy, p).view(b, -(-h // 2), -(-w // 2), 2 * k)
-    back = torch.zeros_like(x, dtype=d.dtype)
-    back[:, ::2, ::2] += d[..., :k]
-    back[:, 1::2, 1::2] += d[:, : h // 2, : w // 2, k:]
-    return torch.where(x > 0, back, 0), grads

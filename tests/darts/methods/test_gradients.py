@@ -8,8 +8,9 @@ import torch
 
 from darts.bilevel.hypergradients import Unrolled, difference_error, first_order
 from darts.bilevel.penalties import Resource
+from darts.bilevel.relaxations import concentration
 from darts.methods.beta_darts import BetaDecay
-from darts.methods.drnas import TowardsUniform, concentration
+from darts.methods.drnas import TowardsUniform
 from darts.methods.fair_darts import Sigmoid, ZeroOne
 from darts.methods.gaea import Entropic, ExponentiatedGradient, Simplex, uniform
 from darts.methods.idarts import Neumann

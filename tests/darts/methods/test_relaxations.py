@@ -7,9 +7,8 @@ from torch.autograd import gradcheck
 from torch.distributions import RelaxedOneHotCategorical
 
 from darts.bilevel.hypergradients import first_order
-from darts.bilevel.relaxations import linear
+from darts.bilevel.relaxations import DirichletGates, concentration, linear
 from darts.methods import RELAXATIONS
-from darts.methods.drnas import DirichletGates, concentration
 from darts.methods.fair_darts import Sigmoid
 from darts.methods.gaea import Simplex, uniform
 from darts.methods.gdas import HardGumbel
