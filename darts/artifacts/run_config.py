@@ -14,7 +14,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import torch
 
 from darts.artifacts.run_folder import read_config
-from darts.config import LanguageSearchConfig, SearchConfig
+from darts.config import LanguageSearchConfig, SearchConfig, SpaceConfig
+from darts.config.fields import check_ranges
 from darts.config.types_in_words import in_words
 from darts.errors import UserError
 from genotypes.atomic_write import write_atomically
@@ -65,6 +66,21 @@ def load_search_config(folder: Path) -> SearchConfig | None:
         )
     kind = LanguageSearchConfig if isinstance(config, Mapping) and "language" in config else SearchConfig
     return _section(kind, config, "config", folder / "config.json")
+
+
+def load_space_config(folder: Path) -> SpaceConfig:
+    """Return the size of the network that was retrained in a folder.
+
+    Raises:
+        UserError: naming the file, the first invalid field, and what may stand there.
+    """
+    content, path = read_config(folder).get("config"), folder / "config.json"
+    space = _section(SpaceConfig, content.get("space") if isinstance(content, dict) else None, "config.space", path)
+    try:
+        check_ranges(space)
+    except UserError as error:
+        raise UserError(f"{path}: config.space: {error}") from None
+    return space
 
 
 def _section(kind: type[C], content: Any, field: str, path: Path) -> C:

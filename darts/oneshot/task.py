@@ -323,7 +323,7 @@ class SearchTask:
         problem.masks.frozen = {name: mask.to(device) for name, mask in state["frozen_weights"].items()}
         self.context.load_state_dict(state["context"])
         self.watch.load_state_dict(state["watch"])
-        self.history = {label: list(scores) for label, scores in state["history"].items()}
+        self.history = {label: list(state["history"][label]) for label in self.history}
         self.evaluated, self.genotypes = state["evaluated"], list(state["genotypes"])
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,8 +26,9 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from darts.artifacts.checkpoint import load
+from darts.artifacts.run_config import load_space_config
 from darts.artifacts.run_record import RunRecord, read_record
-from darts.config import RetrainConfig, SpaceConfig
+from darts.config import RetrainConfig
 from darts.config.command_line import parse_command
 from darts.errors import UserError
 from darts.methods.space_factory import space_from
@@ -116,13 +118,55 @@ def rebuilt(record: RunRecord) -> tuple[Normalized, ImageShape]:
     state = load(path)
     if "shape" not in state:
         raise UserError(f"{path}: does not say what images its network takes; only networks of images are exported")
+    reason = _invalid(state)
+    if reason:
+        raise UserError(f"{path}: {reason}; the file was edited: retrain, or restore it")
     shape = ImageShape(*state["shape"])
-    size = SpaceConfig(**{key: record.config[f"space.{key}"] for key in ("name", "channels", "layers", "stem")})
-    space = space_from(RetrainConfig(space=size), shape=shape, genotype=record.genotype)
+    space = space_from(RetrainConfig(space=load_space_config(folder)), shape=shape, genotype=record.genotype)
+    weights = {k: v for k, v in state["network"].items() if not k.startswith("auxiliary_head.")}
+    with torch.device("meta"):
+        expected = space.network(record.genotype).state_dict()
+    odd = [name for name in {**weights, **expected} if _form(weights.get(name)) != _form(expected.get(name))]
+    if odd:
+        raise UserError(
+            f"{folder}: genotype.json and config.json describe another network than that of weights.pt (they differ in "
+            f"{odd[0][:80]!r}); one of the files was edited: restore it"
+        )
     network = space.network(record.genotype)
-    network.load_state_dict({k: v for k, v in state["network"].items() if not k.startswith("auxiliary_head.")})
+    network.load_state_dict(weights)
     metadata = {name: state[name] for name in METADATA if name in state}
     return Normalized(network, state["mean"], state["std"], metadata).eval(), shape
+
+
+def _invalid(state: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the content of ``weights.pt``, or ``None``."""
+    shape, network, classes = (state.get(name) for name in ("shape", "network", "classes"))
+    if not (isinstance(shape, list) and len(shape) == 3 and all(type(n) is int and 0 < n < 2**20 for n in shape)):
+        return f"`shape` is {str(shape)[:60]!r}; it must be channels, size and classes"
+    for name in ("mean", "std"):
+        values: Any = state.get(name)
+        numbers = isinstance(values, list) and all(type(value) is float and math.isfinite(value) for value in values)
+        if not numbers or len(values) != shape[0] or (name == "std" and min(values) <= 0):
+            return f"`{name}` is {str(values)[:60]!r}; it must be a number for each of {shape[0]} channels"
+    if not isinstance(network, Mapping) or not all(isinstance(weight, Tensor) for weight in network.values()):
+        return "`network` holds other things than tensors"
+    if classes and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
+        return f"`classes` is {str(classes)[:60]!r}; it must be a list of names"
+    if classes and len(classes) != shape[2]:
+        return f"`classes` has {len(classes)} names; the network has {shape[2]}"
+    if not _is_plain(state.get("preprocessing", {})):
+        return "`preprocessing` holds other things than numbers and text"
+    return None
+
+
+def _is_plain(content: Any) -> bool:
+    return isinstance(content, Mapping) and all(
+        isinstance(value, str | int | float | None) for item in content.items() for value in item
+    )
+
+
+def _form(weight: Tensor | None) -> tuple[Any, ...] | None:
+    return None if weight is None else (weight.shape, weight.dtype)
 
 
 def write_state_dict(model: Normalized, shape: ImageShape, path: Path) -> float:
