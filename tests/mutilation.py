@@ -8,14 +8,17 @@ import random
 import torch
 
 ODD = [
-    None, True, False, 0, -1, 1, 2, 3.5, -0.0, 1e308, 2**31, 2**63, 10**30, "", "x", "1", "ä\u202e", "\ud800", "[b]", "[/x]",
-    "../x", "a\nb", "\0", "darts", "x" * 300, [], {}, [[]], [1, 2], ["x"], {"a": 1}, {"rows": 5}, float("nan"),
+    None, True, False, 0, -1, 1, 2, 3.5, -0.0, 1e308, 2**31, 2**63, 10**30, "", "x", "1", "ä\u202e", "\ud800", "[b]",
+    "[/x]", "../x", "a\nb", "\0", "darts", "x" * 300, [], {}, [[]], [1, 2], ["x"], {"a": 1}, {"rows": 5}, float("nan"),
     float("inf"), float("-inf"),
 ]  # fmt: skip
 """Values that may stand where another is expected."""
 
 TEXTS = [b"", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"{", b"]", b'"', b",", b"NaN", b"1e999", b"-", b"null", b"[" * 3000]
 """Bytes that may stand anywhere."""
+
+FIELDS = [b"", b"x", b"nan", b"inf", b"-1", b'"', b"\0", b"1e999"]
+"""Fields of a table that may stand where another is expected."""
 
 
 def bytes_of(content, rng):

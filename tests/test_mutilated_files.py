@@ -19,6 +19,7 @@ from darts.artifacts.run_record import read_record
 from darts.benchmarks.csv_table import CSVTable
 from darts.experiments.compare import table
 from darts.experiments.results_file import read_results, summary
+from darts.recipes import final_for
 from darts.report.__main__ import main as report
 from darts.results import load
 from darts.retraining.export import rebuilt
@@ -28,6 +29,7 @@ from tests import mutilation, scripts, tiny
 
 QUIET = Console(file=io.StringIO(), quiet=True)
 SETTINGS = {"recipe": "digits", "epochs": None, "final_epochs": None, "channels": None}
+SMALL = ["--data.limit", 60, "--epochs", 1, "--batch-size", 8, "--space.channels", 2, "--space.layers", 3]
 COUNT = 25
 """Mutilated files of each kind."""
 
@@ -37,11 +39,9 @@ def runs(tmp_path_factory):
     """A folder with a search, a retraining, a search in a model of one's own, a table and a file of results."""
     folder = tmp_path_factory.mktemp("runs")
     with chdir(folder):
-        small = ["--data.limit", 60, "--epochs", 1, "--batch-size", 8, "--space.channels", 2, "--space.layers", 3]
-        scripts.said(
-            train_search, *small, "--space.nodes", 1, "--report-every", 1, "--max-steps", 2, "--name", "search"
-        )
-        scripts.said(train_final, "--genotype", "runs/search", *small, "--max-steps", 2, "--name", "final")
+        small = [*SMALL, "--max-steps", 2]
+        scripts.said(train_search, *small, "--space.nodes", 1, "--report-every", 1, "--name", "search")
+        scripts.said(train_final, *small, "--genotype", "runs/search", "--name", "final")
     row = {"method": "darts", "seed": 0, "test_accuracy": 0.5, "parameters": 3, "search_seconds": 1.0}
     row |= {"retrain_seconds": 1.0, "skips_normal": 1, "genotype": "x"}
     rows = [row, {**row, "seed": 1}, {**row, "method": "gdas"}]
@@ -49,6 +49,12 @@ def runs(tmp_path_factory):
     with open(folder / "table.csv", "w", newline="") as file:
         csv.writer(file).writerows([["arch", "acc"], *([f"a{k}", f"{k}.5"] for k in range(20))])
     return folder
+
+
+def search_config(folder):
+    """Read the configuration of a search, as its retraining does."""
+    config = load_search_config(folder)
+    return config and final_for(config.space.name, config.data.name)
 
 
 def show(folder):
@@ -83,9 +89,8 @@ def read_genotypes(path):
 def resume(path):
     """Resume a search from a checkpoint."""
     name = path.parents[1].name
-    small = ["--data.limit", 60, "--epochs", 1, "--batch-size", 8, "--space.channels", 2, "--space.layers", 3]
     with chdir(path.parents[3]):
-        scripts.said(train_search, *small, "--space.nodes", 1, "--max-steps", 3, "--name", name, "--resume")
+        scripts.said(train_search, *SMALL, "--space.nodes", 1, "--max-steps", 3, "--name", name, "--resume")
 
 
 def export(folder):
@@ -114,7 +119,7 @@ KINDS = {
     "search configuration": (
         "runs/search/config.json",
         mutilation.json_of,
-        lambda path: load_search_config(path.parent),
+        lambda path: search_config(path.parent),
     ),
     "reported configuration": ("runs/search/config.json", mutilation.json_of, lambda path: show(path.parent)),
     "retraining's configuration": ("runs/final/config.json", mutilation.json_of, lambda path: export(path.parent)),
@@ -135,9 +140,8 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_line_or_a_valid_result(kind, runs, tmp_path):
-    file, mutilate, read = KINDS[kind]
-    outcomes = [outcome(runs, tmp_path, kind, seed) for seed in range(COUNT if kind != "checkpoint" else 3)]
-    assert outcomes
+    found = [outcome(runs, tmp_path, kind, seed) for seed in range(COUNT if kind != "checkpoint" else 2)]
+    assert len(found) > 0
 
 
 def outcome(runs, place, kind, seed):

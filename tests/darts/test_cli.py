@@ -6,7 +6,7 @@ import os
 import pytest
 
 from darts.artifacts.checkpoint import write_atomically
-from darts.cli import fields_as_options, run_script
+from darts.cli import fields_as_options, run_script, writing_results
 from darts.errors import UserError
 from genotypes.errors import InputError
 from supernet.errors import SpaceError
@@ -61,3 +61,18 @@ def test_a_mistake_is_one_line_that_names_options(error, capsys):
     with pytest.raises(SystemExit) as stop:
         run_script(main)
     assert stop.value.code == 2 and capsys.readouterr().err == "error: --method.edges is 'x'; set --graph off\n"
+
+
+def test_ctrl_c_while_results_are_written_says_that_training_is_done(capsys):
+    def main(arguments, console):
+        with writing_results():
+            raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        run_script(main)
+    out = capsys.readouterr().out
+    assert stop.value.code == 130 and out.count("\n") == 1
+    assert out.startswith(
+        "stopped while the results were written; the training is done and saved. Resume with: python "
+    )
+    assert out.endswith("--resume\n")

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from darts.artifacts.checkpoint import CheckpointError, load, save
-from darts.artifacts.log import read_log
+from darts.artifacts.log import RunLog, read_log
 from darts.config import RunConfig
 from darts.training.loop import MAX_ROLLBACKS, Diverged, Interrupted, train
 from darts.training.progress import Clock
@@ -285,3 +285,80 @@ def test_the_time_left_is_estimated_once_from_the_first_steps(monkeypatch, secon
         now[0] += 50.0 if step < 104 else seconds  # the first steps compile
         said.append(clock.estimate(step, 1923))
     assert [text for text in said if text] == ([expected] if expected else [])
+
+
+def test_steps_of_minutes_are_estimated_after_a_minute(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("darts.training.progress.time.monotonic", lambda: now[0])
+    clock, said = Clock(0.0, 0), []
+    for step in range(1, 9):
+        now[0] += 40.0
+        said.append(clock.estimate(step, 105))
+    assert said == [None] * 4 + ["1:06:40", None, None, None]
+
+
+def printed(task, folder, terminal=False, **options):
+    file = io.StringIO()
+    run(task, folder, Console(file=file, soft_wrap=True, force_terminal=terminal), **options)
+    return file.getvalue()
+
+
+def test_a_log_file_gets_a_line_at_least_every_half_minute(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("darts.training.progress.time.monotonic", lambda: now[0])
+
+    class Slow(Task):
+        def step(self):
+            now[0] += 8
+            return super().step()
+
+        def end_epoch(self, epoch, tell):
+            for done in range(1, 5):
+                now[0] += 8
+                tell(done, 4)
+            return super().end_epoch(epoch, tell)
+
+    lines = printed(Slow(), tmp_path / "file").splitlines()
+    first = [line for line in lines if line.startswith("epoch   1/4")]
+    assert [line.split("  ")[2] for line in first[:-1]] == ["step 3/10", "step 6/10", "step 9/10", "evaluating 50 %"]
+    assert "train loss 1.0000  0:24, 4:56 left" in first[0]
+    assert "step 3/10" not in printed(Slow(), tmp_path / "terminal", terminal=True)
+
+
+def test_a_run_that_was_cut_short_is_marked_until_it_is_resumed(tmp_path):
+    run(Task(), tmp_path, max_steps=25)
+    assert read_log(tmp_path)[-1]["stopped"] == "after 25 of 40"
+    run(Task(), tmp_path, resume=True, max_steps=40)
+    assert not any("stopped" in line for line in read_log(tmp_path))
+
+
+class InterruptedTask(Task):
+    """Gets a Ctrl-C that is not waited with, as a second one is, at a step; or at its end, for None."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.interrupted = at
+
+    def step(self):
+        if self.at + 1 == self.interrupted:
+            raise KeyboardInterrupt
+        return super().step()
+
+
+@pytest.mark.parametrize(("at", "place"), [(3, "at once in epoch 1; last checkpoint: none"), (33, "step_000000030.pt")])
+def test_a_second_ctrl_c_says_where_the_run_stands(at, place, tmp_path):
+    with pytest.raises(Interrupted, match=place) as stopped:
+        run(InterruptedTask(at), tmp_path)
+    assert stopped.value.code == 130 and "--resume" in str(stopped.value)
+
+
+def test_a_ctrl_c_after_the_last_step_says_that_the_training_is_done(tmp_path, monkeypatch):
+    close = RunLog.close
+
+    def interrupted(log):
+        close(log)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunLog, "close", interrupted)
+    with pytest.raises(Interrupted, match="while the results were written; the training is done"):
+        run(Task(), tmp_path)
