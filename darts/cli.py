@@ -21,10 +21,10 @@ from darts.artifacts.run_config import describe_run
 from darts.config import Config, check, to_dict
 from darts.config.command_line import asks_help, option, parse_options, shortened
 from darts.errors import UserError
-from darts.processes import SINGLE_PROCESS, Ranks
+from darts.processes import SINGLE_PROCESS, Ranks, is_main_process
 from darts.recipes.help import about, recipes_help
 from darts.standard_streams import interrupts, make_lossy
-from darts.training.distributed import Lost, connected, is_main_process
+from darts.training.distributed import Lost, connected
 from darts.training.loop import Interrupted
 from darts.training.out_of_memory import out_of_memory
 from darts.training.progress import TRAINED, stopped_message

@@ -16,6 +16,11 @@ from torch import Tensor
 from darts.errors import UserError
 
 
+def is_main_process() -> bool:
+    """Return whether this process prints: rank 0, or the only one."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
 def restarted() -> bool:
     """Return whether torchrun has started this process again after a rank had died."""
     return restart_count() > 0

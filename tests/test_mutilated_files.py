@@ -148,8 +148,8 @@ def outcome(runs, place, kind, seed):
     """Read one mutilated file; return the message of the error, ``""`` for none."""
     file, mutilate, read = KINDS[kind]
     copied = place / "copy"
-    if not copied.exists():
-        shutil.copytree(runs, copied)
+    shutil.rmtree(copied, ignore_errors=True)
+    shutil.copytree(runs, copied)
     path = copied / file
     path.write_bytes(mutilate((runs / file).read_bytes(), mutilation.seeded(f"{kind}/{seed}")))
     try:

@@ -15,6 +15,7 @@ from torchvision.transforms import v2
 from darts.data.dataset import Arrays
 from darts.data.folder_layout import Listing, Samples, list_folder
 from darts.data.image_decoder import BACKGROUND, decode, largest_value, read_header
+from darts.data.reading_progress import with_progress
 
 RESIDENT_BYTES = 2 * 2**30
 """Decoded data sets up to this size are kept in memory."""
@@ -81,7 +82,7 @@ def form_of(listing: Listing, size: int | None) -> ImageForm:
     grey = all(header.grey for header in sample)
     deep = [path for path, header in zip(paths, sample) if header.deep]
     whole = ImageForm(side, 1 if grey else 3).fits_memory(len(paths))
-    for path in paths[len(sample) :]:
+    for path in with_progress(paths[len(sample) :], "looking at images"):
         if not (grey or whole):
             break
         header = read_header(path)
@@ -113,7 +114,7 @@ def read_listing(listing: Listing, form: ImageForm) -> Arrays:
 
     def split(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
         images = np.empty((len(samples), form.channels, form.size, form.size), np.uint8)
-        for index, (path, _) in enumerate(samples):
+        for index, (path, _) in enumerate(with_progress(samples, "reading images")):
             image = resize(decode(path, form.channels, form.bits))
             images[index] = np.asarray(image).reshape(form.size, form.size, form.channels).transpose(2, 0, 1)
         return images, np.array([label for _, label in samples])

@@ -63,7 +63,7 @@ class Retraining:
         config: of the retraining.
         data: whose ``test`` split scores; for a search it must not be the data set's own test split.
         device: that trains.
-        console: gets the lines of the training.
+        console: shows the progress of the training, without a line for each epoch.
     """
 
     config: RetrainConfig
@@ -78,7 +78,7 @@ class Retraining:
         epochs = min(budget.epochs, settings.epochs)
         run = replace(settings.run, max_steps=epochs * task.steps_per_epoch)
         made_with = {**identity(settings), "genotype": genotype.hash}
-        train(task, run, trial.folder, made_with, self.console)
+        train(task, run, trial.folder, made_with, self.console, verbose=False)
         seconds = read_log(trial.folder)[-1]["seconds"]
         notes = {"network": checked_fingerprint(task.network, task.space, genotype)}
         return Score({**task.tested, "parameters": task.parameters}, seconds, notes)

@@ -37,11 +37,6 @@ def launched() -> bool:
     return int(os.environ.get("WORLD_SIZE", 1)) > 1
 
 
-def is_main_process() -> bool:
-    """Return whether this process prints: rank 0, or the only one."""
-    return int(os.environ.get("RANK", 0)) == 0
-
-
 def local_rank() -> int:
     """Return the number of this process on its machine, which is that of its GPU."""
     return int(os.environ.get("LOCAL_RANK", 0))

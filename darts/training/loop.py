@@ -66,6 +66,7 @@ def train(
     console: Console,
     ranks: Ranks = SINGLE_PROCESS,
     begun: Callable[[], None] = lambda: None,
+    verbose: bool = True,
 ) -> None:
     """Train a task to its end, to ``run.max_steps`` or to ``run.max_hours``.
 
@@ -75,6 +76,8 @@ def train(
         identity: what determines the results; a checkpoint with another identity is not resumed.
         ranks: those that train it together; rank 0 writes and prints.
         begun: called when it is certain that the run can start or resume, before anything of it is written.
+        verbose: whether to print each epoch. In any case a terminal shows the progress, and other output, such as a log
+            file, gets a line every ``LINE_SECONDS`` at least.
 
     Raises:
         Interrupted: after SIGINT or SIGTERM; the state is saved, or, during an evaluation, the last checkpoint stands.
@@ -84,7 +87,7 @@ def train(
     loop = None
     try:
         with ExitStack() as stack:
-            loop = _Loop(task, run, folder, identity, console, ranks, begun, stack)
+            loop = _Loop(task, run, folder, identity, console, ranks, begun, verbose, stack)
             while loop.unfinished:
                 try:
                     loop.epoch()
@@ -108,14 +111,15 @@ class _Loop:
         console: Console,
         ranks: Ranks,
         begun: Callable[[], None],
+        verbose: bool,
         stack: ExitStack,
     ):
         self.task, self.run, self.folder, self.console, self.ranks = task, run, folder, console, ranks
         self.checkpoints = RunCheckpoints(
             folder / CHECKPOINTS, kind=task.kind, identity=identity, keep=run.keep_checkpoints
         )
-        self.position = Position()
-        self.threads = stack.enter_context(Threads(console, ranks.count))
+        self.position, self.verbose = Position(), verbose
+        self.threads = stack.enter_context(Threads(console if verbose else Console(quiet=True), ranks.count))
         if run.resume or restarted():
             self._restore()
         begun()
@@ -168,7 +172,8 @@ class _Loop:
         if cut:
             figures[STOPPED] = f"after {position.step} of {self.total}"
         self._write("epoch", figures, epoch)
-        self._print_line(epoch, progress_line(figures))
+        if self.verbose or self.lines.due:
+            self._print_line(epoch, progress_line(figures))
         if "warning" in figures:
             self.console.print(figures["warning"], style="yellow", highlight=False, markup=False)
         if cut:
@@ -309,7 +314,8 @@ class _Loop:
         if path is None:
             return False
         place = f"epoch {self.position.epoch + 1}, step {self.position.step}"
-        self.console.print(f"going on from {path}: {place}", highlight=False, markup=False)
+        if self.verbose:
+            self.console.print(f"going on from {path}: {place}", highlight=False, markup=False)
         if self.ranks.rank == 0:
             self.checkpoints.discard_later(path)
         return True

@@ -12,7 +12,6 @@ from statistics import fmean, pstdev
 from typing import ClassVar
 
 import torch
-from rich.console import Console
 
 from darts.benchmarks.protocol import Score
 from darts.blackbox.evaluators.evaluator import EvaluatorOptions, HeldOut, Problem, Setting
@@ -49,9 +48,7 @@ class FromScratch(EvaluatorOptions):
             parts = [opened.part(*opened.halves())]
         else:
             parts = [opened.part(*fold) for fold in folds(opened.data, self.folds, config.seed)]
-        trainings = [
-            HeldOut(Retraining(opened.retraining(), part, opened.device, Console(quiet=True))) for part in parts
-        ]
+        trainings = [HeldOut(Retraining(opened.retraining(), part, opened.device, opened.console)) for part in parts]
         evaluator = trainings[0] if self.folds == 1 else CrossValidation(trainings)
         return Problem(opened.decisions(), evaluator, opened.costs())
 
