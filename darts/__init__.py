@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from darts.api import retrain, search
-    from darts.results import SearchResult, load
+    from darts.automatic.fit import fit
+    from darts.automatic.loading import load
+    from darts.results import SearchResult
 
-__all__ = ["SearchResult", "load", "retrain", "search"]
+__all__ = ["SearchResult", "fit", "load", "retrain", "search"]
 
-PUBLIC = {"SearchResult": "darts.results", "load": "darts.results", "retrain": "darts.api", "search": "darts.api"}
+PUBLIC = {
+    "SearchResult": "darts.results",
+    "fit": "darts.automatic.fit",
+    "load": "darts.automatic.loading",
+    "retrain": "darts.api",
+    "search": "darts.api",
+}
 """Public name -> the module that defines it."""
 
 

@@ -104,11 +104,11 @@ def write_training(network: nn.Module, genotype: Genotype | None, figures: Mappi
     write_report(folder)
 
 
-def load(run: str | Path, model: nn.Module) -> SearchResult | nn.Module:
+def load_run(folder: Path, model: nn.Module) -> SearchResult | nn.Module:
     """Load the result of a run that ``darts.search`` or ``darts.retrain`` has finished.
 
     Args:
-        run: folder of the run.
+        folder: of the run.
         model: that was searched or trained; it is copied, not changed. After a training of ``result.network()`` it may
             also be the model with choices.
 
@@ -119,7 +119,6 @@ def load(run: str | Path, model: nn.Module) -> SearchResult | nn.Module:
         UserError: where the folder is none of such a run, the run is not finished, or the model is another.
         SpaceError: where the genotype is of another model.
     """
-    folder = Path(run)
     kind = read_config(folder).get("kind")
     if kind == "search":
         return _load_search(folder, model)

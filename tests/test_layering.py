@@ -23,7 +23,7 @@ ORDER = (
     {"bilevel"},
     {"methods"},
     {"benchmarks", "oneshot", "blackbox", "retraining"},
-    {"recipes", "report", "cli", "api", "results", "arguments"},
+    {"recipes", "report", "cli", "api", "results", "arguments", "automatic"},
     {"experiments", "bench"},
 )
 """Folders and files of ``darts``, the lowest first; a file imports from its own row and from those below it."""

@@ -89,7 +89,7 @@ def read_sentences(
     classes = sorted(set(labels))
     if len(classes) < 2:
         raise UserError(f"`data.root` {path}: one label only, {classes[0]!r}")
-    sentences = [_tokens(text) for text in texts]
+    sentences = [tokens_of(text) for text in texts]
     index_of = {name: index for index, name in enumerate(classes)}
     targets = np.array([index_of[label] for label in labels])
     try:
@@ -138,5 +138,6 @@ def _rows(path: Path) -> list[list[str]]:
     raise UserError(f"`data.root` {path}, {first}; two are needed, sentence and label")
 
 
-def _tokens(text: str) -> list[str]:
+def tokens_of(text: str) -> list[str]:
+    """Return the tokens of a text: runs of letters and digits, in lower case, and single other signs."""
     return re.findall(r"\w+|[^\w\s]", text.lower()) or [""]

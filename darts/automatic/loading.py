@@ -1,0 +1,35 @@
+"""``darts.load``: what ``darts.fit``, ``darts.search`` and ``darts.retrain`` found, from the folder of the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from darts.automatic.predictor import FILE, Predictor, load_predictor
+from darts.errors import UserError
+from darts.results import SearchResult, load_run
+
+
+def load(run: str | Path, model: nn.Module | None = None) -> Predictor | SearchResult | nn.Module:
+    """Load a result.
+
+    Args:
+        run: folder of ``model.save(folder)`` or of a run.
+        model: of a run of ``darts.search`` or ``darts.retrain``, the model that was searched or trained; it is copied,
+            not changed. After a training of ``result.network()`` it may also be the model with choices.
+
+    Returns:
+        Of ``darts.fit``, the model; of a search, its result; of a training, the network with the trained weights, in
+        evaluation mode.
+
+    Raises:
+        UserError: where the folder holds no such result, the run is not finished, or the model is another.
+        SpaceError: where the genotype is of another model.
+    """
+    path = Path(run)
+    if model is not None:
+        return load_run(path, model)
+    if path.is_dir() and not (path / FILE).exists() and (path / "config.json").exists():
+        raise UserError(f"{path}: a run with a model of your own; give it too: darts.load(run, model)")
+    return load_predictor(path)
