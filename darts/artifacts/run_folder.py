@@ -110,9 +110,20 @@ def read_object(path: Path) -> dict[str, Any]:
 
     Bytes of a path that are not UTF-8 stand there as ``os.fsdecode`` gives them, and are kept.
     """
+    content = _read_json(path)
+    return content if isinstance(content, dict) else {}
+
+
+def read_list(path: Path) -> list[Any]:
+    """Return the JSON list in a file; empty where there is none that can be read."""
+    content = _read_json(path)
+    return content if isinstance(content, list) else []
+
+
+def _read_json(path: Path) -> Any:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         json.dumps(content, ensure_ascii=False).encode(errors="surrogateescape")
     except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        return None
+    return content

@@ -27,15 +27,27 @@ Place = Callable[[float, float], tuple[float, float]]
 """(epoch, value) -> the position of a point in the chart, in pixels."""
 
 
-def chart(title: str, curves: Mapping[str, Points], percent: bool = False) -> str:
+def chart(
+    title: str,
+    curves: Mapping[str, Points],
+    percent: bool = False,
+    unit: str = "epoch",
+    bands: Mapping[str, Sequence[tuple[float, float, float]]] | None = None,
+) -> str:
     """Return a chart of curves over epochs, with a legend; empty where there is nothing to draw.
 
     Args:
         title: the chart's caption.
         curves: name -> points (epoch from 1, value); values that are not finite are left out.
         percent: whether values are fractions, to be shown in percent.
+        unit: of what the curves are drawn over.
+        bands: name of a curve -> points (epoch, lowest and highest value) of an area around it.
     """
     scale = 100 if percent else 1
+    areas = {
+        name: [(x, low * scale, high * scale) for x, low, high in band if math.isfinite(low + high)]
+        for name, band in (bands or {}).items()
+    }
     known = {
         name: [(x, y * scale) for x, y in points if math.isfinite(y)] for name, points in curves.items() if len(points)
     }
@@ -43,15 +55,17 @@ def chart(title: str, curves: Mapping[str, Points], percent: bool = False) -> st
     if not known:
         return ""
     xs, ys = zip(*(point for points in known.values() for point in points))
-    low, high, ticks = _axis(min(ys), max(ys))
-    first, last = min(1, *xs), max(xs)
+    ends = [value for band in areas.values() for _, *both in band for value in both]
+    low, high, ticks = axis_of(min([*ys, *ends]), max([*ys, *ends]))
+    first, last = min(xs) if unit != "epoch" else min(1, *xs), max(xs)
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = (x - first) / (last - first) if last > first else 0.5
         return LEFT + across * (WIDTH - LEFT - RIGHT), TOP + (high - y) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
     parts = [_grid(ticks, percent, place), _epochs(first, last, place)]
-    parts += [_curve(name, points, index, place) for index, (name, points) in enumerate(known.items())]
+    parts += [_band(areas.get(name, ()), index, place) for index, name in enumerate(known)]
+    parts += [_curve(name, points, index, place, unit) for index, (name, points) in enumerate(known.items())]
     legend = "".join(
         f'<span><i class="c{index % COLOURS}"></i>{escape(name)} <b>{_value(points[-1][1], percent)}</b></span>'
         for index, (name, points) in enumerate(known.items())
@@ -74,28 +88,40 @@ def _grid(ticks: Sequence[float], percent: bool, place: Place) -> str:
 
 def _epochs(first: float, last: float, place: Place) -> str:
     step = max(1, math.ceil((last - first) / 6))
-    step = next(nice for nice in (1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000, step) if nice >= step)
-    marks = [int(first), *(tick for tick in range(step, int(last) + 1, step) if tick > first + step / 2)]
+    power = 10 ** int(math.log10(step))
+    nice = (1, 2, 5, 10, 20, 25, 50, 100) if step <= 100 else (power, 2 * power, 5 * power, 10 * power)
+    step = next(each for each in nice if each >= step)
+    begin = step * (int(first) // step)
+    marks = [int(first), *(tick for tick in range(begin, int(last) + 1, step) if tick > first + step / 2)]
     return "".join(
-        f'<text class="x" x="{place(mark, 0)[0]:.1f}" y="{HEIGHT - BOTTOM / 2:.1f}">{mark}</text>' for mark in marks
+        f'<text class="x" x="{place(mark, 0)[0]:.1f}" y="{HEIGHT - BOTTOM / 2:.1f}">{_short(mark)}</text>'
+        for mark in marks
     )
 
 
-def _curve(name: str, points: Points, index: int, place: Place) -> str:
+def _band(band: Sequence[tuple[float, float, float]], index: int, place: Place) -> str:
+    """Return the area between the lowest and the highest values."""
+    if not band:
+        return ""
+    corners = [*(place(x, high) for x, _, high in band), *(place(x, low) for x, low, _ in reversed(band))]
+    return f'<g class="c{index % COLOURS}"><polygon points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in corners)}"/></g>'
+
+
+def _curve(name: str, points: Points, index: int, place: Place, unit: str) -> str:
     placed = [place(*point) for point in points]
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in placed)
     dashed = " dashed" if index >= COLOURS else ""
     dots = ""
     if len(points) <= 60:
         dots = "".join(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.2"><title>{escape(name)}, epoch {epoch:g}: {value:.4g}</title>'
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.2"><title>{escape(name)}, {unit} {epoch:g}: {value:.4g}</title>'
             "</circle>"
             for (x, y), (epoch, value) in zip(placed, points)
         )
     return f'<g class="c{index % COLOURS}{dashed}"><path d="{path}"/>{dots}</g>'
 
 
-def _axis(low: float, high: float) -> tuple[float, float, list[float]]:
+def axis_of(low: float, high: float) -> tuple[float, float, list[float]]:
     """Return the bounds of an axis, and round values on it for its ticks."""
     if high - low < 1e-9 * max(1.0, abs(high)):
         low, high = low - max(0.5, 1e-3 * abs(low)), high + max(0.5, 1e-3 * abs(high))
@@ -107,7 +133,7 @@ def _axis(low: float, high: float) -> tuple[float, float, list[float]]:
 
 
 def _short(value: float) -> str:
-    return f"{value:.6g}" if abs(value) < 1e5 else f"{value:.0e}"
+    return f"{value:.6g}" if abs(value) < 1e5 else f"{value / 1e6:.3g}M" if abs(value) < 1e9 else f"{value:.0e}"
 
 
 def _value(value: float, percent: bool) -> str:

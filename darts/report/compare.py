@@ -12,6 +12,7 @@ from rich.table import Table
 from darts.artifacts.run_record import NOT_COMPUTED, RunRecord, search_of
 from darts.report import html
 from darts.report.charts import chart, series
+from darts.report.compare_studies import compared_studies
 from darts.report.figures import COST, differing, is_share, mean_and_spread, ordered, title
 from darts.report.page import architectures, figure
 
@@ -81,7 +82,8 @@ def comparison_page(records: Sequence[RunRecord]) -> str:
     for kind, heading in (("search", "Searches"), ("retrain", "Retrainings")):
         of_kind = {name: runs for name, runs in known.items() if runs[0].kind == kind}
         if of_kind:
-            parts += [f"<h2>{heading}</h2>", _figures(of_kind), _charts([r for runs in of_kind.values() for r in runs])]
+            parts += [f"<h2>{heading}</h2>", _figures(of_kind), compared_studies(of_kind)]
+            parts.append(_charts([r for runs in of_kind.values() for r in runs if r.epochs]))
     parts += [architectures(records), _differences(records)]
     return html.document(f"{len(records)} runs", parts)
 

@@ -32,6 +32,11 @@ figure { margin: 0; min-width: 0 } figcaption { font-weight: 600; font-size: 14p
 .chart text { font: 11px system-ui, sans-serif; fill: var(--soft); dominant-baseline: central }
 .chart .y { text-anchor: end } .chart .x { text-anchor: middle }
 .chart .grid { stroke: var(--line); stroke-width: 0.7 } .chart g path { fill: none; stroke-width: 1.8 }
+.lines { display: block; height: auto } .lines path { fill: none; stroke-width: 1.2; opacity: 0.75 }
+.lines text { font: 10px system-ui, sans-serif; fill: var(--soft); text-anchor: middle; dominant-baseline: central }
+.lines .axis { stroke: var(--line); stroke-width: 1 } .lines .best { stroke-width: 2.6; opacity: 1 }
+.lines .value { paint-order: stroke; stroke: var(--ground); stroke-width: 3px; fill: var(--text) }
+.bar { display: inline-block; height: 10px; border-radius: 2px; background: var(--c0) }
 .chart .dashed path { stroke-dasharray: 5 3 } .chart circle { stroke: none }
 .legend { display: flex; flex-wrap: wrap; gap: 0 14px; font-size: 13px; color: var(--soft); margin: 0 0 0 12px }
 .legend span { overflow-wrap: anywhere } .legend b { color: var(--text) }
@@ -51,7 +56,7 @@ pre { background: var(--card); border-radius: 8px; padding: 10px 12px; font-size
   overflow-wrap: anywhere; margin: 8px 0 }
 """ + "".join(
     f".legend .c{k} {{ background: var(--c{k}) }} .chart .c{k} path {{ stroke: var(--c{k}) }} "
-    f".chart .c{k} circle {{ fill: var(--c{k}) }}\n"
+    f".chart .c{k} circle {{ fill: var(--c{k}) }} .chart .c{k} polygon {{ fill: var(--c{k}); opacity: 0.18 }}\n"
     for k in range(COLOURS)
 )
 

@@ -13,12 +13,16 @@ from darts.artifacts.run_record import RunRecord, read_record, retrainings_of, s
 from darts.report.charts import chart, heat_maps, largest_gate, legend, series
 from darts.report.figures import COST, formatted, is_share, ordered, title
 from darts.report.html import document, table
+from darts.report.pareto_chart import pareto_svg
+from darts.report.study_page import study_heading, study_parts
+from darts.report.trials import is_study, read_study
 from darts.training.progress import pluralize
 from genotypes import describe, picture
 from genotypes.atomic_write import write_atomically
 from genotypes.formats.registry import row_of
 
 FILE = "report.html"
+PARETO_FILE = "pareto.svg"
 
 CURVES = (
     ("Loss", ("train_loss", "valid_loss", "test_loss")),
@@ -46,6 +50,8 @@ def write_report(folder: Path) -> Path:
     record = read_record(folder)
     searched = search_of(record)
     for run in (record, *([searched] if searched else [])):
+        if is_study(run) and len((study := read_study(run)).objectives) > 1 and study.evaluated:
+            write_atomically(run.folder / PARETO_FILE, pareto_svg(study).encode())
         write_atomically(run.folder / FILE, run_page(run).encode(errors="replace"))
     return folder / FILE
 
@@ -54,10 +60,14 @@ def run_page(record: RunRecord) -> str:
     """Return the report of one run as a page; a search's shows its retrainings too, a retraining's its search."""
     searched, trained = search_of(record), retrainings_of(record)[-MAX_RETRAININGS:]
     related = [*([searched] if searched else []), *trained]
-    parts = [heading(record), _cards(record), architectures([record]), "<h2>Curves</h2>", _charts(record)]
+    if is_study(record):
+        parts = [study_heading(record), _cards(record), *study_parts(record), architectures([record])]
+    else:
+        parts = [heading(record), _cards(record), architectures([record]), "<h2>Curves</h2>", _charts(record)]
     for run in related:
         word = "The search that found it" if run is searched else "Retraining"
-        parts += [f"<h3>{word}: {_link(run)}</h3>", _charts(run, further=run is searched)]
+        curves = study_parts(run)[0] if is_study(run) else _charts(run, further=run is searched)
+        parts += [f"<h3>{word}: {_link(run)}</h3>", curves]
     parts.append(gates(record) or (gates(searched) if searched else ""))
     parts += [costs([record, *related]), _reproduction([*([searched] if searched else []), record, *trained])]
     parts.append(configuration(record))

@@ -1,0 +1,13 @@
+"""The objectives of a search without gradients, by name."""
+
+MAXIMIZED = {
+    "accuracy": True,
+    "proxy": True,
+    "loss": False,
+    "parameters": False,
+    "multiply_adds": False,
+    "memory": False,
+    "latency": False,
+    "seconds": False,
+}
+"""Name of an objective -> whether it is maximized."""
