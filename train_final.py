@@ -26,9 +26,11 @@ from darts.artifacts.fingerprint import of_data_set
 from darts.artifacts.run_config import load_search_config
 from darts.artifacts.run_folder import newest_search, run_folder
 from darts.artifacts.tensorboard import write_results
+from darts.artifacts.tuned import tuned_with
 from darts.cli import names_recipe, parse, say, train_script, write_config, writing_results
 from darts.config import RetrainConfig, RunConfig, identity
 from darts.config.command_line import asks_help, value_of
+from darts.config.fields import fields_of, replaced
 from darts.data.registry import open_data
 from darts.data.summary import summary
 from darts.processes import Ranks
@@ -75,6 +77,9 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     folder = run_folder(config.run, f"final-{config.recipe}-{name}-seed{config.seed}", ranks)
     size = f"{pluralize(task.epochs, 'epoch')}, {task.parameters:,} parameters"
     say(console, f"retrain {source} by {config.recipe} on {device}: {size}")
+    values = {field.path: field.value for field in fields_of(config)}
+    if tuned := [f"{path} {value}" for path, value in tuned_with(source).items() if values.get(path) == value]:
+        say(console, f"as the search has tuned: {', '.join(tuned)}")
     prepare(task, config, device, console)
     begun = partial(write_config, folder, task.kind, config, device, ranks)
     made_with = {**identity(config), "data": of_data_set(data), "genotype": genotype.hash}
@@ -94,7 +99,7 @@ def parse_retraining(arguments: Sequence[str]) -> tuple[RetrainConfig, str]:
     """Return the configuration, and the genotype as ``genotypes.load`` takes it.
 
     Where the command line names no recipe, it is the one that fits the search that the genotype is from, and the data
-    are the search's.
+    are the search's; the fields that the search has tuned have its values.
     """
     if names_recipe(arguments) or asks_help(arguments):
         config = parse("train_final.py", FINAL_RECIPES, arguments, default="digits", introduction=INTRODUCTION)
@@ -105,7 +110,9 @@ def parse_retraining(arguments: Sequence[str]) -> tuple[RetrainConfig, str]:
     if search is None:
         return parse("train_final.py", FINAL_RECIPES, arguments, default="digits"), source
     recipe = final_for(search.space.name, search.data.name)
-    config = parse("train_final.py", FINAL_RECIPES, arguments, default=recipe)
+    tuned = tuned_with(source)
+    recipes = {**FINAL_RECIPES, recipe: lambda: replaced(FINAL_RECIPES[recipe](), tuned)}
+    config = parse("train_final.py", recipes, arguments, default=recipe)
     return replace(config, data=replace(config.data, root=config.data.root or search.data.root)), source
 
 

@@ -26,6 +26,7 @@ from rich.console import Console
 from darts.artifacts.fingerprint import of_data_set
 from darts.artifacts.run_folder import run_folder, shared_folder
 from darts.artifacts.tensorboard import write_results
+from darts.artifacts.tuned import PARETO_FILE, flags, tuned_with
 from darts.cli import parse, say, train_script, write_config, writing_results
 from darts.config import BlackboxConfig, SearchConfig, identity
 from darts.data.registry import open_data
@@ -148,16 +149,30 @@ def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ra
     write_config(folder, "search", config, device)
     genotype = run.write_study(config, run.run_study(config, problem, folder, console, device), folder)
     say(console, describe(genotype))
-    say(console, f"in {folder}: genotype.json, cells.svg, trials.json, metrics.json")
-    say(console, next_command(config, folder, config.data.name))
+    write_report(folder)
+    tuned = tuned_with(str(folder))
+    if tuned:
+        say(console, "tuned: " + ", ".join(f"{name} {value}" for name, value in tuned.items()))
+    several = ", pareto.json, pareto.svg" if (folder / PARETO_FILE).exists() else ""
+    say(console, f"in {folder}: report.html, genotype.json, cells.svg, trials.json, metrics.json{several}")
+    say(console, next_command(config, folder, config.data.name, flags(tuned)))
+    if several:
+        point = quoted(f"{folder / PARETO_FILE}@2")
+        say(console, f"or, for another point of the Pareto set:  python {script('train_final.py')} --genotype {point}")
 
 
-def next_command(config: SearchConfig | BlackboxConfig, folder: Path, data_name: str) -> str:
-    """Return the line that says how to retrain the result."""
+def next_command(
+    config: SearchConfig | BlackboxConfig, folder: Path, data_name: str, options: Sequence[str] = ()
+) -> str:
+    """Return the line that says how to retrain the result.
+
+    Args:
+        options: that the search has chosen for it.
+    """
     root = ["--data.root", str(config.data.root)] if config.data.root else []
     recipe = final_for(config.space.name, data_name)
     command = ["python", script("train_final.py"), recipe, "--genotype", str(folder / "genotype.json")]
-    return "now type:  " + " ".join(map(quoted, [*command, *root]))
+    return "now type:  " + " ".join(map(quoted, [*command, *options, *root]))
 
 
 def quoted(word: str) -> str:

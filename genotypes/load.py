@@ -22,7 +22,8 @@ def load(name: str | Path) -> Genotype:
     Args:
         name: a name or alias of the library; the path of a file in any format, or of a run's folder; or the genotype
             itself, as an architecture string of NAS-Bench-201 or in the namedtuple notation. ``RUN@EPOCH`` is the
-            genotype of an epoch of a run, ``FILE@NAME`` one of several named genotypes of a file.
+            genotype of an epoch of a run, ``FILE@NAME`` one of several named genotypes of a file, and
+            ``pareto.json@N`` a point of a Pareto set.
 
     Raises:
         GenotypeError: naming the file and every fault; or, for an unknown name, the nearest known one.

@@ -15,6 +15,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from optuna.trial import Trial as OptunaTrial
 
+from darts.artifacts.tuned import TUNED
 from darts.benchmarks.protocol import Score
 from darts.blackbox.objectives import Costs, Goals, record_constraints, uncounted
 from darts.blackbox.points import ArchitectureDecisions
@@ -36,6 +37,7 @@ from darts.blackbox.records import (
 from darts.blackbox.samplers import suggest
 from darts.blackbox.schedulers.scheduler import OneRung, Schedule
 from darts.blackbox.stoppers import Stopper
+from darts.blackbox.tuning import Tuned, suggest_tuned
 from darts.config.blackbox import BudgetConfig
 from darts.retraining.evaluator import Budget, Evaluator, Trial
 from darts.training.loop import Diverged
@@ -69,6 +71,7 @@ class Plan:
         gpus: number of GPUs that an evaluation occupies.
         goals: the objectives, and the limits above which an architecture is not evaluated.
         costs: counts what the goals ask for.
+        tuned: fields of the configuration that each trial chooses.
     """
 
     budget: BudgetConfig
@@ -77,6 +80,7 @@ class Plan:
     gpus: int = 0
     goals: Goals = ACCURACY
     costs: Costs = uncounted
+    tuned: Sequence[Tuned] = ()
     listener: Listener = field(default_factory=Listener)
 
     @property
@@ -97,7 +101,10 @@ def carry_out(
     genotype = decisions.genotype(suggest(trial, decisions))
     trial.set_user_attr(GENOTYPE, describe(genotype))
     trial.set_user_attr(HASH, genotype.hash)
-    counted = plan.costs(genotype, {})
+    settings = suggest_tuned(trial, plan.tuned)
+    if settings:
+        trial.set_user_attr(TUNED, settings)
+    counted = plan.costs(genotype, settings)
     if plan.goals.limits:
         record_constraints(trial, plan.goals.excesses(counted))
     if over := plan.goals.infeasible(counted):
@@ -110,7 +117,7 @@ def carry_out(
     for epochs in range(reached + 1, rung + 1) if plan.stoppers else [rung] if reached < rung else []:
         began, cpu = time.monotonic(), time.process_time()
         try:
-            score = evaluator(genotype, Budget(epochs), Trial(folder))
+            score = evaluator(genotype, Budget(epochs), Trial(folder, settings))
             score = replace(score, values={**counted, **score.values})
             values = plan.goals.values(score)
             if not all(map(math.isfinite, values)):

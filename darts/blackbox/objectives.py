@@ -22,6 +22,7 @@ from darts.blackbox.records import first_result
 from darts.config import RetrainConfig
 from darts.config.blackbox import BlackboxConfig
 from darts.config.fields import replaced
+from darts.config.objectives import MAXIMIZED
 from darts.errors import UserError
 from darts.methods.space_factory import space_from
 from genotypes import Genotype
@@ -30,18 +31,6 @@ from supernet.cost.limits import exceeded, parse_limits, shown
 
 Costs = Callable[[Genotype, Mapping[str, Any]], Mapping[str, float]]
 """(architecture, tuned fields of the configuration) -> its costs, by their names in ``FIGURES``."""
-
-MAXIMIZED = {
-    "accuracy": True,
-    "proxy": True,
-    "loss": False,
-    "parameters": False,
-    "multiply_adds": False,
-    "memory": False,
-    "latency": False,
-    "seconds": False,
-}
-"""Name of an objective -> whether it is maximized."""
 
 FIGURES = {"accuracy": "valid_accuracy", "loss": "valid_loss", "latency": "latency_ms"}
 """Name of an objective -> the figure of a score, where that has another name."""

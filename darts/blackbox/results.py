@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from darts.artifacts.tuned import TUNED
 from darts.blackbox.objectives import is_feasible, oriented
 from darts.blackbox.records import GENOTYPE, INFEASIBLE, VALUES, results_of
 from genotypes import Genotype, load
@@ -15,12 +17,21 @@ from genotypes import Genotype, load
 
 @dataclass(frozen=True)
 class Best:
-    """The best trial of a study."""
+    """The best trial of a study.
+
+    Attributes:
+        number: from 0.
+        genotype: its architecture.
+        values: the figures of its last evaluation.
+        objectives: their values.
+        tuned: path of each tuned field -> its value.
+    """
 
     number: int
     genotype: Genotype
     values: Mapping[str, float]
     objectives: Sequence[float]
+    tuned: Mapping[str, Any]
 
 
 def best(study: Study, trials: Sequence[FrozenTrial] | None = None) -> Best | None:
@@ -31,16 +42,20 @@ def best(study: Study, trials: Sequence[FrozenTrial] | None = None) -> Best | No
     Args:
         trials: all of the study, where they are known.
     """
-    reached = [each for each in trials or study.get_trials(deepcopy=False) if _is_evaluated(each)]
+    reached = comparable(trials or study.get_trials(deepcopy=False))
     if not reached:
         return None
+    trial = max(reached, key=lambda trial: (oriented(study, last_result(trial)[1]), -trial.number))
+    attributes = trial.user_attrs
+    genotype, tuned = load(attributes[GENOTYPE]), attributes.get(TUNED, {})
+    return Best(trial.number, genotype, attributes[VALUES], last_result(trial)[1], tuned)
 
-    def rank(trial: FrozenTrial) -> tuple[int, tuple[float, ...], int]:
-        epochs, values = last_result(trial)
-        return epochs, oriented(study, values), -trial.number
 
-    trial = max(reached, key=rank)
-    return Best(trial.number, load(trial.user_attrs[GENOTYPE]), trial.user_attrs[VALUES], last_result(trial)[1])
+def comparable(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the evaluated trials that were trained longest; they are within the limits."""
+    reached = [trial for trial in trials if _is_evaluated(trial)]
+    longest = max((last_result(trial)[0] for trial in reached), default=0)
+    return [trial for trial in reached if last_result(trial)[0] == longest]
 
 
 def evaluated(study: Study) -> list[FrozenTrial]:

@@ -16,11 +16,13 @@ from optuna.study import Study
 from rich.console import Console
 from rich.progress import track
 
+from darts.artifacts.tuned import PARETO_FILE, TUNED
 from darts.blackbox.budget import spent
 from darts.blackbox.evaluation import Plan
 from darts.blackbox.evaluators import Problem
 from darts.blackbox.locks import Claims
 from darts.blackbox.objectives import goals_of, outcome_of
+from darts.blackbox.pareto_set import pareto_json
 from darts.blackbox.per_trial import PerTrialSampler, bohb_model
 from darts.blackbox.progress import listener
 from darts.blackbox.records import INFEASIBLE, is_paused
@@ -32,6 +34,7 @@ from darts.blackbox.stoppers import STOPPERS
 from darts.blackbox.storage import STORAGE_ERRORS, open_storage, sqlite
 from darts.blackbox.strategies import STRATEGIES, Strategy
 from darts.blackbox.study import FILE, open_study, search
+from darts.blackbox.tuning import TunedDecisions, tuned_of
 from darts.config import flat, to_dict
 from darts.config.blackbox import BlackboxConfig
 from darts.errors import UserError
@@ -72,7 +75,8 @@ def sampler_of(config: BlackboxConfig, problem: Problem) -> BaseSampler:
         return PerTrialSampler(bohb_model, config.seed, rungs, random_share=share, per_decision=True)
     if config.strategy in OPTUNA:
         return PerTrialSampler(OPTUNA[config.strategy], config.seed, rungs)
-    decisions = problem.decisions
+    tuned = tuned_of(config)
+    decisions = TunedDecisions(problem.decisions, tuned) if tuned else problem.decisions
     strategy, name = problem.strategy or strategy_of(config), config.strategy.partition(":")[0]
     if name in SEVERAL:
         return StrategySampler(strategy, decisions, config.seed, told=outcome_of)
@@ -122,6 +126,7 @@ def run_study(
         gpus=int(device.type == "cuda"),
         goals=goals,
         costs=problem.costs,
+        tuned=tuned_of(config),
         listener=listener(study, goals, config.budget, console),
     )
     try:
@@ -143,9 +148,13 @@ def write_study(config: BlackboxConfig, study: Study, folder: Path) -> Genotype:
         reasons = [trial.user_attrs.get("reason", "unknown") for trial in study.get_trials(deepcopy=False)]
         raise UserError(f"{folder}: none of {len(reasons)} trials was completed; the last failed: {reasons[-1][:120]}")
     genotype = found.genotype.named(folder.name)
+    goals = goals_of(config)
+    tuned = {TUNED: found.tuned} if found.tuned else {}
     origin = {"recipe": config.recipe, "data": config.data.name, "seed": config.seed, "trial": found.number + 1}
+    several = {PARETO_FILE: pareto_json(study, goals)} if len(goals.objectives) > 1 else {}
     figures = {
         **found.values,
+        **tuned,
         "genotype": describe(genotype),
         "genotype_hash": genotype.hash,
         "trial": found.number + 1,
@@ -153,10 +162,11 @@ def write_study(config: BlackboxConfig, study: Study, folder: Path) -> Genotype:
         "seconds": spent(study.get_trials(deepcopy=False)).seconds,
     }
     for file, content in (
-        ("genotype.json", write(genotype, extra={"searched": origin})),
+        ("genotype.json", write(genotype, extra={"searched": {**origin, **tuned}})),
         ("cells.svg", picture(genotype)),
         ("trials.json", json.dumps(list(_rows(study)), indent=2) + "\n"),
         ("metrics.json", json.dumps(figures, indent=2) + "\n"),
+        *several.items(),
     ):
         write_atomically(folder / file, content.encode())
     return genotype

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial
@@ -22,6 +22,7 @@ from darts.blackbox.objectives import NATIVE_CONSTRAINTS, feasible_value, record
 from darts.blackbox.points import Decisions, Point
 from darts.blackbox.records import has_first_result
 from darts.blackbox.strategies import Strategy
+from darts.blackbox.tuning import holds, text_of, value_from
 
 LIMITED: dict[str, Any] = {} if NATIVE_CONSTRAINTS else {"constraints_func": recorded_constraints}
 """Options of Optuna's samplers by which they learn of limits."""
@@ -83,8 +84,8 @@ class StrategySampler(BaseSampler):
     ) -> Any:
         """Return the value that the strategy asks for."""
         wanted = self._asked[trial.number].get(param_name)
-        if isinstance(param_distribution, CategoricalDistribution) and wanted in param_distribution.choices:
-            return wanted
+        if wanted is not None and holds(param_distribution, wanted):
+            return value_from(param_distribution, wanted)
         drawn = RandomSampler(Random(f"{self.seed}:{trial.number}:{param_name}").getrandbits(32))
         return drawn.sample_independent(study, trial, param_name, param_distribution)
 
@@ -98,7 +99,7 @@ class StrategySampler(BaseSampler):
         self._ask(trial.number)  # of a trial of another process or an earlier one: what it drew must be drawn again
         self._told.add(trial.number)
         asked = self._asked[trial.number]
-        point = {name: trial.params.get(name, chosen) for name, chosen in asked.items()}
+        point = {name: text_of(trial.params.get(name, chosen)) for name, chosen in asked.items()}
         self._search.tell(point, self._outcome(study, trial))
 
 

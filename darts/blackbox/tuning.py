@@ -36,9 +36,6 @@ GRID = 17
 OF_A_TRIAL = ("weights.", "language.", "batch_size", "space.channels", "space.layers", "space.stem")
 """Beginnings of the fields that a trial's training depends on; the others belong to the search as a whole."""
 
-TUNED = "tuned"
-"""Attribute of a trial, and field of a result: path of each tuned field -> its value."""
-
 RANGE = re.compile(r"(log:)?([^:,]+)\.\.([^:,]+?)(?::(.+))?")
 
 
@@ -145,9 +142,8 @@ def _tuned(config: BlackboxConfig, text: str) -> Tuned:
         example = f"{near[0]}=..." if near else "FIELD=VALUES, such as weights.lr=log:1e-3..1e-1 or batch_size=32,64"
         raise UserError(f"`tune` is {text[:60]!r}; write {example}")
     if not path.startswith(OF_A_TRIAL):
-        raise UserError(
-            f"`tune`: {path} belongs to the whole search; tune {', '.join(OF_A_TRIAL).replace('., ', '.*, ')}"
-        )
+        allowed = ", ".join(f"{name}*" if name.endswith(".") else name for name in OF_A_TRIAL)
+        raise UserError(f"`tune`: {path} belongs to the whole search; a trial may choose {allowed}")
     distribution = _distribution(path, known[path], values)
     ends = (
         distribution.choices
@@ -242,12 +238,18 @@ def text_of(value: Any) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def value_from(distribution: BaseDistribution, text: str) -> Any:
-    """Return the value of a parameter that a strategy asks for; None where the distribution lacks it."""
+def holds(distribution: BaseDistribution, text: str) -> bool:
+    """Whether a distribution has the value that a strategy asks for."""
     if isinstance(distribution, CategoricalDistribution):
-        return next((choice for choice in distribution.choices if text_of(choice) == text), None)
+        return text in map(text_of, distribution.choices)
     try:
-        value = int(text) if isinstance(distribution, IntDistribution) else float(text)
+        return distribution._contains(float(text))
     except ValueError:
-        return None
-    return value if distribution._contains(value) else None
+        return False
+
+
+def value_from(distribution: BaseDistribution, text: str) -> Any:
+    """Return the value that a strategy asks for, of a distribution that ``holds`` it."""
+    if isinstance(distribution, CategoricalDistribution):
+        return next(choice for choice in distribution.choices if text_of(choice) == text)
+    return int(text) if isinstance(distribution, IntDistribution) else float(text)

@@ -83,6 +83,9 @@ class BlackboxConfig:
     limits: str | None = None
     """Largest allowed costs, such as parameters=200k,multiply_adds=3M: parameters, multiply_adds, memory (MB) and
     latency (ms). They are counted before training, and an architecture over a limit is not trained."""
+    tune: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A field of the configuration that each trial chooses beside the architecture, such as weights.lr=log:1e-3..1e-1,
+    weights.momentum=0.5..0.9:0.1 or batch_size=32,64,128; may be given several times."""
     scheduler: str = "none"
     """Which architectures are trained further, with its options, such as asha:eta=3,min_epochs=1: halving, hyperband,
     asha, bohb; none trains each for all epochs."""

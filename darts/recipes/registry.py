@@ -96,11 +96,15 @@ BLACKBOX_RECIPES: dict[str, Callable[[], BlackboxConfig]] = by_name(
     blackbox.genetic_digits,
     blackbox.reinforce_digits,
     blackbox.tpe_digits,
+    blackbox.nsga2_digits,
+    blackbox.nsga2_mnist,
+    blackbox.nsga2_cifar10,
     blackbox.random_nasbench201,
     blackbox.local_search_nasbench201,
     blackbox.evolution_nasbench201,
     blackbox.genetic_nasbench201,
     blackbox.reinforce_nasbench201,
+    blackbox.nsga2_nasbench201,
     mobile.evolution_nasbenchmacro,
 )
 """Searches without gradients."""

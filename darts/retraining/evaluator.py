@@ -5,9 +5,10 @@ Searchers without gradients ask one for the score of each genotype that they try
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from rich.console import Console
@@ -15,6 +16,7 @@ from rich.console import Console
 from darts.artifacts.log import read_log
 from darts.benchmarks.protocol import Benchmark, Score
 from darts.config import RetrainConfig, identity
+from darts.config.fields import replaced
 from darts.data.dataset import DataSet
 from darts.retraining.fingerprint import checked_fingerprint
 from darts.retraining.task import RetrainTask
@@ -39,9 +41,11 @@ class Trial:
 
     Attributes:
         folder: holds what the trial needs to continue where its last budget ended.
+        settings: dotted path of a field of the configuration -> the value that this trial trains with.
     """
 
     folder: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Evaluator(Protocol):
@@ -73,7 +77,8 @@ class Retraining:
 
     def __call__(self, genotype: Genotype, budget: Budget, trial: Trial) -> Score:
         """Return the figures of the last epoch of the budget, and the number of weights."""
-        settings = replace(self.config, run=replace(self.config.run, resume=True, max_steps=None, max_hours=None))
+        run = replace(self.config.run, resume=True, max_steps=None, max_hours=None)
+        settings = replace(replaced(self.config, trial.settings), run=run)
         task = RetrainTask(settings, genotype, self.data, self.device)
         epochs = min(budget.epochs, settings.epochs)
         run = replace(settings.run, max_steps=epochs * task.steps_per_epoch)

@@ -8,7 +8,7 @@ from genotypes.formats import cell_json
 from genotypes.formats.json_document import read_document
 from genotypes.formats.json_reader import MAX_CHARACTERS, Lines, LocatedJson, read_json
 from genotypes.formats.registry import TYPES, GenotypeType
-from genotypes.formats.spans import Span, find_documents, records
+from genotypes.formats.spans import Span, find_documents, is_pareto_set, records
 from genotypes.formats.validation import LocatedGenotype
 from genotypes.types.cell import CellGenotype
 from genotypes.types.genotype import Genotype
@@ -51,7 +51,8 @@ def from_text(text: str, source: str = "genotype") -> CellGenotype:
 def read_with_lines(text: str, source: str = "genotype", name: str | None = None) -> LocatedGenotype:
     """Read as ``read`` does, with the line of every field.
 
-    ``name`` picks one of several genotypes: an epoch's number, or the name before ``= Genotype(...)``.
+    ``name`` picks one of several genotypes: the number of an epoch or of a Pareto set's point, or the name before
+    ``= Genotype(...)``.
 
     Raises:
         GenotypeError: with all faults, by line.
@@ -71,6 +72,9 @@ def read_with_lines(text: str, source: str = "genotype", name: str | None = None
     if found and text.lstrip()[:1] not in ("[", "{"):
         return _last(text, found, source)
     epochs = records(text)
+    if len(epochs) > 1 and is_pareto_set(text):
+        allowed = f"FILE@1 to FILE@{max(epochs)} for one of them"
+        raise GenotypeError([Fault("file", f"{len(epochs)} genotypes of a Pareto set", allowed)], source)
     if epochs:
         return _record(epochs, max(epochs), source)
     if found:
@@ -156,7 +160,7 @@ def _named(text: str, name: str, source: str) -> LocatedGenotype:
         if int(name[:10]) in epochs:
             return _record(epochs, int(name[:10]), source)
         allowed = f"{min(epochs)} to {max(epochs)}" if epochs else "a file with a genotype for every epoch"
-        raise GenotypeError([Fault("epoch", name[:40], allowed)], source)
+        raise GenotypeError([Fault("point" if is_pareto_set(text) else "epoch", name[:40], allowed)], source)
     found = _find(text)
     for span, row in reversed(found):
         if span.name == name:

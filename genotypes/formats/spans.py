@@ -16,7 +16,7 @@ MAX_SPANS = 300
 _BRACKETS = re.compile(r"'[^'\\\n]*+(?:\\.[^'\\\n]*+)*+'|\"[^\"\\\n]*+(?:\\.[^\"\\\n]*+)*+\"|#[^\n]*|[()\[\]{}]")
 _HEAD = re.compile(r"(?:(?<![\w.])(?P<name>[A-Za-z_]\w*)\s*=\s*)?(?<![\w.])[A-Za-z_][\w.]*\s*$")
 _DICT_HEAD = re.compile(r"(?<![\w.])(?P<name>[A-Za-z_]\w*)\s*=\s*$")
-_EPOCH = re.compile(r'"epoch"\s*:\s*(?P<number>[0-9]{1,9})\b')
+_EPOCH = re.compile(r'"(?:epoch|point)"\s*:\s*(?P<number>[0-9]{1,9})\b')
 _GENOTYPE = re.compile(r'"genotype"\s*:\s*(?P<text>"[^"\\]*+(?:\\.[^"\\]*+)*+")')
 
 
@@ -82,10 +82,16 @@ def _ends(pattern: str, text: str) -> list[re.Match[str]]:
     return matches if len(matches) <= MAX_SPANS else [*matches[: MAX_SPANS // 2], *matches[-MAX_SPANS // 2 :]]
 
 
+def is_pareto_set(text: str) -> bool:
+    """Return whether a text is a ``pareto.json``, whose genotypes have numbers of points and no order in time."""
+    return re.search(r'"points"\s*:\s*\[\s*\{\s*"point"\s*:', text) is not None
+
+
 def records(text: str) -> dict[int, str]:
     """Return epoch -> the genotype's text, from a run's ``genotypes.json`` or ``log.jsonl``; without epochs, by number.
 
-    A file without epochs, such as ``metrics.json``, has its genotype as number 0.
+    The points of a ``pareto.json`` have their numbers in place of epochs. A file without epochs, such as
+    ``metrics.json``, has its genotype as number 0.
     """
     found: dict[int, str] = {}
     epoch = 0

@@ -7,7 +7,7 @@ on; every example judges once. The test split of the data set is never used.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
 from typing import ClassVar
 
@@ -66,7 +66,7 @@ class CrossValidation(Evaluator):
     def __call__(self, genotype: Genotype, budget: Budget, trial: Trial) -> Score:
         """Return means over the folds, and the seconds of all."""
         scores = [
-            evaluator(genotype, budget, Trial(trial.folder / f"fold{number}"))
+            evaluator(genotype, budget, replace(trial, folder=trial.folder / f"fold{number}"))
             for number, evaluator in enumerate(self.evaluators, 1)
         ]
         values = {}
