@@ -75,7 +75,8 @@ class Tuned:
             return [min(how.low + k * how.step, how.high) for k in range(count + 1)]
         ends = (math.log(how.low), math.log(how.high)) if how.log else (how.low, how.high)
         spaced = [ends[0] + (ends[1] - ends[0]) * k / (GRID - 1) for k in range(GRID)]
-        values = [min(max(math.exp(value) if how.log else value, how.low), how.high) for value in spaced]
+        rounded = [float(f"{math.exp(value) if how.log else value:.4g}") for value in spaced]
+        values = [min(max(value, how.low), how.high) for value in rounded]
         return list(dict.fromkeys(map(round, values))) if isinstance(how, IntDistribution) else values
 
 
