@@ -10,7 +10,7 @@ from typing import Any
 
 from darts.report.figures import is_share
 
-SPACING, HEIGHT, SIDE, TOP, BOTTOM = 74, 300, 46, 34, 18
+SPACING, HEIGHT, SIDE, TOP, BOTTOM = 84, 300, 46, 34, 18
 """Distances in pixels: between two axes, the picture's height, and the margins."""
 
 BEST = 5
@@ -40,11 +40,10 @@ def parallel_coordinates(lines: Sequence[Line], objective: str) -> str:
     An axis is a decision that has several values in these trials; the last is the objective. Lines are coloured from
     blue (worst) to red (best).
     """
-    names = [
-        name
-        for name in dict.fromkeys(name for line in lines for name in line.params)
-        if len({str(line.params[name]) for line in lines if name in line.params}) > 1
-    ]
+    seen = dict.fromkeys(name for line in lines for name in line.params)
+    labels = list(dict.fromkeys(name.partition("/")[0] for name in seen))
+    several = [name for name in seen if len({str(line.params[name]) for line in lines if name in line.params}) > 1]
+    names = sorted(several, key=lambda name: _place(name, labels))
     if len(lines) < 2 or not names:
         return ""
     scales = [_scale([line.params[name] for line in lines if name in line.params]) for name in names]
@@ -70,6 +69,13 @@ def parallel_coordinates(lines: Sequence[Line], objective: str) -> str:
         f'<div class="scroll"><svg class="lines" width="{width}" viewBox="0 0 {width} {HEIGHT}" role="img" '
         f'aria-label="decisions of each trial">{"".join([*parts, *texts])}</svg></div>'
     )
+
+
+def _place(name: str, labels: Sequence[str]) -> tuple[bool, int, int]:
+    """Return what sorts decisions: ``label/row`` in the order of labels and rows, then tuned fields."""
+    label, _, row = name.partition("/")
+    number = row.partition("/")[0]
+    return not row, labels.index(label), int(number) if number.isdecimal() else 0
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from darts.report.figures import is_share, title
 from darts.report.trials import StudyRecord, TrialRow
 
 WIDTH, HEIGHT = 560, 340
-LEFT, RIGHT, TOP, BOTTOM = 62, 20, 30, 44
+LEFT, RIGHT, TOP, BOTTOM = 62, 20, 40, 44
 """Margins around the plotted area, in pixels."""
 
 STYLE = """

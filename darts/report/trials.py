@@ -15,6 +15,9 @@ from darts.blackbox.pareto import Outcome, Values, front_of
 from darts.config.objectives import MAXIMIZED
 
 FILE = "trials.json"
+MIN_TRIALS = 8
+"""Trials with a decision from which on its importance is computed."""
+
 GROUPS = 4
 """Groups of about equally many trials into which a numerical parameter's values are cut."""
 
@@ -143,14 +146,15 @@ def importances(study: StudyRecord) -> list[tuple[str, float, int]]:
 
     The share is omega squared of a one-way analysis of variance (Hays 1963), over the trials in which the decision
     takes part: the variance between its values minus what as many random groups would show, so that a decision with
-    many values is not preferred. Numbers with many values are cut into ``GROUPS`` groups. It holds for each decision by
+    many values is not preferred. Decisions of fewer than ``MIN_TRIALS`` trials are left out. Numbers with many values are cut into ``GROUPS`` groups. It holds for each decision by
     itself; interactions are not seen.
     """
     found = []
     names = dict.fromkeys(name for trial in study.evaluated for name in trial.params)
     for name in names:
         pairs = [(trial.params[name], study.oriented(trial)[0]) for trial in study.evaluated if name in trial.params]
-        found.append((name, _omega_squared(_grouped(pairs)), len(pairs)))
+        if len(pairs) >= MIN_TRIALS:
+            found.append((name, _omega_squared(_grouped(pairs)), len(pairs)))
     return sorted(found, key=lambda each: -each[1])
 
 
