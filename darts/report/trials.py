@@ -146,8 +146,8 @@ def importances(study: StudyRecord) -> list[tuple[str, float, int]]:
 
     The share is omega squared of a one-way analysis of variance (Hays 1963), over the trials in which the decision
     takes part: the variance between its values minus what as many random groups would show, so that a decision with
-    many values is not preferred. Decisions of fewer than ``MIN_TRIALS`` trials are left out. Numbers with many values are cut into ``GROUPS`` groups. It holds for each decision by
-    itself; interactions are not seen.
+    many values is not preferred. Decisions of fewer than ``MIN_TRIALS`` trials are left out. Numbers with many values
+    are cut into ``GROUPS`` groups. It holds for each decision by itself; interactions are not seen.
     """
     found = []
     names = dict.fromkeys(name for trial in study.evaluated for name in trial.params)
