@@ -41,7 +41,7 @@ from darts.blackbox.tuning import Tuned, suggest_tuned
 from darts.config.blackbox import BudgetConfig
 from darts.retraining.evaluator import Budget, Evaluator, Trial
 from darts.training.loop import Diverged
-from darts.training.microbatch import out_of_memory
+from darts.training.out_of_memory import out_of_memory
 from genotypes import describe
 
 ACCURACY = Goals()
