@@ -29,7 +29,7 @@ SMALL_FINAL = [*TINY, "--space.channels", 2, "--space.layers", 3]
 
 
 def test_search_then_retrain_the_newest(tmp_path):
-    code, out, err = scripts.run("train_search.py", *SMALL_SEARCH, cwd=tmp_path)
+    code, out, err = scripts.run("train_search.py", *SMALL_SEARCH, cwd=tmp_path, imports=True)
     assert code == 0, err
     folder = tmp_path / "runs" / "search-digits-seed2"
     made = {path.name for path in folder.iterdir()}
@@ -58,7 +58,7 @@ def test_search_then_retrain_the_newest(tmp_path):
     epoch = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()][-1]
     assert genotypes.from_text(epoch["genotype"]) == genotype
 
-    code, out, err = scripts.run("train_final.py", *SMALL_FINAL, cwd=tmp_path)
+    code, out, err = scripts.run("train_final.py", *SMALL_FINAL, cwd=tmp_path, imports=True)
     assert code == 0, err
     (final,) = (tmp_path / "runs").glob("final-*")
     metrics = json.loads((final / "metrics.json").read_text())
@@ -215,7 +215,7 @@ def test_a_folder_whose_name_is_not_utf_8(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("wait", [0.2, 1.0])
 def test_ctrl_c_while_importing_is_silent(wait, tmp_path):
-    process = scripts.start("train_search.py", cwd=tmp_path)
+    process = scripts.start("train_search.py", cwd=tmp_path, imports=True)
     time.sleep(wait)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
