@@ -22,6 +22,7 @@ from darts.blackbox.evaluation import Plan
 from darts.blackbox.evaluators import Problem
 from darts.blackbox.locks import Claims
 from darts.blackbox.objectives import goals_of, outcome_of
+from darts.blackbox.pareto_replay import ParetoReplays, replay_pareto
 from darts.blackbox.pareto_set import pareto_json
 from darts.blackbox.per_trial import PerTrialSampler, bohb_model
 from darts.blackbox.progress import listener
@@ -192,8 +193,10 @@ class Replays:
             yield f"{data:>10}: {100 * mean(accuracies):.2f}{spread} % test accuracy"
 
 
-def run_replays(config: BlackboxConfig, problem: Problem, console: Console) -> Replays:
+def run_replays(config: BlackboxConfig, problem: Problem, console: Console) -> Replays | ParetoReplays:
     """Search with each seed, and look up what was found on every data set of the benchmark.
+
+    For several objectives, compare the Pareto sets with the exact one, on the data set that is searched by.
 
     Raises:
         UserError: where the budget is too small for one query, or the strategy is Optuna's own.
@@ -201,9 +204,16 @@ def run_replays(config: BlackboxConfig, problem: Problem, console: Console) -> R
     assert isinstance(problem.evaluator, Lookup)
     strategy, benchmark = strategy_of(config), problem.evaluator.benchmark
     table = Table(benchmark, problem.evaluator.data, config.budget.epochs)
+    goals, seeds = goals_of(config), range(config.seed, config.seed + config.seeds)
+    if len(goals.objectives) > 1:
+        if config.strategy.partition(":")[0] not in SEVERAL:
+            raise UserError(f"`strategy` {config.strategy} searches by one of `objectives`; set it to nsga2 or random")
+        return replay_pareto(strategy, problem.decisions, table, goals, config.budget, seeds, console)
+    if goals.limits or goals.objectives != ("accuracy",):
+        raise UserError("`seeds` replays searches by accuracy without `limits`, or by several `objectives`")
     test: dict[str, list[float]] = {data: [] for data in benchmark.data}
     queries = []
-    for seed in track(range(config.seed, config.seed + config.seeds), "searches", console=console, transient=True):
+    for seed in track(seeds, "searches", console=console, transient=True):
         try:
             found = replay(strategy, problem.decisions, table, config.budget, seed)
         except ValueError as error:
@@ -215,7 +225,9 @@ def run_replays(config: BlackboxConfig, problem: Problem, console: Console) -> R
     return Replays(test, queries)
 
 
-def write_replays(config: BlackboxConfig, replays: Replays, machine: Mapping[str, Any], folder: Path) -> None:
+def write_replays(
+    config: BlackboxConfig, replays: Replays | ParetoReplays, machine: Mapping[str, Any], folder: Path
+) -> None:
     """Write ``replays.json``: the configuration, the machine, and what each search found."""
     content = {"machine": machine, "config": to_dict(config), **asdict(replays)}
     folder.mkdir(parents=True, exist_ok=True)

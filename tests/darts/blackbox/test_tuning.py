@@ -124,7 +124,7 @@ def test_a_trial_chooses_and_a_continued_study_chooses_the_same(tmp_path, strate
             write_study(config, study, tmp_path / name)
         rows[name] = [{key: row[key] for key in ("params", "tuned", "value")} for row in trials_of(tmp_path / name)]
     assert rows["parts"] == rows["whole"] and [row["tuned"] for row in rows["parts"]][3:] == seen
-    assert len({row["tuned"]["weights.lr"] for row in rows["whole"]}) > 3
+    assert len({row["tuned"]["weights.lr"] for row in rows["whole"]}) > 1
     best = max(rows["whole"], key=lambda row: row["value"])["tuned"]
     assert tuned_with(str(tmp_path / "whole")) == best
     assert json.loads((tmp_path / "whole" / "metrics.json").read_text())["tuned"] == best
@@ -168,7 +168,7 @@ def test_a_network_is_trained_with_its_own_values(tmp_path):
     for number, point in enumerate(points, 1):
         source = f"{tmp_path / 'r' / 'pareto.json'}@{number}"
         assert tuned_with(source) == point["tuned"] and load(source).hash == load(point["genotype"]).hash
-    with pytest.raises(GenotypeError, match=r"point is '?9'?"):
+    with pytest.raises(GenotypeError, match="point: found 9, allowed 1 to"):
         load(f"{tmp_path / 'r' / 'pareto.json'}@9")
 
 
