@@ -72,6 +72,7 @@ class Plan:
         goals: the objectives, and the limits above which an architecture is not evaluated.
         costs: counts what the goals ask for.
         tuned: fields of the configuration that each trial chooses.
+        last: trials after which there are no more architectures, those over a limit included; None without end.
     """
 
     budget: BudgetConfig
@@ -82,6 +83,7 @@ class Plan:
     costs: Costs = uncounted
     tuned: Sequence[Tuned] = ()
     listener: Listener = field(default_factory=Listener)
+    last: int | None = None
 
     @property
     def rungs(self) -> Schedule:

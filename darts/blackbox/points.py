@@ -162,7 +162,7 @@ class ArchitectureDecisions(Decisions):
         self._tables = space.tables
         self._groups = [(table, list(_groups_of(table))) for table in self._tables]
         self._count = None if space.constrained else architectures.count(space)
-        self._has_cells = any(len(each.groups) > 1 and _grows_by_one(each.groups) for each in self._tables)
+        self._has_paths = any(len(each.groups) > 1 and _grows_by_one(each.groups) for each in self._tables)
         self._independent = not space.constrained and all(
             not table.when and (table.keep is None or table.allowed is None) for table in self._tables
         )
@@ -214,7 +214,7 @@ class ArchitectureDecisions(Decisions):
         The one-hot encoding is that for None, and for spaces without cells.
         """
         picks = self.picks(point)
-        if paths is None or not self._has_cells:
+        if paths is None or not self._has_paths:
             return architectures.encode_one_hot(self.space, picks).tolist()
         return architectures.encode_paths(self.space, picks, paths).tolist()
 

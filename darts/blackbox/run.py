@@ -99,6 +99,21 @@ def strategy_of(config: BlackboxConfig) -> Strategy:
     return component("`strategy`", STRATEGIES, config.strategy)
 
 
+def last_trial(config: BlackboxConfig, problem: Problem) -> int | None:
+    """Return after how many trials a strategy that asks for every point has no more; None for other strategies.
+
+    Raises:
+        UserError: where the architectures of the space are not counted, and no number of trials is given.
+    """
+    name = config.strategy.partition(":")[0]
+    if name not in STRATEGIES or not STRATEGIES[name].enumerates:
+        return None
+    count = problem.decisions.count()
+    if count is None and config.budget.trials is None:
+        raise UserError(f"`strategy` {name}: the architectures of this space are not counted; set `budget.trials`")
+    return count
+
+
 def run_study(
     config: BlackboxConfig, problem: Problem, folder: Path, console: Console, device: torch.device = CPU
 ) -> Study:
@@ -129,6 +144,7 @@ def run_study(
         costs=problem.costs,
         tuned=tuned_of(config),
         listener=listener(study, goals, config.budget, console),
+        last=last_trial(config, problem),
     )
     try:
         search(study, problem.decisions, problem.evaluator, plan, folder, Claims(storage.locks, study._study_id))

@@ -161,7 +161,8 @@ def _decide(study: Study, trials: Sequence[FrozenTrial], used: budgets.Spent, pl
     """Ask the schedule; where its job does not fit the budget, ask for one without new trials."""
     records = records_of(trials, study.directions[0])
     decision = Decision(None)
-    for may_start in dict.fromkeys([budgets.allows_trial(used, plan.budget), False]):
+    left = plan.last is None or len(trials) < plan.last
+    for may_start in dict.fromkeys([left and budgets.allows_trial(used, plan.budget), False]):
         decision = plan.rungs.following(records, may_start)
         job = decision.job
         done = epochs_of(trials[job.number])[-1] if isinstance(job, Promote) else 0

@@ -36,7 +36,9 @@ def check(config: Config) -> None:
 def _check_budget(config: BlackboxConfig) -> None:
     """Refuse searches that never end, or whose architectures cannot be judged."""
     budget = config.budget
-    if all(limit is None for limit in (budget.trials, budget.seconds, budget.total_epochs, *budget.hours)):
+    limits = budget.trials, budget.seconds, budget.total_epochs, *budget.hours
+    ends = config.strategy.partition(":")[0] == "exhaustive"
+    if all(limit is None for limit in limits) and not ends:
         raise UserError(
             "no budget is given, and a search never ends without one: set `budget.trials`, `budget.seconds`, "
             "`budget.total_epochs`, `budget.cpu_hours` or `budget.gpu_hours`"

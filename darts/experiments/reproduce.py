@@ -2,32 +2,43 @@
 
     python -m darts.experiments.reproduce --benchmark.file nb201.csv                     NAS-Bench-201, 500 seeds
     python -m darts.experiments.reproduce --benchmark.file nb201.csv --json FILE         and write the figures
+    python -m darts.experiments.reproduce --benchmark.file nb201.csv --parts oracles queries
 
-So far: search without gradients on NAS-Bench-201 (Dong and Yang 2020, as quoted in Mellor et al. 2021, table 2a).
+Search without gradients on NAS-Bench-201: ``seconds``, strategies under a budget of recorded time (Dong and Yang 2020,
+as quoted in Mellor et al. 2021, table 2a); ``oracles``, exact figures of the table; ``queries``, strategies by the
+number of queries.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from darts.blackbox.evaluators.benchmark import lookup_problem
+from darts.benchmarks.nasbench201 import DATA, NASBench201
+from darts.blackbox.evaluators.benchmark import CIFAR10_SHAPE, lookup_problem
+from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.run import run_replays
 from darts.cli import run_script
 from darts.config import BenchmarkConfig, BlackboxConfig, check
 from darts.config.command_line import parse_command
+from darts.config.ranges import POSITIVE
+from darts.errors import UserError
+from darts.experiments.oracles import oracles
+from darts.experiments.query_curves import Accuracies
+from darts.experiments.query_curves import row_of as query_row
 from darts.recipes import BLACKBOX_RECIPES
 from genotypes.atomic_write import write_atomically
 from supernet.bench.machine import machine
+from supernet.spaces.nasbench201 import NASBench201Space
 
 Figures = dict[str, tuple[float, float]]
 """Data set -> mean and standard deviation of the test accuracy, in percent."""
@@ -41,14 +52,38 @@ PUBLISHED: dict[str, Figures] = {
 }
 """Recipe -> published figures, where there are some."""
 
+QUERIED = (
+    "random",
+    "evolution:population=30,sample=10",
+    "evolution:population=10,sample=3",
+    "local_search:first_improvement=true",
+    "local_search:first_improvement=true,starts=10",
+    "local_search",
+)
+"""Strategies by the number of queries."""
+
+SURROGATES = {
+    "bananas:surrogate=gaussian_process,encoding=one_hot": 1.0,
+    "local_search:first_improvement=true,starts=10": 1.0,
+    "bananas": 0.2,
+    "bananas:encoding=one_hot": 0.2,
+}
+"""Strategies with surrogate models, and local search beside them -> share of ``surrogate_seeds``."""
+
+SURROGATE_QUERIES = 150
+
 
 @dataclass(frozen=True)
 class Options:
     """Options of the command."""
 
     benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
-    seeds: int = 500
+    parts: tuple[Literal["seconds", "oracles", "queries"], ...] = ("seconds",)
+    """Which tables."""
+    seeds: Annotated[int, POSITIVE] = 500
     """Searches of each strategy."""
+    surrogate_seeds: Annotated[int, POSITIVE] = 100
+    """Searches of strategies with surrogate models, which take seconds each, by the number of queries."""
     json: Path | None = None
     """File to write the figures to."""
 
@@ -56,14 +91,64 @@ class Options:
 def main(arguments: Sequence[str], console: Console) -> None:
     """Replay every strategy, and print a row as soon as it is known."""
     options = parse_command(Options, arguments, prog="python -m darts.experiments.reproduce", description=__doc__)
-    rows = []
-    for recipe in PUBLISHED:
-        rows.append(row_of(recipe, options, console))
-        console.print(_table(rows))
-    if options.json is not None:
-        command = ["python", "-m", "darts.experiments.reproduce", "--seeds", str(options.seeds)]
-        content = {"machine": machine(torch.device("cpu")), "command": command, "rows": rows}
-        write_atomically(options.json, (json.dumps(content, indent=2) + "\n").encode())
+    command = ["python", "-m", "darts.experiments.reproduce", *arguments]
+    content: dict[str, Any] = {"machine": machine(torch.device("cpu")), "command": command}
+    for part, rows in _results(options, console):
+        content[part] = rows
+        if options.json is not None:
+            write_atomically(options.json, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _results(options: Options, console: Console) -> Iterator[tuple[str, Any]]:
+    """Yield the rows of each part, as far as they are known, and print them as they come."""
+    if "seconds" in options.parts:
+        rows = []
+        for recipe in PUBLISHED:
+            rows.append(row_of(recipe, options, console))
+            console.print(_table(rows))
+            yield "rows", rows
+    if "oracles" in options.parts:
+        found = {data: oracles(_benchmark(options), data) for data in DATA}
+        console.print(_columns(found))
+        yield "oracles", found
+    if "queries" in options.parts:
+        rows = []
+        for row in _query_rows(options):
+            rows.append(row)
+            console.print(row, soft_wrap=True, highlight=False)
+            yield "queries", rows
+
+
+def _benchmark(options: Options) -> NASBench201:
+    if options.benchmark.file is None:
+        raise UserError("`benchmark.file` is not given; it is the table in which architectures are looked up")
+    return NASBench201(options.benchmark.file)
+
+
+def _query_rows(options: Options) -> Iterator[dict[str, Any]]:
+    """Yield the figures of each strategy on each data set."""
+    benchmark = _benchmark(options)
+    decisions = ArchitectureDecisions(NASBench201Space(CIFAR10_SHAPE))
+    known = [Accuracies(benchmark, decisions, data) for data in DATA]
+    for text in QUERIED:
+        for accuracies in known:
+            yield query_row(text, accuracies, seeds=options.seeds, until_found=text != "random")
+    for text, share in SURROGATES.items():
+        for accuracies in known[:2]:
+            seeds = max(2, round(share * options.surrogate_seeds))
+            yield query_row(text, accuracies, seeds=seeds, queries=SURROGATE_QUERIES)
+
+
+def _columns(found: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Return exact figures, a row each, as a table for the terminal."""
+    table = Table("exact figure", *found)
+    for name in next(iter(found.values())):
+        values = [column[name] for column in found.values()]
+        shown = [
+            " ± ".join(f"{v:.3f}" for v in value) if isinstance(value, list) else f"{value:.6g}" for value in values
+        ]
+        table.add_row(name.replace("_", " "), *shown)
+    return table
 
 
 def row_of(recipe: str, options: Options, console: Console) -> dict[str, Any]:

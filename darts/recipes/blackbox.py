@@ -1,143 +1,177 @@
-"""Searches without gradients: a strategy on NAS-Bench-201's table, or on architectures that are trained.
+"""Searches without gradients: every strategy on each of four tasks.
 
-On the table: 12,000 seconds of the benchmark's recorded training, the reward being the validation accuracy on CIFAR-10
-after 12 epochs. Published figures are test accuracies after 200 epochs on CIFAR-10 / CIFAR-100 / ImageNet16-120,
-means of 500 runs (Dong and Yang 2020, quoted in Mellor et al. 2021, table 2a).
+A recipe is named after a row of ``ROWS`` and one of ``TASKS``: ``evolution_digits``. On three tasks architectures are
+trained, or judged by shared weights where a strategy is defined by them. The fourth is NAS-Bench-201's table: 12,000
+seconds of its recorded training, the reward being the validation accuracy on CIFAR-10 after 12 epochs. Published
+figures are test accuracies after 200 epochs on CIFAR-10 / CIFAR-100 / ImageNet16-120, means of 500 runs (Dong and Yang
+2020, quoted in Mellor et al. 2021, table 2a).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from darts.config import DataConfig, SearchSpaceConfig
+from darts.config import SearchSpaceConfig
 from darts.config.blackbox import BlackboxConfig, BudgetConfig
 from darts.recipes.data_sets import CIFAR10, DIGITS, MNIST
 from darts.recipes.recipe import recipe
 
-
-def _nasbench201(strategy: str) -> BlackboxConfig:
-    return BlackboxConfig(
-        data=CIFAR10,
-        space=SearchSpaceConfig(name="nasbench201", layers=5),
-        strategy=strategy,
-        evaluator="benchmark",
-        budget=BudgetConfig(seconds=12000.0),
-    )
+NOT_PUBLISHED = "No number is published for this protocol."
 
 
-def _digits(strategy: str) -> BlackboxConfig:
-    return BlackboxConfig(
-        data=DIGITS,
-        space=SearchSpaceConfig(channels=8, layers=3),
-        strategy=strategy,
-        budget=BudgetConfig(trials=20, epochs=5),
-    )
+@dataclass(frozen=True)
+class Task:
+    """Data, a space and a budget.
+
+    Attributes:
+        about: what is searched, for the recipe's docstring.
+        config: of a search; the strategy is that of the row.
+        shared: the budget where weights are shared: epochs of the supernet, architectures to judge.
+    """
+
+    about: str
+    config: BlackboxConfig
+    shared: BudgetConfig
 
 
-@recipe
-def random_nasbench201() -> BlackboxConfig:
-    """Random search on NAS-Bench-201's table. Published: 93.70 +- 0.36 / 71.04 +- 1.07 / 44.57 +- 1.25 %."""
-    return _nasbench201("random")
+@dataclass(frozen=True)
+class Row:
+    """A strategy in the recipes.
+
+    Attributes:
+        title: the beginning of a recipe's docstring.
+        strategy: with its options, for few trials that are trained.
+        looked_up: the same for the benchmark's table, where it differs.
+        published: on the table.
+        shared: whether architectures are judged by shared weights, on the table's task too.
+        fields: further fields of the configuration.
+    """
+
+    title: str
+    strategy: str
+    looked_up: str = ""
+    published: str = NOT_PUBLISHED
+    shared: bool = False
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-@recipe
-def evolution_nasbench201() -> BlackboxConfig:
-    """Regularized evolution on NAS-Bench-201's table, a population of 10 and samples of 3. Published: 93.92 +- 0.30 /
-    71.84 +- 0.99 / 45.54 +- 1.03 %."""
-    return _nasbench201("evolution:population=10,sample=3")
+NASBENCH201 = SearchSpaceConfig(name="nasbench201", layers=5)
+TABLE = "nasbench201"
+"""The task of the benchmark's table."""
+
+TASKS: dict[str, Task] = {
+    "digits": Task(
+        about="among DARTS cells on scikit-learn's digits",
+        config=BlackboxConfig(
+            data=DIGITS, space=SearchSpaceConfig(channels=8, layers=3), budget=BudgetConfig(trials=20, epochs=5)
+        ),
+        shared=BudgetConfig(trials=100, epochs=30),
+    ),
+    "mnist": Task(
+        about="in a convolutional network with choices on MNIST",
+        config=BlackboxConfig(
+            data=MNIST,
+            space=SearchSpaceConfig(name="convnet", channels=8, layers=2),
+            budget=BudgetConfig(trials=20, epochs=2),
+            batch_size=128,
+        ),
+        shared=BudgetConfig(trials=100, epochs=10),
+    ),
+    "cifar10": Task(
+        about="among DARTS cells on CIFAR-10",
+        config=BlackboxConfig(data=CIFAR10, space=SearchSpaceConfig(), budget=BudgetConfig(trials=100, epochs=20)),
+        shared=BudgetConfig(trials=100, epochs=150),
+    ),
+    TABLE: Task(
+        about="on NAS-Bench-201's table",
+        config=BlackboxConfig(
+            data=CIFAR10, space=NASBENCH201, evaluator="benchmark", budget=BudgetConfig(seconds=12000.0)
+        ),
+        shared=BudgetConfig(trials=100, epochs=100),
+    ),
+}
+
+ROWS: dict[str, Row] = {
+    "random": Row("Random search", "random", published="93.70 +- 0.36 / 71.04 +- 1.07 / 44.57 +- 1.25 %"),
+    "exhaustive": Row(
+        "Every architecture of NAS-Bench-201's cell", "exhaustive", fields={"space": NASBENCH201, "trials": None}
+    ),
+    "local_search": Row("Local search, moving to the first better neighbour,", "local_search:first_improvement=true"),
+    "evolution": Row(
+        "Regularized evolution",
+        "evolution:population=6,sample=3",
+        looked_up="evolution:population=10,sample=3",
+        published="93.92 +- 0.30 / 71.84 +- 0.99 / 45.54 +- 1.03 %",
+    ),
+    "genetic": Row(
+        "A genetic algorithm", "genetic:population=6,tournament=2,elite=1", looked_up="genetic:population=20"
+    ),
+    "reinforce": Row(
+        "REINFORCE",
+        "reinforce:lr=0.1",
+        looked_up="reinforce",
+        published="93.85 +- 0.37 / 71.71 +- 1.09 / 45.24 +- 1.18 %",
+    ),
+    "enas": Row(
+        "ENAS: the best of 100 samples of a controller",
+        "enas",
+        published="54.30 / 15.61 / 16.32 %",
+        shared=True,
+    ),
+    "rsps": Row(
+        "Random search with weight sharing: the best of 100 architectures",
+        "rsps",
+        published="87.66 +- 1.69 / 58.33 +- 4.34 / 31.14 +- 3.88 %",
+        shared=True,
+    ),
+    "bayesian_tpe": Row("Bayesian optimization by Parzen estimators (Optuna's TPE)", "tpe"),
+    "bayesian_gp": Row("Bayesian optimization by a Gaussian process (Optuna's)", "gp"),
+    "bananas": Row(
+        "BANANAS, an ensemble of neural predictors,", "bananas:first=5,batch=5,parents=5", looked_up="bananas"
+    ),
+}
 
 
-@recipe
-def reinforce_nasbench201() -> BlackboxConfig:
-    """REINFORCE on NAS-Bench-201's table. Published: 93.85 +- 0.37 / 71.71 +- 1.09 / 45.24 +- 1.18 %."""
-    return _nasbench201("reinforce")
+def made(name: str, data: str) -> Callable[[], BlackboxConfig]:
+    """Return the recipe of a row on a task."""
+    row, task = ROWS[name], TASKS[data]
+    shared = row.shared or (name == "exhaustive" and data != TABLE)
+
+    def make() -> BlackboxConfig:
+        fields = dict(row.fields)
+        config = replace(task.config, strategy=(row.looked_up if data == TABLE else "") or row.strategy)
+        if shared:
+            config = replace(config, evaluator="shared", budget=task.shared)
+        if "trials" in fields:
+            config = replace(config, budget=replace(config.budget, trials=fields.pop("trials"), seconds=None))
+        return replace(config, **fields)
+
+    config = make()
+    about = task.about
+    if data == TABLE and row.shared:
+        about = "in NAS-Bench-201's space, trained on CIFAR-10"
+    if name == "exhaustive" and data != TABLE:
+        about = f"on {config.data.name}"
+    if shared:
+        budget = f"judged by the weights of a supernet that is trained for {config.budget.epochs} epochs first"
+    elif data == TABLE:
+        budget = "" if name == "exhaustive" else "12,000 s of its recorded training"
+    else:
+        budget = f"{config.budget.trials} architectures, {config.budget.epochs} epochs each"
+    published = ""
+    if data == TABLE:
+        published = row.published if row.published == NOT_PUBLISHED else f"Published: {row.published}."
+    elif data == "cifar10":
+        published = NOT_PUBLISHED
+    parts = f"{row.title} {about}{', ' if budget else ''}{budget}."
+    make.__name__ = f"{name}_{data}"
+    make.__doc__ = " ".join(filter(None, [parts, published]))
+    return recipe(make)
 
 
-@recipe
-def local_search_nasbench201() -> BlackboxConfig:
-    """Local search on NAS-Bench-201's table, moving to the first better neighbour. No number is published for this
-    protocol."""
-    return _nasbench201("local_search:first_improvement=true")
-
-
-@recipe
-def genetic_nasbench201() -> BlackboxConfig:
-    """A genetic algorithm on NAS-Bench-201's table. No number is published for this protocol."""
-    return _nasbench201("genetic:population=20")
-
-
-@recipe
-def random_digits() -> BlackboxConfig:
-    """Random search among DARTS cells on scikit-learn's digits: 20 architectures, 5 epochs each, a minute or two on 2
-    CPU cores."""
-    return _digits("random")
-
-
-@recipe
-def evolution_digits() -> BlackboxConfig:
-    """Regularized evolution among DARTS cells on scikit-learn's digits: 20 architectures, 5 epochs each."""
-    return _digits("evolution:population=6,sample=3")
-
-
-@recipe
-def genetic_digits() -> BlackboxConfig:
-    """A genetic algorithm among DARTS cells on scikit-learn's digits: 20 architectures, 5 epochs each."""
-    return _digits("genetic:population=6,tournament=2,elite=1")
-
-
-@recipe
-def local_search_digits() -> BlackboxConfig:
-    """Local search among DARTS cells on scikit-learn's digits: 20 architectures, 5 epochs each."""
-    return _digits("local_search:first_improvement=true")
-
-
-@recipe
-def reinforce_digits() -> BlackboxConfig:
-    """REINFORCE among DARTS cells on scikit-learn's digits: 20 architectures, 5 epochs each."""
-    return _digits("reinforce:lr=0.1")
-
-
-def _nsga2(data: DataConfig, channels: int, epochs: int) -> BlackboxConfig:
-    return BlackboxConfig(
-        data=data,
-        space=SearchSpaceConfig(channels=channels, layers=5),
-        strategy="nsga2:population=20",
-        objectives="accuracy,multiply_adds",
-        budget=BudgetConfig(trials=200, epochs=epochs),
-    )
-
-
-@recipe
-def nsga2_digits() -> BlackboxConfig:
-    """NSGA-II for accuracy and few multiply-adds among DARTS cells on scikit-learn's digits: 24 architectures, 5 epochs
-    each."""
-    config = _digits("nsga2:population=8")
-    return replace(config, objectives="accuracy,multiply_adds", budget=BudgetConfig(trials=24, epochs=5))
-
-
-@recipe
-def nsga2_mnist() -> BlackboxConfig:
-    """NSGA-II for accuracy and few multiply-adds among DARTS cells on MNIST: 200 architectures, 3 epochs each."""
-    return _nsga2(MNIST, channels=8, epochs=3)
-
-
-@recipe
-def nsga2_cifar10() -> BlackboxConfig:
-    """NSGA-II for accuracy and few multiply-adds among DARTS cells on CIFAR-10: 200 architectures, 12 epochs each;
-    GPU-days."""
-    return _nsga2(CIFAR10, channels=16, epochs=12)
-
-
-@recipe
-def nsga2_nasbench201() -> BlackboxConfig:
-    """NSGA-II for accuracy and few multiply-adds on NAS-Bench-201's table, 500 architectures. Its Pareto set has 99.6 %
-    of the hypervolume of the exact one on CIFAR-10 (mean of 20 seeds, test accuracy)."""
-    config = replace(_nasbench201("nsga2:population=20"), objectives="accuracy,multiply_adds")
-    return replace(config, budget=BudgetConfig(trials=500, epochs=200))
-
-
-@recipe
-def tpe_digits() -> BlackboxConfig:
-    """Tree-structured Parzen estimators (Optuna) among DARTS cells on scikit-learn's digits: 20 architectures, 5 epochs
-    each."""
-    return _digits("tpe")
+RECIPES: dict[str, Callable[[], BlackboxConfig]] = {
+    f"{name}_{data}": made(name, data) for data in TASKS for name in ROWS
+}
+"""Every strategy on every task."""

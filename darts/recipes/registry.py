@@ -17,6 +17,7 @@ from darts.recipes import (
     nasbench201,
     recurrent,
     robust,
+    several_objectives,
 )
 from darts.recipes.recipe import by_name
 
@@ -89,24 +90,16 @@ SEARCH_RECIPES: dict[str, Callable[[], SearchConfig]] = by_name(
     recurrent.darts_recurrent_text,
 )
 
-BLACKBOX_RECIPES: dict[str, Callable[[], BlackboxConfig]] = by_name(
-    blackbox.random_digits,
-    blackbox.local_search_digits,
-    blackbox.evolution_digits,
-    blackbox.genetic_digits,
-    blackbox.reinforce_digits,
-    blackbox.tpe_digits,
-    blackbox.nsga2_digits,
-    blackbox.nsga2_mnist,
-    blackbox.nsga2_cifar10,
-    blackbox.random_nasbench201,
-    blackbox.local_search_nasbench201,
-    blackbox.evolution_nasbench201,
-    blackbox.genetic_nasbench201,
-    blackbox.reinforce_nasbench201,
-    blackbox.nsga2_nasbench201,
-    mobile.evolution_nasbenchmacro,
-)
+BLACKBOX_RECIPES: dict[str, Callable[[], BlackboxConfig]] = {
+    **blackbox.RECIPES,
+    **by_name(
+        several_objectives.nsga2_digits,
+        several_objectives.nsga2_mnist,
+        several_objectives.nsga2_cifar10,
+        several_objectives.nsga2_nasbench201,
+        mobile.evolution_nasbenchmacro,
+    ),
+}
 """Searches without gradients."""
 
 FINAL_RECIPES: dict[str, Callable[[], RetrainConfig]] = by_name(

@@ -1,17 +1,15 @@
 """BANANAS: Bayesian optimization with an ensemble of neural predictors (White et al. 2021).
 
-An ensemble of small networks predicts values from the path encoding of an architecture, each trained from its own
-initial weights on all that was evaluated. A candidate's acquisition is one draw from the normal distribution of the
-ensemble's predictions (independent Thompson sampling). Encoding and candidates are separate options, so that what each
-contributes can be measured.
+A surrogate predicts values from the path encoding of an architecture. A candidate's acquisition is one draw from the
+normal distribution of its prediction (independent Thompson sampling). Surrogate, encoding and candidates are separate
+options, so that what each contributes can be measured.
 
-Axes: ``m`` member of the ensemble, ``n`` point, ``f`` feature, ``u`` unit.
+Axes: ``f`` feature.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 from random import Random
 
 import torch
@@ -19,6 +17,7 @@ from torch import Tensor
 
 from darts.blackbox.points import Decisions, Point, mutate
 from darts.blackbox.strategies.strategy import Evaluated, Key, Search, Strategy, key_of, value_of
+from darts.blackbox.surrogates import ensemble, gaussian_process
 from darts.config.ranges import choose, require
 
 REDRAWS = 50
@@ -27,16 +26,18 @@ REDRAWS = 50
 
 @dataclass(frozen=True)
 class Bananas(Strategy):
-    """Evaluate ``first`` random points; then ``batch`` after ``batch`` those that an ensemble expects most of.
+    """Evaluate ``first`` random points; then ``batch`` after ``batch`` those that a surrogate expects most of.
 
-    ``members``, ``units``: networks of the ensemble and the width of their two hidden layers; ``steps``, ``lr``: of
-    their training by Adam on all points. ``encoding``: path (in spaces without cells one_hot), one_hot, or both;
-    ``paths``: the path encoding keeps so many shortest paths of each cell. ``candidates``: how many points are drawn to
-    choose from, as mutations of the best ``parents`` points (``propose`` mutation), or at random.
+    ``surrogate``: ensemble, of ``members`` networks with two hidden layers of ``units``, trained by Adam for ``steps``
+    with ``lr`` on all points; or gaussian_process, which needs no training. ``encoding``: path (in spaces without cells
+    one_hot), one_hot, or both; ``paths``: the path encoding keeps so many shortest paths of each cell.
+    ``candidates``: how many points are drawn to choose from, as mutations of the best ``parents`` points (``propose``
+    mutation), or at random.
     """
 
     first: int = 10
     batch: int = 10
+    surrogate: str = "ensemble"
     members: int = 5
     units: int = 64
     steps: int = 150
@@ -50,6 +51,7 @@ class Bananas(Strategy):
     def __post_init__(self) -> None:
         require(self, from_1=("first", "batch", "units", "steps", "paths", "parents", "candidates"), above_0=("lr",))
         require(self, from_2=("members",))
+        choose(self, surrogate=("ensemble", "gaussian_process"))
         choose(self, encoding=("path", "one_hot", "both"), propose=("mutation", "random"))
 
     def start(self, decisions: Decisions) -> Search:
@@ -95,9 +97,12 @@ class _Search(Search):
         values = torch.tensor([value for value, _ in self.evaluated])
         known = torch.stack([self._encoded(point) for _, point in self.evaluated])
         asked = torch.stack([self._encoded(point) for point in candidates])
-        predictions = predict(options, known, values, asked, generator)
-        noise = torch.randn(len(candidates), generator=generator)
-        draws = predictions.mean(0) + predictions.std(0) * noise
+        if options.surrogate == "ensemble":
+            size = options.members, options.units
+            mean, deviation = ensemble(known, values, asked, size, options.steps, options.lr, generator)
+        else:
+            mean, deviation = gaussian_process(known, values, asked)
+        draws = mean + deviation * torch.randn(len(candidates), generator=generator)
         return [candidates[place] for place in draws.argsort(descending=True, stable=True)[: options.batch].tolist()]
 
     def _new(self, rng: Random, parents: list[Point]) -> Point:
@@ -117,41 +122,3 @@ class _Search(Search):
             features = [feature for paths in kinds for feature in self.decisions.encoding(point, paths)]
             self.encodings[key] = torch.tensor(features)
         return self.encodings[key]
-
-
-def predict(options: Bananas, known: Tensor, values: Tensor, asked: Tensor, generator: torch.Generator) -> Tensor:
-    """Return what each member of an ensemble predicts, ``(m, n)``, in standard deviations of the known values.
-
-    The members are perceptrons with two hidden layers, trained together by Adam on the mean squared error.
-
-    Args:
-        options: of the ensemble.
-        known: encodings of the evaluated points, ``(n, f)``.
-        values: of these points, ``(n,)``.
-        asked: encodings of the points to predict, ``(n, f)``.
-        generator: of the initial weights.
-    """
-    sizes = (known.shape[1], options.units, options.units, 1)
-    weights: list[Tensor] = []
-    for size, width in pairwise(sizes):
-        bound = size**-0.5
-        for shape in ((options.members, size, width), (options.members, 1, width)):
-            weights.append(torch.empty(shape).uniform_(-bound, bound, generator=generator).requires_grad_())
-    wanted = (values - values.mean()) / values.std().clamp_min(1e-12)
-    optimizer = torch.optim.Adam(weights, lr=options.lr, foreach=True)
-    for _ in range(options.steps):
-        optimizer.zero_grad()
-        loss = (_perceptrons(weights, known) - wanted).square().mean(1).sum()
-        loss.backward()
-        optimizer.step()
-    with torch.no_grad():
-        return _perceptrons(weights, asked)
-
-
-def _perceptrons(weights: list[Tensor], x: Tensor) -> Tensor:
-    """Return the outputs of all members, ``(m, n)``, for the features ``(n, f)``."""
-    x = x.expand(weights[0].shape[0], *x.shape)
-    for layer in range(0, len(weights), 2):
-        x = torch.baddbmm(weights[layer + 1], x, weights[layer])
-        x = x.relu() if layer + 2 < len(weights) else x
-    return x[..., 0]

@@ -159,10 +159,10 @@ class Controller(Search):
         """
         units = self.options.units
         made: Point = {}
-        hidden = cell = torch.zeros(units, dtype=torch.float64)
+        hidden = memory = torch.zeros(units, dtype=torch.float64)
         inputs = self._weight("start", units)
         while (decision := self.decisions.following(made)) is not None:
-            hidden, cell = self._lstm(inputs, hidden, cell)
+            hidden, memory = self._lstm(inputs, hidden, memory)
             values, size = " ".join(decision.values), (len(decision.values), units)
             logits = self._weight(f"out {values}", *size) @ hidden
             logits = self.options.bound * torch.tanh(logits / self.options.temperature)
@@ -170,14 +170,14 @@ class Controller(Search):
             made[decision.name] = value
             inputs = self._weight(f"in {values}", *size)[decision.values.index(value)]
 
-    def _lstm(self, inputs: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    def _lstm(self, inputs: Tensor, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         units = self.options.units
         sums = self._weight("lstm", 4 * units, 2 * units) @ torch.cat([inputs, hidden]) + self._weight(
             "bias", 4 * units
         )
         entering, forgetting, leaving, new = sums.chunk(4)
-        cell = forgetting.sigmoid() * cell + entering.sigmoid() * new.tanh()
-        return leaving.sigmoid() * cell.tanh(), cell
+        memory = forgetting.sigmoid() * memory + entering.sigmoid() * new.tanh()
+        return leaving.sigmoid() * memory.tanh(), memory
 
     def _weight(self, name: str, *shape: int) -> Tensor:
         """Return a weight; a new one depends on the seed and its name alone, not on when it is first needed."""

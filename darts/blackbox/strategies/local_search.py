@@ -7,18 +7,24 @@ from dataclasses import dataclass, field
 from random import Random
 
 from darts.blackbox.points import Decisions, Point, neighbours
-from darts.blackbox.strategies.strategy import MAX_DRAWS, Evaluated, Key, Search, Strategy, key_of
+from darts.blackbox.strategies.strategy import MAX_DRAWS, Evaluated, Key, Search, Strategy, key_of, value_of
+from darts.config.ranges import require
 
 
 @dataclass(frozen=True)
 class LocalSearch(Strategy):
     """Evaluate the neighbours of the best point and move to a better one; restart at random where none is better.
 
-    With ``first_improvement`` the search moves as soon as a neighbour is better, else to the best of all neighbours.
+    With ``first_improvement`` the search moves as soon as a neighbour is better, else to the best of all neighbours. A
+    climb begins at the best of ``starts`` random points.
     Points that were evaluated are not asked again: their values are remembered.
     """
 
     first_improvement: bool = False
+    starts: int = 1
+
+    def __post_init__(self) -> None:
+        require(self, from_1=("starts",))
 
     def start(self, decisions: Decisions) -> _Search:
         """Begin a search."""
@@ -33,6 +39,7 @@ class _Search(Search):
     centre: Point | None = None
     best: Evaluated | None = None
     waiting: Iterator[Point] | None = None
+    starting: list[Evaluated] = field(default_factory=list)
 
     def ask(self, rng: Random) -> Point:
         point: Point = {}
@@ -61,7 +68,10 @@ class _Search(Search):
         if value is None:
             return
         if self.centre is None or self.best is None:
-            self.centre, self.best, self.waiting = point, (value, point), None
+            self.starting.append((value, point))
+            if len(self.starting) >= self.options.starts:
+                self.best = max(self.starting, key=value_of)
+                self.centre, self.waiting, self.starting = self.best[1], None, []
         elif value > self.best[0]:
             self.best = value, point
             if self.options.first_improvement:

@@ -1,0 +1,178 @@
+"""Every strategy in every tiny space, and every evaluator: to the end, resumed bit for bit, retrained, checked."""
+
+import json
+import math
+from dataclasses import replace
+from random import Random
+
+import optuna
+import pytest
+import torch
+from rich.console import Console
+
+from darts.blackbox.evaluators import EVALUATORS, Setting, problem_of
+from darts.blackbox.objectives import goals_of
+from darts.blackbox.points import ArchitectureDecisions
+from darts.blackbox.run import run_study, write_study
+from darts.blackbox.samplers import OPTUNA, suggest
+from darts.blackbox.strategies import STRATEGIES
+from darts.config import DataConfig, RetrainConfig, SearchSpaceConfig, SpaceConfig, WeightsConfig
+from darts.config.blackbox import BlackboxConfig, BudgetConfig
+from darts.data.registry import open_data
+from darts.errors import UserError
+from darts.methods.compose import component
+from darts.methods.space_factory import space_from
+from darts.retraining.evaluator import Budget, Trial
+from darts.retraining.fingerprint import fingerprint
+from darts.retraining.task import RetrainTask
+from genotypes import load
+from tests import stories, tiny
+
+QUIET = Console(quiet=True)
+SPACES = {
+    "darts": SearchSpaceConfig(name="darts", channels=2, layers=3, nodes=1),
+    "nasbench201": SearchSpaceConfig(name="nasbench201", channels=2, layers=1),
+    "convnet": SearchSpaceConfig(name="convnet", channels=2, layers=1),
+    "nasbench101": SearchSpaceConfig(name="nasbench101", channels=2, layers=1),
+}
+QUICKER = {
+    "evolution": "evolution:population=3,sample=2",
+    "genetic": "genetic:population=3,elite=1",
+    "enas": "enas:units=4,samples=2,updates=2",
+    "bananas": "bananas:first=3,batch=2,steps=3,units=4,candidates=10",
+    "nsga2": "nsga2:population=3",
+}
+
+
+def config_of(space, strategy="random", evaluator="training", trials=3, **options):
+    return BlackboxConfig(
+        space=SPACES[space],
+        strategy=QUICKER.get(strategy, strategy),
+        evaluator=evaluator,
+        budget=BudgetConfig(trials=trials, epochs=1),
+        batch_size=8,
+        **options,
+    )
+
+
+def setting_of(config, folder):
+    return Setting(config, tiny.data(), tiny.CPU, folder, QUIET)
+
+
+def value_of(space, genotype):
+    """The number of weights, as a share of a large number."""
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in space.network(genotype).parameters()) / 1e9
+
+
+def decisions_of(space):
+    return ArchitectureDecisions(space_from(config_of(space), shape=tiny.data().shape))
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_strategy_searches_a_space_and_is_restored(name, space):
+    decisions = decisions_of(space)
+    strategy = component("`strategy`", STRATEGIES, QUICKER.get(name, name))
+    asked = []
+    for _ in range(2):
+        search, points = strategy.start(decisions), []
+        for number in range(8):
+            points.append(search.ask(Random(f"0:{number}")))
+            genotype = decisions.genotype(points[-1])
+            picks = decisions.space.picks(genotype)
+            assert decisions.space.valid(picks) is None and decisions.picks(points[-1]) == decisions.picks(
+                decisions.point(picks)
+            )
+            search.tell(points[-1], None if number == 2 else value_of(decisions.space, genotype))
+        asked.append(points)
+    assert asked[0] == asked[1]
+
+
+@pytest.mark.parametrize("space", ["darts", "nasbench201", "convnet"])
+@pytest.mark.parametrize("name", OPTUNA)
+def test_a_sampler_of_optuna_searches_a_space(name, space):
+    decisions = decisions_of(space)
+    study = optuna.create_study(direction="maximize", sampler=OPTUNA[name](0))
+    for _ in range(11):
+        trial = study.ask()
+        study.tell(trial, value_of(decisions.space, decisions.genotype(suggest(trial, decisions))))
+
+
+@pytest.mark.parametrize("space", ["darts", "nasbench201", "convnet"])
+@pytest.mark.parametrize("evaluator", [name for name in EVALUATORS if name != "benchmark"] + ["training:folds=2"])
+def test_an_evaluator_judges_the_network_of_the_genotype(tmp_path, evaluator, space):
+    config = config_of(space, evaluator=evaluator)
+    problem = problem_of(config, lambda: setting_of(config, tmp_path))
+    genotype = problem.decisions.genotype(problem.decisions.sample(Random(1)))
+    score = problem.evaluator(genotype, Budget(1), Trial(tmp_path / "0"))
+    goal, *_ = goals_of(config).objectives
+    assert math.isfinite(score.values["valid_accuracy" if goal == "accuracy" else goal])
+    built = problem.decisions.space.network(genotype, searched=evaluator == "shared")
+    assert score.values["parameters"] == sum(weight.numel() for weight in built.parameters())
+    assert score.notes["network"] == fingerprint(built) and score.seconds > 0
+
+
+@pytest.mark.parametrize("space", ["darts", "nasbench201", "convnet"])
+def test_a_result_retrains(tmp_path, space):
+    config = config_of(space, "evolution", "proxy:nwot", trials=2)
+    study = run_study(config, problem_of(config, lambda: setting_of(config, tmp_path)), tmp_path, QUIET)
+    genotype = write_study(config, study, tmp_path)
+    row = json.loads((tmp_path / "trials.json").read_text())[0]
+    assert row["hash"] and len(row["notes"]["network"]) == 16 and row["values"]["parameters"] > 0
+    size = SpaceConfig(2, config.space.layers, name=space)
+    retrained = RetrainConfig(space=size, epochs=1, batch_size=8, auxiliary=0.0, drop_path=0.0)
+    task = tiny.run(RetrainTask(retrained, load(tmp_path), tiny.data(), tiny.CPU))
+    assert task.genotype.hash == genotype.hash and 0 <= task.tested["test_accuracy"] <= 1
+
+
+@pytest.mark.parametrize("name", ["rsps", "enas", "evolution"])
+def test_shared_weights_are_trained_first_and_searched_then(tmp_path, name):
+    config = config_of("darts", name, "shared")
+    problem = problem_of(config, lambda: setting_of(config, tmp_path))
+    study = run_study(config, problem, tmp_path, QUIET)
+    assert len(study.trials) == 3 and (problem.strategy is None) == (name != "enas")
+    genotype = write_study(config, study, tmp_path)
+    again = problem_of(config, lambda: setting_of(config, tmp_path))
+    trial = Trial(tmp_path / "0")
+    assert again.evaluator(genotype, Budget(1), trial).values == problem.evaluator(genotype, Budget(1), trial).values
+    if name == "rsps":
+        judged = problem_of(
+            replace(config, evaluator=f"shared:run={tmp_path / 'supernet'}"), lambda: setting_of(config, tmp_path)
+        )
+        assert (
+            judged.evaluator(genotype, Budget(1), trial).values
+            == study.trials[study.best_trial.number].user_attrs["values"]
+        )
+
+
+def test_running_text_is_searched(tmp_path):
+    stories.write_folder(tmp_path / "text", counts=(40, 30, 30))
+    data = open_data(DataConfig("text", tmp_path / "text"), tiny.CPU, 0)
+    space = SearchSpaceConfig(name="recurrent", channels=4, nodes=2)
+    for evaluator in ("training", "shared"):
+        config = replace(config_of("darts", evaluator=evaluator), space=space, weights=WeightsConfig(lr=0.1))
+        setting = Setting(config, data, tiny.CPU, tmp_path / evaluator, QUIET)
+        problem = problem_of(config, lambda opened=setting: opened)
+        genotype = problem.decisions.genotype(problem.decisions.sample(Random(0)))
+        score = problem.evaluator(genotype, Budget(1), Trial(tmp_path / evaluator / "0"))
+        assert score.values["valid_loss"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (dict(evaluator="oracle"), "`evaluator` is 'oracle'; it must be one of training, benchmark, shared"),
+        (dict(evaluator="proxy:luck"), "`evaluator` is 'proxy:luck'; the proxies are grad_norm, snip"),
+        (dict(evaluator="training:folds=0"), "folds is 0; it must be 1 or more"),
+        (dict(evaluator="training:folds=40"), "32 examples into 40 folds; take at most 16"),
+        (dict(evaluator="shared:statistics=none"), "statistics is 'none'; it must be one of batch, recalibrated"),
+        (dict(evaluator="shared:run=nowhere"), "`evaluator` run is nowhere: it must be the run of a search"),
+        (dict(strategy="rsps"), "`strategy` rsps judges architectures by shared weights: set `evaluator` to shared"),
+        (dict(space="nasbench101", evaluator="shared"), "nasbench101, which has no supernet: take another `evaluator`"),
+    ],
+)
+def test_what_cannot_be_judged_is_said(tmp_path, options, reason):
+    config = config_of(**{"space": "darts", **options})
+    with pytest.raises(UserError, match=reason):
+        problem_of(config, lambda: setting_of(config, tmp_path))
