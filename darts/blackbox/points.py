@@ -161,6 +161,10 @@ class ArchitectureDecisions(Decisions):
         self.space = space
         self._tables = space.tables
         self._groups = [(table, list(_groups_of(table))) for table in self._tables]
+        self._unconditional: tuple[Decision, ...] | None = None
+        if all(not table.when and inputs is None for table, groups in self._groups for inputs, _ in groups):
+            rows = [rows for _, groups in self._groups for _, rows in groups]
+            self._unconditional = tuple(decision for group in rows for decision in group.values())
         self._count = None if space.constrained else architectures.count(space)
         self._has_paths = any(len(each.groups) > 1 and _grows_by_one(each.groups) for each in self._tables)
         self._independent = not space.constrained and all(
@@ -169,7 +173,12 @@ class ArchitectureDecisions(Decisions):
 
     def following(self, made: Mapping[str, str]) -> Decision | None:
         """Return the first decision of the tables, in their order, that is not made yet."""
-        return next(self._open(made), None)
+        if self._unconditional is None:
+            return next(self._open(made), None)
+        for decision in self._unconditional:
+            if decision.name not in made:
+                return decision
+        return None
 
     def permits(self, point: Point) -> bool:
         """Whether a complete point is an architecture of the space, as ``SearchSpace.valid`` says."""

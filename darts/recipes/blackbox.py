@@ -63,7 +63,7 @@ TABLE = "nasbench201"
 
 TASKS: dict[str, Task] = {
     "digits": Task(
-        about="among DARTS cells on scikit-learn's digits",
+        about="in the DARTS space on scikit-learn's digits",
         config=BlackboxConfig(
             data=DIGITS, space=SearchSpaceConfig(channels=8, layers=3), budget=BudgetConfig(trials=20, epochs=5)
         ),
@@ -80,7 +80,7 @@ TASKS: dict[str, Task] = {
         shared=BudgetConfig(trials=100, epochs=10),
     ),
     "cifar10": Task(
-        about="among DARTS cells on CIFAR-10",
+        about="in the DARTS space on CIFAR-10",
         config=BlackboxConfig(data=CIFAR10, space=SearchSpaceConfig(), budget=BudgetConfig(trials=100, epochs=20)),
         shared=BudgetConfig(trials=100, epochs=150),
     ),
@@ -96,7 +96,7 @@ TASKS: dict[str, Task] = {
 ROWS: dict[str, Row] = {
     "random": Row("Random search", "random", published="93.70 +- 0.36 / 71.04 +- 1.07 / 44.57 +- 1.25 %"),
     "exhaustive": Row(
-        "Every architecture of NAS-Bench-201's cell", "exhaustive", fields={"space": NASBENCH201, "trials": None}
+        "Every architecture of NAS-Bench-201", "exhaustive", fields={"space": NASBENCH201, "trials": None}
     ),
     "local_search": Row("Local search, moving to the first better neighbour,", "local_search:first_improvement=true"),
     "evolution": Row(

@@ -85,7 +85,10 @@ class Retraining:
         made_with = {**identity(settings), "genotype": genotype.hash}
         train(task, run, trial.folder, made_with, self.console, verbose=False)
         seconds = read_log(trial.folder)[-1]["seconds"]
-        notes = {"network": checked_fingerprint(task.network, task.space, genotype)}
+        notes = {}
+        if not (settings.inherit or settings.fused):  # these build other modules for the same genotype
+            auxiliary = settings.auxiliary > 0
+            notes["network"] = checked_fingerprint(task.network, task.space, genotype, auxiliary=auxiliary)
         return Score({**task.tested, "parameters": task.parameters}, seconds, notes)
 
 

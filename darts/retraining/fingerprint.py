@@ -24,7 +24,9 @@ def fingerprint(network: nn.Module) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:DIGITS]
 
 
-def checked_fingerprint(network: nn.Module, space: SearchSpace, genotype: Genotype, searched: bool = False) -> str:
+def checked_fingerprint(
+    network: nn.Module, space: SearchSpace, genotype: Genotype, *, auxiliary: bool = False, searched: bool = False
+) -> str:
     """Return the fingerprint of a network that was built, where it is that of its genotype as records hold it.
 
     The genotype is written and read, as for a record, and its network is built once more, without values.
@@ -33,13 +35,13 @@ def checked_fingerprint(network: nn.Module, space: SearchSpace, genotype: Genoty
         network: that was trained or evaluated.
         space: that built it.
         genotype: of the trial.
-        searched: as of ``SearchSpace.network``.
+        auxiliary, searched: as of ``SearchSpace.network``.
 
     Raises:
         RuntimeError: where another network was built: a fault of the space, which would make its results worthless.
     """
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        expected = space.network(load(describe(genotype)), searched=searched)
+        expected = space.network(load(describe(genotype)), auxiliary, searched=searched)
     found, wanted = fingerprint(network), fingerprint(expected)
     if found != wanted:
         raise RuntimeError(f"the network that was built ({found}) is not that of its genotype ({wanted}): {genotype}")

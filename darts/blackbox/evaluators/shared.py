@@ -67,8 +67,12 @@ class SharedWeights(EvaluatorOptions):
 
         Raises:
             UserError: where the run holds no search, or one of another space or data set; where the space has no
-                supernet.
+                supernet; where several workers would train one.
         """
+        if config.study.shared and not self.run:
+            raise UserError(
+                "`evaluator` shared would train a supernet in each worker: train one first, and set its run"
+            )
         opened = setting()
         strategy = None
         if self.run:

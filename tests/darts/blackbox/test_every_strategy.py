@@ -33,7 +33,7 @@ SPACES = {
     "darts": SearchSpaceConfig(name="darts", channels=2, layers=3, nodes=1),
     "nasbench201": SearchSpaceConfig(name="nasbench201", channels=2, layers=1),
     "convnet": SearchSpaceConfig(name="convnet", channels=2, layers=1),
-    "nasbench101": SearchSpaceConfig(name="nasbench101", channels=2, layers=1),
+    "nasbench101": SearchSpaceConfig(name="nasbench101", channels=8, layers=1),
 }
 QUICKER = {
     "evolution": "evolution:population=3,sample=2",

@@ -1,6 +1,7 @@
 """Searches without gradients from end to end: budgets, resuming, failures, replays, and the files that they write."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,13 +9,15 @@ from rich.console import Console
 
 import train_search
 from darts.benchmarks.protocol import Score
-from darts.blackbox.evaluators import Problem, Setting, problem_of
+from darts.blackbox.evaluators import Problem, Setting, evaluator_of, problem_of
 from darts.blackbox.evaluators.benchmark import lookup_problem
 from darts.blackbox.run import run_replays, run_study, write_study
+from darts.blackbox.strategies import STRATEGIES
 from darts.config import SearchSpaceConfig, WeightsConfig, check
 from darts.config.blackbox import BlackboxConfig, BudgetConfig, LookupConfig
 from darts.errors import UserError
 from darts.recipes import BLACKBOX_RECIPES
+from darts.recipes.blackbox import ROWS
 from genotypes import load
 from tests import scripts, tiny
 from tests.darts.benchmarks.test_nasbench201 import table  # noqa: F401
@@ -153,11 +156,23 @@ def test_architectures_are_trained(tmp_path, strategy):
         assert row["values"]["parameters"] == sum(p.numel() for p in network.parameters())
 
 
+def test_every_strategy_has_a_recipe_for_every_task():
+    """Optuna's samplers have a name that says what they are."""
+    named = {make().strategy.partition(":")[0] for make in BLACKBOX_RECIPES.values()}
+    assert set(STRATEGIES) <= named and {"tpe", "gp"} <= named
+    for name in ROWS:
+        assert all(f"{name}_{task}" in BLACKBOX_RECIPES for task in ("digits", "mnist", "cifar10", "nasbench201"))
+
+
 @pytest.mark.parametrize("name", BLACKBOX_RECIPES)
 def test_recipes_are_complete(name):
-    config = BLACKBOX_RECIPES[name]()
-    assert config.recipe == name
-    if config.evaluator == "training":
+    make, config = BLACKBOX_RECIPES[name], BLACKBOX_RECIPES[name]()
+    assert config.recipe == name == make.__name__ and make.__doc__[0].isupper() and ".." not in make.__doc__
+    assert (
+        config.data.name == "digits" or config.data.name == "mnist" or re.search(r"No number|Published", make.__doc__)
+    )
+    evaluator_of(config)
+    if config.evaluator != "benchmark":
         check(config)
     else:
         with pytest.raises(UserError, match=r"`benchmark.file` is not given"):
