@@ -9,7 +9,7 @@ Axes: ``d`` decision.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from random import Random
@@ -89,6 +89,16 @@ def complete(decisions: Decisions, plan: Mapping[str, str], rng: Random) -> Poin
     while (decision := decisions.following(point)) is not None:
         wanted = plan.get(decision.name)
         point[decision.name] = wanted if wanted in decision.values else rng.choice(decision.values)
+    return point
+
+
+def permitted(decisions: Decisions, draw: Callable[[], Point]) -> Point:
+    """Draw points until one is an architecture of the space; after ``MAX_REJECTED`` draws, the last one."""
+    point = draw()
+    for _ in range(MAX_REJECTED):
+        if decisions.permits(point):
+            break
+        point = draw()
     return point
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from darts.blackbox.points import Decision, Decisions, Point
+from darts.blackbox.points import Decision, Decisions, Point, permitted
 from darts.blackbox.strategies.strategy import MAX_DRAWS, Key, Search, Strategy, key_of
 from darts.config.ranges import choose, require
 
@@ -79,6 +79,9 @@ class Controller(Search):
 
     def ask(self, rng: Random) -> Point:
         self.state.setdefault("seed", rng.getrandbits(62))
+        return permitted(self.decisions, lambda: self._drawn(rng))
+
+    def _drawn(self, rng: Random) -> Point:
         point: Point = {}
 
         def draw(decision: Decision, log_shares: Tensor) -> str:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from random import Random
 
-from darts.blackbox.points import Decisions, Point
+from darts.blackbox.points import Decisions, Point, permitted
 from darts.blackbox.strategies.strategy import Search, Strategy
 from darts.config.ranges import require
 
@@ -42,6 +42,9 @@ class _Search(Search):
     baseline: float = 0.0
 
     def ask(self, rng: Random) -> Point:
+        return permitted(self.decisions, lambda: self._drawn(rng))
+
+    def _drawn(self, rng: Random) -> Point:
         point: Point = {}
         while (decision := self.decisions.following(point)) is not None:
             weights = _softmax(self.logits.setdefault(decision.name, [0.0] * len(decision.values)))
