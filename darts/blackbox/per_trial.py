@@ -8,6 +8,7 @@ it (Falkner et al. 2018, section 3.2). Trials that are paused, running further o
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Sequence
 from random import Random
@@ -52,6 +53,7 @@ class PerTrialSampler(BaseSampler):
         self._number: int | None = None
         self._sampler: BaseSampler = RandomSampler(seed)
         self._study: Study | None = None
+        self._id: int | None = None
 
     def reseed_rng(self) -> None:
         """Do nothing: the draws depend on the trial alone."""
@@ -64,33 +66,42 @@ class PerTrialSampler(BaseSampler):
         seen = study if len(self._rungs) == 1 else _at_one_rung(study, self._rungs, self._per_decision)
         self._sampler = RandomSampler(seed) if seen is None or at_random else self._make(seed)
         self._study = seen or study
-        self._sampler.before_trial(self._study, trial)
+        self._id = seen and seen.ask()._trial_id
+        self._sampler.before_trial(self._study, self._in_it(trial))
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters that are drawn together; none for a trial that has its values."""
-        return {} if trial.params else self._sampler.infer_relative_search_space(self._seen(study, trial), trial)
+        return {} if trial.params else self._sampler.infer_relative_search_space(*self._seen(study, trial))
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return values that are drawn together."""
-        return self._sampler.sample_relative(self._seen(study, trial), trial, search_space) if search_space else {}
+        return self._sampler.sample_relative(*self._seen(study, trial), search_space) if search_space else {}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Return the value of one parameter."""
-        return self._sampler.sample_independent(self._seen(study, trial), trial, param_name, param_distribution)
+        return self._sampler.sample_independent(*self._seen(study, trial), param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Let the sampler note a result."""
         self._sampler.after_trial(study, trial, state, values)
 
-    def _seen(self, study: Study, trial: FrozenTrial) -> Study:
+    def _seen(self, study: Study, trial: FrozenTrial) -> tuple[Study, FrozenTrial]:
+        """Return the study that the sampler is shown, and the trial as one of it."""
         if self._number != trial.number or self._study is None:
             self.before_trial(study, trial)
         assert self._study is not None
-        return self._study
+        return self._study, self._in_it(trial)
+
+    def _in_it(self, trial: FrozenTrial) -> FrozenTrial:
+        if self._id is None:
+            return trial
+        shown = copy.copy(trial)
+        shown._trial_id = self._id
+        return shown
 
 
 def _at_one_rung(study: Study, rungs: Sequence[int], per_decision: bool) -> Study | None:
