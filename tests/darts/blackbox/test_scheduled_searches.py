@@ -15,11 +15,10 @@ from darts.blackbox.budget import spent
 from darts.blackbox.evaluation import Listener, Plan
 from darts.blackbox.evaluators import Setting, problem_of
 from darts.blackbox.per_trial import PerTrialSampler, bohb_model
-from darts.blackbox.points import Decision
 from darts.blackbox.records import epochs_of, is_paused
 from darts.blackbox.results import best
 from darts.blackbox.run import run_study
-from darts.blackbox.samplers import StrategySampler
+from darts.blackbox.samplers import StrategySampler, suggest
 from darts.blackbox.schedulers import ASHA, SCHEDULERS, Hyperband, SuccessiveHalving
 from darts.blackbox.stoppers import Median
 from darts.blackbox.strategies import RandomSearch, RegularizedEvolution
@@ -29,22 +28,11 @@ from darts.config.blackbox import BlackboxConfig, BudgetConfig
 from darts.errors import UserError
 from darts.retraining.evaluator import Budget, Trial
 from darts.training.loop import Diverged
-from genotypes import load as genotype_of
 from tests import tiny
+from tests.darts.blackbox.workers import Numbers
 
 QUIET = Console(quiet=True)
-GENOTYPE = genotype_of("|none~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|nor_conv_3x3~2|")
 EVOLUTION = RegularizedEvolution(population=4, sample=2)
-
-
-class Numbers:
-    """A space of 1,000 points in three decisions; each stands for the same genotype, as only values matter here."""
-
-    def following(self, made):
-        return next((Decision(name, tuple("0123456789")) for name in "abc" if name not in made), None)
-
-    def genotype(self, point):
-        return GENOTYPE
 
 
 class Toy:
@@ -217,7 +205,7 @@ class Recorder(optuna.samplers.RandomSampler):
         self.seen = seen
 
     def before_trial(self, study, trial):
-        self.seen.append([other.value for other in study.trials if other.number != trial.number])
+        self.seen.append([other.value for other in study.trials if other.value is not None])
 
 
 def test_samplers_of_optuna_see_one_rung(tmp_path):
@@ -288,3 +276,14 @@ def test_what_does_not_fit_is_one_line(tmp_path, options, reason):
     with pytest.raises(UserError, match=reason):
         run_study(config, problem(config, tmp_path), tmp_path / "run", QUIET)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_study_of_ones_own_uses_our_strategies_and_ours_use_optunas_samplers(tmp_path):
+    own = optuna.create_study(direction="maximize", sampler=StrategySampler(EVOLUTION, Numbers(), 0))
+    own.optimize(lambda trial: int(suggest(trial, Numbers())["a"]), n_trials=30)
+    values = [trial.value for trial in own.trials]
+    assert sum(values[20:]) > sum(values[:10]), "evolution learns"
+    theirs = optuna.create_study(direction="maximize", sampler=optuna.samplers.QMCSampler(seed=0))
+    run(Toy(), tmp_path, 12, study=theirs)
+    assert len(theirs.trials) == 12 and len({tuple(trial.params.items()) for trial in theirs.trials}) > 6
+    assert max(epochs_of(trial)[-1] for trial in theirs.trials) == 9

@@ -15,8 +15,6 @@ def record(values, number=0, state=State.RUNNING):
 
 LEVELS = 0.1, 0.2, 0.3, 0.4, 0.5
 OTHERS = [record([level, level + 0.2, level + 0.3], number) for number, level in enumerate(LEVELS, 1)]
-    record([level, level + 0.2, level + 0.3], number) for number, level in enumerate((0.1, 0.2, 0.3, 0.4, 0.5), 1)
-]
 
 
 @pytest.mark.parametrize(
@@ -55,12 +53,12 @@ def test_probabilities_of_extrapolated_curves_hold():
     """The true value is above the 95 % quantile in about 5 % of curves, and the error is small."""
     rng = np.random.default_rng(0)
     above, errors = [], []
-    for number in range(45):
+    for number in range(24):
         values = curve(rng, list(FAMILIES)[number % 3], 30)
         predicted = extrapolate(dict(enumerate(values[:8], 1)), 30)
         above.append(predicted.below(values[-1]) > 0.95)
         errors.append(abs(predicted.mean - values[-1]))
-    assert sum(above) <= 6 and np.mean(errors) < 0.03
+    assert sum(above) <= 4 and np.mean(errors) < 0.03
 
 
 def test_a_hopeless_trial_is_stopped_and_a_promising_one_is_not():

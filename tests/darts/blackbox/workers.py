@@ -10,7 +10,7 @@ import optuna
 from darts.benchmarks.protocol import Score
 from darts.blackbox.evaluation import Plan
 from darts.blackbox.locks import Claims
-from darts.blackbox.points import Decision
+from darts.blackbox.points import Decision, Decisions
 from darts.blackbox.samplers import StrategySampler
 from darts.blackbox.schedulers import ASHA
 from darts.blackbox.storage import open_storage
@@ -23,7 +23,7 @@ FORK = multiprocessing.get_context("fork")
 GENOTYPE = load("|none~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|nor_conv_3x3~2|")
 
 
-class Numbers:
+class Numbers(Decisions):
     """A space of 1,000 points."""
 
     def following(self, made):
@@ -52,7 +52,7 @@ def work(address, folder, trials, seconds):
                 time.sleep(seconds)
                 done.write_text(str(os.getpid()))
         busy.unlink()
-        return Score({"valid_accuracy": hash(trial.folder.name) % 97 / 97}, seconds=float(budget.epochs))
+        return Score({"valid_accuracy": int(trial.folder.name) * 7 % 11 / 11}, seconds=float(budget.epochs))
 
     storage = open_storage(address)
     study = open_study(storage, "s", StrategySampler(RandomSearch(), Numbers(), 0), {})
@@ -68,23 +68,25 @@ def _alive(pid):
         return False
 
 
-def run_and_kill(address, folder, *, workers, trials, kills, seconds=0.005, pause=0.15, seed=0):
-    """Let workers finish a study while some of them are killed and replaced; return how many were killed at work."""
-    rng = random.Random(seed)
+def run_and_kill(address, folder, *, workers, trials, kills, seconds=0.005):
+    """Let workers finish a study while some of them, at work or not, are killed and replaced; return the kills."""
+    rng = random.Random(workers)
     arguments = address, folder, trials, seconds
     processes = [_start(arguments) for _ in range(workers)]
-    killed = 0
-    while killed < kills:
-        time.sleep(rng.uniform(0.3, 1.7) * pause)
-        victim = rng.randrange(workers)
-        if not processes[victim].is_alive():
-            break
-        processes[victim].kill()
-        processes[victim].join()
-        killed += 1
-        processes[victim] = _start(arguments)
+    killed, due = 0, 2
+    while killed < kills and any(process.is_alive() for process in processes):
+        if len(list(folder.glob("trials/*/epoch*"))) < due:
+            time.sleep(0.002)
+            continue
+        at_work = [int(path.name.partition("-")[2]) for path in folder.glob("trials/*/busy-*")]
+        victims = [process for process in processes if process.pid in at_work and killed % 2] or processes
+        victim = rng.choice(victims)
+        victim.kill()
+        victim.join()
+        processes[processes.index(victim)] = _start(arguments)
+        killed, due = killed + 1, due + rng.randint(2, 5)
     for process in processes:
-        process.join(120)
+        process.join(300)
     assert [process.exitcode for process in processes] == [0] * workers
     return killed
 
