@@ -47,7 +47,7 @@ def grad_norm(network: nn.Module, batch: Batch) -> float:
 
 def snip(network: nn.Module, batch: Batch) -> float:
     """Return the sum of ``|g w|``, the change of the loss at first order without each weight (Lee et al. 2019)."""
-    return sum(float((weight * grad).abs().sum()) for weight, grad in weight_grads(network, batch))
+    return sum(float((weight * grad).detach().abs().sum()) for weight, grad in weight_grads(network, batch))
 
 
 def grasp(network: nn.Module, batch: Batch) -> float:
@@ -60,7 +60,8 @@ def grasp(network: nn.Module, batch: Batch) -> float:
     # g'g / 2 has the gradient H g; weights behind the last nonlinearity alone may have none.
     square = sum((grad.square().sum() / 2 for _, grad in pairs), torch.zeros((), device=batch.images.device))
     products = torch.autograd.grad(square, weights, allow_unused=True)
-    return sum(float(-(product * weight).sum()) for weight, product in zip(weights, products) if product is not None)
+    terms = (-(product * weight).detach().sum() for weight, product in zip(weights, products) if product is not None)
+    return sum(map(float, terms))
 
 
 def fisher(network: nn.Module, batch: Batch) -> float:
@@ -85,5 +86,5 @@ def fisher(network: nn.Module, batch: Batch) -> float:
     for output, grad in zip(outputs, grads):
         if grad is not None:
             by_channel = (output * grad).flatten(2).sum(2) if output.ndim > 2 else output * grad
-            total += float((by_channel.square().mean(0) / 2).sum())
+            total += float((by_channel.detach().square().mean(0) / 2).sum())
     return total

@@ -27,7 +27,9 @@ def synflow(network: nn.Module, batch: Batch) -> float:
         ones = torch.ones_like(batch.images[:1], dtype=torch.float64)
         weights = layer_weights(network)
         grads = torch.autograd.grad(network(ones).sum(), weights, allow_unused=True)
-        flow = sum(float((weight * grad).abs().sum()) for weight, grad in zip(weights, grads) if grad is not None)
+        flow = sum(
+            float((weight * grad).detach().abs().sum()) for weight, grad in zip(weights, grads) if grad is not None
+        )
     return math.log1p(flow)
 
 
