@@ -20,6 +20,7 @@ from darts.config import SearchConfig, to_dict
 from darts.errors import UserError
 from darts.oneshot.task import SearchTask
 from darts.report.page import write_report
+from darts.training.run_checkpoints import STATE_ERRORS
 from genotypes import Genotype, describe, picture, schema_from, write
 from genotypes import load as load_genotype
 from genotypes.atomic_write import write_atomically
@@ -132,12 +133,16 @@ def _load_search(folder: Path, model: nn.Module) -> SearchResult:
     if not (folder / "genotype.json").exists() or not paths:
         raise UserError(f"{folder}: the search is not finished; continue it by darts.search with this `run`")
     state, ours = checkpoint.load(paths[0]), fingerprint.of_model(model)
-    searched = state.get("identity", {}).get("model", "a space of the command line")
+    identity = state.get("identity")
+    searched = identity.get("model", "a space of the command line") if isinstance(identity, Mapping) else "unknown"
     if searched != ours:
         raise UserError(f"{folder}: its search was in another model, {searched}; `model` is {ours}")
     genotype, space = load_genotype(folder / "genotype.json"), ModuleSpace(model)
     supernet = space.supernet()
-    supernet.load_state_dict(state["task"]["supernet"])
+    try:
+        supernet.load_state_dict(state["task"]["supernet"])
+    except STATE_ERRORS as error:
+        raise UserError(f"{paths[0]}: its weights are not those of `model` ({shortened(error)})") from None
     space.picks(genotype)  # refuses one of another model
     found = read_object(folder / "metrics.json")
     figures = {name: value for name, value in found.items() if name.startswith("valid_")}
@@ -149,7 +154,7 @@ def _load_training(folder: Path, model: nn.Module) -> nn.Module:
     path = folder / WEIGHTS
     if not path.exists():
         raise UserError(f"{folder}: the training is not finished; continue it by darts.retrain with this `run`")
-    weights = checkpoint.load(path)["network"]
+    weights = checkpoint.load(path).get("network")
     if next(choices(model), None) is None:
         network = copy.deepcopy(model)
     elif (folder / "genotype.json").exists():
@@ -160,7 +165,11 @@ def _load_training(folder: Path, model: nn.Module) -> nn.Module:
         raise UserError(f"{folder}: its network has no genotype; give the trained network as `model`, without choices")
     try:
         network.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()[:120]
-        raise UserError(f"{path}: the weights are of another network than `model` ({reason})") from None
+    except STATE_ERRORS as error:
+        raise UserError(f"{path}: the weights are of another network than `model` ({shortened(error)})") from None
     return network.eval()
+
+
+def shortened(error: Exception) -> str:
+    """Return the last line of an error's message, for a message of one line."""
+    return (str(error).splitlines() or [type(error).__name__])[-1].strip()[:120]

@@ -19,12 +19,16 @@ SAMPLED = 1 << 16
 
 
 def of_data_set(data: DataSet) -> str:
-    """Return sizes and shape of a data set, and a digest of its labels, its vocabulary and the means of its images."""
+    """Return sizes and shape of a data set, and a digest of its labels, its vocabulary and its examples.
+
+    Of many examples, ``SAMPLED`` values of each split are in the digest; of images that stay on disk, their names.
+    """
     labels = data.train.class_labels()
     moments = data.train.moments()
     parts = [
         "" if labels is None else _tensor(labels),
         " ".join(f"{value:.4g}" for values in moments or () for value in values),
+        *(_tensor(split.content()) for split in (data.train, data.test)),
         *(f"{word} {index}" for word, index in (data.vocabulary or {}).items()),
     ]
     return f"{len(data.train)} and {len(data.test)} examples, {data.shape}, {_digest(parts)}"
@@ -100,9 +104,14 @@ def _tensors(tree: Any) -> Iterator[str]:
 
 def _tensor(tensor: Tensor) -> str:
     flat = tensor.detach().reshape(-1)
-    chosen = flat if len(flat) <= SAMPLED else flat[torch.linspace(0, len(flat) - 1, SAMPLED).long()]
+    chosen = flat if len(flat) <= SAMPLED else flat[_sampled(len(flat))]
     content = chosen.cpu().contiguous().view(torch.uint8) if len(chosen) else chosen.cpu()
     return f"{tuple(tensor.shape)} {tensor.dtype} {hashlib.sha256(content.numpy().tobytes()).hexdigest()}"
+
+
+def _sampled(count: int) -> Tensor:
+    """Return evenly spaced indices of ``count`` values, ``(SAMPLED,)``; float32 would not tell large ones apart."""
+    return torch.linspace(0, count - 1, SAMPLED, dtype=torch.float64).long()
 
 
 def _digest(parts: Any) -> str:

@@ -100,6 +100,24 @@ def newest_search(runs: Path) -> Path:
     return max(found, key=lambda path: path.stat().st_mtime).parent
 
 
+def clear_temporary_files(folder: Path) -> None:
+    """Delete what processes left in a folder that were killed while they wrote a file (``.NAME.PID``)."""
+    for path in folder.glob(".*.*"):
+        match = re.fullmatch(r"\..+\.(\d+)", path.name)
+        if match and path.is_file() and not _is_alive(int(match[1])):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another user's
+        return True
+    return process != os.getpid()
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the content of a run's ``config.json``; empty where there is none that can be read."""
     return read_object(folder / "config.json")

@@ -1,6 +1,6 @@
 """Images that lie in one device's memory as they are, one byte a value, and are augmented a batch at a time.
 
-Folders that do not fit into memory are read by worker processes instead (``darts.data.image_files``).
+Folders that do not fit into memory are read by worker processes instead (``darts.data.streamed_images``).
 
 Axes: ``n`` image of the split, ``b`` image of the batch, ``c`` channel, ``h w`` space.
 """
@@ -86,6 +86,9 @@ class ResidentImages(Split):
 
     def class_labels(self) -> Tensor:
         return self.labels.cpu()
+
+    def content(self) -> Tensor:
+        return self.images
 
 
 def batch_of(

@@ -101,6 +101,10 @@ class Split:
         """Return the labels of all examples, ``(n,)``, int64, on the CPU; None where they are of no classes."""
         return None
 
+    def content(self) -> Tensor:
+        """Return values by which the examples are recognized, of any form; empty where they are not known."""
+        return torch.empty(0)
+
 
 @dataclass(frozen=True)
 class SplitSubset(Split):
@@ -151,6 +155,9 @@ class SplitSubset(Split):
     def class_labels(self) -> Tensor | None:
         labels = self.split.class_labels()
         return None if labels is None else labels[self.indices]
+
+    def content(self) -> Tensor:
+        return self.split.content()
 
 
 def split_search_set(split: Split, train: float, valid: float | None = None) -> tuple[Tensor, Tensor]:

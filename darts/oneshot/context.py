@@ -142,7 +142,13 @@ class SearchContext:
         return {name: getattr(self, name) for name in KEPT}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what ``state_dict`` returned."""
+        """Restore what ``state_dict`` returned.
+
+        Raises:
+            ValueError: where it is not that of such a search.
+        """
+        if not 1 <= state["epochs"] <= self.config.epochs or not 1 <= state["batch_size"] < 2**31:
+            raise ValueError(f"not of a search of {self.config.epochs} epochs")
         for name in KEPT:
             setattr(self, name, state[name])
 

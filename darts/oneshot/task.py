@@ -27,6 +27,7 @@ from darts.training.evaluate import ReportProgress
 from darts.training.hidden_state import HiddenState
 from darts.training.microbatch import BatchPartition
 from darts.training.sgd import set_learning_rate
+from darts.training.state_form import load_optimizer
 from genotypes import Genotype, describe, read
 from supernet.network import DropPath
 
@@ -314,8 +315,8 @@ class SearchTask:
         problem.supernet.load_state_dict(state["supernet"])
         for label, logit in problem.logits.items():
             logit.data.copy_(state["logits"][label])
-        problem.optimizer.load_state_dict(state["weights_optimizer"])
-        self.logits_optimizer.load_state_dict(state["logits_optimizer"])
+        load_optimizer(problem.optimizer, state["weights_optimizer"])
+        load_optimizer(self.logits_optimizer, state["logits_optimizer"])
         problem.generator.set_state(state["method_generator"])
         self.data.train.load_state(state["data"])
         self.hidden.states = {stream: carried.to(device) for stream, carried in state["hidden_states"].items()}

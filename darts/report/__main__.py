@@ -39,7 +39,7 @@ class ReportConfig:
 def main(arguments: Sequence[str], console: Console) -> None:
     """Read the runs, write the page, print the tables."""
     config = parse_command(
-        ReportConfig, arguments, prog="python -m darts.report", description=str(__doc__).partition("\n")[0]
+        ReportConfig, arguments, prog="python -m darts.report", description=(__doc__ or "").partition("\n")[0]
     )
     if not config.runs:
         raise UserError("no run: give the folders of one or more runs, such as runs/*")

@@ -83,7 +83,7 @@ class Normalized(nn.Module):
 
 def main(arguments: Sequence[str], console: Console) -> None:
     """Parse, rebuild, write, check."""
-    told = __doc__.partition("\n")[0]
+    told = (__doc__ or "").partition("\n")[0]
     config = parse_command(ExportConfig, arguments, prog="python -m darts.export", description=told)
     model, shape = rebuilt(read_record(config.run))
     path = config.output or config.run / FILES[config.format]
@@ -170,7 +170,10 @@ def _form(weight: Tensor | None) -> tuple[Any, ...] | None:
 
 
 def write_state_dict(model: Normalized, shape: ImageShape, path: Path) -> float:
-    """Write the weights by name, for ``load_state_dict`` after ``torch.load(weights_only=True)``."""
+    """Write the weights by name, for ``load_state_dict`` after ``torch.load(weights_only=True)``.
+
+    A JSON file beside it, ``state_dict.pt.json``, says what images the network takes, and the names of the classes.
+    """
     with _replacing(path) as temporary:
         content = io.BytesIO()
         torch.save(model.network.state_dict(), content)
@@ -180,7 +183,16 @@ def write_state_dict(model: Normalized, shape: ImageShape, path: Path) -> float:
         def run(images: Tensor) -> Tensor:
             return torch.func.functional_call(model.network, read, ((images - model.mean) / model.std,))
 
-        return _compare(run, model, shape)
+        difference = _compare(run, model, shape)
+    description = {
+        "shape": {"channels": shape.channels, "size": shape.size, "classes": shape.classes},
+        "mean": model.mean.flatten().tolist(),
+        "std": model.std.flatten().tolist(),
+        **{name: json.loads(text) for name, text in model.metadata.items()},
+    }
+    with _replacing(path.with_name(f"{path.name}.json")) as temporary:
+        temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    return difference
 
 
 def write_program(model: Normalized, shape: ImageShape, path: Path) -> float:

@@ -14,6 +14,7 @@ from darts.data.order import shuffled
 from darts.data.user_data import UserSplit
 from darts.training.evaluate import ReportProgress, evaluate
 from darts.training.sgd import set_learning_rate, sgd
+from darts.training.state_form import load_optimizer
 
 
 class NetworkTask:
@@ -98,5 +99,5 @@ class NetworkTask:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         self.tested = dict(state["figures"])

@@ -33,6 +33,7 @@ from darts.training.hidden_state import HiddenState
 from darts.training.microbatch import BatchPartition
 from darts.training.objective import classification
 from darts.training.sgd import set_learning_rate, sgd
+from darts.training.state_form import load_optimizer
 from genotypes import Genotype, describe, picture, schema_from, write
 from supernet.cost.network import count
 from supernet.network import count_parameters
@@ -248,7 +249,7 @@ class RetrainTask:
     def load_state(self, state: Mapping[str, Any]) -> None:
         self.graph.forget()
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         self.generator.set_state(state["drop_path_generator"])
         self.data.train.load_state(state["data"])
         self.hidden.states = {

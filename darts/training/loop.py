@@ -22,7 +22,7 @@ import torch
 from rich.console import Console
 
 from darts.artifacts.log import STOPPED, RunLog
-from darts.artifacts.run_folder import CHECKPOINTS
+from darts.artifacts.run_folder import CHECKPOINTS, clear_temporary_files
 from darts.config import RunConfig
 from darts.errors import UserError
 from darts.processes import SINGLE_PROCESS, Ranks, restarted
@@ -38,6 +38,7 @@ from darts.training.progress import (
     stopped_message,
 )
 from darts.training.run_checkpoints import RunCheckpoints, holds_nan
+from darts.training.state_form import check_form
 from darts.training.task import Task
 from darts.training.threads import Threads
 
@@ -125,6 +126,7 @@ class _Loop:
         begun()
         if ranks.rank == 0:
             self.checkpoints.clear_temporary_files()
+            clear_temporary_files(folder)
         left = task.epochs - self.position.epoch
         self.total = self.position.epoch_start + left * task.steps_per_epoch
         self.last = min(self.total, run.max_steps or self.total)
@@ -306,6 +308,7 @@ class _Loop:
         def apply(state: Mapping[str, Any]) -> None:
             self.position.load(state["position"], self.ranks, self.task.epochs)
             self.threads.load_state(state.get("threads"))
+            check_form(self.task.state(), state["task"], "task")
             self.task.load_state(state["task"])
             self.task.attempt = self.position.attempt
 

@@ -39,6 +39,9 @@ class RunningText(Split):
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def content(self) -> Tensor:
+        return self.tokens
+
     def host_batches(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[HostBatch]:
         """Yield batches of one length: positions of tokens, ``(b, t + 1)``, and which streams continue, ``(b,)``.
 

@@ -59,6 +59,9 @@ class Sentences(Split):
     def class_labels(self) -> Tensor:
         return self.labels.cpu()
 
+    def content(self) -> Tensor:
+        return self.tokens
+
 
 def read_sentences(
     path: Path, device: torch.device, ranks: Ranks = SINGLE_PROCESS, limit: int | None = None

@@ -46,6 +46,8 @@ def test_state_dict(trained, capsys):
     folder, network = trained
     out = run(capsys, folder, "--format", "state_dict")
     assert "the same scores" in out
+    description = json.loads((folder / "state_dict.pt.json").read_text())
+    assert description["classes"][4] == "[e]" and description["std"] == STD and description["shape"]["size"] == 12
     fresh = DARTSSpace(SHAPE, 4, 3).network(load("FairDARTS_g"))
     fresh.load_state_dict(torch.load(folder / "state_dict.pt", weights_only=True))
     images = torch.randn(2, 3, 12, 12)
@@ -124,3 +126,70 @@ def test_runs_without_a_trained_network(trained):
 def test_a_place_that_cannot_be_written_to(trained, capsys):
     with pytest.raises(UserError, match="--output /dev/null/x"):
         run(capsys, trained[0], "--format", "state_dict", "--output", "/dev/null/x")
+
+
+def edit(path, *keys, value):
+    content = json.loads(path.read_text())
+    inner = content
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (("config", "space", "channels"), 8, "describe another network than that of weights.pt"),
+        (("config", "space", "layers"), 5, "describe another network than that of weights.pt"),
+        (("config", "space", "channels"), "x", "config.json: config.space.channels is 'x'; it must be"),
+        (("config", "space", "layers"), -1, "config.json: config.space: `layers` is -1; it must be more than 0"),
+        (("config", "space"), 3, "config.json: config.space is '3'; it must be an object"),
+    ],
+)
+def test_an_edited_configuration_is_refused(keys, value, message, trained):
+    folder, _ = trained
+    edit(folder / "config.json", *keys, value=value)
+    with pytest.raises(UserError, match=message) as error:
+        export.rebuilt(read_record(folder))
+    assert "\n" not in str(error.value)
+
+
+def test_another_genotype_is_refused(trained):
+    folder, _ = trained
+    (folder / "genotype.json").write_text(to_json(load("DARTS_V2")))
+    with pytest.raises(UserError, match=r"genotype.json and config.json describe another network .* restore it"):
+        export.rebuilt(read_record(folder))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"shape": [3, 12]},
+        {"shape": [3, 12.0, 5]},
+        {"shape": [10**30, 12, 5]},
+        {"mean": [1.0]},
+        {"std": [1.0, 0.0, 1.0]},
+        {"std": [1.0, float("nan"), 1.0]},
+        {"network": 3},
+        {"network": {"x": 1}},
+        {"network": {}},
+        {"classes": ["a"]},
+        {"classes": 3},
+        {"preprocessing": {"x": torch.zeros(1)}},
+    ],
+)
+def test_edited_weights_are_refused(wrong, trained):
+    folder, _ = trained
+    state = torch.load(folder / "weights.pt", weights_only=True)
+    save(folder / "weights.pt", {**state, **wrong})
+    with pytest.raises(UserError, match="weights.pt") as error:
+        export.rebuilt(read_record(folder))
+    assert "\n" not in str(error.value)
+
+
+def test_without_docstrings(trained, monkeypatch):
+    """``python -OO`` leaves them out."""
+    monkeypatch.setattr(export, "__doc__", None)
+    with pytest.raises(UserError, match="no config.json of a run"):
+        export.main([str(trained[0] / "absent"), "--format", "onnx"], Console(quiet=True))

@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 import signal
 import threading
 
@@ -229,8 +230,12 @@ def test_what_killed_processes_left_is_cleared(tmp_path):
     folder = tmp_path / "checkpoints"
     for name in (".step_000000026.pt.4711", ".step_000000003.pt.1", ".other"):
         (folder / name).write_bytes(b"x")
+    alive = f".report.html.{os.getppid()}"
+    for name in (".metrics.json.99999999999", ".config.json.4194305", ".x.1e3", alive):
+        (tmp_path / name).write_bytes(b"x")
     run(Task(), tmp_path, resume=True)
     assert [path.name for path in folder.glob(".*")] == [".other"]
+    assert {path.name for path in tmp_path.glob(".*")} == {".x.1e3", alive}
 
 
 @pytest.mark.parametrize(
