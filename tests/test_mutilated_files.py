@@ -30,7 +30,7 @@ from tests import mutilation, scripts, tiny
 QUIET = Console(file=io.StringIO(), quiet=True)
 SETTINGS = {"recipe": "digits", "epochs": None, "final_epochs": None, "channels": None}
 SMALL = ["--data.limit", 60, "--epochs", 1, "--batch-size", 8, "--space.channels", 2, "--space.layers", 3]
-COUNT = 25
+COUNT = 15
 """Mutilated files of each kind."""
 
 
