@@ -193,8 +193,8 @@ class _Loop:
             self.console.print(f"about {left} left for {work}; set epochs or max_hours to end earlier", highlight=False)
         over_time = self.clock.late(position.step, self.task.evaluation_steps)
         old = self.clock.since_saved > 60 * run.checkpoint_minutes
-        silent = self.ranks.rank == 0 and self.lines.due
-        stop, late, aged, silent = self.ranks.all_reduce_max((self.signals.received, over_time, old, silent))
+        silence = self.ranks.rank == 0 and self.lines.due
+        stop, late, aged, silent = self.ranks.all_reduce_max((self.signals.received, over_time, old, silence))
         if late and position.step < self.last:
             self.last = position.step
             given = f"--max-hours {run.max_hours:g}"
