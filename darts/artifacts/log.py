@@ -2,7 +2,8 @@
 
 ``log.jsonl`` has one JSON object a line: what happened (``event``), where (``epoch``, ``step``), the figures, and
 ``seconds`` that the run has taken, added up over interruptions. An epoch's line also has its ``usage`` of the machine;
-where a limit of steps or of time has stopped the run in its middle, it has ``stopped``. Two runs with equal results differ in ``seconds`` and ``usage`` alone.
+where a limit of steps or of time has stopped the run in its middle, it has ``stopped``. Two runs with equal results
+differ in ``seconds`` and ``usage`` alone.
 """
 
 from __future__ import annotations
