@@ -39,9 +39,9 @@ def check_form(ours: Any, theirs: Any, place: str) -> None:
 
 
 def _alike(ours: Any, theirs: Any) -> bool:
-    """Return whether a plain value can stand for another; a learning rate is a number, or on a GPU a tensor."""
+    """Return whether a value can stand for another: anything for None; a number, or on a GPU a tensor, for a number."""
     if ours is None or theirs is None:
-        return not isinstance(theirs, Mapping | list | tuple)
+        return True
     kinds = [_kind(value) for value in (ours, theirs)]
     return kinds[0] == kinds[1]
 

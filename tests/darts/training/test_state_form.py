@@ -18,6 +18,7 @@ OURS = {"step": 3, "weight": torch.zeros(2, 3), "history": [torch.zeros(2)], "ch
         {**OURS, "history": [torch.ones(2)] * 3},
         {**OURS, "history": []},
         {**OURS, "chosen": 4},
+        {**OURS, "chosen": [["a", "b"]]},
         {**OURS, "rate": 0.2},
         {**OURS, "more": 1},
         {},
@@ -37,7 +38,6 @@ def test_states_of_the_same_form_pass(theirs):
         {"weight": {"a": 1}},
         {"history": {"a": 1}},
         {"history": [torch.zeros(2), 5]},
-        {"chosen": [1]},
         {"rate": "x"},
     ],
 )
