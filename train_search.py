@@ -17,6 +17,7 @@ if __name__ == "__main__":
 import os
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from textwrap import fill
@@ -125,6 +126,7 @@ def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ra
     """Search by trials: trained from scratch, or looked up in a benchmark; several seeds are replays of its table."""
     from darts.blackbox import run  # imports Optuna, which no other search needs
     from darts.blackbox.evaluators import Setting, problem_of
+    from darts.blackbox.locks import alone_in
 
     if ranks.count > 1:
         raise UserError("a search without gradients runs in one process: leave out torchrun")
@@ -139,7 +141,9 @@ def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ra
         say(console, summary(data))
         return Setting(config, data, device, folder, console)
 
-    problem = problem_of(config, setting)
+    alone = partial(alone_in, folder) if shared else nullcontext  # workers of one study write in one folder
+    with alone():
+        problem = problem_of(config, setting)
     if config.seeds > 1:
         replays = run.run_replays(config, problem, console)
         run.write_replays(config, replays, machine(device), folder)
@@ -147,9 +151,11 @@ def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ra
         say(console, f"in {folder}: replays.json")
         return
     write_config(folder, "search", config, device)
-    genotype = run.write_study(config, run.run_study(config, problem, folder, console, device), folder)
+    study = run.run_study(config, problem, folder, console, device)
+    with alone():
+        genotype = run.write_study(config, study, folder)
+        write_report(folder)
     say(console, describe(genotype))
-    write_report(folder)
     tuned = tuned_with(str(folder))
     if tuned:
         say(console, "tuned: " + ", ".join(f"{name} {value}" for name, value in tuned.items()))

@@ -51,6 +51,11 @@ def holding(locks: Locks, key: Key) -> Iterator[None]:
         locks.release(key)
 
 
+def alone_in(folder: Path) -> AbstractContextManager[None]:
+    """Wait until no other worker is in this part of its program for a run's folder, and keep the others out."""
+    return holding(file_locks(folder.with_name(f".{folder.name}.locks")), OPENING)
+
+
 @dataclass(frozen=True)
 class Claims:
     """The locks of one study."""
@@ -62,9 +67,9 @@ class Claims:
         """Be the only worker that decides meanwhile."""
         return holding(self.locks, (self.study, DECIDING))
 
-    def claim(self, number: int) -> bool:
+    def claim(self, number: int, wait: bool = False) -> bool:
         """Claim a trial by its number; return False where another worker that is alive has it."""
-        return self.locks.acquire((self.study, number + 1), wait=False)
+        return self.locks.acquire((self.study, number + 1), wait)
 
     def release(self, number: int) -> None:
         """Give a trial back."""

@@ -142,8 +142,7 @@ def _next(study: Study, plan: Plan, claims: Claims) -> OptunaTrial | None:
         study.tell(number, state=TrialState.PRUNED)
     if isinstance(decision.job, Promote):
         promoted = trials[decision.job.number]
-        if not claims.claim(promoted.number):
-            return None  # its last worker has not given it back yet
+        claims.claim(promoted.number, wait=True)  # its last worker is about to give it back
         _give(study, promoted, promoted.user_attrs[BRACKET], [*epochs_of(promoted), decision.job.epochs])
         return _set_running(study, promoted)
     if isinstance(decision.job, Start):
