@@ -19,8 +19,8 @@ import sqlalchemy
 Key = tuple[int, int]
 """Number of a study in its storage, and a number within it."""
 
-OPENING: Key = (0, 0)
-"""Held while a storage is opened, which makes its tables. Studies are counted from 1."""
+OPENING: Key = (-1, 0)
+"""Held while a storage is opened, which makes its tables. Studies have numbers from 0 on."""
 
 DECIDING = 0
 """Within a study: held while a worker chooses what to do next. Trial ``n`` has the number ``n + 1``."""

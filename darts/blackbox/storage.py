@@ -26,7 +26,7 @@ JOURNAL = "journal:"
 DRIVERS = ("psycopg", "psycopg2", "pg8000")
 """Python packages that speak to PostgreSQL, the preferred first."""
 
-WRITING: Key = (0, 1)
+WRITING: Key = (-1, 1)
 """The lock of a journal's file."""
 
 PATIENCE = 60.0
