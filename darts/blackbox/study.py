@@ -109,12 +109,11 @@ def search(
     while True:
         with claims.deciding():
             trial = _next(study, plan, claims)
-        if trial is None:
-            running = sum(map(is_unfinished, study.get_trials(deepcopy=False)))
-            if not running:
+        if isinstance(trial, int):
+            if trial == 0:
                 return
             if not waiting:
-                plan.listener.waits(running)
+                plan.listener.waits(trial)
             waiting = True
             time.sleep(POLL)
             continue
@@ -126,15 +125,24 @@ def search(
         plan.listener.report(_frozen(study, trial.number))
 
 
-def _next(study: Study, plan: Plan, claims: Claims) -> OptunaTrial | None:
-    """Claim a trial that was interrupted, or one that the schedule promotes or starts; None where there is none."""
+def _next(study: Study, plan: Plan, claims: Claims) -> OptunaTrial | int:
+    """Claim a trial that was interrupted, or one that the schedule promotes or starts.
+
+    Returns:
+        The trial; where there is none, the number of trials that other workers are running.
+    """
     trials = study.get_trials(deepcopy=False)
     for trial in filter(is_unfinished, trials):
         if claims.claim(trial.number):
-            return _set_running(study, trial)
+            now = study._storage.get_trial(trial._trial_id)
+            if is_unfinished(now):
+                return _set_running(study, now)
+            claims.release(trial.number)  # its worker has finished it meanwhile
+            return _next(study, plan, claims)
+    running = sum(map(is_unfinished, trials))
     used = budgets.spent(trials)
     if budgets.out_of_time(used, plan.budget):
-        return None
+        return running
     _check_limits(trials)
     decision = _decide(study, trials, used, plan)
     for number in decision.lost:
@@ -147,7 +155,7 @@ def _next(study: Study, plan: Plan, claims: Claims) -> OptunaTrial | None:
         return _set_running(study, promoted)
     if isinstance(decision.job, Start):
         return _started(study, decision.job, trials, claims)
-    return None
+    return running
 
 
 def _check_limits(trials: Sequence[FrozenTrial]) -> None:
