@@ -215,7 +215,12 @@ class _DividedLoss(torch.autograd.Function):
 
 
 def laid_out_as(parameter: Tensor, grad: Tensor) -> Tensor:
-    """Return a gradient with the strides of its parameter, which fused optimizers on a GPU require."""
+    """Return a gradient with the strides of its parameter, which fused optimizers on a GPU require; on a CPU, as it is.
+
+    A copy would take time and memory, and the gradients' norm would be added up in another order.
+    """
+    if grad.is_cpu:
+        return grad
     layouts = zip(parameter.shape, parameter.stride(), grad.stride())
     if all(size == 1 or wanted == found for size, wanted, found in layouts):
         return grad
