@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from darts.artifacts.checkpoint import load, save
+from darts.bilevel.hypergradients import KeptGradients
 from darts.bilevel.problem import SearchProblem
 from darts.bilevel.relaxations import Softmax
 from darts.config import MethodConfig, SearchConfig, SearchSpaceConfig
@@ -123,7 +124,7 @@ class Smooth:
     """A bilevel problem without kinks: the lower loss couples weights and logits, the upper one pulls elsewhere."""
 
     learning_rate = 0.1
-    generator, redraws = None, False
+    generator, redraws, kept = None, False, KeptGradients()
 
     def __init__(self):
         generator = torch.Generator().manual_seed(0)

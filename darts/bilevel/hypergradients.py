@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -26,14 +26,30 @@ RADIUS = 0.01
 """Length of the step of the finite difference (DARTS, footnote to equation 8)."""
 
 
+@dataclass
+class KeptGradients:
+    """Gradients of the weights that come with the passes of a step anyway, kept for callbacks that compare them.
+
+    Attributes:
+        names: of the weights that are compared; nothing is kept while there are none.
+        valid: weight name -> gradient of the validation loss at the current weights; empty where the step has taken
+            none.
+    """
+
+    names: frozenset[str] = frozenset()
+    valid: dict[str, Tensor] = field(default_factory=dict)
+
+
 class Bilevel(Protocol):
     """A bilevel problem as pure functions of weights and logits.
 
     Attributes:
         redraws: whether passes that must draw the same random numbers have drawn any so far.
+        kept: where a hypergradient leaves the gradients of the weights that it computes.
     """
 
     redraws: bool
+    kept: KeptGradients
 
     @property
     def weights(self) -> Params:
@@ -67,7 +83,12 @@ Hypergradient = Callable[[Bilevel, Batch, Batch], dict[str, Tensor]]
 
 def first_order(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
     """Return the gradient of the validation loss with the current weights, as if optimal (DARTS, section 2.3)."""
-    return gradient(problem.upper(frozen(problem.weights), problem.logits, valid), problem.logits)
+    weights = frozen(problem.weights)
+    compared = {name: weights[name].requires_grad_() for name in weights if name in problem.kept.names}
+    wanted = {**_keyed("a", problem.logits), **_keyed("w", compared)}
+    grads = gradient(problem.upper(weights, problem.logits, valid), wanted)
+    problem.kept.valid = {name: grads["w", name] for name in compared}
+    return {name: grads["a", name] for name in problem.logits}
 
 
 def unrolled(
@@ -121,11 +142,16 @@ class UnrolledExact(Component):
 class FiniteDifference(Component):
     """Base of hypergradients with central differences, whose error depends on the length of the step.
 
-    A step too long crosses kinks of the loss (ReLU, pooling), one too short drowns in rounding. ``difference_error``
-    measures it on the network at hand.
+    A step too long crosses kinks of the loss (ReLU, pooling), one too short drowns in rounding. A search measures the
+    error on the network at hand (``darts.bilevel.radius``).
+
+    Attributes:
+        radius: length of the finite difference's step, over all weights.
+        choose: whether a shorter one is taken while the check finds that differences of this one are off.
     """
 
     radius: float = RADIUS
+    choose: bool = True
 
     def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
         """Return the gradient of the logits."""
@@ -135,22 +161,30 @@ class FiniteDifference(Component):
         """Return the same hypergradient with another length of the step."""
         raise NotImplementedError
 
+    def without_differences(self) -> Hypergradient | None:
+        """Return the same hypergradient by differentiating twice; None where there is none."""
+        return None
+
 
 @dataclass(frozen=True)
 class Unrolled(FiniteDifference):
     """``unrolled`` as a component.
 
     Attributes:
-        radius: length of the finite difference's step, over all weights.
+        radius, choose: as in ``FiniteDifference``.
     """
 
     radius: float = RADIUS
+    choose: bool = True
 
     def __post_init__(self) -> None:
         require(self, above_0=("radius",))
 
     def at(self, radius: float) -> Unrolled:
         return replace(self, radius=radius)
+
+    def without_differences(self) -> Hypergradient:
+        return UnrolledExact()
 
     def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
         return unrolled(problem, train, valid, radius=self.radius)
@@ -162,11 +196,12 @@ class UnrolledClipped(FiniteDifference):
 
     Attributes:
         norm: the largest norm of a gradient over all weights.
-        radius: length of the finite difference's step, over all weights.
+        radius, choose: as in ``FiniteDifference``.
     """
 
     norm: float = 0.25
     radius: float = RADIUS
+    choose: bool = True
 
     def __post_init__(self) -> None:
         require(self, above_0=("norm", "radius"))
@@ -176,32 +211,6 @@ class UnrolledClipped(FiniteDifference):
 
     def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
         return unrolled(problem, train, valid, radius=self.radius, clip=self.norm)
-
-
-def difference_error(step: FiniteDifference, problem: Bilevel, train: Batch, valid: Batch) -> float:
-    """Return the relative error of what a hypergradient adds to the first order, estimated by a shorter difference.
-
-    It is ``|g(r) - g(r / 10)| / |g(r / 10) - g_1|`` with the hypergradient ``g`` at a radius and the first order
-    ``g_1``, all with the same random draws: near 0 where the radius is short enough, near 1 where the difference is
-    noise.
-
-    Args:
-        step: the hypergradient.
-        problem: whose weights and logits are taken as they are.
-        train, valid: the batches.
-    """
-    generator = problem.generator
-    state = None if generator is None else generator.get_state()
-    found = []
-    for hypergradient in (first_order, step, step.at(step.radius / 10)):
-        if generator is not None and state is not None:
-            generator.set_state(state)
-        grads = hypergradient(problem, train, valid)
-        found.append(torch.cat([grad.detach().flatten() for grad in grads.values()]))
-    if generator is not None and state is not None:
-        generator.set_state(state)
-    first, far, near = found
-    return ((far - near).norm() / (near - first).norm().clamp_min(torch.finfo(near.dtype).tiny)).item()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from darts.bilevel.hypergradients import Params
+from darts.bilevel.hypergradients import KeptGradients, Params
 from darts.bilevel.modifiers import UNDECIDED, GateModifiers, WeightMasks
 from darts.bilevel.relaxations import Relaxation
 from darts.training.microbatch import Batch, BatchPartition
@@ -52,6 +52,7 @@ class SearchProblem:
         partition: how batches are divided over ranks and micro-batches.
         modifiers: what is done to the gates beside the relaxation.
         masks: which weights do not train.
+        kept: gradients of the weights that a callback compares.
         penalties: what is added to the loss that the logits descend.
         perturb: what is done to the gates while the weights train.
         drop_path: dropped edges and skip connections, while training.
@@ -72,6 +73,7 @@ class SearchProblem:
     partition: BatchPartition = field(default_factory=BatchPartition)
     modifiers: GateModifiers = field(default_factory=GateModifiers)
     masks: WeightMasks = field(default_factory=WeightMasks)
+    kept: KeptGradients = field(default_factory=KeptGradients)
     penalties: tuple[Penalty, ...] = ()
     perturb: Perturb | None = None
     drop_path: DropPath | None = None
@@ -204,6 +206,19 @@ class SearchProblem:
         Returns:
             The loss of this rank's share of the batch before the step, and what it counts.
         """
+        found = self.differentiate_weights(batch)
+        self.move_weights(clip)
+        return found
+
+    def differentiate_weights(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Set the weights' ``grad`` to that of the training loss; the gates are constants.
+
+        Args:
+            batch: of the training split.
+
+        Returns:
+            The loss of this rank's share of the batch, and what it counts.
+        """
         with torch.no_grad():
             gates = self.gates(self.logits)
         if self.perturb is not None:
@@ -213,7 +228,14 @@ class SearchProblem:
             outcome = self.objective(self.call(gates), part)
             return outcome.descended, outcome.loss, outcome.sums
 
-        value, sums = self.partition.backward(self.supernet, outcome_of, batch)
+        return self.partition.backward(self.supernet, outcome_of, batch)
+
+    def move_weights(self, clip: float) -> None:
+        """Take a step of the weights' optimizer along their ``grad``, but for those that do not train.
+
+        Args:
+            clip: the largest norm of the gradient, over all weights.
+        """
         frozen = {self.weights[name]: _slices(at, self.weights[name]) for name, at in self.masks.frozen.items()}
         for weight, at in frozen.items():
             assert weight.grad is not None
@@ -225,7 +247,6 @@ class SearchProblem:
         with torch.no_grad():
             for weight, before in held.items():
                 weight.copy_(torch.where(frozen[weight], before, weight))
-        return value, sums
 
     def call(self, gates: Gates) -> Call:
         """Return the supernet as a function of its inputs, with its own weights and these gates."""

@@ -60,8 +60,9 @@ class SearchConfig:
     """Epochs of each of these retrainings."""
     drop_path: Annotated[float, BELOW_1] = 0.0
     """Probability of dropping an edge of the supernet while it trains; rises linearly to this value (DropPath)."""
-    order: Literal["logits_first", "weights_first"] = "logits_first"
-    """Which of the two is updated first in a step."""
+    order: Literal["logits_first", "weights_first", "together"] = "logits_first"
+    """Which of the two is updated first in a step; together takes both gradients at the same values, with the same
+    sampled gates."""
     train_share: Annotated[float, POSITIVE_SHARE] = 0.5
     """Share of the training set that trains the weights; the rest trains the logits. 1 for single-level searches,
     which are then evaluated on their training examples. The logits of a search on running text train on its

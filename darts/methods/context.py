@@ -87,8 +87,15 @@ class Callback(Component):
         reason = "callbacks remember one network's candidates, which the stages change"
         return Requirements(excludes={NETWORKS: reason})
 
+    def compared_weights(self, problem: SearchProblem) -> frozenset[str]:
+        """Return the names of the weights whose gradients on both splits ``before_weights`` compares.
+
+        The hypergradient ``first_order`` leaves that of the validation loss in ``problem.kept``.
+        """
+        return frozenset()
+
     def before_weights(self, context: MethodContext, train: Batch, valid: Batch) -> None:
-        """Act in each step, between the step of the logits and that of the weights."""
+        """Act in each step, when the weights have their gradients, ``weight.grad``, and have not moved yet."""
 
     def decide(self, context: MethodContext, epoch: int) -> None:
         """Act after the last step of each epoch, counted from 0, before the genotype is derived."""

@@ -35,16 +35,17 @@ class Neumann(FiniteDifference):
 
     Attributes:
         terms: ``K + 1``.
-        radius: length of the finite difference's step, over all weights.
+        radius, choose: as in ``FiniteDifference``.
         exact: whether products with second derivatives are taken by differentiating twice, which needs the
             ``reference`` backend, instead of central differences. On a small trained network differences of radius 0.01
-            are off by about their own size, as kinks of the loss are nearer than that; they agree at 1e-5 in float64.
+            may be off by about their own size, as kinks of the loss are nearer than that.
         diagonal: whether a vector stands in for the Hessian and multiplies entry by entry, as in the authors' code: the
             gradient of the norm of the training loss's gradient.
     """
 
     terms: int = 3
     radius: float = RADIUS
+    choose: bool = True
     diagonal: bool = False
     exact: bool = False
 
@@ -56,6 +57,9 @@ class Neumann(FiniteDifference):
 
     def at(self, radius: float) -> Neumann:
         return replace(self, radius=radius)
+
+    def without_differences(self) -> Neumann:
+        return replace(self, exact=True) if self.terms else self
 
     def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
         weights = {name: w.detach().requires_grad_() for name, w in problem.weights.items()}

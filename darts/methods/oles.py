@@ -2,8 +2,10 @@
 
 Candidates overfit the split that trains their weights: the gradient of a candidate's weights on the training batch
 turns away from that on the validation batch. Where the cosine of both, averaged over ``window`` steps, falls below a
-threshold, that candidate's weights are frozen for the rest of the search (algorithm 1). The result is the genotype of
-the epoch of the best validation accuracy.
+threshold, that candidate's weights are frozen for the rest of the search (algorithm 1). Both gradients are those of the
+step itself: of the pass that the logits learn from and of the weights' own; where the first has none for the weights,
+as in a warm-up or with another step than ``first_order``, one more pass takes it. The result is the genotype of the
+epoch of the best validation accuracy.
 """
 
 from __future__ import annotations
@@ -65,18 +67,24 @@ class OperationStopping(Callback):
     def before_weights(self, context: MethodContext, train: Batch, valid: Batch) -> None:
         problem = context.problem
         problem.masks.drifting = self.drifting
-        groups = _candidates(problem.supernet)
-        weights = {name: w.detach().requires_grad_() for name, w in problem.weights.items()}
-        wanted = {name: weights[name] for names in groups.values() for name in names}
-        grads: list[Params] = []
-        for batch in (train, valid):
-            with same_draws(problem):
-                gates = {label: gate.detach() for label, gate in problem.gates(frozen(problem.logits)).items()}
-                grads.append(gradient(problem.loss(weights, gates, batch), weights if self.left_over else wanted))
+        of_train = {name: w.grad for name, w in problem.weights.items() if w.grad is not None}
+        grads: list[Params] = [of_train, problem.kept.valid or self._of_validation(problem, valid)]
         if self.left_over:
             grads = self._left_over(context, *grads)
         if grads:
-            self._compare(context, groups, grads)
+            self._compare(context, _candidates(problem.supernet), grads)
+
+    def compared_weights(self, problem: SearchProblem) -> frozenset[str]:
+        return frozenset(name for names in _candidates(problem.supernet).values() for name in names)
+
+    def _of_validation(self, problem: SearchProblem, valid: Batch) -> Params:
+        """Return the gradient of the validation loss by a pass of its own."""
+        wanted = self.compared_weights(problem)
+        weights = {name: w.detach().requires_grad_(name in wanted) for name, w in problem.weights.items()}
+        with same_draws(problem):
+            gates = {label: gate.detach() for label, gate in problem.gates(frozen(problem.logits)).items()}
+            loss = problem.loss(weights, gates, valid)
+            return gradient(loss, {name: w for name, w in weights.items() if name in wanted})
 
     def _left_over(self, context: MethodContext, train: Params, valid: Params) -> list[Params]:
         """Return the gradients that the authors' code compares; nothing in the first step."""
@@ -84,7 +92,7 @@ class OperationStopping(Callback):
         before = dict(state)
         length = torch.stack(torch._foreach_norm(list(train.values()))).norm()
         share = (context.weight_clip / (length + 1e-6)).clamp_max(1.0)
-        state.update({name: g * share for name, g in train.items()})
+        state.update({name: train[name] * share for name in valid})
         if not before:
             return []
         before = {name: g.to(valid[name].device) for name, g in before.items()}

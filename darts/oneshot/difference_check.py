@@ -1,15 +1,25 @@
-"""A check of hypergradients by central differences, every few epochs of a search.
+"""A check of hypergradients by central differences, at the start of a search and every few epochs.
 
-Between the two points of a difference lie kinks of the loss, where a ReLU or a max pooling switches. In a small network
-they may be nearer than the difference's step, which then measures something else than a second derivative.
+Where the supernet can be differentiated twice, by its ``reference`` backend or as a user's own network, differences are
+compared with the exact hypergradient; elsewhere with a shorter difference (``darts.bilevel.radius``). Until the next
+check the search takes the method's radius where these agree, else a shorter one for which they do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
-from darts.bilevel.hypergradients import FiniteDifference, Hypergradient, difference_error
+from torch import Tensor, nn
+
+from darts.bilevel.hypergradients import Batch, Bilevel, FiniteDifference, Hypergradient
+from darts.bilevel.problem import SearchProblem
+from darts.bilevel.radius import ChosenRadius, choose_radius
 from darts.oneshot.context import SearchContext
+from darts.training.microbatch import BatchPartition
+from supernet.mixed.graph import MixedGraph
 
 EVERY = 5
 """Epochs between two checks."""
@@ -17,28 +27,84 @@ EVERY = 5
 TOLERANCE = 0.5
 """Error, relative to what the hypergradient adds to the first order, above which the search warns."""
 
+NAME = "difference_check"
 
-def check_differences(step: Hypergradient, context: SearchContext, epoch: int) -> dict[str, Any]:
-    """Return the error of the step's differences, and a warning where it is large; nothing where there is no check.
 
-    Steps without differences and runs of several processes are not checked. Nothing of the search changes: the batches
-    are the first of each part, without augmentation.
+def check_differences(step: Hypergradient, context: SearchContext, done: int) -> dict[str, Any]:
+    """Return the error of the step's differences and their radius, and the first time that none agrees a warning.
+
+    Steps without differences and runs of several processes are not checked, and nothing is returned. The batches are
+    the first of each part, without augmentation; but for the radius, nothing of the search changes.
 
     Args:
-        step: the logits' gradient.
-        context: of the search.
-        epoch: counted from 0.
+        step: the logits' gradient, of the method.
+        context: of the search; it keeps the radius that was chosen.
+        done: finished epochs, 0 at the start.
     """
-    last = epoch + 1 == context.epochs
+    due = done == 0 or (done - 1) % EVERY == 0 or done == context.epochs
     single = context.partition.ranks.count == 1
-    if not (isinstance(step, FiniteDifference) and single and (epoch % EVERY == 0 or last)):
+    if not (isinstance(step, FiniteDifference) and single and due) or step.without_differences() == step:
         return {}
-    train, valid = context.first_batches()
-    error = difference_error(step, context.problem, train, valid)
-    figures: dict[str, Any] = {"difference_error": error}
-    if error > TOLERANCE:
+    state = context.state(NAME)
+    chosen = _choose(step, context)
+    state["radius"] = chosen.radius
+    figures: dict[str, Any] = {"difference_error": chosen.error, "difference_radius": chosen.radius}
+    if done and chosen.error > TOLERANCE and not state.get("warned"):
+        state["warned"] = True
         figures["warning"] = (
-            f"finite differences of radius {step.radius:g} are off by {100 * error:.0f} % of what they add to the "
-            f"first order: set a smaller radius in `method.step`, such as radius={step.radius / 10:g}"
+            f"finite differences of radius {chosen.radius:g} are off by {100 * chosen.error:.0f} % of what they add to "
+            f"the first order: {_remedy(step)}"
         )
     return figures
+
+
+def checked_step(step: Hypergradient, context: SearchContext) -> Hypergradient:
+    """Return the method's step with the radius that the last check chose."""
+    radius = checked_radius(context)
+    return step.at(radius) if radius and isinstance(step, FiniteDifference) else step
+
+
+def checked_radius(context: SearchContext) -> float | None:
+    """Return the radius that the last check chose; None where there was no check."""
+    return context.states.get(NAME, {}).get("radius")
+
+
+def _remedy(step: FiniteDifference) -> str:
+    if not step.choose:
+        return f"set a smaller radius in `method.step`, such as radius={step.radius / 10:g}, or leave out choose=false"
+    return "no shorter radius agrees; set `method.step` to first_order, unrolled_exact or neumann:exact=true"
+
+
+def _choose(step: FiniteDifference, context: SearchContext) -> ChosenRadius:
+    train, valid = context.first_batches()
+    exact = step.without_differences()
+    if exact is not None:
+        try:
+            return choose_radius(step, context.problem, train, valid, _by_reference(exact))
+        except RuntimeError:  # no memory, or a user's network that cannot be differentiated twice
+            pass
+    return choose_radius(step, context.problem, train, valid)
+
+
+def _by_reference(exact: Hypergradient) -> Hypergradient:
+    """Return the hypergradient with the network's backend set to ``reference``, and batches in one piece."""
+
+    def hypergradient(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
+        assert isinstance(problem, SearchProblem)
+        with _reference_backend(problem.supernet):
+            return exact(replace(problem, partition=BatchPartition()), train, valid)
+
+    return hypergradient
+
+
+@contextmanager
+def _reference_backend(supernet: nn.Module) -> Iterator[None]:
+    graphs = [module for module in supernet.modules() if isinstance(module, MixedGraph)]
+    backends = [graph.backend for graph in graphs]
+    try:
+        for graph in graphs:
+            graph.backend = "reference"
+        yield
+    finally:
+        for graph, backend in zip(graphs, backends):
+            graph.backend = backend

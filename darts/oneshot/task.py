@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from darts.artifacts.gate_heatmaps import gates_to_json
 from darts.benchmarks.protocol import Benchmark
-from darts.bilevel.hypergradients import Batch
+from darts.bilevel.hypergradients import Batch, same_draws
 from darts.bilevel.problem import SearchProblem
 from darts.config import SearchConfig
 from darts.data.dataset import DataSet
 from darts.methods.method import spans
 from darts.oneshot.collapse import CollapseWatch
 from darts.oneshot.context import VALID_STREAM, SearchContext
-from darts.oneshot.difference_check import check_differences
+from darts.oneshot.difference_check import check_differences, checked_radius, checked_step
 from darts.oneshot.results import write_files
 from darts.oneshot.stages import Built, StageNetworks, dropped_skips
 from darts.training.cuda_graph import StepGraph, step_graph
@@ -107,6 +107,8 @@ class SearchTask:
         self.space, _, self.logits_optimizer = built
         self.problem.draw = self.context.draw
         self.problem.partition = self.partition
+        compared = [callback.compared_weights(built.problem) for callback in self.method.acting]
+        self.problem.kept.names = frozenset[str]().union(*compared)
         self.hidden = HiddenState(self.problem.supernet)
         self.hidden.require_single_process(self.ranks)
         self.graph = self._new_graph()
@@ -148,6 +150,8 @@ class SearchTask:
         self.data.train.begin_epoch(progress)
         problem.supernet.train()
         self._warming_up = since < round(stage.warmup * len(span))
+        if epoch == step == 0 and not self.hidden.is_stateful:
+            check_differences(method.step, self.context, 0)
         self._step = epoch * self.steps_per_epoch + step
         self._train = self._endless(self.context.train_indices, config.seed)
         self._valid = self._endless(self.context.valid_indices, config.seed + VALID_STREAM)
@@ -188,7 +192,7 @@ class SearchTask:
         """Return what a step takes from Python values: a captured step is valid for these alone."""
         dropping = self.problem.drop_path
         kinds = dropping and (dropping.drops, dropping.drops_skips)
-        return kinds, self.problem.optimizer.param_groups[0]["weight_decay"]
+        return kinds, self.problem.optimizer.param_groups[0]["weight_decay"], checked_radius(self.context)
 
     def update(self, train: Batch, valid: Batch, moves: bool) -> Mapping[str, Tensor]:
         """Take one step on a batch of each part of the search set.
@@ -200,23 +204,31 @@ class SearchTask:
         Returns:
             Sums over this rank's share of the training batch.
         """
-        first = self.config.order == "logits_first"
-        if moves and first:
-            self._update_logits(train, valid)
+        order, problem = self.config.order, self.problem
+        problem.kept.valid = {}
+        grads = dict[str, Tensor]()
+        if moves and order == "logits_first":
+            self._move_logits(self._hypergradient(train, valid))
+        elif moves and order == "together":
+            with same_draws(problem):
+                grads = self._hypergradient(train, valid)
+        loss, sums = problem.differentiate_weights(train)
         for callback in self.method.acting:
             callback.before_weights(self.context, train, valid)
-        loss, sums = self.problem.train_weights(train, self.config.weights.clip)
-        if moves and not first:
-            self._update_logits(train, valid)
+        problem.move_weights(self.config.weights.clip)
+        if moves and order != "logits_first":
+            self._move_logits(grads or self._hypergradient(train, valid))
         return {"loss": loss * sums["images"], **sums}
 
-    def _update_logits(self, train: Batch, valid: Batch) -> None:
-        problem = self.problem
-        grads = self.method.step(problem, train, valid)
-        for label, logit in problem.logits.items():
+    def _hypergradient(self, train: Batch, valid: Batch) -> dict[str, Tensor]:
+        return checked_step(self.method.step, self.context)(self.problem, train, valid)
+
+    def _move_logits(self, grads: Mapping[str, Tensor]) -> None:
+        logits = self.problem.logits
+        for label, logit in logits.items():
             logit.grad = grads[label]
         if self.config.logits.clip:
-            nn.utils.clip_grad_norm_(problem.logits.values(), self.config.logits.clip)
+            nn.utils.clip_grad_norm_(logits.values(), self.config.logits.clip)
         self.logits_optimizer.step()
 
     def end_epoch(self, epoch: int, report: ReportProgress) -> dict[str, Any]:
@@ -236,7 +248,7 @@ class SearchTask:
         context.accuracies.append(figures.get("valid_accuracy", -figures["valid_loss"]))
         for callback in self.method.acting:
             figures |= callback.after_epoch(context, epoch)
-        checked = {} if self.hidden.is_stateful else check_differences(self.method.step, context, epoch)
+        checked = {} if self.hidden.is_stateful else check_differences(self.method.step, context, epoch + 1)
         watched = self.watch.after_epoch(context, epoch, self.space.skipped(genotype))
         warnings = [found["warning"] for found in (checked, watched) if "warning" in found]
         return {**figures, **checked, **watched, **({"warning": "; ".join(warnings)} if warnings else {})}

@@ -21,7 +21,7 @@ from darts.methods.pdarts import LimitedSkips
 from darts.methods.robust_darts import EigenvalueStop
 from darts.methods.sgas import Greedy, certainty, fix_edge, stability
 from darts.methods.snas import TopEdgesOfAll
-from darts.oneshot.stages import dropped_skips, narrowed
+from darts.oneshot.stages import Built, dropped_skips, narrowed
 from supernet.choice import ChoiceTable
 from supernet.mixed.graph import MixedGraph
 from supernet.mixed.widen import ChannelMap, widen, widen_candidate
@@ -271,6 +271,50 @@ def test_a_candidate_is_frozen_below_the_threshold(threshold, frozen):
     task.step()
     assert all(at.all() == frozen for at in task.problem.masks.frozen.values())
     assert len(task.problem.masks.frozen) > 50 and task.context.state("agreement") == {"steps": 0, "sums": {}}
+
+
+class OwnPasses(OperationStopping):
+    """The comparison by two passes of its own at the same weights and logits, of which the step knows nothing."""
+
+    def compared_weights(self, problem):
+        return frozenset()
+
+    def before_weights(self, context, train, valid):
+        problem = context.problem
+        wanted = OperationStopping().compared_weights(problem)
+        weights = {name: w.detach().requires_grad_(name in wanted) for name, w in problem.weights.items()}
+        gates, grads = problem.expected_gates(), []
+        for batch in (train, valid):
+            found = torch.autograd.grad(problem.loss(weights, gates, batch), [weights[name] for name in wanted])
+            grads.append(dict(zip(wanted, found)))
+        self._compare(context, oles._candidates(problem.supernet), grads)
+
+
+def test_the_gradients_of_the_step_lead_to_the_decisions_of_passes_of_their_own():
+    """The same candidates freeze, and no pass is added to a step's two."""
+    frozen, passes = [], []
+    for kind in (OperationStopping, OwnPasses):
+        task = tiny.search(tiny.config("oles", nodes=2, seed=5), make=tiny.few_candidates)
+        object.__setattr__(task, "method", replace(task.method, callbacks=(kind(threshold=0.1, window=2),)))
+        task._begin_stage(0, Built(task.space, task.problem, task.logits_optimizer))
+        called = []
+        task.problem.supernet.register_forward_hook(lambda *_, called=called: called.append(1))
+        task.begin_epoch(0, 0)
+        for _ in range(2):
+            task.step()
+        frozen.append({name: at.tolist() for name, at in task.problem.masks.frozen.items()})
+        passes.append(len(called))
+    assert frozen[0] == frozen[1] and {at for rows in frozen[0].values() for at in rows} == {False, True}
+    assert passes == [4, 8]
+
+
+def test_without_a_step_of_the_logits_the_validation_gradient_is_taken_by_a_pass():
+    task = tiny.search(tiny.config("oles", every=2), make=tiny.few_candidates)
+    task.begin_epoch(0, 0)
+    task.step()
+    assert task.problem.kept.valid.keys() == task.problem.kept.names != frozenset()
+    task.step()
+    assert not task.problem.kept.valid and task.context.state("agreement")["steps"] == 2
 
 
 def test_agreement_is_the_cosine_of_all_weights_of_a_candidate():

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from darts.bilevel.hypergradients import Unrolled, difference_error, first_order
+from darts.bilevel.hypergradients import Unrolled, UnrolledExact, first_order
 from darts.bilevel.penalties import Resource
+from darts.bilevel.radius import AGREES, choose_radius
 from darts.bilevel.relaxations import concentration
 from darts.methods.beta_darts import BetaDecay
 from darts.methods.drnas import TowardsUniform
@@ -79,11 +80,35 @@ def test_exact_products_are_the_limit_of_the_differences_in_a_network():
     assert (near - exact).norm() < 1e-4 * added < 0.01 * (far - exact).norm()
 
 
-def test_the_error_of_differences_is_measured_and_nothing_is_drawn():
+@pytest.mark.parametrize("exact", [None, UnrolledExact()])
+def test_the_error_of_differences_is_measured_and_nothing_is_drawn(exact):
     problem, train, valid = tiny.problem(relax=Concrete())
     state = problem.generator.get_state()
-    errors = [difference_error(step, problem, train, valid) for step in (Unrolled(10.0), Unrolled(1e-5))]
-    assert errors[1] < 1e-2 < errors[0] and torch.equal(state, problem.generator.get_state())
+    far, near = (choose_radius(Unrolled(r, choose=False), problem, train, valid, exact) for r in (10.0, 1e-5))
+    assert near.error < 1e-2 < far.error and (far.radius, near.radius) == (10.0, 1e-5)
+    assert torch.equal(state, problem.generator.get_state())
+
+
+@pytest.mark.parametrize("step", [Unrolled(1.0), Neumann(3, radius=1.0)])
+def test_a_radius_that_agrees_with_the_exact_product_is_chosen(step):
+    problem, train, valid = tiny.problem()
+    exact, found = step.without_differences(), {}
+    chosen = choose_radius(step, problem, train, valid, exact)
+    right = flat(exact(problem, train, valid))
+    added = (right - flat(first_order(problem, train, valid))).norm()
+    for radius in (1.0, chosen.radius):
+        found[radius] = ((flat(step.at(radius)(problem, train, valid)) - right).norm() / added).item()
+    assert found[1.0] > AGREES >= found[chosen.radius] == pytest.approx(chosen.error)
+    agreed = choose_radius(step.at(chosen.radius), problem, train, valid, exact)
+    assert agreed == chosen
+
+
+def test_where_no_radius_agrees_the_best_is_taken():
+    """In float32 on a difference so short that it is rounding, no shorter one is better."""
+    problem = Smooth()
+    wrong = first_order
+    chosen = choose_radius(Unrolled(0.1), problem, 1.3, 0.7, lambda p, t, v: {"t": 3 * wrong(p, t, v)["t"]})
+    assert chosen.error > AGREES
 
 
 def test_idarts_without_terms_is_first_order():

@@ -1,30 +1,76 @@
 """The check of finite differences while a search runs."""
 
 import pytest
+import torch
 
+from darts.bilevel.hypergradients import first_order
+from darts.bilevel.radius import ChosenRadius
 from darts.oneshot import difference_check
-from darts.oneshot.difference_check import check_differences
+from darts.oneshot.difference_check import check_differences, checked_radius, checked_step
 from tests import tiny
 
 
+def search(step, **options):
+    return tiny.search(tiny.config(channels=2, step=step, **options), make=tiny.few_candidates)
+
+
 @pytest.mark.parametrize(("error", "warns"), [(0.1, False), (0.8, True)])
-def test_a_search_warns_of_differences_that_are_too_long(error, warns, monkeypatch):
-    monkeypatch.setattr(difference_check, "difference_error", lambda *arguments: error)
-    task = tiny.search(tiny.config(channels=2, epochs=1, step="unrolled:radius=0.02"), make=tiny.few_candidates)
+def test_a_search_warns_once_where_no_radius_agrees(error, warns, monkeypatch):
+    monkeypatch.setattr(difference_check, "choose_radius", lambda *arguments: ChosenRadius(0.002, error))
+    task = search("unrolled:radius=0.02", epochs=2)
     task.begin_epoch(0, 0)
     figures = task.end_epoch(0, lambda done, batches: None)
-    assert figures["difference_error"] == error
+    assert figures["difference_error"] == error and figures["difference_radius"] == 0.002
+    assert ("warning" in figures) is warns
     if warns:
-        assert "radius 0.02 are off by 80 %" in figures["warning"] and "radius=0.002" in figures["warning"]
-    else:
-        assert "warning" not in figures
+        assert "radius 0.002 are off by 80 %" in figures["warning"] and "unrolled_exact" in figures["warning"]
+    task.begin_epoch(1, 0)
+    assert "warning" not in task.end_epoch(1, lambda done, batches: None)
 
 
-def test_only_differences_are_checked_and_now_and_then():
-    context = tiny.search(tiny.config(channels=2, epochs=9), make=tiny.few_candidates).context
-    step = tiny.search(tiny.config(channels=2, step="neumann"), make=tiny.few_candidates).method.step
-    assert [bool(check_differences(step, context, epoch)) for epoch in range(9)] == [
-        epoch in (0, 5, 8) for epoch in range(9)
-    ]
-    first_order = tiny.search(tiny.config(channels=2), make=tiny.few_candidates).method.step
-    assert not check_differences(first_order, context, 0)
+def test_a_fixed_radius_is_judged_alone(monkeypatch):
+    task = search("unrolled:radius=100,choose=false", epochs=1)
+    task.begin_epoch(0, 0)
+    figures = task.end_epoch(0, lambda done, batches: None)
+    assert figures["difference_radius"] == checked_radius(task.context) == 100
+    assert "radius=10, or leave out choose=false" in figures["warning"]
+
+
+@pytest.mark.parametrize("step", ["unrolled:radius=0.1", "neumann:terms=1,radius=0.1"])
+def test_a_search_takes_a_radius_for_which_differences_agree(step):
+    """From the first step on; the supernet's own backend is not changed."""
+    task = search(step)
+    task.begin_epoch(0, 0)
+    radius = checked_radius(task.context)
+    assert radius < 0.1 and checked_step(task.method.step, task.context) == task.method.step.at(radius)
+    assert task.problem.supernet.cells[0].inside.graph.backend == "batched"
+    seen = []
+    task.problem.kept.valid = {}
+
+    class Seen(type(task.method.step)):
+        def __call__(self, problem, train, valid):
+            seen.append(self.radius)
+            return first_order(problem, train, valid)
+
+    object.__setattr__(task.method, "step", Seen(radius=0.1))
+    task.step()
+    assert seen == [radius]
+
+
+def test_the_check_changes_nothing_of_the_search_and_is_resumed(tmp_path):
+    settings = tiny.config(channels=2, epochs=1, step="unrolled")
+    saved = [((0, 1), tmp_path / "state.pt")]
+    whole = tiny.run(tiny.search(settings, make=tiny.few_candidates), saving=saved)
+    again = tiny.resumed(tiny.search(settings, make=tiny.few_candidates), saved[0][1], 0, 1)
+    assert checked_radius(whole.context) == checked_radius(again.context)
+    assert all(torch.equal(whole.problem.logits[label], a) for label, a in again.problem.logits.items())
+
+
+def test_only_differences_are_checked_and_now_and_then(monkeypatch):
+    monkeypatch.setattr(difference_check, "choose_radius", lambda *arguments: ChosenRadius(0.01, 0.0))
+    task = search("neumann", epochs=9)
+    due = [bool(check_differences(task.method.step, task.context, done)) for done in range(10)]
+    assert due == [done in (0, 1, 6, 9) for done in range(10)]
+    exact = search("neumann:exact=true").method.step
+    for step in (first_order, exact):
+        assert not check_differences(step, task.context, 0)
