@@ -8,10 +8,12 @@ one column for each candidate.
 """
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from darts.bilevel.requirements import Component, Requirements
 from supernet.choice import ChoiceTable
@@ -88,13 +90,35 @@ class DirichletGates(Relaxation):
         return Requirements(provides=frozenset({"dirichlet"}))
 
     def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
-        gamma = torch._standard_gamma(concentration(logits), generator=generator)
-        if table.allowed is not None:
-            gamma = gamma * table.mask_on(gamma.device)
-        return gamma / gamma.sum(1, keepdim=True).clamp_min(torch.finfo(gamma.dtype).tiny)
+        sample = cast(Tensor, _DirichletSample.apply(concentration(logits), generator))
+        if table.allowed is None:
+            return sample
+        left = sample * table.mask_on(sample.device)
+        return left / left.sum(1, keepdim=True).clamp_min(torch.finfo(left.dtype).tiny)
 
     def expected_gates(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         return masked(logits, table).softmax(-1)
+
+
+class _DirichletSample(torch.autograd.Function):
+    """Samples of Dirichlet distributions, with PyTorch's own derivative by their concentrations, ``(e, o)``.
+
+    It is that of ``torch.distributions.Dirichlet``, which takes no generator: of each coordinate's Beta distribution,
+    with the sum of the underlying gammas averaged out.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, concentration: Tensor, generator: torch.Generator) -> Tensor:
+        sample = torch._sample_dirichlet(concentration, generator=generator)
+        ctx.save_for_backward(sample, concentration)
+        return sample
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        sample, concentration = ctx.saved_tensors
+        slopes = torch._dirichlet_grad(sample, concentration, concentration.sum(1, keepdim=True).expand_as(sample))
+        return slopes * (grad - (sample * grad).sum(1, keepdim=True)), None
 
 
 def concentration(logits: Tensor) -> Tensor:

@@ -119,4 +119,5 @@ CALLBACKS: dict[str, Callback] = {
     "operation_stopping": oles.OperationStopping(),
     "eigenvalue_stop": robust_darts.EigenvalueStop(),
     "single_paths": single_paths.SinglePaths(),
+    "best_epoch": gaea.BestEpoch(),
 }

@@ -3,13 +3,15 @@
 A gate's size says little about what its candidate is worth; what the supernet loses without it says more (section 4).
 After an ordinary search, edges are fixed one by one in random order: the candidate is kept whose removal lowers the
 validation accuracy most. Then each node keeps the two edges whose removal would cost most. The weights train on between
-decisions, at a tenth of the learning rate. When a candidate is removed, the other gates are not normalized again, and
-BatchNorm takes the batch's statistics. Without any training of the logits the rule works as well (section 5.2).
+decisions, at a tenth of the learning rate that the search began with, which in the authors' code does not fall. When a
+candidate is removed, the other gates are not normalized again, and BatchNorm takes the batch's statistics. Without any
+training of the logits the rule works as well (section 5.2). Of equal accuracies the first candidate is kept and the last
+edge removed; edges of a node are compared in the presence of all others, as in the authors' code.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -70,12 +72,10 @@ class Perturbation(Callback):
         fixed[row, sorted(columns, key=lambda column: without[column])[: table.picks]] = 1.0
 
     def _fix_node(self, context: MethodContext, table: ChoiceTable, span: range) -> None:
-        left = list(span)
-        while len(left) > table.kept(len(span)):
-            without = {row: accuracy_without(context, table, (row, slice(None))) for row in left}
-            worst = max(left, key=lambda row: without[row])
-            _fixed(context, table)[worst] = 0.0
-            left.remove(worst)
+        """Remove the edges whose removal, of one alone, costs least; the last of equals."""
+        without = {row: accuracy_without(context, table, (row, slice(None))) for row in span}
+        for row in sorted(span, key=lambda row: without[row])[table.kept(len(span)) :]:
+            _fixed(context, table)[row] = 0.0
 
 
 def accuracy_without(context: MethodContext, table: ChoiceTable, where: tuple[int, int | slice]) -> float:
@@ -120,11 +120,11 @@ def _drawn(context: MethodContext, items: list[int]) -> int:
     return items[int(torch.randint(len(items), (), generator=generator, device=generator.device))]
 
 
-STAGES = (Stage(share=50 / 131), Stage(share=81 / 131, lr=0.1, restart=True))
-METHOD = Method(discretize=Perturbation(), stages=STAGES, without=(NEVER_KEPT,))
+DECISIONS = Stage(share=81 / 131, lr=0.1, restart=True, constant=True)
+METHOD = Method(discretize=Perturbation(), stages=(Stage(share=50 / 131), DECISIONS), without=(NEVER_KEPT,))
 FIXED = Method(
     discretize=Perturbation(),
-    stages=(Stage(share=50 / 131, warmup=1.0), Stage(share=81 / 131, warmup=1.0, lr=0.1, restart=True)),
+    stages=(Stage(share=50 / 131, warmup=1.0), replace(DECISIONS, warmup=1.0)),
     without=(NEVER_KEPT,),
     initial=zeros,
 )

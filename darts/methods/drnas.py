@@ -3,8 +3,8 @@
 The gates of an edge are a sample of a Dirichlet distribution with concentration ``elu(a) + 1``, one for each forward
 pass; gradients pass through the sample (equation 3). Progressive learning (section 3.3) searches at the size that is
 evaluated: first candidates see 1/6 of the channels; then each edge keeps four of seven candidates, which see 1/4, their
-weights widened as in Net2Net. The momentum of the weights begins anew with the wider network; the authors' code copies
-it with the channels.
+weights widened as in Net2Net, and the momentum with them. Where a copied channel is read, weights are divided by the
+number of copies, so that a candidate's function is kept; the authors' code does not divide them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from supernet.choice import Gates
 class TowardsUniform(Component):
     """The divergence of each edge's distribution from the symmetric one, ``Dirichlet(1)``, summed over edges.
 
-    This is the paper's distance to an anchor (equation 4); by default its code has the logits' weight decay instead.
+    This is the paper's distance to an anchor (equation 4); by default its code has the logits' weight decay instead,
+    and with this none (``logits.weight_decay`` 0).
 
     Attributes:
         weight: of the penalty.

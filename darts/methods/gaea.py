@@ -2,7 +2,8 @@
 
 The gates themselves are the parameters and stay on the simplex: there is no softmax. They move by the exponentiated
 gradient, ``p <- p exp(-lr g)``, normalized over each decision (algorithm 1, equation 5), which favours sparse gates.
-They begin uniform. Weights of edges, where a method has them, move alike, normalized over the edges into each node. The
+They begin uniform. Weights of edges, where a method has them, move alike, normalized over the edges into each node. In
+the authors' code the gates learn from the first epoch on, with PC-DARTS as well, and the best epoch's are taken. The
 paper's single-level form takes the step ``single_level``; that on GDAS ``simplex:sampled=true`` and a learning rate of
 0.01.
 """
@@ -10,7 +11,7 @@ paper's single-level form takes the step ``single_level``; that on GDAS ``simple
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,11 +23,13 @@ from darts.bilevel.problem import SearchProblem
 from darts.bilevel.relaxations import Relaxation, gumbel_perturbed, linear, straight_through
 from darts.bilevel.requirements import OPERATIONS, Component, Requirements
 from darts.config.ranges import require
+from darts.methods.context import Callback, MethodContext
 from darts.methods.method import Method, Stage
 from supernet.choice import ChoiceTable, Gates, edges_of
 
 LEAST = 1e-5
-"""The smallest gate before normalization, as in the authors' code: a gate of 0 could not grow again."""
+"""The smallest gate before normalization, as in the authors' code: a gate of 0 could not grow again. Weights of edges
+are not bounded there."""
 
 
 def uniform(table: ChoiceTable, draw: Tensor) -> Tensor:
@@ -149,7 +152,7 @@ class _Multiplier:
             edges = self.logits.get(edges_of(table.label))
             if edges is not None:
                 assert edges.grad is not None
-                edges.copy_(_per_node((edges * (-self.lr * edges.grad).exp()).clamp_min(LEAST), table))
+                edges.copy_(_per_node(_above_0(edges * (-self.lr * edges.grad).exp()), table))
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -167,10 +170,18 @@ def _per_node(weights: Tensor, table: ChoiceTable) -> Tensor:
     return torch.cat([part / part.sum() for part in weights.split(list(table.groups))])
 
 
-METHOD = Method(relax=Simplex(), arch_optimizer=ExponentiatedGradient())
-PC_METHOD = Method(
-    relax=Simplex(),
-    arch_optimizer=ExponentiatedGradient(),
-    edges=SimplexEdges(),
-    stages=(Stage(warmup=0.3, partial=4),),
-)
+@dataclass(frozen=True)
+class BestEpoch(Callback):
+    """Makes the genotype of the epoch of the best validation accuracy the result, as the authors' code does."""
+
+    def requirements(self) -> Requirements:
+        return Requirements()
+
+    def after_epoch(self, context: MethodContext, epoch: int) -> dict[str, float]:
+        accuracies = context.accuracies
+        context.choose_epoch(max(range(len(accuracies)), key=accuracies.__getitem__))
+        return {}
+
+
+METHOD = Method(relax=Simplex(), arch_optimizer=ExponentiatedGradient(), callbacks=(BestEpoch(),))
+PC_METHOD = replace(METHOD, edges=SimplexEdges(), stages=(Stage(partial=4),))

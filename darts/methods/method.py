@@ -49,6 +49,7 @@ class Stage(Component):
         fresh: whether weights and logits begin anew.
         restart: whether the learning rate's schedule begins anew with the stage.
         lr: factor of the weights' learning rate.
+        constant: whether the learning rate stays what it is when the stage begins.
         skip_dropout: initial probability of dropping a value of a skip connection.
     """
 
@@ -60,6 +61,7 @@ class Stage(Component):
     fresh: bool = False
     restart: bool = False
     lr: float = 1.0
+    constant: bool = False
     skip_dropout: float = 0.0
 
     def __post_init__(self) -> None:

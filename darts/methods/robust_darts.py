@@ -2,7 +2,8 @@
 
 The largest eigenvalue of the Hessian of the validation loss with respect to the logits is computed every few epochs.
 Where its local average has grown by a factor since four readings ago, DARTS-ES stops and takes the genotype of that
-earlier epoch; DARTS-ADA returns to it and continues with ten times the weight decay. R-DARTS searches several times,
+earlier epoch, in the middle of its average's five readings. DARTS-ADA returns to it and continues with ten times the
+weight decay; it does not repeat the epochs since, as the authors' code does. R-DARTS searches several times,
 with more weight decay or more drop path (``weights.weight_decay``, ``drop_path``), and keeps the search of the lowest
 validation error. Spaces S1 to S4 of the paper are ``space.candidates``.
 """
@@ -10,6 +11,7 @@ validation error. Spaces S1 to S4 of the paper are ``space.candidates``.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -20,7 +22,7 @@ from darts.methods.context import Callback, MethodContext
 from darts.methods.method import Method
 
 Snapshot = dict[str, dict[str, torch.Tensor]]
-"""``supernet`` and ``logits`` -> their tensors by name, on the CPU."""
+"""``supernet``, ``logits`` and ``momentum`` -> their tensors by name, on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class EigenvalueStop(Callback):
         ratio: by which the local average must have grown.
         every: epochs between two readings.
         window: readings of the local average, which is compared with that of ``window - 1`` readings ago.
-        first: share of the search from which on it is compared.
+        first: share of the search that must be done at the earlier epoch.
         adapt: whether the weight decay grows instead of the search being stopped.
         factor: of the weight decay.
         most: the largest weight decay that ``factor`` may lead to.
@@ -58,23 +60,32 @@ class EigenvalueStop(Callback):
         state["epochs"].append(epoch)
         state["values"].append(context.largest_eigenvalue(epoch))
         if self.adapt:
-            state["snapshots"] = [*state["snapshots"], _snapshot(context.problem)][-self.window :]
+            state["snapshots"] = [*state["snapshots"], _snapshot(context.problem)][-self.window - self.window // 2 :]
         values, back = list(state["values"]), self.window - 1
-        grown = len(values) > back and mean(values, self.window) > self.ratio * mean(values[:-back], self.window)
-        if grown and epoch >= self.first * context.configured_epochs:
+        earlier = len(values) - 1 - back - self.window // 2
+        judged = earlier >= 0 and state["epochs"][earlier] >= self.first * context.configured_epochs
+        grown = judged and mean(values, self.window) > self.ratio * mean(values[:-back], self.window)
+        if grown and epoch + 1 < context.epochs:
             if self.adapt:
-                self._return_to(context.problem, state["snapshots"][0])
-                state.update(epochs=[], values=[], snapshots=[])
+                self._return_to(context.problem, state, earlier)
             else:
-                context.choose_epoch(state["epochs"][-1 - back])
+                context.choose_epoch(state["epochs"][earlier])
                 context.stop(epoch, "the largest Hessian eigenvalue has grown")
         return {"eigenvalue": values[-1]}
 
-    def _return_to(self, problem: SearchProblem, snapshot: Snapshot) -> None:
+    def _return_to(self, problem: SearchProblem, state: dict[str, Any], earlier: int) -> None:
+        """Return to the snapshot of a reading, or to the oldest that is left, and regularize more."""
+        oldest = len(state["values"]) - len(state["snapshots"])
+        kept = max(earlier, oldest) + 1
+        state.update(epochs=state["epochs"][:kept], values=state["values"][:kept])
+        state["snapshots"] = state["snapshots"][: kept - oldest]
+        snapshot = state["snapshots"][-1]
         problem.supernet.load_state_dict(snapshot["supernet"])
         with torch.no_grad():
             for label, logit in problem.logits.items():
                 logit.copy_(snapshot["logits"][label])
+            for weight, buffer in _momentum(problem).items():
+                buffer.copy_(snapshot["momentum"][weight])
         group = problem.optimizer.param_groups[0]
         group["weight_decay"] = max(group["weight_decay"], min(self.factor * group["weight_decay"], self.most))
 
@@ -86,8 +97,14 @@ def mean(values: list[float], window: int) -> float:
 
 
 def _snapshot(problem: SearchProblem) -> Snapshot:
-    state = {"supernet": problem.supernet.state_dict(), "logits": problem.logits}
+    state = {"supernet": problem.supernet.state_dict(), "logits": problem.logits, "momentum": _momentum(problem)}
     return {part: {name: t.detach().cpu().clone() for name, t in tensors.items()} for part, tensors in state.items()}
+
+
+def _momentum(problem: SearchProblem) -> dict[str, torch.Tensor]:
+    """Return the momentum of each weight that has one, by the weight's name."""
+    found = {name: problem.optimizer.state.get(w, {}).get("momentum_buffer") for name, w in problem.weights.items()}
+    return {name: buffer for name, buffer in found.items() if buffer is not None}
 
 
 METHOD = Method(step=Unrolled(), callbacks=(EigenvalueStop(),))

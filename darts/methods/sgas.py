@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from darts.bilevel.discretization import decisions_due, top_edges
+from darts.bilevel.modifiers import UNDECIDED
 from darts.bilevel.requirements import NEW_NETWORK, Requirements
 from darts.config.ranges import require
 from darts.methods.context import Callback, MethodContext
@@ -59,7 +60,9 @@ class Greedy(Callback):
         for table in problem.tables:
             gates = problem.relax.expected_gates(problem.logits[table.label].detach(), table)
             expected = gates.cpu()
-            found = state.setdefault(table.label, {"rows": [], "readings": []})
+            found = state.setdefault(table.label, {"rows": [], "readings": [], "frozen": {}})
+            for row, frozen in found["frozen"].items():
+                expected[row] = frozen
             columns = _kept_columns(table)
             shares = expected[:, columns] / expected[:, columns].sum(1, keepdim=True)
             count = sum(table.kept(size) for size in table.groups)
@@ -67,7 +70,10 @@ class Greedy(Callback):
                 row = self._best(table, expected, shares, found)
                 found["rows"].append(row)
                 choice = columns[int(shares[row].argmax())]
-                fix_edge(problem.modifiers.fixed_of(table, gates), table, row, choice, found["rows"])
+                fixed = problem.modifiers.fixed_of(table, gates)
+                fix_edge(fixed, table, row, choice, found["rows"])
+                closed = (fixed != UNDECIDED).all(1).nonzero().flatten().tolist()
+                found["frozen"] |= {other: expected[other].clone() for other in closed if other not in found["frozen"]}
             found["readings"] = [*found["readings"], shares][-self.window :]
         if sum(len(found["rows"]) for found in state.values()) > before:
             context.batch_size += self.growth
@@ -75,11 +81,10 @@ class Greedy(Callback):
     def _best(self, table: ChoiceTable, expected: Tensor, shares: Tensor, state: dict[str, Any]) -> int:
         """Return the row of the best score among those that are not fixed."""
         open_rows = [row for span in table.spans for row in span if _is_undecided(table, span, row, state["rows"])]
-        importance = expected[:, _kept_columns(table)].sum(1)[open_rows]
-        score = _normalized(importance) * _normalized(certainty(shares[open_rows]))
+        score = _normalized(expected[:, _kept_columns(table)].sum(1)) * _normalized(certainty(shares))
         if self.criterion == 2 and state["readings"]:
-            score = score * _normalized(stability(shares, state["readings"])[open_rows])
-        return open_rows[int(score.argmax())]
+            score = score * _normalized(stability(shares, state["readings"]))
+        return open_rows[int(score[open_rows].argmax())]
 
 
 def certainty(shares: Tensor) -> Tensor:
@@ -120,8 +125,9 @@ def _kept_columns(table: ChoiceTable) -> list[int]:
 
 
 def _normalized(values: Tensor) -> Tensor:
+    """Return values scaled to [0, 1]; 1 for all where they differ by rounding alone, as where nothing is dropped."""
     low, high = values.min(), values.max()
-    return (values - low) / (high - low) if high > low else torch.ones_like(values)
+    return (values - low) / (high - low) if high > low + 1e-6 * high.abs() else torch.ones_like(values)
 
 
 CRITERION_1 = Method(discretize=Greedy(1))

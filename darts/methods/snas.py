@@ -4,7 +4,8 @@ Gates are samples of the concrete distribution, ``softmax((log a + gumbel) / t)`
 from 1 to 0.03. The logits here are the paper's ``log a``. Weights and logits descend the same loss on the same data
 (section 2.2), plus, where a penalty ``resource`` is set, the cost of what is sampled (``darts.bilevel.penalties``).
 Edges are ranked with ``none`` among their candidates, so that a kept edge may deliver nothing. On one GPU the authors'
-code moves the logits by plain SGD, the architecture optimizer ``sgd``; on several by Adam, the default here.
+code moves the logits by plain SGD, the architecture optimizer ``sgd``; on several by Adam, the default here. There one
+pass with one sample gives both gradients: the search's ``order`` together.
 """
 
 from dataclasses import dataclass, replace

@@ -31,7 +31,7 @@ from supernet.choice import ChoiceTable, edges_of
 from supernet.fused.verification import prefer_fused
 from supernet.mixed.graph import MixedGraph
 from supernet.mixed.source import add_auxiliary_skips
-from supernet.mixed.widen import widen
+from supernet.mixed.widen import widen, widen_values
 from supernet.ops import draw_noise_from
 from supernet.shapes import ImageShape, TextShape
 from supernet.spaces.space import SearchSpace, SpaceOptions
@@ -156,11 +156,23 @@ class StageNetworks:
                 problem.optimizer = sgd(problem.supernet, config.weights)
             return built
         later = self.build(number, allowed)
-        widen(problem.supernet, later.problem.supernet, torch.Generator().manual_seed(config.seed + number))
+        seed = config.seed + number
+        widen(problem.supernet, later.problem.supernet, torch.Generator().manual_seed(seed))
+        _keep_momentum(problem, later.problem, seed)
         later.problem.logits = problem.logits
         later.problem.generator, later.problem.modifiers = problem.generator, problem.modifiers
         draw_noise_from(problem.generator, later.problem.supernet)
         return Built(later.space, later.problem, built.logits_optimizer)
+
+
+def _keep_momentum(old: SearchProblem, new: SearchProblem, seed: int) -> None:
+    """Give the weights of a widened network the momentum of those that they were copied from (DrNAS's code)."""
+    state = old.optimizer.state
+    buffers = {name: state[w].get("momentum_buffer") for name, w in old.weights.items() if w in state}
+    momentum = {name: buffer for name, buffer in buffers.items() if buffer is not None}
+    if len(momentum) == len(old.weights):
+        for name, wide in widen_values(old.supernet, new.supernet, momentum, seed).items():
+            new.optimizer.state[new.weights[name]]["momentum_buffer"] = wide
 
 
 def narrowed(tables: tuple[ChoiceTable, ...], scores: Mapping[str, Tensor], keep: int | None) -> Allowed | None:

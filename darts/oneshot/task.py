@@ -138,10 +138,11 @@ class SearchTask:
             self._begin_stage(self.stage + 1, self.networks.follow(built, self.stage + 1))
         problem, stage, span = self.problem, method.stages[self.stage], self.spans[self.stage]
         since = epoch - span.start
+        begun = 0 if stage.constant else since
         if stage.restart:
-            rate = config.weights.learning_rate(since, len(span))
+            rate = config.weights.learning_rate(begun, len(span))
         else:
-            rate = config.weights.learning_rate(epoch, config.epochs)
+            rate = config.weights.learning_rate(span.start + begun, config.epochs)
         self._rate = stage.lr * rate * 0.5**self.attempt
         set_learning_rate(problem.optimizer, self._rate)
         progress = epoch / config.epochs

@@ -8,7 +8,8 @@ Axes: ``e`` edge, ``c`` channel, ``k`` side of a kernel.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +20,14 @@ from supernet.ops import BatchNorm, FactorizedReduce
 
 
 class ChannelMap:
-    """Which old channel each new one copies: all old ones in order, then old ones drawn at random."""
+    """Which old channel each new one copies: all old ones in order, then old ones drawn at random.
 
-    def __init__(self, generator: torch.Generator):
-        self.generator = generator
+    Attributes:
+        divided: whether weights that read a copied channel are divided by the number of its copies.
+    """
+
+    def __init__(self, generator: torch.Generator, divided: bool = True):
+        self.generator, self.divided = generator, divided
         self.drawn: dict[tuple[int, int], Tensor] = {}
 
     def sources(self, old: int, new: int) -> Tensor:
@@ -39,14 +44,15 @@ class ChannelMap:
 
 
 @torch.no_grad()
-def widen(old: nn.Module, new: nn.Module, generator: torch.Generator) -> None:
+def widen(old: nn.Module, new: nn.Module, generator: torch.Generator, divided: bool = True) -> None:
     """Fill a network's tensors from one whose mixed graphs are narrower and have more candidates.
 
     Args:
         old, new: networks of the same cells; everything outside their mixed graphs has the same shapes.
         generator: on the CPU; draws which channels are copied, the same for all candidates of a width.
+        divided: whether weights that read a copied channel are divided by the number of its copies.
     """
-    channel_map = ChannelMap(generator)
+    channel_map = ChannelMap(generator, divided)
     inside = {id(module) for graph in _graphs(new) for module in graph.modules()}
     modules = dict(new.named_modules())
     for name, theirs in old.named_modules():
@@ -72,6 +78,24 @@ def _widen_source(old: MixedSource, new: MixedSource, channel_map: ChannelMap) -
 
 
 @torch.no_grad()
+def widen_values(old: nn.Module, new: nn.Module, values: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
+    """Return values of an old network's parameters, such as their momentum, for those of a wider one.
+
+    They are copied as ``widen`` copies the parameters with a generator of the same seed, and divided nowhere.
+
+    Args:
+        old, new: the networks, which are not changed.
+        values: parameter name -> a tensor of its shape.
+        seed: of the generator.
+    """
+    old, new = copy.deepcopy(old), copy.deepcopy(new)
+    for name, parameter in old.named_parameters():
+        parameter.copy_(values[name])
+    widen(old, new, torch.Generator().manual_seed(seed), divided=False)
+    return {name: parameter.detach() for name, parameter in new.named_parameters()}
+
+
+@torch.no_grad()
 def widen_candidate(old: nn.Module, new: nn.Module, slices: Sequence[int], channel_map: ChannelMap) -> None:
     """Fill a stacked candidate from a narrower one, of which ``slices`` are taken."""
     chosen = list(slices)
@@ -92,4 +116,5 @@ def _widened_weight(weight: Tensor, shape: torch.Size, channel_map: ChannelMap) 
     if weight.shape[2] == shape[2]:
         return weight
     sources = channel_map.sources(weight.shape[2], shape[2]).to(weight.device)
-    return weight[:, :, sources] / sources.bincount()[sources].to(weight.dtype)[:, None, None]
+    wide = weight[:, :, sources]
+    return wide / sources.bincount()[sources].to(weight.dtype)[:, None, None] if channel_map.divided else wide
