@@ -5,8 +5,8 @@ After an ordinary search, edges are fixed one by one in random order: the candid
 validation accuracy most. Then each node keeps the two edges whose removal would cost most. The weights train on between
 decisions, at a tenth of the learning rate that the search began with, which in the authors' code does not fall. When a
 candidate is removed, the other gates are not normalized again, and BatchNorm takes the batch's statistics. Without any
-training of the logits the rule works as well (section 5.2). Of equal accuracies the first candidate is kept and the last
-edge removed; edges of a node are compared in the presence of all others, as in the authors' code.
+training of the logits the rule works as well (section 5.2). As in the authors' code, edges of a node are compared in
+the presence of all others; of equal accuracies the first candidate is kept, and the last edge removed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What methods keep, fix, freeze and stop."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from darts.bilevel.discretization import decisions_due
 from darts.bilevel.hessian import largest_eigenvalue
 from darts.bilevel.modifiers import UNDECIDED
+from darts.bilevel.problem import SearchProblem
 from darts.config import WeightsConfig
 from darts.methods import METHODS, darts_pt, oles
 from darts.methods.darts_minus import Falling
@@ -162,6 +164,58 @@ def test_drnas_goes_on_wider_with_four_candidates():
     assert all(torch.equal(logits[label], logit) for label, logit in task.problem.logits.items())
     assert torch.equal(stem, task.problem.supernet.stem.conv.weight)
     assert {len(row) for table in task.space.tables for row in table.allowed} == {4}
+
+
+def test_drnas_copies_the_momentum_with_the_channels():
+    """As the authors' code: copied in both axes, and divided nowhere; elsewhere as it was."""
+    task = tiny.search(tiny.config("drnas_progressive", channels=12), make=tiny.few_candidates)
+    task.begin_epoch(0, 0)
+    task.step()
+    old, narrow = task.problem, task.problem.supernet.cells[0].inside.graph.sources[0]
+    task.begin_epoch(2, 0)
+    new, wide = task.problem, task.problem.supernet.cells[0].inside.graph.sources[0]
+    before, after = (p.optimizer.state[p.supernet.stem.conv.weight]["momentum_buffer"] for p in (old, new))
+    assert torch.equal(before, after) and before.any()
+    theirs, ours = (
+        [p.optimizer.state[s.ops["dil_conv_3x3"].op[k].weight]["momentum_buffer"] for k in (1, 2)]
+        for p, s in ((old, narrow), (new, wide))
+    )
+    slices = [narrow.edges["dil_conv_3x3"].index(edge) for edge in wide.edges["dil_conv_3x3"]]
+    weights = [s.ops["dil_conv_3x3"].op[1].weight.detach() for s in (narrow, wide)]
+    copied = next(c for c in range(2) if torch.equal(weights[1][:, 2], weights[0][slices][:, c]))
+    at = [0, 1, copied]
+    assert torch.equal(ours[0], theirs[0][slices][:, at])
+    assert torch.equal(ours[1], theirs[1][slices][:, at][:, :, at])
+    assert len(new.optimizer.state) == len(new.weights)
+
+
+def test_a_stage_may_keep_its_learning_rate():
+    """DARTS-PT's decisions take a tenth of the first learning rate throughout."""
+    task = tiny.search(tiny.config("darts_pt", channels=2, epochs=6), make=tiny.few_candidates)
+    rates = []
+    for epoch in range(6):
+        task.begin_epoch(epoch, 0)
+        rates.append(task.problem.optimizer.param_groups[0]["lr"])
+    assert rates[0] == 0.025 > rates[1] > 0.0025 and rates[2:] == pytest.approx([0.0025] * 4)
+
+
+def test_an_order_takes_both_gradients_at_the_same_values(monkeypatch):
+    """By the sample of one pass, the logits before the weights have moved and these before the logits have."""
+    task = tiny.search(tiny.config("snas", channels=2, order="together"), make=tiny.few_candidates)
+    task.begin_epoch(0, 0)
+    seen, original = [], SearchProblem.gates
+    monkeypatch.setattr(SearchProblem, "gates", lambda self, logits: seen.append(original(self, logits)) or seen[-1])
+    task.step()
+    first, second = seen
+    assert all(torch.equal(first[label], second[label]) for label in first)
+
+
+def test_gaea_takes_the_epoch_of_the_best_accuracy_and_no_warm_up():
+    for name in ("gaea", "gaea_pc_darts"):
+        (callback,) = METHODS[name].callbacks
+        chosen = []
+        callback.after_epoch(SimpleNamespace(accuracies=[0.1, 0.4, 0.4], choose_epoch=chosen.append), 2)
+        assert chosen == [1] and not METHODS[name].stages[0].warmup
 
 
 def test_certainty_and_stability():
@@ -388,29 +442,34 @@ def test_the_largest_eigenvalue_is_the_hessians():
     assert largest_eigenvalue(problem, valid, 0.5, radius=1e-4) == pytest.approx(expected, rel=1e-3)
 
 
-def readings(monkeypatch, values, stop, epochs=12):
+def readings(monkeypatch, values, stop, epochs, stop_after=None):
     """A search after its epochs, whose eigenvalue is read as these values, every second epoch."""
-    task = tiny.search(tiny.config(epochs=epochs))
-    left = iter(values)
+    task = tiny.search(tiny.config(epochs=epochs, channels=2), make=tiny.few_candidates)
+    left, problem = iter(values), task.problem
     monkeypatch.setattr(task.context, "largest_eigenvalue", lambda epoch: next(left))
-    for epoch in range(epochs):
+    for epoch in range(epochs if stop_after is None else stop_after + 1):
         if epoch < task.epochs:
-            task.problem.logits["normal"].data.fill_(epoch)
+            problem.logits["normal"].data.fill_(epoch)
+            for w in problem.weights.values():
+                problem.optimizer.state[w]["momentum_buffer"] = torch.full_like(w, epoch)
             stop.after_epoch(task.context, epoch)
     return task
 
 
 def test_a_search_stops_when_the_eigenvalue_has_grown(monkeypatch):
-    task = readings(monkeypatch, [1, 1, 1, 1, 3], EigenvalueStop())
-    assert task.epochs == 9 and task.context.chosen_epoch == 0
-    task = readings(monkeypatch, [1, 1, 1, 1, 2.4, 1, 1], EigenvalueStop())
-    assert task.epochs == 12 and task.context.chosen_epoch is None
+    task = readings(monkeypatch, [1, 1, 1, 1, 1, 1, 1, 1, 3], EigenvalueStop(), epochs=20)
+    assert task.epochs == 17 and task.context.chosen_epoch == 4
+    task = readings(monkeypatch, [1, 1, 1, 1, 1, 1, 1, 1, 2.4, 1], EigenvalueStop(), epochs=18)
+    assert task.epochs == 18 and task.context.chosen_epoch is None
 
 
 def test_or_goes_back_and_on_with_more_weight_decay(monkeypatch):
-    task = readings(monkeypatch, [1, 1, 1, 1, 3, 1, 1], EigenvalueStop(adapt=True), epochs=9)
-    assert task.epochs == 9 and task.problem.optimizer.param_groups[0]["weight_decay"] == pytest.approx(3e-3)
-    assert (task.problem.logits["normal"] == 0).all()
+    """To the weights, their momentum and the logits of epoch 4, whose readings are kept; epochs are not repeated."""
+    task = readings(monkeypatch, [1, 1, 1, 1, 1, 1, 1, 1, 3], EigenvalueStop(adapt=True), epochs=18, stop_after=16)
+    assert task.epochs == 18 and task.problem.optimizer.param_groups[0]["weight_decay"] == pytest.approx(3e-3)
+    assert (task.problem.logits["normal"] == 4).all()
+    assert all((state["momentum_buffer"] == 4).all() for state in task.problem.optimizer.state.values())
+    assert task.context.state("eigenvalue_stop")["epochs"] == [0, 2, 4]
 
 
 def test_oles_freezes_no_skip_connection():

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from scipy.special import gammainc, gammaincinv
 from torch.autograd import gradcheck
 from torch.distributions import RelaxedOneHotCategorical
 
@@ -17,7 +16,7 @@ from darts.methods.snas import Concrete
 from supernet.choice import ChoiceTable
 from supernet.mixed.graph import MixedGraph
 from tests import tiny
-from tests.tiny import TABLE, numeric
+from tests.tiny import TABLE
 
 HALF = torch.tensor(0.5).double()
 ALLOWED = ChoiceTable("t", ("none", "a", "b", "c"), (2,), (("a", "b"), ("none", "c")))
@@ -133,22 +132,18 @@ def test_dirichlet_samples_have_its_mean_and_variance():
     torch.testing.assert_close(drawn.var(0, keepdim=True), variance, atol=3e-3, rtol=0)
 
 
-def test_dirichlet_gradient_is_that_of_the_inverse_distribution_function():
-    """A sample moves so that its gammas keep their quantiles: numeric differentiation of the inverse."""
-    table = ChoiceTable("t", TABLE.candidates, (1,))
-    x = torch.tensor([[0.2, 1.0, -0.4, 0.7]]).double().requires_grad_()
+def test_dirichlet_gradient_has_the_mean_of_the_distributions_mean():
+    """Over many samples, the gradient of a weighted sum is that of its expectation, whose concentrations are known."""
+    rows = 40_000
+    table = ChoiceTable("t", TABLE.candidates, (rows,))
+    x = torch.tensor([[0.2, 1.0, -0.4, 0.7]]).double().expand(rows, 4).clone().requires_grad_()
     weights = torch.tensor([1.0, -2.0, 3.0, 0.5]).double()
-    gamma = torch._standard_gamma(concentration(x), generator=torch.Generator().manual_seed(1))
-    quantile = gammainc(concentration(x).detach().numpy(), gamma.detach().numpy())
-
-    def moved(y):
-        g = torch.from_numpy(gammaincinv(concentration(y).numpy(), quantile))
-        return ((g / g.sum(1, keepdim=True)) * weights).sum()
-
-    gates = gates_of(DirichletGates(), x, table, seed=1)
-    (grad,) = torch.autograd.grad((gates * weights).sum(), x)
-    assert float(moved(x.detach())) == pytest.approx((gates * weights).sum().item(), rel=1e-9)
-    torch.testing.assert_close(grad, numeric(moved, x, 1e-5), rtol=1e-3, atol=1e-5)
+    (grad,) = torch.autograd.grad((gates_of(DirichletGates(), x, table, seed=1) * weights).sum(), x)
+    y = x[:1].detach().requires_grad_()
+    c = concentration(y)
+    (expected,) = torch.autograd.grad((c / c.sum() * weights).sum(), y)
+    error = grad.std(0) / rows**0.5
+    assert ((grad.mean(0) - expected[0]).abs() < 5 * error).all() and (expected[0].abs() > 20 * error).all()
 
 
 def test_weights_of_edges_compete_within_a_node():
