@@ -78,7 +78,8 @@ class Callback(Component):
     callback as well.
 
     Attributes:
-        acts_in_steps: whether ``before_weights`` does anything; such a step is not captured as a CUDA graph.
+        acts_in_steps: whether ``before_weights`` or ``with_gradients`` does anything; such a step is not captured as a
+            CUDA graph.
     """
 
     acts_in_steps: bool = False
@@ -87,14 +88,17 @@ class Callback(Component):
         reason = "callbacks remember one network's candidates, which the stages change"
         return Requirements(excludes={NETWORKS: reason})
 
+    def before_weights(self, context: MethodContext, train: Batch, valid: Batch) -> None:
+        """Act in each step, before the pass that the weights learn from."""
+
     def compared_weights(self, problem: SearchProblem) -> frozenset[str]:
-        """Return the names of the weights whose gradients on both splits ``before_weights`` compares.
+        """Return the names of the weights whose gradients on both splits ``with_gradients`` compares.
 
         The hypergradient ``first_order`` leaves that of the validation loss in ``problem.kept``.
         """
         return frozenset()
 
-    def before_weights(self, context: MethodContext, train: Batch, valid: Batch) -> None:
+    def with_gradients(self, context: MethodContext, train: Batch, valid: Batch) -> None:
         """Act in each step, when the weights have their gradients, ``weight.grad``, and have not moved yet."""
 
     def decide(self, context: MethodContext, epoch: int) -> None:

@@ -64,7 +64,7 @@ class OperationStopping(Callback):
             requires={OPERATIONS: "the stopping of operations needs operations between states"}, excludes=excludes
         )
 
-    def before_weights(self, context: MethodContext, train: Batch, valid: Batch) -> None:
+    def with_gradients(self, context: MethodContext, train: Batch, valid: Batch) -> None:
         problem = context.problem
         problem.masks.drifting = self.drifting
         of_train = {name: w.grad for name, w in problem.weights.items() if w.grad is not None}

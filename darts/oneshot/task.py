@@ -213,9 +213,11 @@ class SearchTask:
         elif moves and order == "together":
             with same_draws(problem):
                 grads = self._hypergradient(train, valid)
-        loss, sums = problem.differentiate_weights(train)
         for callback in self.method.acting:
             callback.before_weights(self.context, train, valid)
+        loss, sums = problem.differentiate_weights(train)
+        for callback in self.method.acting:
+            callback.with_gradients(self.context, train, valid)
         problem.move_weights(self.config.weights.clip)
         if moves and order != "logits_first":
             self._move_logits(grads or self._hypergradient(train, valid))

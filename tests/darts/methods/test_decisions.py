@@ -333,7 +333,7 @@ class OwnPasses(OperationStopping):
     def compared_weights(self, problem):
         return frozenset()
 
-    def before_weights(self, context, train, valid):
+    def with_gradients(self, context, train, valid):
         problem = context.problem
         wanted = OperationStopping().compared_weights(problem)
         weights = {name: w.detach().requires_grad_(name in wanted) for name, w in problem.weights.items()}
