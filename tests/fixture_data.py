@@ -28,10 +28,10 @@ def random_state(case: dict[str, Any], name: str) -> np.random.RandomState:
 
 def state(case: dict[str, Any]) -> dict[str, Tensor]:
     """The network's tensors, by the original's names."""
-    return {name: torch.from_numpy(_tensor(case, name, shape)) for name, shape in case["state"]}
+    return {name: torch.from_numpy(tensor(case, name, shape)) for name, shape in case["state"]}
 
 
-def _tensor(case: dict[str, Any], name: str, shape: list[int]) -> np.ndarray:
+def tensor(case: dict[str, Any], name: str, shape: list[int]) -> np.ndarray:
     z = random_state(case, name).standard_normal(shape)
     if name.endswith("running_var"):
         return 1 + 0.1 * np.abs(z)

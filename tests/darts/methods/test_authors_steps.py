@@ -52,7 +52,7 @@ def problem_of(case, relax=None, candidates=EIGHT, *, skip=None, edges=None, all
         add_auxiliary_skips(supernet, skip.convolution)
         load_skips(case, supernet.double())
     shapes = {name: list(tensor.shape) for name, tensor, _ in published(supernet)}
-    load_quark0(supernet, {name: torch.from_numpy(fixture._tensor(case, name, s)) for name, s in shapes.items()})
+    load_quark0(supernet, {name: torch.from_numpy(fixture.tensor(case, name, s)) for name, s in shapes.items()})
     columns = len(allowed["normal"][0]) if allowed else len(candidates)
     logits = options.pop("logits", None) or fixture.logits(case, space.tables[0].rows, columns)
     if allowed:
@@ -84,7 +84,7 @@ def load_skips(case, supernet):
                 for name, tensor in source.skips.state_dict().items() if source.skips else ():
                     for part, row in enumerate(source.rows):
                         published = f"cells.{index}._ops.{row}.auxiliary_op.{name.removeprefix('op.')}"
-                        tensor[part].copy_(torch.from_numpy(fixture._tensor(case, published, list(tensor[part].shape))))
+                        tensor[part].copy_(torch.from_numpy(fixture.tensor(case, published, list(tensor[part].shape))))
 
 
 def settings(case):
