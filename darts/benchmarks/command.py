@@ -22,6 +22,9 @@ from darts.errors import UserError
 from genotypes import load
 from genotypes.types.nasbench201 import NASBench201Genotype
 
+RECORDED = ("train s", "latency ms")
+"""What the table may have recorded besides accuracies: seconds of 200 epochs, milliseconds of a forward pass."""
+
 
 @dataclass(frozen=True)
 class Show:
@@ -108,6 +111,19 @@ def architecture(name: str) -> NASBench201Genotype:
     return genotype
 
 
+def recorded(benchmark: NASBench201, genotype: NASBench201Genotype, data: str) -> tuple[str, str]:
+    """Return the recorded seconds of the training for 200 epochs, and the latency in milliseconds; empty where the
+    table has none."""
+    columns = f"{data}_train_seconds", f"{data}_latency_seconds"
+    scales = 1.0, 1e3
+    values = [
+        scale * benchmark.table.value(str(genotype), column) if column in benchmark.table.columns else None
+        for column, scale in zip(columns, scales)
+    ]
+    seconds, latency = values
+    return "" if seconds is None else f"{seconds:,.0f}", "" if latency is None else f"{latency:.2f}"
+
+
 def _searched_on(run: str) -> str:
     """Return the data set of a search, cifar10 where that is not known."""
     config: Any = None if run.startswith("|") else read_config(Path(run)).get("config")
@@ -118,7 +134,7 @@ def _searched_on(run: str) -> str:
 
 def _print_line(benchmark: NASBench201, genotype: NASBench201Genotype, console: Console) -> None:
     lines: list[tuple[str, ...]] = [
-        ("", "valid", "test", "valid 12 ep", "test 12 ep", "rank", "regret", "weights", "M multiply-adds")
+        ("", "valid", "test", "valid 12 ep", "test 12 ep", "rank", "regret", "weights", "M multiply-adds", *RECORDED)
     ]
     texts = benchmark.table.line(str(genotype))
     for data in DATA:
@@ -132,6 +148,7 @@ def _print_line(benchmark: NASBench201, genotype: NASBench201Genotype, console: 
                 *rank,
                 f"{benchmark.query(genotype, data).values['parameters']:,.0f}",
                 texts[f"mflops_{data}"],
+                *recorded(benchmark, genotype, data),
             )
         )
     _print_columns(str(genotype), lines, console)
@@ -140,13 +157,22 @@ def _print_line(benchmark: NASBench201, genotype: NASBench201Genotype, console: 
 def _print_standings(
     benchmark: NASBench201, named: Sequence[tuple[str, NASBench201Genotype, str]], epochs: int, console: Console
 ) -> None:
-    lines: list[tuple[str, ...]] = [("", "data", "valid", "test", "rank", "regret", "architecture")]
+    lines: list[tuple[str, ...]] = [("", "data", "valid", "test", "rank", "regret", *RECORDED, "architecture")]
     for name, genotype, data in named:
         standing = benchmark.standing(genotype, data, epochs)
         shares = standing.valid_accuracy, standing.test_accuracy
         accuracies = [f"{100 * share:.3f}" for share in shares]
         rank = str(standing.rank), f"{100 * standing.regret:.3f}"
-        lines.append(("" if name.startswith("|") else name, data, *accuracies, *rank, str(genotype)))
+        lines.append(
+            (
+                "" if name.startswith("|") else name,
+                data,
+                *accuracies,
+                *rank,
+                *recorded(benchmark, genotype, data),
+                str(genotype),
+            )
+        )
     _print_columns(f"accuracy in percent after {epochs} epochs; rank among {ARCHITECTURES:,}", lines, console)
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from darts.benchmarks.nasbench101 import NASBench101
 from darts.benchmarks.nasbench201 import NASBench201
 from darts.benchmarks.nasbenchmacro import NASBenchMacro
 from darts.benchmarks.protocol import Benchmark
 from darts.errors import UserError
 
-BENCHMARKS: dict[str, type[NASBench201] | type[NASBenchMacro]] = {
+BENCHMARKS: dict[str, type[NASBench201] | type[NASBench101] | type[NASBenchMacro]] = {
     NASBench201.space: NASBench201,
+    NASBench101.space: NASBench101,
     NASBenchMacro.space: NASBenchMacro,
 }
 """Name of the space -> the benchmark, which is made from its file."""

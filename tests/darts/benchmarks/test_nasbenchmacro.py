@@ -12,7 +12,8 @@ from scipy.stats import spearmanr
 import genotypes
 from darts.benchmarks.nasbenchmacro import ARCHITECTURES, SEEDS, NASBenchMacro, architecture, digits
 from darts.benchmarks.registry import benchmark_for
-from darts.blackbox.run import lookup_problem, run_replays
+from darts.blackbox.evaluators.benchmark import lookup_problem
+from darts.blackbox.run import run_replays
 from darts.config import SearchSpaceConfig
 from darts.config.blackbox import BlackboxConfig, BudgetConfig, LookupConfig
 from darts.errors import UserError
