@@ -25,6 +25,8 @@ from darts.training.microbatch import Batch, BatchPartition
 from darts.training.objective import Call, Objective, classification
 from supernet.choice import ChoiceTable, Gates, bias_of, edges_of, skip_of
 from supernet.network import DropPath
+from supernet.shapes import Shape
+from supernet.spaces.space import SearchSpace
 
 Penalty = Callable[["SearchProblem", Params, Gates], Tensor]
 """(problem, logits, their gates) -> a scalar, added to the loss that the logits descend."""
@@ -59,6 +61,8 @@ class SearchProblem:
         draw: returns a further batch of the training split, for steps that train weights of their own.
         example: inputs of any content, from which sizes are measured.
         objective: the loss of a batch, and what else is counted.
+        deployed: the space at the size of the networks whose costs count, and the shape of its examples; None where
+            costs cannot be counted.
         redraws: whether passes that must draw the same random numbers have drawn any.
     """
 
@@ -80,6 +84,7 @@ class SearchProblem:
     draw: Callable[[], ImageBatch] | None = None
     example: Tensor | None = None
     objective: Objective = classification
+    deployed: tuple[SearchSpace, Shape] | None = None
     redraws: bool = False
     weights: dict[str, Tensor] = field(init=False)
     _scratch: dict[str, Tensor] = field(init=False, repr=False)

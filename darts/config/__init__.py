@@ -13,7 +13,7 @@ from darts.config.optimizers import LogitsConfig, WeightsConfig
 from darts.config.records import flat, identity, to_dict
 from darts.config.retrain import LanguageRetrainConfig, RetrainConfig
 from darts.config.run import RunConfig
-from darts.config.search import BenchmarkConfig, LanguageSearchConfig, SearchConfig
+from darts.config.search import BenchmarkConfig, DeploymentConfig, LanguageSearchConfig, SearchConfig
 from darts.config.space import SearchSpaceConfig, SpaceConfig
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Config",
     "DataConfig",
     "DataName",
+    "DeploymentConfig",
     "DropoutConfig",
     "LanguageConfig",
     "LanguageRetrainConfig",

@@ -23,8 +23,22 @@ class BenchmarkConfig:
     """A benchmark that knows the accuracy of every architecture."""
 
     file: Annotated[Path | None, Resume.FREE, tyro.conf.arg(aliases=("--table",))] = None
-    """CSV file of NAS-Bench-201's accuracies (darts.table): the log then has the true accuracy, rank and regret of
-    every epoch's genotype."""
+    """Table of known accuracies: the CSV file of NAS-Bench-201 (darts.table) or NAS-Bench-Macro, or the TFRecord file
+    of NAS-Bench-101. The log of a search then has the true accuracy, rank and regret of every epoch's genotype."""
+
+
+@dataclass(frozen=True)
+class DeploymentConfig:
+    """The networks whose costs count, for limits and for penalties of costs: those that are trained in the end."""
+
+    channels: Annotated[int | None, POSITIVE] = None
+    """Their width; by default the search's."""
+    layers: Annotated[int | None, POSITIVE] = None
+    """Their depth; by default the search's."""
+    batch: Annotated[int, POSITIVE] = 1
+    """Examples of a forward pass, for memory."""
+    latencies: Path | None = None
+    """Table of measured latencies of these networks (python -m supernet.cost.latency)."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,10 @@ class SearchConfig:
     weights: WeightsConfig = field(default_factory=WeightsConfig)
     logits: LogitsConfig = field(default_factory=LogitsConfig)
     benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
+    limits: str | None = None
+    """Largest allowed costs of the derived network, such as parameters=3M,multiply_adds=500M,latency=5ms,memory=2MB.
+    The genotype is then the most probable one within them."""
+    deployment: DeploymentConfig = field(default_factory=DeploymentConfig)
     epochs: Annotated[int, POSITIVE] = 50
     """Passes over the part of the training set that trains the weights."""
     batch_size: Annotated[int, POSITIVE] = 64

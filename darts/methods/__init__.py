@@ -5,6 +5,7 @@ Each registry is complete, and its rows are rows of the tests: each method searc
 
 from darts.bilevel.arch_optimizers import ArchOptimizer, Identity, adam, sgd
 from darts.bilevel.discretization import Discretize, top_edges
+from darts.bilevel.expected_cost import ExpectedCost
 from darts.bilevel.hypergradients import Hypergradient, Unrolled, UnrolledClipped, UnrolledExact, first_order
 from darts.bilevel.modifiers import EdgeWeights, Schedule
 from darts.bilevel.penalties import Resource
@@ -107,6 +108,10 @@ PENALTIES: dict[str, Penalty] = {
     "towards_uniform": drnas.TowardsUniform(),
     "entropic": gaea.Entropic(),
     "resource": Resource(),
+    "parameters": ExpectedCost("parameters"),
+    "multiply_adds": ExpectedCost("multiply_adds"),
+    "memory": ExpectedCost("memory"),
+    "latency": ExpectedCost("latency"),
 }
 
 PERTURBATIONS: dict[str, Perturb] = {"random": sdarts.RandomSmoothing(), "adversarial": sdarts.Adversarial()}

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from darts.bilevel.arch_optimizers import LogitsOptimizer
+from darts.bilevel.expected_cost import ExpectedCost
 from darts.bilevel.modifiers import GateModifiers
 from darts.bilevel.problem import SearchProblem
 from darts.bilevel.requirements import DOUBLE_BACKWARD, OPERATIONS, requirements_of
@@ -33,7 +34,7 @@ from supernet.mixed.graph import MixedGraph
 from supernet.mixed.source import add_auxiliary_skips
 from supernet.mixed.widen import widen, widen_values
 from supernet.ops import draw_noise_from
-from supernet.shapes import ImageShape, TextShape
+from supernet.shapes import ImageShape, LanguageShape, Shape, TextShape
 from supernet.spaces.space import SearchSpace, SpaceOptions
 
 
@@ -80,6 +81,22 @@ class StageNetworks:
     setting: Setting
     device: torch.device
 
+    def _deployed(self, space: SearchSpace, stage: Stage, allowed: Allowed | None) -> tuple[SearchSpace, Shape] | None:
+        """Return a stage's space at the size of the networks whose costs count, and the shape of their examples."""
+        config, shape = self.config, self.setting.shape
+        if not isinstance(shape, ImageShape | TextShape | LanguageShape):
+            return None
+        size = config.deployment
+        channels, layers = size.channels or config.space.channels, size.layers or config.space.layers
+        if (channels, layers, stage.depth) == (config.space.channels, config.space.layers, 1):
+            return space, shape
+        network = replace(config, space=replace(config.space, channels=channels, layers=layers))
+        whole = replace(stage, depth=1.0)
+        with torch.random.fork_rng(devices=[]):
+            make = self.setting.make
+            made = space_from(network, shape=shape, method=self.method, stage=whole, allowed=allowed, make=make)
+        return made, shape
+
     def build(self, number: int = 0, allowed: Allowed | None = None) -> Built:
         """Build the network of a stage with new weights and logits, drawn from the seed and the stage's number.
 
@@ -125,8 +142,12 @@ class StageNetworks:
             perturb=method.perturb,
             example=example,
             objective=setting.objective,
+            deployed=self._deployed(space, stage, allowed),
         )
         draw_noise_from(problem.generator, supernet)
+        for penalty in method.penalties:
+            if isinstance(penalty, ExpectedCost):
+                penalty.prepare(problem)
         return Built(space, problem, method.arch_optimizer(logits, space.tables, config.logits))
 
     def _initial_logits(self, tables: tuple[ChoiceTable, ...]) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from darts.methods.method import spans
 from darts.oneshot.collapse import CollapseWatch
 from darts.oneshot.context import VALID_STREAM, SearchContext
 from darts.oneshot.difference_check import check_differences, checked_radius, checked_step
+from darts.oneshot.limits import cost_figures, limits_of
 from darts.oneshot.results import write_files
 from darts.oneshot.stages import Built, StageNetworks, dropped_skips
 from darts.training.cuda_graph import StepGraph, step_graph
@@ -29,6 +30,7 @@ from darts.training.microbatch import BatchPartition
 from darts.training.sgd import set_learning_rate
 from darts.training.state_form import load_optimizer
 from genotypes import Genotype, describe, read
+from supernet.choice import Picks
 from supernet.network import DropPath
 
 
@@ -105,6 +107,7 @@ class SearchTask:
         """Search with the network of a stage from here on."""
         self.stage, self.context.problem = stage, built.problem
         self.space, _, self.logits_optimizer = built
+        self.limits = limits_of(self.config, self.problem)
         self.problem.draw = self.context.draw
         self.problem.partition = self.partition
         compared = [callback.compared_weights(built.problem) for callback in self.method.acting]
@@ -243,9 +246,11 @@ class SearchTask:
         scores = self.problem.edge_scores()
         for label, score in scores.items():
             self.history[label].append(score.cpu().clone())
-        genotype = self.genotype()
+        picks = self.picks()
+        genotype = self.space.derive(picks)
         entropies = {f"gate_entropy_{label}": _entropy(score) for label, score in scores.items()}
         figures = {**self.evaluate(report), **entropies, **self.figures(genotype), "genotype": describe(genotype)}
+        figures |= cost_figures(self.limits, self.problem, picks)
         self.genotypes.append(figures["genotype"])
         figures["gates"] = gates_to_json(scores, self.space.tables, self.space.titles)
         context.accuracies.append(figures.get("valid_accuracy", -figures["valid_loss"]))
@@ -269,8 +274,13 @@ class SearchTask:
 
     def genotype(self) -> Genotype:
         """Return what is derived from the logits as they are now."""
+        return self.space.derive(self.picks())
+
+    def picks(self) -> Picks:
+        """Return what the discretization keeps of the logits as they are now, within the limits."""
         scores = self.problem.edge_scores()
-        return self.space.derive({t.label: self.method.discretize(scores[t.label], t) for t in self.space.tables})
+        picks = {t.label: self.method.discretize(scores[t.label], t) for t in self.space.tables}
+        return picks if self.limits is None else self.limits.derive(picks, scores)
 
     def result(self) -> Genotype:
         """Return the search's genotype: of the epoch that was chosen, or of the final logits."""

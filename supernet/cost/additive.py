@@ -46,29 +46,8 @@ class AdditiveCost:
         return self.fixed + sum(cost for when, cost in self.terms.items() if kept.issuperset(when))
 
     def expected(self, gates: Gates, tables: Sequence[ChoiceTable]) -> Tensor:
-        """Return the expected cost under gates, ``()``, differentiable by them.
-
-        A row keeps each candidate that can be derived with its share of the row's gates. Where rows compete, those are
-        kept whose largest gates are largest, as a discretization keeps them.
-
-        Args:
-            gates: table label -> expected gates, ``(e, o)``.
-            tables: of the space.
-        """
-        kept = {table.label: _shares(gates[table.label], table) for table in tables}
-        columns = {table.label: {name: column for column, name in enumerate(table.candidates)} for table in tables}
-        first = next(iter(kept.values()))
-        single = {label: torch.zeros_like(share) for label, share in kept.items()}
-        joint = []
-        for when, cost in self.terms.items():
-            if len(when) == 1:
-                ((label, row, name),) = when
-                single[label][row, columns[label][name]] += cost
-            else:
-                factors = [kept[label][row, columns[label][name]] for label, row, name in when]
-                joint.append(cost * torch.stack(factors).prod())
-        sums = [(kept[label] * cost).sum() for label, cost in single.items()]
-        return first.new_tensor(self.fixed) + sum(sums) + sum(joint)
+        """Return the expected cost under gates, ``()``; see ``Expectation``."""
+        return Expectation(self, tables, gates[tables[0].label])(gates)
 
     def calibrated(self, offset: float, factor: float) -> AdditiveCost:
         """Return a linear function of this cost."""
@@ -80,19 +59,60 @@ class AdditiveCost:
         return not any(self.terms.values())
 
 
-def _shares(gates: Tensor, table: ChoiceTable) -> Tensor:
-    """Return the probability with which each candidate of each row is kept, ``(e, o)``."""
-    derivable = torch.tensor([name not in table.dropped for name in table.candidates], device=gates.device)
-    usable = gates.clamp_min(0) * derivable
-    shares = (table.picks * usable / usable.sum(1, keepdim=True).clamp_min(1e-12)).clamp_max(1)
-    if table.keep is None:
-        return shares
-    best = usable.detach().max(1).values
-    kept = torch.zeros_like(best)
-    for span in table.spans:
-        rows = torch.tensor(list(span), device=gates.device)
-        kept[rows[best[rows].argsort(descending=True, stable=True)[: table.keep]]] = 1
-    return shares * kept[:, None]
+class Expectation:
+    """The expected cost of an architecture under gates, as a function that is differentiable by them.
+
+    A row keeps each candidate that can be derived with its share of the row's gates. Where rows compete, those are kept
+    whose largest gates are largest, as a discretization keeps them.
+
+    Args:
+        cost: of the space.
+        tables: of the space.
+        like: a tensor of the gates' type and device.
+    """
+
+    def __init__(self, cost: AdditiveCost, tables: Sequence[ChoiceTable], like: Tensor):
+        self.tables, self.fixed = tuple(tables), cost.fixed
+        place: dict[Pair, int] = {}
+        for table in tables:
+            start = len(place)
+            names = table.candidates
+            place |= {
+                (table.label, row, name): start + row * len(names) + column
+                for row in range(table.rows)
+                for column, name in enumerate(names)
+            }
+        self._derivable = {
+            t.label: torch.tensor([name not in t.dropped for name in t.candidates], device=like.device) for t in tables
+        }
+        self._terms = []
+        for size in sorted({len(when) for when in cost.terms}):
+            of_size = [(when, value) for when, value in cost.terms.items() if len(when) == size]
+            indices = torch.tensor([[place[pair] for pair in when] for when, _ in of_size], device=like.device)
+            self._terms.append((indices, like.new_tensor([value for _, value in of_size])))
+
+    def __call__(self, gates: Gates) -> Tensor:
+        """Return the expected cost, ``()``.
+
+        Args:
+            gates: table label -> expected gates, ``(e, o)``.
+        """
+        kept = torch.cat([self._kept(gates[table.label], table).flatten() for table in self.tables])
+        sums = [(kept[indices].prod(1) * costs).sum() for indices, costs in self._terms]
+        return self.fixed + sum(sums, start=torch.zeros_like(kept[0]))
+
+    def _kept(self, gates: Tensor, table: ChoiceTable) -> Tensor:
+        """Return the probability with which each candidate of each row is kept, ``(e, o)``."""
+        usable = gates.clamp_min(0) * self._derivable[table.label]
+        shares = (table.picks * usable / usable.sum(1, keepdim=True).clamp_min(1e-12)).clamp_max(1)
+        if table.keep is None:
+            return shares
+        best = usable.detach().max(1).values
+        kept = torch.zeros_like(best)
+        for span in table.spans:
+            among = best[span.start : span.stop]
+            kept[span.start : span.stop].scatter_(0, among.topk(table.kept(len(span))).indices, 1.0)
+        return shares * kept[:, None]
 
 
 def parts_of(space: SearchSpace, shape: Shape, batch: int = 1) -> list[Part]:

@@ -114,3 +114,13 @@ def test_the_real_table():
     assert figures == [54.3, 15.61, 16.32]
     best = [benchmark.table.descending(f"{data}_test_acc")[0] for data in DATA]
     assert best == pytest.approx([94.373, 73.513, 47.311], abs=1e-3)
+
+
+def test_recorded_seconds_and_latency_are_shown(table, tmp_path):
+    header, *lines = table.read_text().splitlines()
+    path = tmp_path / "table.csv"
+    columns = "cifar10_train_seconds,cifar10_latency_seconds"
+    path.write_text("\n".join([f"{header},{columns}", *(f"{line},1444.219,0.013936" for line in lines)]) + "\n")
+    for arguments in (("show", BEST), ("best", "--count", 1)):
+        said = printed(*arguments, "--table", path)
+        assert "latency ms" in said and "1,444" in said and "13.94" in said
