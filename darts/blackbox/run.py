@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +25,6 @@ from darts.blackbox.pareto_replay import ParetoReplays, replay_pareto
 from darts.blackbox.pareto_set import pareto_json
 from darts.blackbox.per_trial import PerTrialSampler, bohb_model
 from darts.blackbox.progress import listener
-from darts.blackbox.records import INFEASIBLE, is_paused
 from darts.blackbox.replay import Table, replay
 from darts.blackbox.results import best
 from darts.blackbox.samplers import OPTUNA, SEVERAL, StrategySampler
@@ -35,6 +33,7 @@ from darts.blackbox.stoppers import STOPPERS
 from darts.blackbox.storage import STORAGE_ERRORS, open_storage, sqlite
 from darts.blackbox.strategies import STRATEGIES, Strategy
 from darts.blackbox.study import FILE, open_study, search
+from darts.blackbox.trials_file import write_trials, written_too
 from darts.blackbox.tuning import TunedDecisions, tuned_of
 from darts.config import flat, to_dict
 from darts.config.blackbox import BlackboxConfig
@@ -143,7 +142,7 @@ def run_study(
         goals=goals,
         costs=problem.costs,
         tuned=tuned_of(config),
-        listener=listener(study, goals, config.budget, console),
+        listener=written_too(listener(study, goals, config.budget, console), study, folder),
         last=last_trial(config, problem),
     )
     try:
@@ -181,11 +180,11 @@ def write_study(config: BlackboxConfig, study: Study, folder: Path) -> Genotype:
     for file, content in (
         ("genotype.json", write(genotype, extra={"searched": {**origin, **tuned}})),
         ("cells.svg", picture(genotype)),
-        ("trials.json", json.dumps(list(_rows(study)), indent=2) + "\n"),
         ("metrics.json", json.dumps(figures, indent=2) + "\n"),
         *several.items(),
     ):
         write_atomically(folder / file, content.encode())
+    write_trials(study, folder)
     return genotype
 
 
@@ -248,15 +247,6 @@ def write_replays(
     content = {"machine": machine, "config": to_dict(config), **asdict(replays)}
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "replays.json", (json.dumps(content) + "\n").encode())
-
-
-def _rows(study: Study) -> Iterator[dict[str, Any]]:
-    """Yield the trials as ``trials.json`` has them."""
-    for trial in study.get_trials(deepcopy=False):
-        known = {name: value for name, value in trial.user_attrs.items()}
-        value = trial.values[0] if trial.values and math.isfinite(trial.values[0]) else None
-        state = INFEASIBLE if INFEASIBLE in known else "paused" if is_paused(trial) else trial.state.name.lower()
-        yield {"trial": trial.number + 1, "state": state, "value": value, "params": trial.params, **known}
 
 
 def _settings(config: BlackboxConfig) -> dict[str, Any]:

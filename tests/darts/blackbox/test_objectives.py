@@ -10,10 +10,13 @@ import pytest
 from darts.benchmarks.protocol import Score
 from darts.blackbox.evaluators import Problem, Setting, problem_of
 from darts.blackbox.objectives import Goals, goals_of, is_feasible
+from darts.blackbox.pareto_replay import replay_pareto
 from darts.blackbox.points import ArchitectureDecisions
+from darts.blackbox.replay import Table
 from darts.blackbox.results import evaluated
 from darts.blackbox.run import run_study, sampler_of, write_study
 from darts.blackbox.samplers import suggest
+from darts.blackbox.strategies import NSGA2
 from darts.config import SearchSpaceConfig, WeightsConfig
 from darts.config.blackbox import BlackboxConfig, BudgetConfig
 from darts.errors import UserError
@@ -213,3 +216,67 @@ def test_a_users_own_study_with_nsga2():
 
 def test_no_goal_of_costs_counts_nothing():
     assert Goals().counted == ()
+
+
+@pytest.mark.parametrize(
+    ("further", "over"), [({"scheduler": "asha:eta=2"}, "paused"), ({"stoppers": ("median",)}, "pruned")]
+)
+def test_several_objectives_and_limits_go_with_pruning(tmp_path, further, over):
+    config = searching(7, strategy="nsga2:population=3", objectives=TWO, limits="parameters=3M", **further)
+    config = replace(config, budget=replace(config.budget, epochs=2))
+    whole = made_up(config)
+
+    def evaluate(genotype, budget, trial):
+        score = whole.evaluator(genotype, budget, trial)
+        accuracy = score.values["valid_accuracy"] * budget.epochs / 2
+        return replace(score, values={**score.values, "valid_accuracy": accuracy})
+
+    study = run_study(config, Problem(DECISIONS, evaluate, costs), tmp_path, QUIET)
+    write_study(config, study, tmp_path)
+    rows = [row for row in trials_of(tmp_path) if row["state"] != "infeasible"]
+    assert len(rows) == 7 and over in {row["state"] for row in rows}
+    points = json.loads((tmp_path / "pareto.json").read_text())["points"]
+    longest = {row["trial"] for row in rows if "2" in row["objectives"]}
+    assert points and {point["trial"] for point in points} <= longest, "trainings of other lengths are not compared"
+
+
+def test_the_trials_are_written_while_a_search_runs(tmp_path):
+    config = searching(3, strategy="random")
+    seen = []
+
+    def evaluate(genotype, budget, trial):
+        seen.append(len(trials_of(tmp_path)) if (tmp_path / "trials.json").exists() else None)
+        return Score({"valid_accuracy": 0.5}, 1.0)
+
+    run_study(config, Problem(DECISIONS, evaluate), tmp_path, QUIET)
+    assert seen == [None, 1, 1], "at once, then not again within ten seconds"
+
+
+def test_replays_for_several_objectives_find_the_exact_set_of_a_small_space(tmp_path):
+    class Benchmark:
+        def query(self, genotype, data, epochs):
+            score = made_up(None).evaluator(genotype, None, None)
+            return replace(score, values={**score.values, "test_accuracy": score.values["valid_accuracy"]})
+
+    table = Table(Benchmark(), "cifar10", 200)
+    few = Few()
+    found = replay_pareto(NSGA2(6), few, table, goals(TWO), BudgetConfig(trials=30), range(2), QUIET)
+    assert found.shares == [1.0, 1.0] and found.queries == [30, 30] and found.points == found.found[0]
+    assert "hypervolume 100.00 ± 0.00 % of the exact Pareto set's" in list(found.lines())[1]
+    with pytest.raises(UserError, match="`limits` apply to one search"):
+        replay_pareto(NSGA2(6), few, table, goals(TWO, "parameters=1k"), BudgetConfig(trials=3), range(2), QUIET)
+
+
+class Few(ArchitectureDecisions):
+    """Architectures of NAS-Bench-201 in which two edges are decided: 25."""
+
+    def __init__(self):
+        super().__init__(DECISIONS.space)
+        self.fixed = {f"cell/{row}": "skip_connect" for row in range(4)}
+
+    def following(self, made):
+        decision = super().following({**self.fixed, **made})
+        return decision if decision is None or decision.name not in self.fixed else None
+
+    def genotype(self, point):
+        return super().genotype({**self.fixed, **point})
