@@ -219,7 +219,8 @@ def test_no_goal_of_costs_counts_nothing():
 
 
 @pytest.mark.parametrize(
-    ("further", "over"), [({"scheduler": "asha:eta=2"}, "paused"), ({"stoppers": ("median",)}, "pruned")]
+    ("further", "over"),
+    [({"scheduler": "asha:eta=2"}, "paused"), ({"stoppers": ("median:trials=1,epochs=0",)}, "pruned")],
 )
 def test_several_objectives_and_limits_go_with_pruning(tmp_path, further, over):
     config = searching(7, strategy="nsga2:population=3", objectives=TWO, limits="parameters=3M", **further)
