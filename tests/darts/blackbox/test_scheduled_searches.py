@@ -219,12 +219,6 @@ def test_samplers_of_optuna_see_one_rung(tmp_path):
     assert set(seen[0]) <= at[1] and set(seen[-1]) <= at[3] | at[9]
 
 
-def test_bohb_learns(tmp_path):
-    study = run(Toy(), tmp_path, 40, Hyperband(), study_of(strategy="bohb"))
-    firsts = [int(trial.params["a"]) for trial in study.trials]
-    assert sum(firsts[20:]) / 20 > sum(firsts[:9]) / 9
-
-
 def trained(scheduler="none", trials=6, **options):
     return BlackboxConfig(
         space=SearchSpaceConfig(channels=2, layers=3),
