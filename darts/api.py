@@ -32,11 +32,13 @@ from darts.arguments import in_arguments
 from darts.artifacts import fingerprint
 from darts.artifacts.log import read_log
 from darts.artifacts.run_lock import locked
+from darts.automatic.model_search import TrialSettings, is_strategy, search_by_trials
+from darts.automatic.sequence import Sequence
+from darts.blackbox.strategies.strategy import Strategy
 from darts.config import LogitsConfig, MethodConfig, RunConfig, SearchConfig, WeightsConfig, check, identity
 from darts.data.dataset import DataSet
-from darts.data.order import shuffled
 from darts.data.split import SplitSubset
-from darts.data.user_data import UserSplit, user_split
+from darts.data.user_data import UserSplit, mixed_order, user_split
 from darts.errors import UserError
 from darts.methods.compose import compose
 from darts.oneshot.builder import make_search
@@ -56,24 +58,24 @@ from supernet.spaces.space import SpaceOptions
 
 Loss = Callable[[Callable[..., Any], Any], Tensor]
 
-SPLIT_STREAM = 2**29
-"""Added to the seed of the order in which a user's examples are divided into both parts of the search set."""
-
 NOT_FIGURES = ("event", "epoch", "step", "seconds", "usage")
 """Entries of a line of the log that are no results."""
 
 
 @in_arguments()
 def search(
-    model: nn.Module,
+    model: nn.Module | Sequence,
     data: Any,
-    method: str = "darts",
+    method: str | Strategy = "darts",
     loss: Loss | None = None,
     epochs: int = 20,
     batch_size: int = 64,
     weights: WeightsConfig | None = None,
     logits: LogitsConfig | None = None,
     train_share: float = 0.5,
+    validation_split: float | None = None,
+    trials: int | None = None,
+    patience: int | None = None,
     seed: int = 0,
     device: str = "auto",
     run: str | Path | None = None,
@@ -82,16 +84,22 @@ def search(
     """Search the choices of a model.
 
     Args:
-        model: contains ``LayerChoice`` and ``InputChoice``; it is copied, not changed.
+        model: contains ``LayerChoice`` and ``InputChoice``; it is copied, not changed. For a strategy without
+            gradients, also a ``darts.Sequence`` of layers.
         data: a tuple of tensors or NumPy arrays, a data set, a ``DataLoader`` over one, or a list of batches. Examples
             are drawn in an order of the seed's; a loader's batch size, subset and ``drop_last`` are kept.
-        method: one of ``darts.methods.METHODS``, or a Python file that defines one.
+        method: one of ``darts.methods.METHODS``, or a Python file that defines one; or a strategy without gradients,
+            which trains each architecture by itself: random, local_search, evolution, genetic, reinforce, with options
+            as in ``"genetic:population=10"``, or an object such as ``darts.Genetic(population=10)``.
         loss: (network, batch) -> mean loss, a scalar; cross-entropy by default.
         epochs: passes over the part of the data that trains the weights.
         batch_size: examples of a step, where ``data`` is no loader with a batch size of its own.
         weights, logits: settings of the two optimizers.
         train_share: share of the data that trains the weights; the rest trains the logits. The data are shuffled
             before, class by class where their classes are known.
+        validation_split: the same said by the rest: the share of the data that judges. A strategy holds out a fifth.
+        trials: of a strategy, the number of architectures to try; 20, or two generations, where not given.
+        patience: of a strategy, the epochs without improvement after which a training stops; None for never.
         seed: of the logits, the order of examples, the method's draws, and of what model, loss and data set draw from
             the global random generators.
         device: cpu, cuda, ...; auto takes a GPU where there is one.
@@ -104,7 +112,29 @@ def search(
             where ``run`` is the folder of a search of another model, other data or other settings.
         KeyboardInterrupt: after Ctrl-C, when the state is saved.
     """
+    if validation_split is not None and not 0 < validation_split < 1:
+        raise UserError(f"`validation_split` is {validation_split}; it must be more than 0 and less than 1")
+    if not isinstance(method, str) or is_strategy(method):
+        return _search_by_trials(
+            model,
+            data,
+            method,
+            loss,
+            TrialSettings(
+                epochs, batch_size, weights or WeightsConfig(lr_min=0.0), validation_split or 0.2, patience, seed
+            ),
+            trials=trials,
+            device=device,
+            run=run,
+            verbose=verbose,
+        )
+    for name, given in (("trials", trials), ("patience", patience)):
+        if given is not None:
+            raise UserError(f"`{name}` is for a strategy without gradients; `method` {method} trains one supernet")
+    if validation_split is not None:
+        train_share = 1 - validation_split
     _require_module(model, "model")
+    assert isinstance(model, nn.Module)
     config = SearchConfig(
         recipe="own",
         method=MethodConfig(str(method)),
@@ -130,7 +160,7 @@ def search(
     with global_generators_kept(chosen):
         batch = _first_batch(examples, config.batch_size, objective)
         make(SpaceOptions(None)).check(lambda candidate: objective(candidate.to(chosen), batch))
-        mixed = SplitSubset(examples, _mixed_order(examples, seed))
+        mixed = SplitSubset(examples, mixed_order(examples, seed))
         data_set = DataSet("own", None, mixed, mixed)
         task = make_search(config, data_set, chosen, method=composed, setting=Setting(None, make, objective))
         made_with = {**identity(config), **_fingerprints(model, loss, data=examples)}
@@ -142,6 +172,45 @@ def search(
     supernet, genotype = task.problem.supernet.eval(), task.result()
     assert isinstance(genotype, ChoicesGenotype) and isinstance(supernet, GatedModel)
     return SearchResult(genotype, task.evaluated, ModuleSpace(model), supernet)
+
+
+def _search_by_trials(
+    model: nn.Module | Sequence,
+    data: Any,
+    strategy: Any,
+    loss: Loss | None,
+    settings: TrialSettings,
+    *,
+    trials: int | None,
+    device: str,
+    run: str | Path | None,
+    verbose: bool,
+) -> SearchResult:
+    """Search by a strategy without gradients; arguments as of ``search``."""
+    if not is_strategy(strategy):
+        raise UserError(f"`method` is a {type(strategy).__name__}; it must be a name, or a strategy such as Genetic()")
+    if not isinstance(model, Sequence):
+        _require_module(model, "model")
+    check(SearchConfig(weights=settings.weights, epochs=settings.epochs, batch_size=settings.batch_size))
+    if trials is not None and (not isinstance(trials, int) or trials < 1):
+        raise UserError(f"`trials` is {trials}; it must be a whole number from 1")
+    chosen = choose_device(RunConfig(device=device))
+    examples, objective = user_split(data, chosen), UserLoss(loss) if loss else classification
+    with global_generators_kept(chosen), _folder(run) as folder:
+        _first_batch(examples, settings.batch_size, objective)
+        found = search_by_trials(
+            model,
+            examples,
+            strategy,
+            objective,
+            settings,
+            trials=trials,
+            folder=folder,
+            device=chosen,
+            loss=fingerprint.of_loss(loss),
+            console=Console(soft_wrap=True, quiet=not verbose),
+        )
+    return SearchResult(found.genotype, found.figures, found.space, None, found.weights)
 
 
 @in_arguments()
@@ -232,24 +301,6 @@ def _first_batch(examples: UserSplit, size: int, objective: Objective) -> Any:
     if objective is classification:
         classification.check(batch)
     return batch
-
-
-def _mixed_order(examples: UserSplit, seed: int) -> Tensor:
-    """Return all indices, ``(n,)``, shuffled so that each class is spread evenly over them, where classes are known.
-
-    Any beginning of them then has the classes of the whole, up to one example of each: also of data that are sorted by
-    class.
-    """
-    order = shuffled(torch.arange(len(examples)), seed + SPLIT_STREAM, 0)
-    labels = examples.class_labels()
-    if labels is None:
-        return order
-    labels = labels[order]
-    place = torch.empty(len(order), dtype=torch.float64)
-    for label in labels.unique():
-        of_class = (labels == label).nonzero().flatten()
-        place[of_class] = (torch.arange(len(of_class)).double() + 0.5) / len(of_class)
-    return order[place.argsort(stable=True)]
 
 
 def _fingerprints(model: nn.Module, loss: Loss | None, **splits: UserSplit | None) -> dict[str, str | None]:

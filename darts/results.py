@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from darts.artifacts import checkpoint, fingerprint
 from darts.artifacts.run_config import OWN, describe_run
 from darts.artifacts.run_folder import CHECKPOINTS, read_config, read_object
 from darts.artifacts.tensorboard import write_results
+from darts.automatic.sequence import SequenceSpace
 from darts.config import SearchConfig, to_dict
 from darts.errors import UserError
 from darts.oneshot.task import SearchTask
@@ -46,13 +47,15 @@ class SearchResult:
         genotype: label -> names of the chosen candidates; ``genotypes.write`` makes a JSON file of it.
         figures: validation loss of the last epoch, and what else was counted.
         space: the search space of the model.
-        supernet: with its trained weights.
+        supernet: with its trained weights; None after a search by trials, which has none.
+        weights: of the best network after a search by trials.
     """
 
     genotype: ChoicesGenotype
     figures: Mapping[str, float]
-    space: ModuleSpace
-    supernet: GatedModel
+    space: ModuleSpace | SequenceSpace
+    supernet: GatedModel | None
+    weights: Mapping[str, Tensor] | None = None
 
     def network(self, inherit: bool = False) -> nn.Module:
         """Return the chosen network, a plain module without choices.
@@ -61,8 +64,10 @@ class SearchResult:
             inherit: whether it starts from the searched weights; else from those that the model had before.
         """
         network = self.space.network(self.genotype, searched=inherit)
-        if inherit:
+        if inherit and self.supernet is not None and isinstance(self.space, ModuleSpace):
             self.space.inherit(network, self.supernet, self.genotype)
+        elif inherit and self.weights is not None:
+            network.load_state_dict(self.weights)
         setattr(network, DERIVED, self.genotype)
         return network
 

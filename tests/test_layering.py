@@ -24,7 +24,7 @@ ORDER = (
     {"methods"},
     {"benchmarks", "oneshot", "blackbox", "retraining"},
     {"recipes", "report", "cli", "api", "results", "arguments", "automatic"},
-    {"experiments", "bench"},
+    {"experiments", "bench", "sklearn"},
 )
 """Folders and files of ``darts``, the lowest first; a file imports from its own row and from those below it."""
 

@@ -26,6 +26,8 @@ def fit(
     task: str | None = None,
     metric: str | list[str] | None = None,
     class_weight: str | dict | None = None,
+    folds: int | None = None,
+    epochs: int | None = None,
     strategy: str = "evolution:population=8,sample=3",
     seed: int = 0,
     device: str = "auto",
@@ -46,6 +48,8 @@ def fit(
         metric: by which architectures are compared, by name (``darts.automatic.metrics.METRICS``); further ones in a
             list are computed too. Accuracy or R2 by default.
         class_weight: ``"balanced"``, or class -> weight in the loss.
+        folds: of the cross-validation, 1 for a fifth that is held out; by default as many as there is time for.
+        epochs: of each training at most; by default as many as there is time for.
         strategy: how architectures are chosen, with its options: random, local_search, evolution, genetic, reinforce.
         seed: of everything random.
         device: cpu, cuda, ...; auto takes a GPU where there is one.
@@ -68,6 +72,8 @@ def fit(
         task=task,
         metric=metric,
         class_weight=class_weight,
+        folds=folds,
+        epochs=epochs,
         strategy=strategy,
         seed=seed,
         device=device,

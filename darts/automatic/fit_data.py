@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from darts.artifacts.run_lock import locked
+from darts.automatic.fit_folder import run_folder_of
 from darts.automatic.fit_study import find_model
 from darts.automatic.inputs import read_examples
 from darts.automatic.metrics import metrics_of
@@ -40,6 +40,8 @@ def fit_data(
     task: str | None,
     metric: str | list[str] | None,
     class_weight: str | dict | None,
+    folds: int | None,
+    epochs: int | None,
     strategy: str,
     seed: int,
     device: str,
@@ -51,8 +53,9 @@ def fit_data(
     limit = seconds_of(budget)
     if limit is None and trials is None:
         raise UserError("`budget` and `trials` are both None; give one of them")
-    if trials is not None and (not isinstance(trials, int) or trials < 1):
-        raise UserError(f"`trials` is {trials}; it must be a whole number from 1")
+    for name, number in (("trials", trials), ("folds", folds), ("epochs", epochs)):
+        if number is not None and (not isinstance(number, int) or number < 1):
+            raise UserError(f"`{name}` is {number}; it must be a whole number from 1")
     given = read_examples(x, y)
     if given.answers is None:
         raise UserError("`y` is not given; the answers to learn are needed")
@@ -62,11 +65,13 @@ def fit_data(
     _require_enough(answers, target)
     chosen = choose_device(RunConfig(device=device))
     console = Console(soft_wrap=True, quiet=not verbose)
-    problem = make_problem(given, target, answers, chosen, names, class_weight, seed)
+    problem = replace(
+        make_problem(given, target, answers, chosen, names, class_weight, seed), folds=folds, epochs=epochs
+    )
     console.print(f"{target.task} of {problem.encoder.describe()}, {len(given)} examples", highlight=False)
     for note in given.notes:
         console.print(note, highlight=False, markup=False)
-    with _folder(run) as folder, global_generators_kept(chosen), _threads(given.kind):
+    with run_folder_of(run) as folder, global_generators_kept(chosen), _threads(given.kind):
         predictor = find_model(
             problem, folder, limit=limit, trials=trials, strategy=strategy, began=began, console=console
         )
@@ -111,17 +116,3 @@ def _threads(kind: str) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _folder(run: str | Path | None) -> Iterator[Path]:
-    """Yield the run's folder, locked; a temporary one where none is given."""
-    if run is None:
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder)
-        return
-    path = Path(run)
-    if path.exists() and not path.is_dir():
-        raise UserError(f"`run` is {path}, which is a file; give a folder")
-    with locked(path):
-        yield path

@@ -1,6 +1,6 @@
 """The search of ``darts.fit``: architecture after architecture, until the budget is spent; continued after any end.
 
-The run's folder holds the study (``study.db``) and, from the first architecture on, the best model so far
+The run's folder holds the study (``study.journal``) and, from the first architecture on, the best model so far
 (``model.pt``). An architecture whose training was interrupted is trained again under its own number.
 """
 
@@ -28,9 +28,9 @@ from darts.automatic.beginning import Beginning
 from darts.automatic.judging import Judged, doubts, judge, standard_error
 from darts.automatic.predictor import FILE, Predictor, assembled, load_predictor
 from darts.automatic.problem import FitProblem, Plan, decisions_of, folds_of, make_plan, start_of
+from darts.automatic.records import best_of, completed, ended, interrupted, open_record, repeated
 from darts.blackbox.samplers import StrategySampler, suggest
 from darts.blackbox.strategies import STRATEGIES
-from darts.blackbox.study import open_study
 from darts.errors import UserError
 from darts.methods.compose import component
 from darts.training.loop import Diverged
@@ -79,7 +79,7 @@ def find_model(
     sampler = StrategySampler(
         Beginning(component("`strategy`", STRATEGIES, strategy), start_of(problem)), decisions_of(problem), problem.seed
     )
-    study = open_study(folder, sampler, _settings(problem, strategy))
+    study = open_record(folder, sampler, _settings(problem, strategy))
     before = study.user_attrs.get(SECONDS, 0.0)
     reserve = max(RESERVE * (limit or 0.0), min(LEAST_RESERVE, 0.1 * (limit or 0.0)))
     end = None if limit is None else began + limit - reserve - before
@@ -103,46 +103,25 @@ class _FitStudy:
 
     def trials(self, most: int | None) -> Iterator[OptunaTrial]:
         """Yield the architectures to judge: those that were interrupted, then new ones while there is time."""
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            yield OptunaTrial(self.study, trial._trial_id)
+        yield from interrupted(self.study)
         repeats = 0
         while repeats < REPEATS and not self._is_spent(most):
             trial = self.study.ask()
             suggest(trial, decisions_of(self.problem))
-            known = self._same(trial)
-            repeats = 0 if known is None else repeats + 1
-            if known is None:
-                yield trial
+            if repeated(self.study, trial):
+                repeats += 1
             else:
-                self._repeat(trial, known)
+                repeats = 0
+                yield trial
 
     def _is_spent(self, most: int | None) -> bool:
-        if most is not None and len(self._judged()) >= most:
+        if most is not None and len(ended(self.study)) >= most:
             return True
         if self.end is None:
             return False
-        seconds = [trial.user_attrs["seconds"] for trial in self._judged()]
+        seconds = [trial.user_attrs["seconds"] for trial in ended(self.study)]
         needed = WORTHWHILE * median(seconds) if seconds else 0.0
         return bool(seconds) and time.monotonic() + needed >= self.end
-
-    def _judged(self) -> list[FrozenTrial]:
-        """Return the trials that took time, without repeated ones."""
-        finished = self.study.get_trials(
-            deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        )
-        return [trial for trial in finished if "seconds" in trial.user_attrs]
-
-    def _complete(self) -> list[FrozenTrial]:
-        return [trial for trial in self._judged() if trial.state == TrialState.COMPLETE]
-
-    def _same(self, trial: OptunaTrial) -> FrozenTrial | None:
-        return next((other for other in self._judged() if other.params == trial.params), None)
-
-    def _repeat(self, trial: OptunaTrial, known: FrozenTrial) -> None:
-        if known.state == TrialState.COMPLETE:
-            self.study.tell(trial, known.value)
-        else:
-            self.study.tell(trial, state=known.state)
 
     def judge(self, trial: OptunaTrial) -> None:
         """Train the networks of an architecture and note what they are worth."""
@@ -165,7 +144,7 @@ class _FitStudy:
         for name, value in (("folds", judged.scores), ("figures", judged.figures), ("parameters", parameters)):
             trial.set_user_attr(name, value)
         score = fmean(judged.scores)
-        complete_before = self._complete()
+        complete_before = completed(self.study)
         if not complete_before or score > max(float(other.value or 0.0) for other in complete_before):
             self.best = judged
             self._keep(self._predictor(trial, judged, complete_before))
@@ -174,7 +153,7 @@ class _FitStudy:
         self._say(trial.number, f"{metric} {judged.figures[metric]:.4f}")
 
     def _falls_behind(self, scores: list[float]) -> bool:
-        others = [trial.user_attrs["folds"] for trial in self._complete()]
+        others = [trial.user_attrs["folds"] for trial in completed(self.study)]
         if len(others) < PRUNED_AFTER:
             return False
         return fmean(scores) < median(fmean(folds[: len(scores)]) for folds in others)
@@ -211,9 +190,7 @@ class _FitStudy:
         save(self.folder / FILE, predictor.state())
 
     def _say(self, number: int, found: str) -> None:
-        done = [trial for trial in self._complete()]
-        metric = self.problem.metrics[0]
-        best = max(done, key=lambda trial: float(trial.value or 0.0)) if done else None
+        metric, best = self.problem.metrics[0], best_of(self.study)
         incumbent = f", best {best.user_attrs['figures'][metric]:.4f}" if best else ""
         left = f", {max(0.0, self.end - time.monotonic()):.0f} s left" if self.end else ""
         self.console.print(f"architecture {number + 1}: {found}{incumbent}{left}", highlight=False, markup=False)
@@ -224,13 +201,13 @@ class _FitStudy:
         Raises:
             UserError: where no architecture could be trained.
         """
-        done = self._complete()
+        done = completed(self.study)
         if not done or not (self.folder / FILE).exists():
-            reasons = [trial.user_attrs.get("reason", "unknown") for trial in self._judged()]
+            reasons = [trial.user_attrs.get("reason", "unknown") for trial in ended(self.study)]
             raise UserError(f"no architecture could be trained; the last failed: {(reasons or ['no time'])[-1]}")
         found = load_predictor(self.folder / FILE)
         notes = found.notes
-        facts = {**found.facts, "seconds": seconds, "architectures": len(self._judged()), "plan": asdict(self.plan)}
+        facts = {**found.facts, "seconds": seconds, "architectures": len(ended(self.study)), "plan": asdict(self.plan)}
         if self.best is not None:
             error, metric = standard_error(self.problem, self.best), self.problem.metrics[0]
             facts["standard_error"] = error
@@ -243,7 +220,7 @@ class _FitStudy:
             found.network.to(self.problem.device),
             found.metrics,
             found.figures,
-            [_record(trial) for trial in self._judged()],
+            [_record(trial) for trial in ended(self.study)],
             facts,
             notes,
             found.label,
@@ -271,6 +248,8 @@ def _settings(problem: FitProblem, strategy: str) -> dict[str, Any]:
         "metric": problem.metrics[0],
         "class_weight": None if problem.weights is None else problem.weights.tolist(),
         "strategy": strategy,
+        "folds": problem.folds,
+        "epochs": problem.epochs,
         "seed": problem.seed,
     }
 

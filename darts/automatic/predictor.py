@@ -27,7 +27,7 @@ from genotypes.types.choices import ChoicesGenotype
 
 FILE = "model.pt"
 KIND = "model"
-BATCH = 512
+BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,16 @@ class Predictor:
         return self._computed(self.encoder(read_new(x, self.encoder.kind, self.label).value))
 
     def _computed(self, encoded: Tensor) -> np.ndarray:
-        device = next(self.network.buffers()).device
+        """Return the network's outputs, ``(n, k)``.
+
+        Rows of a table are computed in batches of one size, so that a prediction depends on its row alone, to the bit.
+        """
+        device, count = next(self.network.buffers()).device, len(encoded)
+        if self.encoder.kind == "table":
+            encoded = torch.cat([encoded, encoded[:1].expand(-count % BATCH, -1)])
         with torch.no_grad():
             parts = [self.network(part.to(device)) for part in encoded.split(BATCH)]
-        return torch.cat(parts).double().cpu().numpy()
+        return torch.cat(parts)[:count].double().cpu().numpy()
 
     def leaderboard(self) -> list[dict[str, Any]]:
         """Return a record of each architecture that was tried to the end: the best first, by the metric."""

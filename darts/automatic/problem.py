@@ -61,7 +61,7 @@ START = {"lr": "0.003", "weight_decay": "0.01", "shifted": "no"}
 
 @dataclass(frozen=True)
 class FitProblem:
-    """The examples and the space of a search."""
+    """The examples and the space of a search; ``folds`` and ``epochs`` where a user has chosen them."""
 
     given: Given
     encoder: Encoder
@@ -72,6 +72,8 @@ class FitProblem:
     weights: Tensor | None
     seed: int
     device: torch.device
+    folds: int | None = None
+    epochs: int | None = None
 
     @property
     def tuned(self) -> Mapping[str, tuple[str, ...]]:
@@ -139,16 +141,17 @@ def make_plan(problem: FitProblem, limit: float | None) -> Plan:
     count, kind = len(problem.examples), problem.given.kind
     batch_size = 2 ** int(np.clip(np.log2(max(2, count / 20)), 4, 7))
     steps = batches(int(0.8 * count), batch_size)
-    most = int(np.clip(MAX_STEPS // steps, MIN_EPOCHS, MAX_EPOCHS[kind]))
-    if limit is None:
-        return Plan(FOLDS[0] if count <= FOLDED else 1, most, batch_size, None)
+    most = problem.epochs or int(np.clip(MAX_STEPS // steps, MIN_EPOCHS, MAX_EPOCHS[kind]))
+    choices = (problem.folds,) if problem.folds else FOLDS if count <= FOLDED else (1,)
+    if limit is None or (problem.folds and problem.epochs):
+        return Plan(choices[0], most, batch_size, None)
     seconds = _epoch_seconds(problem, batch_size)
     share = FOLDED_SHARE * limit
-    for folds in FOLDS if count <= FOLDED else ():
-        if share >= folds * min(most, ENOUGH_EPOCHS) * seconds:
+    enough = min(most, ENOUGH_EPOCHS) * seconds
+    for folds in choices:
+        if folds > 1 and (share >= folds * enough or problem.folds):
             break
     else:
-        enough = min(most, ENOUGH_EPOCHS) * seconds
         folds, share = 1, max(TRIAL_SHARE * limit, min(enough, LARGEST_SHARE * limit))
     epochs = int(np.clip(share / (folds * seconds), 1, most))
     return Plan(folds, epochs, batch_size, OVERRUN * max(share, folds * epochs * seconds))

@@ -30,9 +30,13 @@ from torch.utils.data import (
     default_collate,
 )
 
+from darts.data.order import shuffled
 from darts.data.split import Batch, HostBatch, Split
 from darts.data.worker_errors import without_traceback
 from darts.errors import UserError
+
+SPLIT_STREAM = 2**29
+"""Added to the seed of the order in which a user's examples are divided into both parts of the search set."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +196,42 @@ def _from_loader(loader: DataLoader, device: torch.device) -> UserSplit:
     elif type(sampler) is not SequentialSampler:
         _refuse(type(sampler).__name__, "sampler")
     return split
+
+
+def mixed_order(examples: UserSplit, seed: int) -> Tensor:
+    """Return all indices, ``(n,)``, shuffled so that each class is spread evenly over them, where classes are known.
+
+    Any beginning of them then has the classes of the whole, up to one example of each: also of data that are sorted by
+    class.
+    """
+    order = shuffled(torch.arange(len(examples)), seed + SPLIT_STREAM, 0)
+    labels = examples.class_labels()
+    if labels is None:
+        return order
+    labels = labels[order]
+    place = torch.empty(len(order), dtype=torch.float64)
+    for label in labels.unique():
+        of_class = (labels == label).nonzero().flatten()
+        place[of_class] = (torch.arange(len(of_class)).double() + 0.5) / len(of_class)
+    return order[place.argsort(stable=True)]
+
+
+def divided(split: UserSplit, valid: float, seed: int) -> tuple[UserSplit, UserSplit]:
+    """Divide a split into a training and a validation part, in which classes are spread evenly where they are known.
+
+    Args:
+        valid: share of the validation part.
+
+    Raises:
+        UserError: where one of them is left without examples.
+    """
+    order = mixed_order(split, seed).tolist()
+    count = round(valid * len(order))
+    if not 0 < count < len(order):
+        raise UserError(f"`data` has {len(order)} examples, too few to hold {valid:g} of them out for validation")
+    parts = order[count:], order[:count]
+    first, second = (replace(split, items=Subset(split.items, indices)) for indices in parts)  # type: ignore[arg-type]
+    return first, second
 
 
 def _refuse(found: str, argument: str) -> None:

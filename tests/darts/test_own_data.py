@@ -21,10 +21,9 @@ from torch.utils.data import (
 )
 
 import darts
-from darts.api import _mixed_order
 from darts.artifacts.checkpoint import CheckpointError
 from darts.config import WeightsConfig
-from darts.data.user_data import user_split
+from darts.data.user_data import mixed_order, user_split
 from darts.errors import UserError
 from supernet.layer_choice import LayerChoice
 
@@ -126,16 +125,16 @@ def test_both_parts_of_sorted_data_have_every_class(form):
         data = Examples(200)
         data.targets = labels.tolist()
         data = Subset(data, range(200)) if form == "subset" else data
-    order = _mixed_order(user_split(data, CPU), seed=0)
+    order = mixed_order(user_split(data, CPU), seed=0)
     assert sorted(order.tolist()) == list(range(200))
     for share in (20, 100, 150):
         counts = labels[order[:share]].bincount(minlength=4)
         assert counts.max() - counts.min() <= 1
-    assert not torch.equal(order, _mixed_order(user_split(data, CPU), seed=1))
+    assert not torch.equal(order, mixed_order(user_split(data, CPU), seed=1))
 
 
 def test_data_of_unknown_classes_are_shuffled():
-    assert _mixed_order(user_split(Examples(), CPU), 0).tolist() != list(range(64))
+    assert mixed_order(user_split(Examples(), CPU), 0).tolist() != list(range(64))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
