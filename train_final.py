@@ -57,6 +57,7 @@ search that the genotype is from.
   a published architecture      python train_final.py darts_cifar10 --genotype DARTS_V2 --data.root FOLDER
   a folder of images            python train_final.py darts_folder --genotype DARTS_V2 --data.root FOLDER
   arrays, in an .npz file       python train_final.py darts_npz --genotype DARTS_V2 --data.root FILE.npz
+  images or rows to classify    python train_final.py predict runs/NAME FILE ...
   a model of my own             in Python: darts.retrain(network, data), see help(darts.retrain)
 
   all options of a recipe       python train_final.py RECIPE --help
@@ -66,6 +67,11 @@ search that the genotype is from.
 
 def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     """Parse, build, run, write."""
+    if arguments and arguments[0] == "predict":
+        from darts.automatic.command import predict_command
+
+        predict_command(arguments[1:], console)
+        return
     config, source = parse_retraining(arguments)
     genotype = load(source)
     config = replace(config, genotype=source)

@@ -61,6 +61,7 @@ Search an architecture. A recipe is a method by its published protocol on a data
   arrays, in an .npz file       python train_search.py darts_npz --data.root FILE.npz
   sentences with labels, .csv   python train_search.py darts_textnet_csv --data.root FILE.csv
   a text                        python train_search.py darts_recurrent_text --data.root FILE.txt
+  data, and want a model        python train_search.py auto --data.root DATA --budget 10m   (images, tables, texts)
   a model of my own             in Python: darts.search(model, data), see help(darts.search)
 
   all options of a recipe       python train_search.py RECIPE --help
@@ -74,6 +75,11 @@ Search an architecture. A recipe is a method by its published protocol on a data
 
 def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     """Parse, build, run, write."""
+    if arguments and arguments[0] == "auto":
+        from darts.automatic.command import fit_command  # imports Optuna and scikit-learn
+
+        fit_command(arguments[1:], console)
+        return
     recipes: dict[str, Callable[[], SearchConfig | BlackboxConfig]] = {**SEARCH_RECIPES, **BLACKBOX_RECIPES}
     config = parse(
         "train_search.py",

@@ -23,7 +23,7 @@ from darts.artifacts import checkpoint, fingerprint
 from darts.automatic.epochs import run_once, train_epochs
 from darts.automatic.records import best_of, completed, ended, interrupted, open_record, repeated
 from darts.automatic.sequence import Sequence, SequenceSpace, space_of
-from darts.blackbox.points import ArchitectureDecisions, Decision
+from darts.blackbox.points import ArchitectureDecisions, Decision, Decisions
 from darts.blackbox.samplers import StrategySampler, suggest
 from darts.blackbox.strategies import STRATEGIES, GeneticAlgorithm, Strategy
 from darts.config import WeightsConfig
@@ -183,7 +183,7 @@ def search_by_trials(
     return result
 
 
-class SequenceDecisions:
+class SequenceDecisions(Decisions):
     """The decisions of a sequence, with the genotype of a point."""
 
     def __init__(self, space: SequenceSpace):

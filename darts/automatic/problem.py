@@ -18,7 +18,7 @@ from darts.automatic.inputs import Encoder, Given
 from darts.automatic.networks import FitSpace, space_for
 from darts.automatic.targets import Target
 from darts.automatic.training import Examples, Settings, batches, class_weights, loss_of, train
-from darts.blackbox.points import ArchitectureDecisions, Decision, complete
+from darts.blackbox.points import ArchitectureDecisions, Decision, Decisions, complete
 
 FOLDED = 5_000
 """Up to so many examples are cross-validated; of more, a fifth is held out."""
@@ -181,7 +181,7 @@ def _epoch_seconds(problem: FitProblem, batch_size: int) -> float:
     return min(times[1:]) * batches(int(0.8 * len(problem.examples)), batch_size) / batches(len(few), batch_size)
 
 
-class JointDecisions:
+class JointDecisions(Decisions):
     """The decisions of an architecture, and after them the settings of its training."""
 
     def __init__(self, architecture: ArchitectureDecisions, tuned: Mapping[str, tuple[str, ...]]):

@@ -8,7 +8,7 @@ A layer stands only where its input fits: a dense layer flattens images, and no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from collections.abc import Sequence as Listed
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -31,6 +31,10 @@ Shape = tuple[int, ...]
 """Of an example: ``(features,)``, or ``(channels, height, width)``."""
 
 DEPTH = "depth"
+
+OF = " of "
+"""In the name of a decision, between the place and the layers that fit there, where these are not all: to Optuna, one
+name is one set of values."""
 
 
 class Layer(Protocol):
@@ -179,14 +183,20 @@ class SequenceSpace:
         if DEPTH not in made:
             least, most = self.sequence.depth
             return Decision(DEPTH, tuple(map(str, range(least, most + 1))))
-        for place, before in enumerate(self._shapes(made), 1):
-            if before is not None and f"layer{place}" not in made:
-                return Decision(f"layer{place}", tuple(layer.name for layer in self._fitting(before)))
+        before = self.shape
+        for place in range(1, int(made[DEPTH]) + 1):
+            fitting = self._fitting(before)
+            name = self._decision(place, fitting)
+            if name not in made:
+                return Decision(name, tuple(layer.name for layer in fitting))
+            after = self._named(made[name]).shape(before)
+            assert after is not None, "only what fits is chosen"
+            before = after
         return None
 
     def genotype(self, point: Mapping[str, str]) -> ChoicesGenotype:
         """Return the architecture of a complete point."""
-        return ChoicesGenotype(tuple((name, (value,)) for name, value in point.items()))
+        return ChoicesGenotype(tuple((name.partition(OF)[0], (value,)) for name, value in point.items()))
 
     def network(self, genotype: ChoicesGenotype, searched: bool = False) -> nn.Module:
         """Return the network of a genotype with new weights."""
@@ -201,13 +211,9 @@ class SequenceSpace:
             before = after
         return nn.Sequential(*modules, *_flat(before), nn.Linear(_size(before), self.outputs))
 
-    def _shapes(self, made: Mapping[str, str]) -> Iterator[Shape | None]:
-        """Yield the shape of each place's input, as far as the layers before it are chosen."""
-        before: Shape | None = self.shape
-        for place in range(1, int(made[DEPTH]) + 1):
-            yield before
-            chosen = made.get(f"layer{place}")
-            before = self._named(chosen).shape(before) if chosen is not None and before is not None else None
+    def _decision(self, place: int, fitting: list[Layer]) -> str:
+        numbers = [str(k) for k, layer in enumerate(self.sequence.layers) if layer in fitting]
+        return f"layer{place}" if len(numbers) == len(self.sequence.layers) else f"layer{place}{OF}{','.join(numbers)}"
 
     def _fitting(self, before: Shape) -> list[Layer]:
         return [layer for layer in self.sequence.layers if layer.shape(before) is not None]
