@@ -9,13 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from darts.automatic.command import FitConfig, PredictConfig
 from darts.cli import parse
+from darts.config.command_line import parse_command
 from darts.recipes import BLACKBOX_RECIPES, FINAL_RECIPES, SEARCH_RECIPES
 from tests import scripts
 
 ROOT = Path(__file__).parent.parent
 PAGES = [path for path in sorted(ROOT.rglob("*.md")) if not {".venv", "build"} & set(path.parts)]
 LINKS = re.compile(r"\]\((?!https?://)([^)#]+)\)")
+OTHERS = {"auto": FitConfig, "predict": PredictConfig}
+"""First words that are no recipes -> the options that follow."""
+
 README = (ROOT / "README.md").read_text()
 
 
@@ -35,6 +40,9 @@ def commands():
 
 @pytest.mark.parametrize(("script", "words"), list(commands()))
 def test_a_command_is_understood(script, words):
+    if words and words[0] in OTHERS:
+        assert parse_command(OTHERS[words[0]], words[1:], prog=script, description="")
+        return
     recipes = {**SEARCH_RECIPES, **BLACKBOX_RECIPES} if script == "train_search.py" else FINAL_RECIPES
     if "--help" in words:
         with pytest.raises(SystemExit) as ended:

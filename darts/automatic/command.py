@@ -1,7 +1,7 @@
 """``darts.fit`` and predictions on the command line.
 
 python train_search.py auto --data.root DIR --budget 10m
-python train_final.py predict RUN FILE ... > predictions.csv
+python train_final.py predict RUN FILE ... --output predictions.csv
 """
 
 from __future__ import annotations
