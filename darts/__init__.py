@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from darts.api import retrain, search
     from darts.automatic.fit import fit
     from darts.automatic.loading import load
-    from darts.automatic.sequence import Conv2d, Dense, Dropout, MaxPool2d, Sequence
-    from darts.automatic.tune import tune
+    from darts.automatic.trials.sequence import Conv2d, Dense, Dropout, MaxPool2d, Sequence
+    from darts.automatic.trials.tune import tune
     from darts.blackbox.strategies.evolution import RegularizedEvolution
     from darts.blackbox.strategies.genetic import GeneticAlgorithm as Genetic
     from darts.blackbox.strategies.local_search import LocalSearch
@@ -41,22 +41,22 @@ __all__ = [
 ]
 
 PUBLIC = {
-    "Conv2d": ("darts.automatic.sequence", "Conv2d"),
-    "Dense": ("darts.automatic.sequence", "Dense"),
-    "Dropout": ("darts.automatic.sequence", "Dropout"),
+    "Conv2d": ("darts.automatic.trials.sequence", "Conv2d"),
+    "Dense": ("darts.automatic.trials.sequence", "Dense"),
+    "Dropout": ("darts.automatic.trials.sequence", "Dropout"),
     "Genetic": ("darts.blackbox.strategies.genetic", "GeneticAlgorithm"),
     "LocalSearch": ("darts.blackbox.strategies.local_search", "LocalSearch"),
-    "MaxPool2d": ("darts.automatic.sequence", "MaxPool2d"),
+    "MaxPool2d": ("darts.automatic.trials.sequence", "MaxPool2d"),
     "RandomSearch": ("darts.blackbox.strategies.random_search", "RandomSearch"),
     "RegularizedEvolution": ("darts.blackbox.strategies.evolution", "RegularizedEvolution"),
     "Reinforce": ("darts.blackbox.strategies.reinforce", "Reinforce"),
     "SearchResult": ("darts.results", "SearchResult"),
-    "Sequence": ("darts.automatic.sequence", "Sequence"),
+    "Sequence": ("darts.automatic.trials.sequence", "Sequence"),
     "fit": ("darts.automatic.fit", "fit"),
     "load": ("darts.automatic.loading", "load"),
     "retrain": ("darts.api", "retrain"),
     "search": ("darts.api", "search"),
-    "tune": ("darts.automatic.tune", "tune"),
+    "tune": ("darts.automatic.trials.tune", "tune"),
 }
 """Public name -> the module that defines it, and its name there."""
 

@@ -32,8 +32,8 @@ from darts.arguments import in_arguments
 from darts.artifacts import fingerprint
 from darts.artifacts.log import read_log
 from darts.artifacts.run_lock import locked
-from darts.automatic.model_search import TrialSettings, is_strategy, search_by_trials
-from darts.automatic.sequence import Sequence
+from darts.automatic.trials.sequence import Sequence
+from darts.automatic.trials.trial_settings import TrialSettings, is_strategy
 from darts.blackbox.strategies.strategy import Strategy
 from darts.config import LogitsConfig, MethodConfig, RunConfig, SearchConfig, WeightsConfig, check, identity
 from darts.data.dataset import DataSet
@@ -187,6 +187,8 @@ def _search_by_trials(
     verbose: bool,
 ) -> SearchResult:
     """Search by a strategy without gradients; arguments as of ``search``."""
+    from darts.automatic.trials.model_search import search_by_trials  # imports Optuna, which no other search needs
+
     if not is_strategy(strategy):
         raise UserError(f"`method` is a {type(strategy).__name__}; it must be a name, or a strategy such as Genetic()")
     if not isinstance(model, Sequence):

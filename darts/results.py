@@ -16,7 +16,7 @@ from darts.artifacts import checkpoint, fingerprint
 from darts.artifacts.run_config import OWN, describe_run
 from darts.artifacts.run_folder import CHECKPOINTS, read_config, read_object
 from darts.artifacts.tensorboard import write_results
-from darts.automatic.sequence import SequenceSpace
+from darts.automatic.trials.sequence import SequenceSpace
 from darts.config import SearchConfig, to_dict
 from darts.errors import UserError
 from darts.oneshot.task import SearchTask

@@ -20,8 +20,8 @@ import tyro
 from rich.console import Console
 
 from darts.artifacts.run_record import read_record
+from darts.automatic.examples.images import is_image, read_files
 from darts.automatic.fit import fit
-from darts.automatic.images import is_image, read_files
 from darts.automatic.predictor import FILE, load_predictor
 from darts.config.command_line import parse_command
 from darts.data.image_folder import ImageForm

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from darts.automatic.images import ImageEncoder
-from darts.automatic.inputs import Encoder
-from darts.automatic.tables import TableEncoder
+from darts.automatic.examples.images import ImageEncoder
+from darts.automatic.examples.inputs import Encoder
+from darts.automatic.examples.tables import TableEncoder
 from darts.errors import UserError
 
 EXAMPLES = 100

@@ -14,13 +14,13 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from darts.automatic.examples.inputs import read_examples
+from darts.automatic.examples.targets import Target, target_of
 from darts.automatic.fit_folder import run_folder_of
 from darts.automatic.fit_study import find_model
-from darts.automatic.inputs import read_examples
 from darts.automatic.metrics import metrics_of
 from darts.automatic.predictor import Predictor
 from darts.automatic.problem import make_problem
-from darts.automatic.targets import Target, target_of
 from darts.config import RunConfig
 from darts.errors import UserError
 from darts.training.device import choose_device

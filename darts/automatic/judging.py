@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from darts.automatic.examples.targets import Target
 from darts.automatic.metrics import figures
 from darts.automatic.problem import FitProblem, Plan, network_of
-from darts.automatic.targets import Target
 from darts.automatic.training import Settings, loss_of, score_of, train
 
 RESAMPLES = 50

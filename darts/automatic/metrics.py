@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn import metrics as sklearn_metrics
 
-from darts.automatic.targets import Task
+from darts.automatic.examples.targets import Task
 from darts.errors import UserError
 
 CLASSES: tuple[Task, ...] = ("classification", "multilabel")

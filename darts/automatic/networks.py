@@ -12,10 +12,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from darts.automatic.images import ImageEncoder
-from darts.automatic.inputs import Encoder
-from darts.automatic.tables import TableEncoder
-from darts.automatic.targets import Target
+from darts.automatic.examples.images import ImageEncoder
+from darts.automatic.examples.inputs import Encoder
+from darts.automatic.examples.tables import TableEncoder
+from darts.automatic.examples.targets import Target
 from supernet.layer_choice import LayerChoice
 from supernet.shapes import TextShape
 from supernet.spaces import SPACES

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from darts.artifacts import checkpoint
+from darts.automatic.examples.inputs import ENCODERS, Encoder, read_examples, read_new
+from darts.automatic.examples.targets import Target, target_from
 from darts.automatic.export import export
-from darts.automatic.inputs import ENCODERS, Encoder, read_examples, read_new
 from darts.automatic.metrics import METRICS, figures
 from darts.automatic.networks import Averaged, space_for
-from darts.automatic.targets import Target, target_from
 from darts.errors import UserError
 from genotypes import load as load_genotype
 from genotypes import write

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from darts.automatic.inputs import Encoder, Given
+from darts.automatic.examples.inputs import Encoder, Given
+from darts.automatic.examples.targets import Target
 from darts.automatic.networks import FitSpace, space_for
-from darts.automatic.targets import Target
 from darts.automatic.training import Examples, Settings, batches, class_weights, loss_of, train
 from darts.blackbox.points import ArchitectureDecisions, Decision, Decisions, complete
 

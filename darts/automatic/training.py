@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from darts.automatic.examples.targets import Target
 from darts.automatic.metrics import METRICS, figures
 from darts.automatic.networks import predicted
-from darts.automatic.targets import Target
 from darts.errors import UserError
 from darts.training.loop import Diverged
 

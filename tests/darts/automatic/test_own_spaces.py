@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import darts
-from darts.automatic.sequence import SequenceSpace
+from darts.automatic.trials.sequence import SequenceSpace
 from darts.blackbox.points import every
 from darts.errors import UserError
 from supernet.layer_choice import InputChoice, LayerChoice
@@ -90,7 +90,7 @@ def test_every_point_of_a_sequence_is_a_network():
 
 
 def _decisions(space):
-    from darts.automatic.model_search import SequenceDecisions
+    from darts.automatic.trials.model_search import SequenceDecisions
 
     return SequenceDecisions(space)
 
@@ -151,7 +151,7 @@ def test_mistakes_are_one_line(call, message):
 
 
 def test_patience_ends_a_training_and_the_best_epoch_counts(monkeypatch):
-    from darts.automatic import epochs as module
+    from darts.automatic.trials import epochs as module
 
     losses = iter([1.0, 0.5, 0.7, 0.8, 0.9, 0.1])
     monkeypatch.setattr(module, "evaluate", lambda *args, **kwargs: {"loss": next(losses)})

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from darts.automatic.images import ImageEncoder, fit_images, images_of_array, is_image, paths_of, read_files
-from darts.automatic.tables import (
+from darts.automatic.examples.images import ImageEncoder, fit_images, images_of_array, is_image, paths_of, read_files
+from darts.automatic.examples.tables import (
     Columns,
     TableEncoder,
     column,
@@ -25,7 +25,7 @@ from darts.automatic.tables import (
     table_of_frame,
     without,
 )
-from darts.automatic.texts import TextEncoder, fit_texts
+from darts.automatic.examples.texts import TextEncoder, fit_texts
 from darts.data.folder_layout import list_folder
 from darts.data.image_folder import ImageForm, form_of
 from darts.data.npz import npz

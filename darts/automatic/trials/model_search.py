@@ -20,13 +20,13 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from darts.artifacts import checkpoint, fingerprint
-from darts.automatic.epochs import run_once, train_epochs
 from darts.automatic.records import best_of, completed, ended, interrupted, open_record, repeated
-from darts.automatic.sequence import Sequence, SequenceSpace, space_of
+from darts.automatic.trials.epochs import run_once, train_epochs
+from darts.automatic.trials.sequence import Sequence, SequenceSpace, space_of
+from darts.automatic.trials.trial_settings import TrialSettings
 from darts.blackbox.points import ArchitectureDecisions, Decision, Decisions
 from darts.blackbox.samplers import StrategySampler, suggest
 from darts.blackbox.strategies import STRATEGIES, GeneticAlgorithm, Strategy
-from darts.config import WeightsConfig
 from darts.data.objective import Objective
 from darts.data.user_data import UserSplit, divided
 from darts.errors import UserError
@@ -50,25 +50,6 @@ Space = ModuleSpace | SequenceSpace
 
 
 @dataclass(frozen=True)
-class TrialSettings:
-    """How each architecture is trained.
-
-    Attributes:
-        epochs, batch_size, weights: of the training by SGD.
-        valid: share of the data that is held out to judge by.
-        patience: epochs without improvement after which a training stops; None for never.
-        seed: of everything random.
-    """
-
-    epochs: int
-    batch_size: int
-    weights: WeightsConfig
-    valid: float
-    patience: int | None
-    seed: int
-
-
-@dataclass(frozen=True)
 class TrialResult:
     """The result of a search by trials.
 
@@ -85,13 +66,6 @@ class TrialResult:
     space: Space
     weights: Mapping[str, Tensor]
     trials: tuple[Mapping[str, Any], ...]
-
-
-def is_strategy(method: Any) -> bool:
-    """Return whether a method is a strategy without gradients: an object of one, or its name with options."""
-    return isinstance(method, tuple(map(type, STRATEGIES.values()))) or (
-        isinstance(method, str) and method.partition(":")[0] in STRATEGIES
-    )
 
 
 def search_by_trials(

@@ -28,9 +28,9 @@ from rich.console import Console
 from torch import nn
 
 from darts.artifacts import checkpoint, fingerprint
-from darts.automatic.epochs import Trained, run_once, train_epochs
 from darts.automatic.fit_folder import run_folder_of
 from darts.automatic.records import best_of, completed, ended, interrupted, open_record
+from darts.automatic.trials.epochs import Trained, run_once, train_epochs
 from darts.blackbox.samplers import OPTUNA
 from darts.config import RunConfig
 from darts.data.objective import Objective

@@ -1,0 +1,1 @@
+"""Searches in one's own spaces in which each architecture is trained by itself."""
