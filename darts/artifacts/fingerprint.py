@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils.data import Subset, TensorDataset
 
 from darts.data.dataset import DataSet
@@ -36,8 +37,13 @@ def of_data_set(data: DataSet) -> str:
 
 def of_model(model: nn.Module) -> str:
     """Return a model's class and a digest of its structure: modules, and names and shapes of its weights."""
-    shapes = [f"{name} {tuple(tensor.shape)} {tensor.dtype}" for name, tensor in model.state_dict().items()]
+    shapes = [f"{name} {_shape(tensor)} {tensor.dtype}" for name, tensor in model.state_dict().items()]
     return f"{type(model).__name__} {_digest([repr(model), *shapes])}"
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...] | str:
+    """Return a tensor's shape; of a lazy layer's weight, which has none yet, a word."""
+    return "lazy" if is_lazy(tensor) else tuple(tensor.shape)
 
 
 def of_data(items: Any) -> str:
