@@ -57,16 +57,17 @@ def test_any_strategy_searches_a_model(method):
 
 
 def test_a_search_by_trials_is_continued_and_refuses_another(tmp_path):
+    model = Fixed()
     settings = dict(method="random", run=tmp_path / "run", **SHORT)
-    whole = darts.search(Fixed(), images(), trials=4, method="random", **SHORT)
-    darts.search(Fixed(), images(), trials=2, **settings)
-    continued = darts.search(Fixed(), images(), trials=4, **settings)
+    whole = darts.search(model, images(), trials=4, method="random", **SHORT)
+    darts.search(model, images(), trials=2, **settings)
+    continued = darts.search(model, images(), trials=4, **settings)
     assert continued.genotype == whole.genotype and continued.figures == whole.figures
     assert {"genotype.json", "trials.json", "weights.pt", "metrics.json"} <= {
         p.name for p in (tmp_path / "run").iterdir()
     }
     with pytest.raises(UserError, match="made with `epochs` 2, not 3; choose another `run`"):
-        darts.search(Fixed(), images(), trials=4, **{**settings, "epochs": 3})
+        darts.search(model, images(), trials=4, **{**settings, "epochs": 3})
 
 
 def test_a_sequence_of_layers_by_a_genetic_algorithm():
