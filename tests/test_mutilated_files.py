@@ -21,7 +21,7 @@ from darts.experiments.compare import table
 from darts.experiments.results_file import read_results, summary
 from darts.recipes import final_for
 from darts.report.__main__ import main as report
-from darts.results import load
+from darts.results import load_run
 from darts.retraining.export import rebuilt
 from genotypes.__main__ import main as genotypes_command
 from genotypes.errors import InputError
@@ -112,7 +112,7 @@ def look_up(path):
 
 def load_own(path):
     """Load the weights of a training as ``darts.load`` does."""
-    load(path.parent, tiny.Model())
+    load_run(path.parent, tiny.Model())
 
 
 KINDS = {

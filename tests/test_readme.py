@@ -32,7 +32,7 @@ def commands():
     """Each command of a page that starts one of the scripts, without its comment."""
     for page in PAGES:
         for block in blocks(page, "sh"):
-            for line in block.splitlines():
+            for line in block.replace("\\\n", " ").splitlines():
                 words = shlex.split(line, comments=True)
                 if len(words) > 1 and words[1] in ("train_search.py", "train_final.py"):
                     yield pytest.param(words[1], words[2:], id=f"{page.relative_to(ROOT)}: {' '.join(words[1:])}"[:100])
