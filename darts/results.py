@@ -143,6 +143,8 @@ def _load_search(folder: Path, model: nn.Module) -> SearchResult:
     if searched != ours:
         raise UserError(f"{folder}: its search was in another model, {searched}; `model` is {ours}")
     genotype, space = load_genotype(folder / "genotype.json"), ModuleSpace(model)
+    if not isinstance(genotype, ChoicesGenotype):
+        raise UserError(f"{folder / 'genotype.json'}: its genotype is none of a model's choices")
     supernet = space.supernet()
     try:
         supernet.load_state_dict(state["task"]["supernet"])
@@ -151,7 +153,6 @@ def _load_search(folder: Path, model: nn.Module) -> SearchResult:
     space.picks(genotype)  # refuses one of another model
     found = read_object(folder / "metrics.json")
     figures = {name: value for name, value in found.items() if name.startswith("valid_")}
-    assert isinstance(genotype, ChoicesGenotype)
     return SearchResult(genotype, figures, space, supernet.eval())
 
 
@@ -160,10 +161,14 @@ def _load_training(folder: Path, model: nn.Module) -> nn.Module:
     if not path.exists():
         raise UserError(f"{folder}: the training is not finished; continue it by darts.retrain with this `run`")
     weights = checkpoint.load(path).get("network")
+    if not isinstance(weights, Mapping):
+        raise UserError(f"{path}: it holds no weights of a network")
     if next(choices(model), None) is None:
         network = copy.deepcopy(model)
     elif (folder / "genotype.json").exists():
         genotype = load_genotype(folder / "genotype.json")
+        if not isinstance(genotype, ChoicesGenotype):
+            raise UserError(f"{folder / 'genotype.json'}: its genotype is none of a model's choices")
         network = ModuleSpace(model).network(genotype)
         setattr(network, DERIVED, genotype)
     else:

@@ -12,7 +12,7 @@ from darts.blackbox.strategies.strategy import Search, Strategy
 
 
 @dataclass(frozen=True)
-class Beginning:
+class Beginning(Strategy):
     """A strategy that asks for a given point first."""
 
     strategy: Strategy

@@ -138,7 +138,9 @@ def _predictions(run: Path, files: Sequence[Path]) -> tuple[list[str], list[str]
         return names, ["prediction"], [[value] for value in np.atleast_1d(decided).tolist()]
     if model.task == "multilabel":
         decided = np.array([" ".join(str(n) for n, there in zip(model.classes, row) if there) for row in decided])
-    rows = [[str(value), *map(_rounded, row)] for value, row in zip(decided.tolist(), outputs.tolist())]
+    rows: list[list[object]] = [
+        [str(value), *map(_rounded, row)] for value, row in zip(decided.tolist(), outputs.tolist())
+    ]
     return names, ["prediction", *map(str, model.classes)], rows
 
 

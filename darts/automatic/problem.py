@@ -18,7 +18,8 @@ from darts.automatic.examples.inputs import Encoder, Given
 from darts.automatic.examples.targets import Target
 from darts.automatic.networks import FitSpace, space_for
 from darts.automatic.training import Examples, Settings, batches, class_weights, loss_of, train
-from darts.blackbox.points import ArchitectureDecisions, Decision, Decisions, complete
+from darts.blackbox.points import ArchitectureDecisions, Decision, Decisions, Point, complete
+from genotypes.types.choices import ChoicesGenotype
 
 FOLDED = 5_000
 """Up to so many examples are cross-validated; of more, a fifth is held out."""
@@ -194,6 +195,11 @@ class JointDecisions(Decisions):
             return decision
         return next((Decision(name, values) for name, values in self.tuned.items() if name not in made), None)
 
+    def encoding(self, point: Point, paths: int | None) -> list[float]:
+        """Return the architecture's encoding, and the settings one-hot."""
+        settings = [float(point[name] == value) for name, values in self.tuned.items() for value in values]
+        return self.architecture.encoding(point, paths) + settings
+
 
 def decisions_of(problem: FitProblem) -> JointDecisions:
     """Return the decisions of a search."""
@@ -208,6 +214,7 @@ def start_of(problem: FitProblem) -> dict[str, str]:
 def network_of(problem: FitProblem, point: Mapping[str, str]) -> tuple[nn.Module, Settings]:
     """Return the network of a point with new weights, from the global generator, and the settings of its training."""
     genotype = decisions_of(problem).architecture.genotype(point)
+    assert isinstance(genotype, ChoicesGenotype)
     network = problem.space.space.network(genotype)
     settings = Settings(1, 1, float(point["lr"]), float(point["weight_decay"]), point.get("shifted") == "yes")
     return network.to(problem.device), settings

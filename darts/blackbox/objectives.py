@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial
 
 from darts.benchmarks.protocol import Benchmark, Score
 from darts.blackbox.latency import latency_ms
-from darts.blackbox.pareto import Outcome, Values
+from darts.blackbox.pareto.fronts import Outcome, Values
 from darts.blackbox.records import first_result
 from darts.config import RetrainConfig
 from darts.config.blackbox import BlackboxConfig
@@ -60,9 +60,9 @@ class Goals:
     limits: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def directions(self) -> list[str]:
-        """The directions of the objectives, as Optuna names them."""
-        return ["maximize" if MAXIMIZED[name] else "minimize" for name in self.objectives]
+    def directions(self) -> list[StudyDirection]:
+        """The directions of the objectives."""
+        return [StudyDirection.MAXIMIZE if MAXIMIZED[name] else StudyDirection.MINIMIZE for name in self.objectives]
 
     @property
     def counted(self) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ class PerTrialSampler(BaseSampler):
         seen = study if len(self._rungs) == 1 else _at_one_rung(study, self._rungs, self._per_decision)
         self._sampler = RandomSampler(seed) if seen is None or at_random else self._make(seed)
         self._study = seen or study
-        self._id = seen and seen.ask()._trial_id
+        self._id = None if seen is None else seen.ask()._trial_id
         self._sampler.before_trial(self._study, self._in_it(trial))
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

@@ -216,7 +216,7 @@ class ArchitectureDecisions(Decisions):
             if place[-1] == INPUTS:
                 span = next(table for table in self._tables if table.label == label).spans[int(place[0])]
                 point[decision.name] = _joined(
-                    [n for n, row in enumerate(span) if any(row == other for other, _ in kept)]
+                    tuple(n for n, row in enumerate(span) if any(row == other for other, _ in kept))
                 )
             else:
                 wanted = {name for row, name in kept if row == int(place[0])}

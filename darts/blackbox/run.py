@@ -21,8 +21,8 @@ from darts.blackbox.evaluation import Plan
 from darts.blackbox.evaluators import Problem
 from darts.blackbox.locks import Claims
 from darts.blackbox.objectives import goals_of, outcome_of
-from darts.blackbox.pareto_replay import ParetoReplays, replay_pareto
-from darts.blackbox.pareto_set import pareto_json
+from darts.blackbox.pareto.replay import ParetoReplays, replay_pareto
+from darts.blackbox.pareto.results import pareto_json
 from darts.blackbox.per_trial import PerTrialSampler, bohb_model
 from darts.blackbox.progress import listener
 from darts.blackbox.replay import Table, replay

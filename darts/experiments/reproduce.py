@@ -26,7 +26,7 @@ from rich.table import Table
 from darts.benchmarks.nasbench201 import DATA, NASBench201
 from darts.blackbox.evaluators.benchmark import CIFAR10_SHAPE, lookup_problem
 from darts.blackbox.points import ArchitectureDecisions
-from darts.blackbox.run import run_replays
+from darts.blackbox.run import Replays, run_replays
 from darts.cli import run_script
 from darts.config import BenchmarkConfig, BlackboxConfig, check
 from darts.config.command_line import parse_command
@@ -35,10 +35,10 @@ from darts.errors import UserError
 from darts.experiments.oracles import oracles
 from darts.experiments.query_curves import Accuracies
 from darts.experiments.query_curves import row_of as query_row
+from darts.methods.space_factory import space_from
 from darts.recipes import BLACKBOX_RECIPES
 from genotypes.atomic_write import write_atomically
 from supernet.bench.machine import machine
-from supernet.spaces.nasbench201 import NASBench201Space
 
 Figures = dict[str, tuple[float, float]]
 """Data set -> mean and standard deviation of the test accuracy, in percent."""
@@ -130,7 +130,8 @@ def _benchmark(options: Options) -> NASBench201:
 def _query_rows(options: Options) -> Iterator[dict[str, Any]]:
     """Yield the figures of each strategy on each data set."""
     benchmark = _benchmark(options)
-    decisions = ArchitectureDecisions(NASBench201Space(CIFAR10_SHAPE))
+    recipe = BLACKBOX_RECIPES["random_nasbench201"]()
+    decisions = ArchitectureDecisions(space_from(recipe, shape=CIFAR10_SHAPE))
     known = [Accuracies(benchmark, decisions, data) for data in DATA]
     for text in SURROGATES:
         for accuracies in known[:2]:
@@ -168,6 +169,7 @@ def row_of(recipe: str, options: Options, console: Console) -> dict[str, Any]:
     check(config)
     began = time.monotonic()
     replays = run_replays(config, lookup_problem(config), console)
+    assert isinstance(replays, Replays)
     return {
         "recipe": recipe,
         "strategy": config.strategy,

@@ -20,10 +20,9 @@ from darts.bilevel.discretization import NEVER_KEPT, decisions_due, top_edges
 from darts.bilevel.initial import zeros
 from darts.bilevel.requirements import NEW_NETWORK, Requirements
 from darts.config.ranges import require
-from darts.methods.context import Callback, MethodContext
+from darts.methods.context import Callback, MethodContext, accuracy_by_batches
 from darts.methods.method import Method, Stage
-from darts.training.objective import examples
-from supernet.choice import ChoiceTable, Gates
+from supernet.choice import ChoiceTable
 
 
 @dataclass(frozen=True)
@@ -90,23 +89,6 @@ def accuracy_without(context: MethodContext, table: ChoiceTable, where: tuple[in
     gates[table.label] = gates[table.label].clone()
     gates[table.label][where] = 0.0
     return accuracy_by_batches(context, gates)
-
-
-def accuracy_by_batches(context: MethodContext, gates: Gates) -> float:
-    """Return the share of the validation split that is classified rightly, with BatchNorm by each batch's statistics.
-
-    Where a user's own loss is minimized, it is the negative mean of the loss.
-    """
-    problem = context.problem
-    weights = {name: w.detach() for name, w in problem.weights.items()}
-    right = count = torch.zeros((), dtype=torch.int64)
-    with torch.no_grad():
-        for batch in context.valid_batches():
-            if examples(batch):
-                loss, sums, _ = problem.objective(problem.functional(weights, gates), batch)
-                right = right.to(loss.device) + sums.get("accuracy", -loss * sums["images"])
-                count = count + sums["images"].cpu()
-    return context.total(right.cpu()).item() / context.total(count).item()
 
 
 def _fixed(context: MethodContext, table: ChoiceTable) -> Tensor:

@@ -9,16 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
-from darts.bilevel.problem import SearchProblem
+from darts.bilevel.sampled_paths import drawn, follow
 from darts.config.ranges import require
-from darts.methods.context import Callback, MethodContext
-from darts.methods.darts_pt import accuracy_by_batches
+from darts.methods.context import Callback, MethodContext, accuracy_by_batches
 from darts.training.microbatch import Batch
-from supernet.architectures import one_hot
 from supernet.choice import Picks
-from supernet.conditions import canonical, draw_open, open_tables
 
 
 @dataclass(frozen=True)
@@ -52,18 +47,3 @@ class SinglePaths(Callback):
                 best = accuracy, picks
         assert best is not None
         follow(problem, best[1])
-
-
-def drawn(problem: SearchProblem) -> Picks:
-    """Return an architecture of a problem's tables, all equally likely, drawn from the problem's generator."""
-    generator = problem.generator
-    seed = torch.randint(2**62, (), generator=generator, device=generator.device).item()
-    draws = draw_open(open_tables(problem.tables), {}, torch.Generator().manual_seed(int(seed)))
-    return canonical(problem.tables, dict(draws))
-
-
-def follow(problem: SearchProblem, picks: Picks) -> None:
-    """Fix a problem's gates to those of an architecture, one-hot, until the next call."""
-    for label, gates in one_hot(problem.tables, picks).items():
-        table = next(table for table in problem.tables if table.label == label)
-        problem.modifiers.fixed_of(table, problem.logits[label].detach()).copy_(gates)

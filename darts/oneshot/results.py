@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from darts.artifacts.gate_heatmaps import gates_svg
@@ -60,3 +61,9 @@ def write_files(
     }
     for name, content in files.items():
         write_atomically(folder / name, content.encode())
+
+
+def gate_entropy(gates: Tensor) -> float:
+    """Return the mean entropy of a table's rows over its largest possible value: 1 is undecided, 0 one-hot."""
+    rows = gates / gates.sum(1, keepdim=True).clamp_min(torch.finfo(gates.dtype).tiny)
+    return (torch.special.entr(rows).sum(1).mean() / torch.tensor(float(gates.shape[1])).log()).item()

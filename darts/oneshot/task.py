@@ -20,7 +20,7 @@ from darts.oneshot.collapse import CollapseWatch
 from darts.oneshot.context import VALID_STREAM, SearchContext
 from darts.oneshot.difference_check import check_differences, checked_radius, checked_step
 from darts.oneshot.limits import cost_figures, limits_of
-from darts.oneshot.results import write_files
+from darts.oneshot.results import gate_entropy, write_files
 from darts.oneshot.stages import Built, StageNetworks, dropped_skips
 from darts.training.cuda_graph import StepGraph, step_graph
 from darts.training.distributed import average_statistics, synchronize_batchnorm
@@ -84,9 +84,7 @@ class SearchTask:
         self._train: Iterator[tuple[Any, ...]] = iter(())
         self._valid: Iterator[tuple[Any, ...]] = iter(())
         self._drop_rates = torch.zeros(2, dtype=torch.float64, device=networks.device)
-        self._step = 0
-        self._rate = 0.0
-        self._warming_up = False
+        self._step, self._rate, self._warming_up = 0, 0.0, False
 
     @property
     def problem(self) -> SearchProblem:
@@ -243,12 +241,11 @@ class SearchTask:
         average_statistics(self.problem.supernet, self.ranks)
         for callback in self.method.acting:
             callback.decide(context, epoch)
-        scores = self.problem.edge_scores()
+        scores, picks = self.problem.edge_scores(), self.picks()
         for label, score in scores.items():
             self.history[label].append(score.cpu().clone())
-        picks = self.picks()
         genotype = self.space.derive(picks)
-        entropies = {f"gate_entropy_{label}": _entropy(score) for label, score in scores.items()}
+        entropies = {f"gate_entropy_{label}": gate_entropy(score) for label, score in scores.items()}
         figures = {**self.evaluate(report), **entropies, **self.figures(genotype), "genotype": describe(genotype)}
         figures |= cost_figures(self.limits, self.problem, picks)
         self.genotypes.append(figures["genotype"])
@@ -263,8 +260,8 @@ class SearchTask:
 
     def figures(self, genotype: Genotype) -> dict[str, Any]:
         """Return what is known of a genotype: by its space, and by a benchmark where there is one."""
-        true = self.benchmark.figures(genotype, self.data.name) if self.benchmark else {}
-        return {**self.space.figures(genotype), **true}
+        known = self.space.figures(genotype)
+        return known | self.benchmark.figures(genotype, self.data.name) if self.benchmark else known
 
     def evaluate(self, report: ReportProgress) -> dict[str, float]:
         """Return loss and accuracy of the supernet on the validation split, without augmentation."""
@@ -351,9 +348,3 @@ class SearchTask:
         self.watch.load_state_dict(state["watch"])
         self.history = {label: list(state["history"][label]) for label in self.history}
         self.evaluated, self.genotypes = state["evaluated"], list(state["genotypes"])
-
-
-def _entropy(gates: Tensor) -> float:
-    """Return the mean entropy of a table's rows over its largest possible value: 1 is undecided, 0 one-hot."""
-    rows = gates / gates.sum(1, keepdim=True).clamp_min(torch.finfo(gates.dtype).tiny)
-    return (torch.special.entr(rows).sum(1).mean() / torch.tensor(float(gates.shape[1])).log()).item()

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from darts.artifacts.run_record import RunRecord
-from darts.blackbox.pareto import hypervolume
+from darts.blackbox.pareto.fronts import hypervolume
 from darts.report.charts import chart
 from darts.report.figures import is_share
 from darts.report.html import table

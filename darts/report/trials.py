@@ -11,7 +11,7 @@ from typing import Any
 
 from darts.artifacts.run_folder import read_list
 from darts.artifacts.run_record import RunRecord
-from darts.blackbox.pareto import Outcome, Values, front_of
+from darts.blackbox.pareto.fronts import Outcome, Values, front_of
 from darts.config.objectives import MAXIMIZED
 
 FILE = "trials.json"
@@ -131,7 +131,7 @@ def _trial(row: Mapping[str, Any], count: int) -> TrialRow:
         values=tuple(values) if finite else None,
         epochs=epochs,
         params=params if isinstance(params, dict) else {},
-        seconds=float(seconds) if _is_finite(seconds) else 0.0,
+        seconds=float(seconds) if isinstance(seconds, int | float) and _is_finite(seconds) else 0.0,
         reason=str(row.get("reason") or row.get("infeasible") or ""),
         genotype=str(row.get("genotype") or ""),
     )

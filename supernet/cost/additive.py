@@ -153,6 +153,8 @@ def additive_cost(space: SearchSpace, name: str, deployment: Deployment) -> Addi
     if name == "latency":
         if deployment.latency is None:
             raise SpaceError("latency needs a table of measurements: make one with `python -m supernet.cost.latency`")
+        if not isinstance(deployment.latency, AdditiveCost):
+            raise SpaceError("latency needs a table of candidates, whose costs are added")
         return deployment.latency
     parts = parts_of(space, deployment.shape, deployment.batch if name == "memory" else 1)
     found = sums(parts, _COUNTS[name])

@@ -219,7 +219,7 @@ def _read_csv(path: Path, y: Any, label: str | None) -> Given:
     return Given("table", rest, answers, chosen, notes=notes)
 
 
-def read_new(x: Any, kind: Kind, label: str | None = None) -> Given:
+def read_new(x: Any, kind: str, label: str | None = None) -> Given:
     """Recognize examples to predict, for a model of a kind; single files and any folder of images are taken too.
 
     Raises:

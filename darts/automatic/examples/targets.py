@@ -86,7 +86,13 @@ class Target:
 
 def target_from(state: Mapping[str, Any]) -> Target:
     """Return a target of what ``Target.state`` returned."""
-    return Target(state["task"], *(tuple(state[name]) for name in ("names", "mean", "std")), bool(state["flat"]))
+    return Target(
+        state["task"],
+        names=tuple(state["names"]),
+        mean=tuple(state["mean"]),
+        std=tuple(state["std"]),
+        flat=bool(state["flat"]),
+    )
 
 
 def target_of(y: Any, task: str | None = None) -> Target:

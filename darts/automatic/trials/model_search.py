@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from darts.artifacts import checkpoint, fingerprint
 from darts.automatic.records import best_of, completed, ended, interrupted, open_record, repeated
 from darts.automatic.trials.epochs import run_once, train_epochs
-from darts.automatic.trials.sequence import Sequence, SequenceSpace, space_of
+from darts.automatic.trials.sequence import DEPTH, Sequence, SequenceSpace, space_of
 from darts.automatic.trials.trial_settings import TrialSettings
-from darts.blackbox.points import ArchitectureDecisions, Decision, Decisions
+from darts.blackbox.points import ArchitectureDecisions, Decision, Decisions, Point
 from darts.blackbox.samplers import StrategySampler, suggest
 from darts.blackbox.strategies import STRATEGIES, GeneticAlgorithm, Strategy
 from darts.data.objective import Objective
@@ -166,6 +166,13 @@ class SequenceDecisions(Decisions):
     def following(self, made: Mapping[str, str]) -> Decision | None:
         """Return the first decision that is not made; None where all are."""
         return self.space.following(made)
+
+    def encoding(self, point: Point, paths: int | None) -> list[float]:
+        """Return the layer of each place one-hot; all 0 for places behind the last."""
+        sequence, genotype = self.space.sequence, self.space.genotype(point)
+        kept = [name for label, (name,) in genotype.picks if label != DEPTH]
+        kept += [""] * (sequence.depth[1] - len(kept))
+        return [float(layer.name == name) for name in kept for layer in sequence.layers]
 
     def genotype(self, point: Mapping[str, str]) -> ChoicesGenotype:
         """Return the architecture of a point."""

@@ -8,7 +8,7 @@ points; so each evaluation takes statistics of its own, and says which.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,7 +154,7 @@ class Shared(Evaluator):
         }
         return Score(values, time.monotonic() - began, notes)
 
-    def _recalibrate(self, network: nn.Module, norms: list[nn.Module]) -> None:
+    def _recalibrate(self, network: nn.Module, norms: Sequence[BatchNorm | _BatchNorm]) -> None:
         """Set the running statistics to the mean over some batches of those of each batch."""
         network.eval()
         hidden, objective = HiddenState(network), self.data.objective or classification

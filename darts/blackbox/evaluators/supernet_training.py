@@ -15,6 +15,7 @@ from random import Random
 import torch
 
 from darts.artifacts.fingerprint import of_data_set
+from darts.bilevel.sampled_paths import follow
 from darts.blackbox.evaluators.evaluator import Setting
 from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.strategies import STRATEGIES
@@ -24,7 +25,6 @@ from darts.config import MethodConfig, SearchConfig, identity, to_dict
 from darts.errors import UserError
 from darts.methods.compose import component, compose
 from darts.methods.context import Callback, MethodContext
-from darts.methods.single_paths import follow
 from darts.oneshot.builder import make_search
 from darts.retraining.inherit import TrainedSupernet
 from darts.training.hidden_state import HiddenState

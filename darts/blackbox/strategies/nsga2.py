@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
-from darts.blackbox.pareto import Outcome, best_first, crowding_distances, fronts
+from darts.blackbox.pareto.fronts import Outcome, best_first, crowding_distances, fronts
 from darts.blackbox.points import Decisions, Point, complete
 from darts.blackbox.strategies.genetic import CROSSOVERS, mutated
 from darts.blackbox.strategies.strategy import Key, Search, Strategy, key_of
@@ -82,7 +82,7 @@ class _Search(Search):
         kept = best_first([outcome for outcome, _ in everyone])[: self.options.population]
         self.members, self.children = [everyone[index] for index in kept], []
         outcomes = [outcome for outcome, _ in self.members]
-        ranks = {}
+        ranks: dict[int, tuple[int, float]] = {}
         for rank, front in enumerate(fronts(outcomes)):
             distances = crowding_distances([outcomes[index].values for index in front])
             ranks |= {index: (rank, -distance) for index, distance in zip(front, distances)}

@@ -7,7 +7,7 @@ block depend on the widths of its stage and of the one before.
 Axes: ``b`` batch, ``c`` channel, ``h w`` space.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -108,7 +108,7 @@ class Network(nn.Module):
 def _inverted(kept: dict[str, str], label: str, channels: int) -> Inverted:
     """Return the options of a block that reads so many channels."""
     squeezed = kept[f"{label}.squeeze"]
-    squeeze = None
+    squeeze: Callable[[int], SqueezeExcitation] | None = None
     if squeezed == "of_input":
         squeeze = partial(_squeeze_of_input, squeezed=max(1, channels // 4))
     elif squeezed == "of_hidden":

@@ -10,7 +10,7 @@ import pytest
 from darts.benchmarks.protocol import Score
 from darts.blackbox.evaluators import Problem, Setting, problem_of
 from darts.blackbox.objectives import Goals, goals_of, is_feasible
-from darts.blackbox.pareto_replay import replay_pareto
+from darts.blackbox.pareto.replay import replay_pareto
 from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.replay import Table
 from darts.blackbox.results import evaluated

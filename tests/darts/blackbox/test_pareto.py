@@ -13,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darts.benchmarks.nasbench201 import DATA
-from darts.blackbox.pareto import Outcome, best_first, crowding_distances, dominates, front_of, fronts, hypervolume
+from darts.blackbox.pareto.fronts import (
+    Outcome,
+    best_first,
+    crowding_distances,
+    dominates,
+    front_of,
+    fronts,
+    hypervolume,
+)
 from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.strategies import NSGA2
 from supernet.shapes import ImageShape

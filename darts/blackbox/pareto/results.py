@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 
 from darts.artifacts.tuned import TUNED
 from darts.blackbox.objectives import Goals, oriented
-from darts.blackbox.pareto import Outcome, front_of
+from darts.blackbox.pareto.fronts import Outcome, front_of
 from darts.blackbox.records import GENOTYPE, VALUES
 from darts.blackbox.results import comparable, last_result
 
@@ -42,7 +42,7 @@ def pareto_json(study: Study, goals: Goals) -> str:
         }
         for number, trial in enumerate(pareto_set(study), 1)
     ]
-    directions = dict(zip(goals.objectives, goals.directions))
+    directions = {name: way.name.lower() for name, way in zip(goals.objectives, goals.directions)}
     content = {"objectives": directions, "limits": dict(goals.limits), "points": points}
     return json.dumps(content, indent=2) + "\n"
 

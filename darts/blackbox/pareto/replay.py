@@ -17,7 +17,7 @@ from rich.progress import track
 
 from darts.benchmarks.protocol import Score
 from darts.blackbox.objectives import Goals
-from darts.blackbox.pareto import Outcome, Values, front_of, hypervolume
+from darts.blackbox.pareto.fronts import Outcome, Values, front_of, hypervolume
 from darts.blackbox.points import ArchitectureDecisions, every
 from darts.blackbox.replay import Table
 from darts.blackbox.strategies import Strategy
@@ -94,7 +94,8 @@ def _search(
     strategy: Strategy, decisions: ArchitectureDecisions, table: Table, goals: Goals, budget: BudgetConfig, seed: int
 ) -> list[Score]:
     """Run one search to the end of its budget, and return all that it looked up."""
-    search, scores, seconds = strategy.start(decisions), [], 0.0
+    search, seconds = strategy.start(decisions), 0.0
+    scores: list[Score] = []
     while budget.trials is None or len(scores) < budget.trials:
         point = search.ask(Random(f"{seed}:{len(scores)}"))
         score = table.score(decisions.genotype(point))
