@@ -63,9 +63,11 @@ class PerTrialSampler(BaseSampler):
         rng = Random(f"{self._seed}:{trial.number}")
         at_random, seed = rng.random() < self._random_share, rng.getrandbits(32)
         self._number = trial.number
-        seen = study if len(self._rungs) == 1 else _at_one_rung(study, self._rungs, self._per_decision)
-        self._sampler = RandomSampler(seed) if seen is None or at_random else self._make(seed)
-        self._study = seen or study
+        one_length = len(self._rungs) == 1
+        seen = None if one_length else _at_one_rung(study, self._rungs, self._per_decision)
+        uninformed = seen is None and not one_length
+        self._sampler = RandomSampler(seed) if uninformed or at_random else self._make(seed)
+        self._study = study if seen is None else seen
         self._id = None if seen is None else seen.ask()._trial_id
         self._sampler.before_trial(self._study, self._in_it(trial))
 

@@ -79,23 +79,35 @@ def bohb_mnist() -> BlackboxConfig:
 
 @recipe
 def asha_cifar10() -> BlackboxConfig:
-    """ASHA among random DARTS cells on CIFAR-10: 81 networks of 16 channels and 8 cells, for 1, 3, 9 and 27 epochs."""
+    """ASHA among random DARTS cells on CIFAR-10: 81 networks of 16 channels and 8 cells, for 1, 3, 9 and 27 epochs.
+
+    No number is published for this protocol.
+    """
     return _cifar10("asha", 81)
 
 
 @recipe
 def halving_cifar10() -> BlackboxConfig:
-    """Successive halving among random DARTS cells on CIFAR-10: three brackets of 27 networks."""
+    """Successive halving among random DARTS cells on CIFAR-10: three brackets of 27 networks.
+
+    No number is published for this protocol.
+    """
     return _cifar10("halving", 81)
 
 
 @recipe
 def hyperband_cifar10() -> BlackboxConfig:
-    """Hyperband among random DARTS cells on CIFAR-10: one round, brackets of 27, 12, 6 and 4 networks."""
+    """Hyperband among random DARTS cells on CIFAR-10: one round, brackets of 27, 12, 6 and 4 networks.
+
+    No number is published for this protocol.
+    """
     return _cifar10("hyperband", 49)
 
 
 @recipe
 def bohb_cifar10() -> BlackboxConfig:
-    """BOHB among DARTS cells on CIFAR-10: two rounds of Hyperband."""
+    """BOHB among DARTS cells on CIFAR-10: two rounds of Hyperband.
+
+    No number is published for this protocol.
+    """
     return _cifar10("bohb", 98, "tpe")
