@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,19 +81,21 @@ def fit_command(arguments: Sequence[str], console: Console) -> None:
     """Find and train a model for the data of a command line."""
     config = parse_command(FitConfig, arguments, prog="train_search.py auto", description="Data in, trained model out.")
     folder = config.run or Path("runs") / f"auto-{config.data.root.resolve().stem}"
-    model = fit(
-        config.data.root,
-        config.data.target,
-        budget=config.budget,
-        trials=config.trials,
-        metric=config.metric,
-        task=config.task,
-        class_weight="balanced" if config.balanced else None,
-        strategy=config.strategy,
-        seed=config.seed,
-        device=config.device,
-        run=folder,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the report has them as notes
+        model = fit(
+            config.data.root,
+            config.data.target,
+            budget=config.budget,
+            trials=config.trials,
+            metric=config.metric,
+            task=config.task,
+            class_weight="balanced" if config.balanced else None,
+            strategy=config.strategy,
+            seed=config.seed,
+            device=config.device,
+            run=folder,
+        )
     console.print(model.report(), markup=False, highlight=False, soft_wrap=True)
     console.print(f"in {folder}: model.pt, genotype.json, report.txt", markup=False, highlight=False, soft_wrap=True)
     console.print(f"now type:  python train_final.py predict {folder} FILE", markup=False, highlight=False)

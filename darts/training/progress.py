@@ -161,10 +161,10 @@ def stopped_message(where: str) -> str:
 
 
 def progress_bar(console: Console) -> Progress:
-    """Return a bar with steps, figures, elapsed and remaining time; it disappears at its end."""
+    """Return a bar with steps, figures, elapsed and remaining time, on a terminal; it disappears at its end."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}")
     times = TextColumn("elapsed"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
-    return Progress(*columns, *times, console=console, transient=True)
+    return Progress(*columns, *times, console=console, transient=True, disable=not console.is_terminal)
 
 
 def pluralize(count: int, thing: str) -> str:
