@@ -90,7 +90,9 @@ class BatchPartition:
         value, sums, grads = self._gradients(loss, parameters, batch, _running_statistics(network))
         grads = list(self.ranks.average(grads))
         for parameter in reversed(parameters):
-            parameter.grad = laid_out_as(parameter, grads.pop())  # frees each as it is copied
+            grad = grads.pop()  # frees each as it is copied
+            # On a CPU a copy would take time and memory, and the gradients' norm would be added up in another order.
+            parameter.grad = grad if grad.is_cpu else laid_out_as(parameter, grad)
         return value, sums
 
     def outcome(self, loss: Callable[[Batch], tuple[Tensor, Sums]], batch: Batch) -> tuple[Tensor, Sums]:
@@ -215,12 +217,7 @@ class _DividedLoss(torch.autograd.Function):
 
 
 def laid_out_as(parameter: Tensor, grad: Tensor) -> Tensor:
-    """Return a gradient with the strides of its parameter, which fused optimizers on a GPU require; on a CPU, as it is.
-
-    A copy would take time and memory, and the gradients' norm would be added up in another order.
-    """
-    if grad.is_cpu:
-        return grad
+    """Return a gradient with the strides of its parameter, which fused optimizers on a GPU require."""
     layouts = zip(parameter.shape, parameter.stride(), grad.stride())
     if all(size == 1 or wanted == found for size, wanted, found in layouts):
         return grad

@@ -1,5 +1,7 @@
 """Gradients have the strides of their parameters, which fused optimizers on a GPU require."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,18 +18,21 @@ def strides(tensor):
 
 @pytest.mark.parametrize("backend", ["reference", "batched"])
 @pytest.mark.parametrize("micro_batches", [1, 2])
-def test_gradients_of_a_supernet_are_laid_out_as_its_parameters(backend, micro_batches):
+def test_gradients_of_a_supernet_are_laid_out_as_its_parameters(backend, micro_batches, monkeypatch):
     """Images are channels-last, and so is the gradient of the stem's convolution; ``fused`` has a test of its own."""
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)  # autocast knows no device "meta"
+    monkeypatch.setattr(torch, "autocast", lambda *arguments, **options: nullcontext())
     space = DARTSSpace(ImageShape(3, 8, 10), channels=4, layers=3, nodes=2)
-    network = space.supernet(backend)
-    images = torch.randn(4, 3, 8, 8).to(memory_format=torch.channels_last)
-    gates = {t.label: torch.rand(t.rows, len(t.candidates)) for t in space.tables}
+    network = space.supernet(backend).to("meta")
+    images = torch.empty(4, 3, 8, 8, device="meta").to(memory_format=torch.channels_last)
+    known = "cpu" if backend == "reference" else "meta"  # it looks which gates are 0
+    gates = {t.label: torch.ones(t.rows, len(t.candidates), device=known) for t in space.tables}
 
     def loss(batch):
         value = F.cross_entropy(network(batch[0], gates), batch[1])
         return value, value, {}
 
-    BatchPartition(micro_batches=micro_batches).backward(network, loss, (images, torch.arange(4)))
+    BatchPartition(micro_batches=micro_batches).backward(network, loss, (images, torch.empty(4, dtype=torch.int64, device="meta")))
     for name, parameter in network.named_parameters():
         assert strides(parameter.grad) == strides(parameter), name
 
