@@ -4,3 +4,9 @@ import os
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_configure(config):
+    """Where tests run side by side, a process that is done takes over tests that another has not begun."""
+    if getattr(config.option, "dist", "no") == "load":
+        config.option.dist = "worksteal"

@@ -100,7 +100,7 @@ def test_sentences_of_a_grammar_are_told_apart(tmp_path, monkeypatch):
     ("script", "arguments", "message"),
     [
         (train_search, ["--space.name", "dart"], "--space.name is 'dart'; it must be one of darts, nasbench201"),
-        (train_search, ["--table", "t.csv"], "--benchmark.file t.csv: does not cover space None on digits"),
+        (train_search, ["--table", "t.csv"], "--benchmark.file t.csv: there is no table of space darts on digits"),
         (
             train_search,
             ["darts_convnet_digits", "--method.name", "pc_darts"],

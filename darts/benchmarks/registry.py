@@ -31,5 +31,7 @@ def benchmark_for(path: Path, space: str | None, data: str) -> Benchmark:
     """
     if space not in BENCHMARKS or data not in BENCHMARKS[space].data:
         there = "; ".join(f"{name} on {', '.join(row.data)}" for name, row in BENCHMARKS.items())
-        raise UserError(f"`benchmark.file` {path}: there is no table of space {space} on {data}; there is {there}")
+        raise UserError(
+            f"`benchmark.file` {path}: there is no table of space {space or 'darts'} on {data}; there is {there}"
+        )
     return BENCHMARKS[space](path)

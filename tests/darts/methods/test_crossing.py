@@ -26,6 +26,7 @@ CHEAPER = {
     "neumann": "neumann:terms=2",
     "adversarial": "adversarial:steps=1",
     "operation_stopping": "operation_stopping:window=1",
+    "single_paths": "single_paths:samples=2",
     "latency": "multiply_adds:form=log",  # the same component; latency needs a table of measurements
 }
 

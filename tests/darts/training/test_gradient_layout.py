@@ -32,7 +32,9 @@ def test_gradients_of_a_supernet_are_laid_out_as_its_parameters(backend, micro_b
         value = F.cross_entropy(network(batch[0], gates), batch[1])
         return value, value, {}
 
-    BatchPartition(micro_batches=micro_batches).backward(network, loss, (images, torch.empty(4, dtype=torch.int64, device="meta")))
+    BatchPartition(micro_batches=micro_batches).backward(
+        network, loss, (images, torch.empty(4, dtype=torch.int64, device="meta"))
+    )
     for name, parameter in network.named_parameters():
         assert strides(parameter.grad) == strides(parameter), name
 

@@ -66,7 +66,7 @@ def assert_equal(graph, states, gates, *extras, tolerance=1e-9, floor=1e-2):
         assert b.isfinite().all()
 
 
-@settings(max_examples=3, deadline=None, phases=[Phase.generate])  # the interpreter is too slow to shrink
+@settings(max_examples=2, deadline=None, phases=[Phase.generate])  # the interpreter is too slow to shrink
 @given(
     channels=st.integers(2, 5).map(lambda half: 2 * half) | st.just(20),
     candidates=st.permutations(DARTS_PRIMITIVES),
@@ -91,16 +91,17 @@ def test_any_graph(candidates, nodes_and_candidates, **drawn):
 def test_any_subset():
     allowed = [KNOWN[row % 4 : row % 4 + 3 + row % 3] for row in range(9)]
     assert_equal(*graph_and_inputs(4, KNOWN[:9], nodes=3, allowed=allowed))
-    assert_equal(*graph_and_inputs(4, KNOWN[:9], nodes=2, stride=2, allowed=allowed[:5]))
+    assert_equal(*graph_and_inputs(4, KNOWN[:9], nodes=1, stride=2, allowed=allowed[:2]))
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_gates_of_zero(stride):
-    graph, states, gates = graph_and_inputs(stride=stride)
+    graph, states, gates = graph_and_inputs(stride=stride, nodes=1)
     kept = torch.rand(gates.shape, generator=torch.Generator().manual_seed(stride)) < 0.4
     assert_equal(graph, states, gates * kept)
-    one_hot = torch.nn.functional.one_hot(torch.tensor([4, 1, 3, 6, 2]), len(DARTS_PRIMITIVES)).double()
-    assert_equal(graph, states, one_hot)
+    for chosen in ([4, 1], [3, 6]):
+        one_hot = torch.nn.functional.one_hot(torch.tensor(chosen), len(DARTS_PRIMITIVES)).double()
+        assert_equal(graph, states, one_hot)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -136,11 +137,11 @@ def test_layouts():
 @pytest.mark.parametrize("storage, tolerance", [(torch.float16, 0.02), (torch.float32, 2e-5)])
 def test_storage(storage, tolerance):
     """Errors relative to the RMS of the reference in float64. The interpreter cannot multiply bfloat16."""
-    graph, states, gates = graph_and_inputs(16, batch=2, size=(6, 6), nodes=2)
+    graph, states, gates = graph_and_inputs(16, batch=2, size=(6, 6), nodes=1)
     exact = run(graph, states, gates, "reference")
     low = copy.deepcopy(graph).float()
     found = run(low, [s.to(storage) for s in states], gates.float(), "fused")
-    count = 2 + len(states) + 1
+    count = 1 + len(states) + 1
     for a, b in zip(exact[:count], found[:count], strict=True):
         assert (a - b.double()).square().mean().sqrt() <= tolerance * a.square().mean().sqrt(), a.shape
 
