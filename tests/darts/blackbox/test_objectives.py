@@ -61,7 +61,8 @@ def goals(objectives="accuracy", limits=None):
 
 
 def test_directions_are_known_by_name():
-    assert goals("accuracy,loss,parameters,seconds").directions == ["maximize", "minimize", "minimize", "minimize"]
+    directions = goals("accuracy,loss,parameters,seconds").directions
+    assert [way.name.lower() for way in directions] == ["maximize", "minimize", "minimize", "minimize"]
     assert goals(TWO, "parameters=200k").counted == ("parameters", "multiply_adds")
     score = Score({"valid_accuracy": 0.5, "multiply_adds": 2e6, "latency_ms": 3.0}, seconds=7.0)
     assert goals("latency,accuracy,multiply_adds,seconds").values(score) == [3.0, 0.5, 2e6, 7.0]
