@@ -16,9 +16,7 @@ model is. Without one, batches are ``(inputs, labels)`` and the loss is the cros
 from __future__ import annotations
 
 import signal
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +29,8 @@ from torch import Tensor, nn
 from darts.arguments import in_arguments
 from darts.artifacts import fingerprint
 from darts.artifacts.log import read_log
-from darts.artifacts.run_lock import locked
+from darts.artifacts.run_config import OWN
+from darts.artifacts.user_folder import run_folder_of
 from darts.automatic.trials.sequence import Sequence
 from darts.automatic.trials.trial_settings import TrialSettings, is_strategy
 from darts.blackbox.strategies.strategy import Strategy
@@ -136,7 +135,7 @@ def search(
     _require_module(model, "model")
     assert isinstance(model, nn.Module)
     config = SearchConfig(
-        recipe="own",
+        recipe=OWN,
         method=MethodConfig(str(method)),
         weights=weights or WeightsConfig(),
         logits=logits or LogitsConfig(),
@@ -161,10 +160,10 @@ def search(
         batch = _first_batch(examples, config.batch_size, objective)
         make(SpaceOptions(None)).check(lambda candidate: objective(candidate.to(chosen), batch))
         mixed = SplitSubset(examples, mixed_order(examples, seed))
-        data_set = DataSet("own", None, mixed, mixed)
+        data_set = DataSet(OWN, None, mixed, mixed)
         task = make_search(config, data_set, chosen, method=composed, setting=Setting(None, make, objective))
         made_with = {**identity(config), **_fingerprints(model, loss, data=examples)}
-        with _folder(run) as folder:
+        with run_folder_of(run) as folder:
             begun = partial(describe_own_run, folder, "search", config, chosen) if run else _nothing
             _train(SeededTask(task, seed), config.run, folder, made_with, verbose, begun)
             if run:
@@ -193,13 +192,23 @@ def _search_by_trials(
         raise UserError(f"`method` is a {type(strategy).__name__}; it must be a name, or a strategy such as Genetic()")
     if not isinstance(model, Sequence):
         _require_module(model, "model")
-    check(SearchConfig(weights=settings.weights, epochs=settings.epochs, batch_size=settings.batch_size))
+    config = SearchConfig(
+        recipe=OWN,
+        weights=settings.weights,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        run=RunConfig(device=device),
+    )
+    check(config)
     if trials is not None and (not isinstance(trials, int) or trials < 1):
         raise UserError(f"`trials` is {trials}; it must be a whole number from 1")
     chosen = choose_device(RunConfig(device=device))
     examples, objective = user_split(data, chosen), UserLoss(loss) if loss else classification
-    with global_generators_kept(chosen), _folder(run) as folder:
+    with global_generators_kept(chosen), run_folder_of(run) as folder:
         _first_batch(examples, settings.batch_size, objective)
+        if run:
+            describe_own_run(folder, "search", config, chosen)
         found = search_by_trials(
             model,
             examples,
@@ -253,7 +262,7 @@ def retrain(
     """
     _require_module(network, "network")
     weights = weights or WeightsConfig(lr_min=0.0)
-    config = SearchConfig(recipe="own", weights=weights, epochs=epochs, batch_size=batch_size, seed=seed)
+    config = SearchConfig(recipe=OWN, weights=weights, epochs=epochs, batch_size=batch_size, seed=seed)
     check(config)
     settings = RunConfig(device=device, resume=run is not None)
     chosen = choose_device(settings)
@@ -278,7 +287,7 @@ def retrain(
             **{f"weights.{name}": value for name, value in asdict(weights).items()},
             **_fingerprints(network, loss, data=examples, test=tests),
         }
-        with _folder(run) as folder:
+        with run_folder_of(run) as folder:
             begun = (
                 partial(describe_own_run, folder, "retrain", replace(config, run=settings), chosen) if run else _nothing
             )
@@ -326,21 +335,3 @@ def _train(
 
 def _nothing() -> None:
     """Write nothing: the run has no folder of its own."""
-
-
-@contextmanager
-def _folder(run: str | Path | None) -> Iterator[Path]:
-    """Yield the run's folder; a temporary one where none is given.
-
-    Raises:
-        UserError: where it cannot be a folder.
-    """
-    if run is None:
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder)
-    else:
-        path = Path(run)
-        if path.exists() and not path.is_dir():
-            raise UserError(f"`run` is {path}, which is a file; give a folder")
-        with locked(path):
-            yield path

@@ -9,10 +9,16 @@ from contextlib import contextmanager
 from darts.errors import UserError
 from darts.training.loop import Diverged
 
-ARGUMENTS = {"method.name": "method", "run.device": "device", "run.name": "run"}
+ARGUMENTS = {
+    "method.name": "method",
+    "run.device": "device",
+    "run.name": "run",
+    "study.storage": "run",
+    "data.root": "x",
+}
 """Configuration field -> the argument that sets it; others have the same name."""
 
-FIELD = re.compile(r"`((?:method|run|space)\.\w+)`")
+FIELD = re.compile(r"`((?:method|run|space|study|data)\.\w+)`")
 
 OF_A_METHOD = ", in a Python file that defines METHOD and is given as `method`"
 

@@ -134,6 +134,8 @@ def load_run(folder: Path, model: nn.Module) -> SearchResult | nn.Module:
 
 
 def _load_search(folder: Path, model: nn.Module) -> SearchResult:
+    if (folder / WEIGHTS).exists():
+        return _load_trials(folder, model)
     paths = checkpoint.newest_first(folder / CHECKPOINTS)
     if not (folder / "genotype.json").exists() or not paths:
         raise UserError(f"{folder}: the search is not finished; continue it by darts.search with this `run`")
@@ -154,6 +156,24 @@ def _load_search(folder: Path, model: nn.Module) -> SearchResult:
     found = read_object(folder / "metrics.json")
     figures = {name: value for name, value in found.items() if name.startswith("valid_")}
     return SearchResult(genotype, figures, space, supernet.eval())
+
+
+def _load_trials(folder: Path, model: nn.Module) -> SearchResult:
+    """Load a search by a strategy without gradients, which keeps the weights of its best network."""
+    if not isinstance(model, nn.Module):
+        raise UserError(f"{folder}: a search of a list of layers; darts.search with this `run` returns its result")
+    if not (folder / "genotype.json").exists():
+        raise UserError(f"{folder}: the search is not finished; continue it by darts.search with this `run`")
+    genotype, space = load_genotype(folder / "genotype.json"), ModuleSpace(model)
+    if not isinstance(genotype, ChoicesGenotype):
+        raise UserError(f"{folder / 'genotype.json'}: its genotype is none of a model's choices")
+    weights = checkpoint.load(folder / WEIGHTS).get("network")
+    try:
+        space.network(genotype, searched=True).load_state_dict(weights or {})
+    except STATE_ERRORS as error:
+        raise UserError(f"{folder / WEIGHTS}: its weights are not those of `model` ({shortened(error)})") from None
+    figures = {name: value for name, value in read_object(folder / "metrics.json").items() if name.startswith("valid_")}
+    return SearchResult(genotype, figures, space, None, weights)
 
 
 def _load_training(folder: Path, model: nn.Module) -> nn.Module:

@@ -42,11 +42,11 @@ def load_with_lines(name: str | Path) -> LocatedGenotype:
     names = library_names()
     if text in names:
         return _library_genotype(text)
+    if not isinstance(name, Path) and holds_genotype(text):
+        return read_with_lines(text)
     for known in names:
         if text in library_entry(known).get("aliases", ()):
             return _library_genotype(known)
-    if not isinstance(name, Path) and holds_genotype(text):
-        return read_with_lines(text)
     before, _, choice = text.rpartition("@")
     if before and not {"/", os.sep} & set(choice) and os.path.exists(before):
         return _choice(Path(before), choice)

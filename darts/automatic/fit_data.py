@@ -14,9 +14,10 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from darts.arguments import in_arguments
+from darts.artifacts.user_folder import run_folder_of
 from darts.automatic.examples.inputs import read_examples
 from darts.automatic.examples.targets import Target, target_of
-from darts.automatic.fit_folder import run_folder_of
 from darts.automatic.fit_study import find_model
 from darts.automatic.metrics import metrics_of
 from darts.automatic.predictor import Predictor
@@ -31,6 +32,7 @@ UNITS = {"": 1.0, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d"
 LEAST_EXAMPLES = 6
 
 
+@in_arguments()
 def fit_data(
     x: Any,
     y: Any,

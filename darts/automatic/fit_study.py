@@ -29,6 +29,7 @@ from darts.automatic.judging import Judged, doubts, judge, standard_error
 from darts.automatic.predictor import FILE, Predictor, assembled, load_predictor
 from darts.automatic.problem import FitProblem, Plan, decisions_of, folds_of, make_plan, start_of
 from darts.automatic.records import best_of, completed, ended, interrupted, open_record, repeated
+from darts.blackbox.evaluation import ends_a_trial
 from darts.blackbox.samplers import StrategySampler, suggest
 from darts.blackbox.strategies import STRATEGIES
 from darts.errors import UserError
@@ -129,7 +130,9 @@ class _FitStudy:
         point = suggest(trial, decisions_of(self.problem))
         try:
             judged = judge(self.problem, self.plan, self.folds, point, trial.number, self.end, self._falls_behind)
-        except (Diverged, MemoryError, torch.OutOfMemoryError) as error:
+        except (Diverged, RuntimeError, MemoryError) as error:
+            if not ends_a_trial(error):
+                raise
             trial.set_user_attr("reason", str(error)[:200])
             trial.set_user_attr("seconds", time.monotonic() - began)
             self.study.tell(trial, state=TrialState.FAIL)

@@ -165,12 +165,18 @@ class Predictor:
         """Write the model to a folder: ``model.pt``, ``genotype.json`` and ``report.txt``; return the folder.
 
         ``darts.load(path)`` reads it again: tensors and plain values, nothing that is executed.
+
+        Raises:
+            UserError: where the folder cannot be written.
         """
         folder = Path(path)
-        folder.mkdir(parents=True, exist_ok=True)
-        checkpoint.save(folder / FILE, self.state())
-        write_atomically(folder / "genotype.json", write(self.genotype).encode())
-        write_atomically(folder / "report.txt", (self.report() + "\n").encode())
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            checkpoint.save(folder / FILE, self.state())
+            write_atomically(folder / "genotype.json", write(self.genotype).encode())
+            write_atomically(folder / "report.txt", (self.report() + "\n").encode())
+        except OSError as error:
+            raise UserError(f"`path` {folder}: {error.strerror}; give a folder that can be written") from None
         return folder
 
     def state(self) -> dict[str, Any]:

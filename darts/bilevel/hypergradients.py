@@ -7,6 +7,7 @@ are opaque: the problem knows what to do with them.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -84,7 +85,7 @@ Hypergradient = Callable[[Bilevel, Batch, Batch], dict[str, Tensor]]
 def first_order(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
     """Return the gradient of the validation loss with the current weights, as if optimal (DARTS, section 2.3)."""
     weights = frozen(problem.weights)
-    compared = {name: weights[name].requires_grad_() for name in weights if name in problem.kept.names}
+    compared = {name: weights[name].requires_grad_() for name in sorted(problem.kept.names)}
     wanted = {**_keyed("a", problem.logits), **_keyed("w", compared)}
     grads = gradient(problem.upper(weights, problem.logits, valid), wanted)
     problem.kept.valid = {name: grads["w", name] for name in compared}
@@ -139,7 +140,7 @@ class UnrolledExact(Component):
         return gradient(problem.upper(ahead, logits, valid), logits)
 
 
-class FiniteDifference(Component):
+class FiniteDifference(Component, ABC):
     """Base of hypergradients with central differences, whose error depends on the length of the step.
 
     A step too long crosses kinks of the loss (ReLU, pooling), one too short drowns in rounding. A search measures the
@@ -153,13 +154,13 @@ class FiniteDifference(Component):
     radius: float = RADIUS
     choose: bool = True
 
+    @abstractmethod
     def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
         """Return the gradient of the logits."""
-        raise NotImplementedError
 
+    @abstractmethod
     def at(self, radius: float) -> FiniteDifference:
         """Return the same hypergradient with another length of the step."""
-        raise NotImplementedError
 
     def without_differences(self) -> Hypergradient | None:
         """Return the same hypergradient by differentiating twice; None where there is none."""

@@ -3,6 +3,7 @@
 Axis letters: ``e`` edges (rows of a table), ``o`` candidates.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ EdgeWeights = Callable[[Tensor, ChoiceTable], Tensor]
 """Logits of edges ``(e,)`` and their table -> weights of edges, ``(e,)``."""
 
 
-class Schedule(Component):
+class Schedule(Component, ABC):
     """The gate of auxiliary skip connections as a function of the search's progress (DARTS-).
 
     Attributes:
@@ -31,9 +32,9 @@ class Schedule(Component):
     def requirements(self) -> Requirements:
         return Requirements(requires={OPERATIONS: "auxiliary skips need operations between states"})
 
+    @abstractmethod
     def __call__(self, progress: Tensor) -> Tensor:
         """Return the gate, ``()``, at a progress in [0, 1], ``()``."""
-        raise NotImplementedError
 
 
 @dataclass

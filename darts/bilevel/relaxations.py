@@ -7,6 +7,7 @@ their mean, for evaluation and for deriving an architecture. Both map ``(e, o)``
 one column for each candidate.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ LEAST_CONCENTRATION = 1e-3
 """The smallest concentration: samples of a smaller one would underflow."""
 
 
-class Relaxation(Component):
+class Relaxation(Component, ABC):
     """A map from logits to gates. Gates of candidates that the table does not allow are exactly 0.
 
     Attributes:
@@ -32,6 +33,7 @@ class Relaxation(Component):
 
     bare: bool = False
 
+    @abstractmethod
     def gates(self, logits: Tensor, table: ChoiceTable, progress: Tensor, generator: torch.Generator) -> Tensor:
         """Return gates for one forward pass.
 
@@ -41,11 +43,10 @@ class Relaxation(Component):
             progress: the share of the search that is done, in [0, 1], ``()``.
             generator: for relaxations that sample.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def expected_gates(self, logits: Tensor, table: ChoiceTable) -> Tensor:
         """Return the expected gates, ``(e, o)``."""
-        raise NotImplementedError
 
     def initial(self, table: ChoiceTable, draw: Tensor, scale: float) -> Tensor:
         """Return the initial logits: small normal numbers, where the parameters are not gates themselves.

@@ -125,7 +125,7 @@ def carry_out(
             if not all(map(math.isfinite, values)):
                 raise Diverged(f"its value is {values[0]} after {epochs} epochs")
         except (Diverged, RuntimeError, MemoryError) as error:
-            if not isinstance(error, Diverged) and not out_of_memory(error):
+            if not ends_a_trial(error):
                 raise
             _record_usage(trial, cpu, began, plan.gpus)
             trial.set_user_attr(REASON, str(error) or type(error).__name__)
@@ -141,6 +141,11 @@ def carry_out(
         study.tell(trial.number, results_of(_frozen(study, trial.number))[rung])
     else:
         study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+
+def ends_a_trial(error: BaseException) -> bool:
+    """Return whether an error ends one trial alone: a loss that diverged, or too little memory."""
+    return isinstance(error, Diverged) or out_of_memory(error)
 
 
 def _record_score(study: Study, trial: OptunaTrial, epochs: int, score: Score, values: Sequence[float]) -> None:

@@ -9,6 +9,7 @@ Axes: ``d`` decision.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -69,13 +70,13 @@ class Decisions(Protocol):
         """Return the number of points; None where that is not known."""
         return None
 
+    @abstractmethod
     def encoding(self, point: Point, paths: int | None) -> list[float]:
         """Return a point as numbers, for surrogate models.
 
         Args:
             paths: how many paths of a cell the path encoding keeps; None for the one-hot encoding.
         """
-        raise NotImplementedError
 
 
 def complete(decisions: Decisions, plan: Mapping[str, str], rng: Random) -> Point:

@@ -171,7 +171,7 @@ def _distribution(path: str, hint: Any, text: str) -> Any:
             raise UserError(f"`tune`: {path} is {text[:40]!r}; it must be two or more different values, or LOW..HIGH")
         return CategoricalDistribution(values)
     if not kinds:
-        raise UserError(f"`tune`: {path} is no number; list its values, as in {path}=A,B")
+        raise UserError(f"`tune`: {path} is not numeric; list its values, as in {path}=A,B")
     kind = float if float in kinds else int
     low, high = (_value(path, kind, each) for each in match.group(2, 3))
     step = _value(path, kind, match[4]) if match[4] else None

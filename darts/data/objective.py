@@ -6,6 +6,7 @@ a user's own loss stand in ``darts.training.objective``.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -35,12 +36,12 @@ class Outcome(NamedTuple):
         return self.loss if self.extra is None else self.loss + self.extra
 
 
-class Objective:
+class Objective(ABC):
     """The base class of objectives: (network, batch) -> outcome."""
 
+    @abstractmethod
     def __call__(self, network: Call, batch: Any) -> Outcome:
         """Evaluate the network on a batch, whose form is that of the data set's splits."""
-        raise NotImplementedError
 
     def figures(self, means: Mapping[str, float]) -> dict[str, float]:
         """Return further figures, computed from the means over a whole split; none by default."""

@@ -9,6 +9,7 @@ Axes: ``n`` example of the split, ``b`` example of the batch.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,13 +26,14 @@ HostBatch = tuple[Any, ...]
 """The part of a batch that the host prepares: the arguments of ``Split.load``."""
 
 
-class Split:
+class Split(ABC):
     """The base class of splits. A split defines ``__len__``, ``host_batches`` and ``load``; all else has a default."""
 
+    @abstractmethod
     def __len__(self) -> int:
         """Return the number of examples."""
-        raise NotImplementedError
 
+    @abstractmethod
     def host_batches(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[HostBatch]:
         """Yield the batches of these examples, as far as the host prepares them.
 
@@ -41,15 +43,14 @@ class Split:
             training: whether to augment.
             first: number of the batch to begin with.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def load(self, *host_batch: Any, training: bool) -> Batch:
         """Return the batch of what the host prepared, computed by the device alone.
 
         One of several ranks gets its shard of the batch: of a training batch, one of equal shards; in evaluation the
         examples that no other rank gets, which may be none.
         """
-        raise NotImplementedError
 
     def batches(self, order: Tensor, size: int, training: bool, first: int = 0) -> Iterator[Batch]:
         """Yield the batches of these examples; arguments as in ``host_batches``."""
@@ -80,6 +81,7 @@ class Split:
 
     def begin_epoch(self, progress: float) -> None:
         """Augment as when this share of the training is over; nothing for splits whose augmentation never changes."""
+        return
 
     @property
     def generators(self) -> Sequence[torch.Generator]:
@@ -92,6 +94,7 @@ class Split:
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Restore what ``state`` returned."""
+        return
 
     def moments(self) -> tuple[list[float], list[float]] | None:
         """Return mean and standard deviation of each channel that images were normalized by; None without."""

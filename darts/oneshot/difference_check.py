@@ -41,7 +41,7 @@ def check_differences(step: Hypergradient, context: SearchContext, done: int) ->
         context: of the search; it keeps the radius that was chosen.
         done: finished epochs, 0 at the start.
     """
-    due = done == 0 or (done - 1) % EVERY == 0 or done == context.epochs
+    due = done % EVERY == 0 or done == context.epochs
     single = context.partition.ranks.count == 1
     if not (isinstance(step, FiniteDifference) and single and due) or step.without_differences() == step:
         return {}
@@ -87,7 +87,7 @@ def _choose(step: FiniteDifference, context: SearchContext) -> ChosenRadius:
 
 
 def _by_reference(exact: Hypergradient) -> Hypergradient:
-    """Return the hypergradient with the network's backend set to ``reference``, and batches in one piece."""
+    """Return the hypergradient with the network's backend set to ``reference``, and batches undivided."""
 
     def hypergradient(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
         assert isinstance(problem, SearchProblem)

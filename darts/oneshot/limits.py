@@ -18,7 +18,6 @@ from supernet.cost.additive import AdditiveCost, additive_cost
 from supernet.cost.architecture import COSTS, Deployment
 from supernet.cost.latency_table import read_table
 from supernet.cost.limits import parse_limits
-from supernet.cost.within import best_within
 from supernet.spaces.space import SearchSpace
 
 
@@ -58,6 +57,8 @@ class Limits:
         Raises:
             SpaceError: where there is none.
         """
+        from supernet.cost.within import best_within  # imports SciPy's solver, which no other search needs
+
         return best_within(self.space.tables, scores, self.values, self.costs, partial(self.cost, "memory"))
 
     def cost(self, name: str, picks: Picks) -> float:

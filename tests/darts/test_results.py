@@ -115,3 +115,25 @@ def test_a_genotype_of_another_model_is_refused(runs, tmp_path):
     folder, *_ = runs
     with pytest.raises(SpaceError):
         darts.load(folder / "search-trained", Other())
+
+
+def test_a_search_by_trials_is_loaded(tmp_path):
+    torch.manual_seed(0)
+    model = Net()
+    result = darts.search(model, examples(), method="random", trials=2, run=tmp_path / "run", **SHORT)
+    loaded = darts.load(tmp_path / "run", model)
+    assert loaded.genotype == result.genotype and loaded.figures == result.figures
+    x, _ = examples()
+    expected, found = (each.network(inherit=True).eval()(x) for each in (result, loaded))
+    assert torch.equal(expected, found)
+    with pytest.raises(UserError, match="its weights are not those of `model`"):
+        darts.load(tmp_path / "run", Net(width=4))
+
+
+@pytest.mark.parametrize("method", ["darts", "random", None])
+def test_a_run_that_cannot_be_written_is_one_line(method):
+    with pytest.raises(UserError, match="^`run` is /proc/x: .*; give a folder that can be written$"):
+        if method is None:
+            darts.fit(*examples(), trials=1, run="/proc/x")
+        else:
+            darts.search(Net(), examples(), method=method, run="/proc/x", **SHORT)

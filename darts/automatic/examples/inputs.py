@@ -6,7 +6,7 @@ Tables are columns by name, images an array or a list of files, texts a list of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from darts.automatic.examples.images import ImageEncoder, fit_images, images_of_array, is_image, paths_of, read_files
+from darts.automatic.examples.images import (
+    LARGEST,
+    ImageEncoder,
+    fit_images,
+    images_of_array,
+    is_image,
+    paths_of,
+    read_files,
+)
 from darts.automatic.examples.tables import (
     Columns,
     TableEncoder,
@@ -58,8 +66,7 @@ class Given:
         value: columns, an array ``(n, c, h, w)`` or a list of files, or a list of strings.
         answers: of the examples; None where there are none.
         label: name of the column that held the answers, where a file did.
-        bits: used bits of image files.
-        size: side to which image files are brought.
+        form: to which image files are brought; None for anything else.
         notes: what was found, for people.
     """
 
@@ -190,6 +197,8 @@ def _read_path(path: Path, y: Any, label: str | None, test: bool) -> Given:
 def _read_folder(path: Path, test: bool) -> Given:
     listing = list_folder(path)
     form = form_of(listing, None)
+    if form.size > LARGEST:  # training and prediction then decode the files in the same way
+        form = replace(form, size=LARGEST, resized=True)
     samples = listing.test if test else listing.train
     answers = np.array([listing.classes[label] for _, label in samples])
     notes = (*listing.notes, *form.notes())

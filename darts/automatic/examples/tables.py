@@ -176,7 +176,7 @@ def table_of_frame(frame: Any) -> Columns:
 
 
 def column(place: str, values: np.ndarray) -> np.ndarray:
-    """Return values as those of a column: numbers, or texts where one of them is no number.
+    """Return values as those of a column: numbers, or texts where one of them is not a number.
 
     Args:
         place: names the column in messages.

@@ -21,6 +21,7 @@ from darts.errors import UserError
 from darts.training.evaluate import evaluate
 from darts.training.loop import Diverged
 from darts.training.objective import ranked_by
+from darts.training.sgd import set_learning_rate
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def train_epochs(
     seed: int,
     patience: int | None = None,
     rate: Callable[[int], float] | None = None,
+    clip: float | None = None,
 ) -> Trained:
     """Train a network in place; at the end it has the weights of its best epoch.
 
@@ -61,6 +63,7 @@ def train_epochs(
         batch_size: examples of a step, where the data have no batch size of their own.
         patience: epochs without improvement after which the training stops; None for never.
         rate: epoch, counted from 0, -> learning rate; None leaves the optimizer's.
+        clip: largest norm of the gradient; None for any.
 
     Raises:
         Diverged: where a loss is not finite.
@@ -69,8 +72,7 @@ def train_epochs(
     best: Trained | None = None
     for epoch in range(epochs):
         if rate is not None:
-            for group in optimizer.param_groups:
-                group["lr"] = rate(epoch)
+            set_learning_rate(optimizer, rate(epoch))
         torch.manual_seed(seed + 1_000_003 * epoch)
         network.train()
         order = shuffled(torch.arange(len(train_part)), seed, epoch)
@@ -78,6 +80,8 @@ def train_epochs(
             loss = objective(network, batch).descended
             optimizer.zero_grad()
             loss.backward()
+            if clip is not None:
+                nn.utils.clip_grad_norm_(network.parameters(), clip)
             optimizer.step()
         figures = evaluate(
             network,

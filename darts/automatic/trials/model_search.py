@@ -24,6 +24,7 @@ from darts.automatic.records import best_of, completed, ended, interrupted, open
 from darts.automatic.trials.epochs import run_once, train_epochs
 from darts.automatic.trials.sequence import DEPTH, Sequence, SequenceSpace, space_of
 from darts.automatic.trials.trial_settings import TrialSettings
+from darts.blackbox.evaluation import ends_a_trial
 from darts.blackbox.points import ArchitectureDecisions, Decision, Decisions, Point
 from darts.blackbox.samplers import StrategySampler, suggest
 from darts.blackbox.strategies import STRATEGIES, GeneticAlgorithm, Strategy
@@ -128,7 +129,9 @@ def search_by_trials(
         trial.set_user_attr("genotype", describe(genotype))
         try:
             trained, network = _trained(space, genotype, trial.number, parts, objective, settings, batch, device)
-        except Diverged as error:
+        except (Diverged, RuntimeError, MemoryError) as error:
+            if not ends_a_trial(error):
+                raise
             trial.set_user_attr("seconds", time.monotonic() - began)
             study.tell(trial, state=TrialState.FAIL)
             _say(console, trial, trials, f"failed: {error}")
@@ -208,6 +211,7 @@ def _trained(
         seed=seed,
         patience=settings.patience,
         rate=lambda epoch: weights.learning_rate(epoch, settings.epochs),
+        clip=weights.clip,
     )
     return trained, network
 

@@ -27,10 +27,12 @@ from optuna.trial import FixedTrial, TrialState
 from rich.console import Console
 from torch import nn
 
+from darts.arguments import in_arguments
 from darts.artifacts import checkpoint, fingerprint
-from darts.automatic.fit_folder import run_folder_of
+from darts.artifacts.user_folder import run_folder_of
 from darts.automatic.records import best_of, completed, ended, interrupted, open_record
 from darts.automatic.trials.epochs import Trained, run_once, train_epochs
+from darts.blackbox.evaluation import ends_a_trial
 from darts.blackbox.samplers import OPTUNA
 from darts.config import RunConfig
 from darts.data.objective import Objective
@@ -111,6 +113,7 @@ class Tuned:
         ]
 
 
+@in_arguments()
 def tune(
     build: Build,
     data: Any,
@@ -186,7 +189,9 @@ def tune(
                     _execution(build, trial, parts, objective, batch, chosen, (seed, trial.number, number), settings)
                     for number in range(executions_per_trial)
                 ]
-            except Diverged as error:
+            except (Diverged, RuntimeError, MemoryError) as error:
+                if not ends_a_trial(error):
+                    raise
                 trial.set_user_attr("seconds", time.monotonic() - began)
                 study.tell(trial, state=TrialState.FAIL)
                 console.print(f"trial {trial.number + 1} of {trials}: failed: {error}", highlight=False, markup=False)

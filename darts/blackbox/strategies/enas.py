@@ -19,6 +19,7 @@ import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -26,7 +27,7 @@ import torch
 from torch import Tensor
 
 from darts.blackbox.points import Decision, Decisions, Point, permitted
-from darts.blackbox.strategies.strategy import MAX_DRAWS, Key, Search, Strategy, key_of
+from darts.blackbox.strategies.strategy import MAX_DRAWS, Key, Search, Strategy, draw_new
 from darts.config.ranges import choose, require
 
 INITIAL = 0.1
@@ -213,13 +214,7 @@ class _Draws(Search):
     asked: set[Key] = field(default_factory=set)
 
     def ask(self, rng: Random) -> Point:
-        point = self.controller.ask(rng)
-        for _ in range(int(math.sqrt(MAX_DRAWS))):
-            if key_of(point) not in self.asked:
-                break
-            point = self.controller.ask(rng)
-        self.asked.add(key_of(point))
-        return point
+        return draw_new(partial(self.controller.ask, rng), self.asked, math.isqrt(MAX_DRAWS))
 
     def tell(self, point: Point, value: float | None) -> None:
         pass

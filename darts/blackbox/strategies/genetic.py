@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
-from darts.blackbox.points import MAX_REJECTED, Decisions, Point, complete
+from darts.blackbox.points import Decisions, Point, complete, permitted
 from darts.blackbox.strategies.strategy import Evaluated, Search, Strategy, value_of
 from darts.config.ranges import choose, require
 
@@ -56,14 +56,12 @@ class _Search(Search):
     def ask(self, rng: Random) -> Point:
         if not self.members:
             return self.decisions.sample(rng)
-        child: Point = {}
-        for _ in range(MAX_REJECTED):
-            first, second = self._parent(rng), self._parent(rng)
-            mixed = CROSSOVERS[self.options.crossover](first, second, rng)
-            child = mutated(self.decisions, complete(self.decisions, mixed, rng), self.options.mutation_rate, rng)
-            if self.decisions.permits(child):
-                break
-        return child
+        return permitted(self.decisions, lambda: self._child(rng))
+
+    def _child(self, rng: Random) -> Point:
+        first, second = self._parent(rng), self._parent(rng)
+        mixed = CROSSOVERS[self.options.crossover](first, second, rng)
+        return mutated(self.decisions, complete(self.decisions, mixed, rng), self.options.mutation_rate, rng)
 
     def tell(self, point: Point, value: float | None) -> None:
         if value is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 from darts.blackbox.pareto.fronts import Outcome, best_first, crowding_distances, fronts
-from darts.blackbox.points import Decisions, Point, complete
+from darts.blackbox.points import Decisions, Point, complete, permitted
 from darts.blackbox.strategies.genetic import CROSSOVERS, mutated
-from darts.blackbox.strategies.strategy import Key, Search, Strategy, key_of
+from darts.blackbox.strategies.strategy import Key, Search, Strategy, draw_new
 from darts.config.ranges import choose, require
 
 REDRAWS = 50
@@ -49,13 +50,7 @@ class _Search(Search):
     asked: set[Key] = field(default_factory=set)
 
     def ask(self, rng: Random) -> Point:
-        point = self._draw(rng)
-        for _ in range(REDRAWS):
-            if key_of(point) not in self.asked and self.decisions.permits(point):
-                break
-            point = self._draw(rng)
-        self.asked.add(key_of(point))
-        return point
+        return draw_new(lambda: permitted(self.decisions, partial(self._draw, rng)), self.asked, REDRAWS)
 
     def tell(self, point: Point, value: Outcome | float | None) -> None:
         """Note the outcome of a point, or its value where there is one objective; None where it failed."""

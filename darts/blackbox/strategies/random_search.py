@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import ClassVar
 
 from darts.blackbox.points import Decisions, Point
-from darts.blackbox.strategies.strategy import MAX_DRAWS, Key, Search, Strategy, key_of
+from darts.blackbox.strategies.strategy import MAX_DRAWS, Key, Search, Strategy, draw_new
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,8 @@ class _Search(Search):
     asked: set[Key] = field(default_factory=set)
 
     def ask(self, rng: Random) -> Point:
-        point = self.decisions.sample(rng)
-        for _ in range(MAX_DRAWS):
-            if key_of(point) not in self.asked or len(self.asked) == self.decisions.count():
-                break
-            point = self.decisions.sample(rng)
-        self.asked.add(key_of(point))
-        return point
+        exhausted = len(self.asked) == self.decisions.count()
+        return draw_new(partial(self.decisions.sample, rng), self.asked, 1 if exhausted else MAX_DRAWS)
 
     def tell(self, point: Point, value: float | None) -> None:
         pass

@@ -7,7 +7,7 @@ given and from nothing else: the same sequence of ``ask`` and ``tell`` restores 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import ClassVar, Protocol
 
@@ -44,6 +44,16 @@ class Strategy(Protocol):
 
     def start(self, decisions: Decisions) -> Search:
         """Begin a search."""
+
+
+def draw_new(draw: Callable[[], Point], asked: set[Key], draws: int = MAX_DRAWS) -> Point:
+    """Draw points until one was not asked before, and note it in ``asked``; the last one after so many draws."""
+    for _ in range(draws):
+        point = draw()
+        if key_of(point) not in asked:
+            break
+    asked.add(key_of(point))
+    return point
 
 
 def key_of(point: Mapping[str, str]) -> Key:

@@ -1,13 +1,13 @@
 """The space of NAS-Bench-Macro: eight blocks, each one of three, 6,561 architectures (Su et al. 2021).
 
-All have been trained, so the result of a search can be looked up (``darts.benchmarks``).
+All have been trained, so the result of a search can be looked up (``darts.benchmarks``): with 32 channels and 8 layers.
 """
 
+from functools import partial
+
 from genotypes.types.choices import ChoicesGenotype
-from supernet.shapes import ImageShape
-from supernet.spaces.mobile.network import Candidate, MobileNet, identity, inverted
-from supernet.spaces.modules import ModuleSpace, space_of_model
-from supernet.spaces.space import SpaceEntry, SpaceOptions
+from supernet.spaces.mobile.network import Candidate, identity, inverted, make
+from supernet.spaces.space import SpaceEntry
 
 CANDIDATES: dict[str, Candidate] = {
     "identity": identity,
@@ -16,18 +16,4 @@ CANDIDATES: dict[str, Candidate] = {
 }
 """The candidates in the order of the benchmark's digits 0, 1, 2."""
 
-
-def _build(options: SpaceOptions) -> MobileNet:
-    return MobileNet(options.shape, options.channels, options.layers, CANDIDATES)
-
-
-def make(options: SpaceOptions) -> ModuleSpace:
-    """Return the space of a run; the benchmark's networks have 32 channels and 8 layers.
-
-    Raises:
-        SpaceError: where the data set holds no images, or the options do not apply.
-    """
-    return space_of_model(_build, options, ImageShape, "images")
-
-
-ENTRY = SpaceEntry(make, ChoicesGenotype)
+ENTRY = SpaceEntry(partial(make, candidates=CANDIDATES), ChoicesGenotype)

@@ -12,6 +12,8 @@ from supernet.errors import SpaceError
 from supernet.layer_choice import LayerChoice
 from supernet.shapes import ImageShape
 from supernet.spaces.mobile.blocks import ConvBN, Inverted, InvertedResidual
+from supernet.spaces.modules import ModuleSpace, space_of_model
+from supernet.spaces.space import SpaceOptions
 
 Candidate = Callable[[int, int, int], nn.Module]
 """``(c_in, c_out, stride) -> block``."""
@@ -70,3 +72,17 @@ class MobileNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of the classes, ``(b, classes)``, of images ``(b, c, h, w)``."""
         return self.classifier(self.last(self.blocks(self.stem(x))).mean((2, 3)))
+
+
+def make(options: SpaceOptions, candidates: Mapping[str, Candidate]) -> ModuleSpace:
+    """Return the space of a run whose blocks have these candidates.
+
+    Raises:
+        SpaceError: where the data set holds no images, or the options do not apply.
+    """
+
+    def build(options: SpaceOptions) -> MobileNet:
+        assert isinstance(options.shape, ImageShape)
+        return MobileNet(options.shape, options.channels, options.layers, candidates)
+
+    return space_of_model(build, options, ImageShape, "images")

@@ -66,7 +66,7 @@ def test_ranges_and_choices():
         ("weights.lr=0.1..1:5", "its step must be above 0 and at most 0.9"),
         ("batch_size=1,8", "`batch_size` is 1; BatchNorm needs 2"),
         ("batch_size=8..16.5", "batch_size is '16.5'; it must be a whole number"),
-        ("weights.schedule=a..b", "weights.schedule is no number; list its values"),
+        ("weights.schedule=a..b", "weights.schedule is not numeric; list its values"),
         ("weights.schedule=cosine,steps", "weights.schedule is 'steps'; it must be one of cosine"),
     ],
 )

@@ -21,7 +21,7 @@ from supernet.spaces.mobile.network import stage_sizes
 from supernet.spaces.space import SpaceOptions
 
 CIFAR10 = ImageShape(3, 32, 10)
-MACRO = nasbenchmacro.make(SpaceOptions(CIFAR10, channels=32, layers=8))
+MACRO = nasbenchmacro.ENTRY.make(SpaceOptions(CIFAR10, channels=32, layers=8))
 SAMPLE = {
     "02012100": (890666, 47327744),
     "11111221": (2181386, 65012224),
@@ -61,12 +61,12 @@ def test_every_network_has_the_tables_number_of_weights():
 def test_the_benchmarks_stages():
     assert [stage_sizes(layers) for layers in (3, 4, 5, 8)] == [(1, 1, 1), (1, 1, 2), (1, 2, 2), (2, 3, 3)]
     with pytest.raises(SpaceError, match="`space.layers` is 2; three stages need 3"):
-        nasbenchmacro.make(SpaceOptions(CIFAR10, layers=2))
+        nasbenchmacro.ENTRY.make(SpaceOptions(CIFAR10, layers=2))
 
 
 @pytest.mark.parametrize("entry", [nasbenchmacro, inverted])
 def test_a_network_that_inherits_equals_the_supernet(entry):
-    space = entry.make(SpaceOptions(ImageShape(3, 8, 4), channels=4, layers=4))
+    space = entry.ENTRY.make(SpaceOptions(ImageShape(3, 8, 4), channels=4, layers=4))
     supernet = space.supernet()
     x = torch.randn(2, 3, 8, 8)
     picks = architectures.sample(space, torch.Generator().manual_seed(0))

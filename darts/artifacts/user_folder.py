@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from darts.artifacts.run_lock import locked
@@ -16,7 +16,7 @@ def run_folder_of(run: str | Path | None) -> Iterator[Path]:
     """Yield the run's folder, locked; a temporary one where none is given.
 
     Raises:
-        UserError: where it cannot be a folder, or another process works in it.
+        UserError: where it cannot be a folder or cannot be written, or another process works in it.
     """
     if run is None:
         with tempfile.TemporaryDirectory() as folder:
@@ -25,5 +25,9 @@ def run_folder_of(run: str | Path | None) -> Iterator[Path]:
     path = Path(run)
     if path.exists() and not path.is_dir():
         raise UserError(f"`run` is {path}, which is a file; give a folder")
-    with locked(path):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path))
+        except OSError as error:
+            raise UserError(f"`run` is {path}: {error.strerror}; give a folder that can be written") from None
         yield path
