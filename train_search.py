@@ -136,6 +136,7 @@ def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ra
 
     if ranks.count > 1:
         raise UserError("a search without gradients runs in one process: leave out torchrun")
+    run.require_options(config)
     device = choose_device(config.run)
     default = f"search-{config.recipe}-seed{config.seed}"
     shared = config.study.shared

@@ -10,7 +10,8 @@ import csv
 import json
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -77,11 +78,20 @@ class PredictConfig:
     """CSV file to write; by default the terminal."""
 
 
+@contextmanager
+def _in_options(x: str, y: str) -> Iterator[None]:
+    """Raise a ``UserError`` within again, with what the command line has in place of the arguments ``x`` and ``y``."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error).replace("`x`", x).replace("`y`", y)) from None
+
+
 def fit_command(arguments: Sequence[str], console: Console) -> None:
     """Find and train a model for the data of a command line."""
     config = parse_command(FitConfig, arguments, prog="train_search.py auto", description="Data in, trained model out.")
     folder = config.run or Path("runs") / f"auto-{config.data.root.resolve().stem}"
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _in_options("`data.root`", "`data.target`"):
         warnings.simplefilter("ignore", UserWarning)  # the report has them as notes
         model = fit(
             config.data.root,
@@ -111,7 +121,8 @@ def predict_command(arguments: Sequence[str], console: Console) -> None:
     config = parse_command(PredictConfig, arguments, prog="train_final.py predict", description=description)
     if not config.files:
         raise UserError("no FILE is given; give images, folders of images, or one CSV file")
-    names, header, rows = _predictions(config.run, config.files)
+    with _in_options("FILE", "FILE"):
+        names, header, rows = _predictions(config.run, config.files)
     if config.output is None:
         _write(sys.stdout, names, header, rows)
         return

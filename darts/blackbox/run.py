@@ -29,7 +29,7 @@ from darts.blackbox.replay import Table, replay
 from darts.blackbox.results import best
 from darts.blackbox.samplers import OPTUNA, SEVERAL, StrategySampler
 from darts.blackbox.schedulers import BOHB, scheduler_of
-from darts.blackbox.stoppers import STOPPERS
+from darts.blackbox.stoppers import STOPPERS, Stopper
 from darts.blackbox.storage import STORAGE_ERRORS, open_storage, sqlite
 from darts.blackbox.strategies import STRATEGIES, Strategy
 from darts.blackbox.study import FILE, open_study, search
@@ -58,6 +58,29 @@ FREE = (
 """Fields that may change when a study is continued; those of ``run`` and ``study`` may, too."""
 
 CPU = torch.device("cpu")
+
+
+def require_options(config: BlackboxConfig) -> None:
+    """Make what the configuration names once, so that a mistake is said before anything is read or written.
+
+    Raises:
+        UserError: where there is no such strategy, scheduler, stopper, objective, limit or option.
+    """
+    goals_of(config)
+    scheduler_of(config).start(config.budget.epochs)
+    stoppers_of(config)
+    tuned_of(config)
+    if config.strategy not in OPTUNA:
+        strategy_of(config)
+
+
+def stoppers_of(config: BlackboxConfig) -> list[Stopper]:
+    """Return the configuration's stoppers.
+
+    Raises:
+        UserError: where there is no such stopper or option.
+    """
+    return [component("`stoppers`", STOPPERS, text) for text in config.stoppers]
 
 
 def sampler_of(config: BlackboxConfig, problem: Problem) -> BaseSampler:
@@ -127,7 +150,7 @@ def run_study(
     """
     goals = goals_of(config)
     schedule = scheduler_of(config).start(config.budget.epochs)
-    stoppers = [component("`stoppers`", STOPPERS, text) for text in config.stoppers]
+    stoppers = stoppers_of(config)
     sampler = sampler_of(config, problem)
     folder.mkdir(parents=True, exist_ok=True)
     storage = open_storage(config.study.storage or sqlite(folder / FILE))

@@ -27,7 +27,7 @@ def quantity(cost: str, text: str) -> float:
     """Return a quantity of a cost in the unit of ``COSTS``.
 
     Raises:
-        ValueError: where the text is no positive quantity in a unit of the cost.
+        ValueError: where the text is not a positive quantity in a unit of the cost.
     """
     units = UNITS.get(cost, THOUSANDS)
     found = QUANTITY.fullmatch(text.strip())
@@ -37,7 +37,7 @@ def quantity(cost: str, text: str) -> float:
         value = math.nan
     if not 0 < value < math.inf:
         written = ", ".join(unit for unit in units if unit)
-        raise ValueError(f"{text[:40]!r} is no positive quantity of {cost}; its unit may be {written}")
+        raise ValueError(f"{text[:40]!r} is not a positive quantity of {cost}; its unit may be {written}")
     return value
 
 

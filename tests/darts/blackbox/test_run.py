@@ -11,7 +11,7 @@ import train_search
 from darts.benchmarks.protocol import Score
 from darts.blackbox.evaluators import Problem, Setting, evaluator_of, problem_of
 from darts.blackbox.evaluators.benchmark import lookup_problem
-from darts.blackbox.run import run_replays, run_study, write_study
+from darts.blackbox.run import require_options, run_replays, run_study, write_study
 from darts.blackbox.strategies import STRATEGIES
 from darts.config import SearchSpaceConfig, WeightsConfig, check
 from darts.config.blackbox import BlackboxConfig, BudgetConfig, LookupConfig
@@ -19,6 +19,7 @@ from darts.errors import UserError
 from darts.recipes import BLACKBOX_RECIPES
 from darts.recipes.blackbox import ROWS
 from genotypes import load
+from supernet.errors import SpaceError
 from tests import scripts, tiny
 from tests.darts.benchmarks.test_nasbench201 import table  # noqa: F401
 
@@ -204,3 +205,17 @@ def test_the_script_names_strategies_and_options(tmp_path, table, monkeypatch): 
     for strategy, reason in (("annealing", "must be one of random, "), ("evolution:size=3", "has no option 'size'")):
         with pytest.raises(UserError, match=reason):
             scripts.said(train_search, *arguments, "--strategy", strategy)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (dict(strategy="evolutoin"), "`strategy` is 'evolutoin'"),
+        (dict(scheduler="asha:eta=1"), "eta is 1; it must be 2 or more"),
+        (dict(stoppers=("medain",)), "medain"),
+        (dict(limits="parameters=many"), "not a positive quantity"),
+    ],
+)
+def test_options_are_checked_before_anything_is_read(change, reason):
+    with pytest.raises((UserError, SpaceError), match=reason):
+        require_options(BlackboxConfig(budget=BudgetConfig(trials=2), **change))

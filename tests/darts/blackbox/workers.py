@@ -32,6 +32,9 @@ class Numbers(Decisions):
     def genotype(self, point):
         return GENOTYPE
 
+    def encoding(self, point, paths):
+        return [float(point[name]) for name in "abc"]
+
 
 def work(address, folder, trials, seconds):
     """Work on a study to its end; the evaluation of an epoch takes ``seconds``, and leaves a file that says who did it.

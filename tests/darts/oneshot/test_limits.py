@@ -121,7 +121,7 @@ def test_limits_of_latency_and_the_size_of_the_deployed_network(tmp_path):
         (("latency",), {}, "`method.penalties` latency needs a table of measurements"),
         (("latency:file=missing.json",), {}, "missing.json: cannot be read"),
         (("parameters:form=hinge",), {}, "the form hinge needs a target"),
-        (("parameters:target=5ms",), {}, "'5ms' is no positive quantity of parameters"),
+        (("parameters:target=5ms",), {}, "'5ms' is not a positive quantity of parameters"),
         (("memory:file=a.json",), {}, "the cost latency alone reads"),
         ((), {"limits": "latency=5ms"}, "`limits` of latency need `deployment.latencies`"),
         ((), {"limits": "parameters=5"}, "no architecture of this space has parameters of 5; it is"),

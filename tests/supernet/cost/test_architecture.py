@@ -79,8 +79,8 @@ def test_limits():
     [
         ("size=3", "`limits` is 'size=3'; write COST=VALUE, where COST is one of parameters"),
         ("latency<3", "write COST=VALUE"),
-        ("latency=3MB", "no positive quantity of latency; its unit may be us, ms, s"),
-        ("memory=0", "no positive quantity of memory"),
+        ("latency=3MB", "not a positive quantity of latency; its unit may be us, ms, s"),
+        ("memory=0", "not a positive quantity of memory"),
         ("memory=1,memory=2", "two limits of memory"),
         ("", "write COST=VALUE"),
     ],
