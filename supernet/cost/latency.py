@@ -37,7 +37,7 @@ GOAL_TAU, GOAL_ERROR = 0.85, 0.10
 class Options:
     """Options of ``python -m supernet.cost.latency``."""
 
-    out: Path
+    out: Path = Path("latency.json")
     """JSON file to write the table to."""
     space: str = "darts"
     """Search space."""
@@ -59,10 +59,14 @@ class Options:
     """Seconds that pass, or those that one thread on a CPU computes: other programs then disturb less."""
     rounds: int = 21
     """Times that each candidate and each network is measured."""
+    quantile: float = 0.5
+    """Quantile of the rounds that is taken: the median; or a low one, such as 0.1 of 101 rounds, where other programs
+    disturb most rounds. They only add to a time, and the lowest agree on what it is without them."""
     networks: int = 50
     """Random networks by which the table is calibrated and checked."""
     spread: float = 0.15
-    """Largest accepted spread: distance of the quartiles over the median."""
+    """Largest accepted spread: distance of the quantiles around the one that is taken, of the median the quartiles,
+    over the time."""
     attempts: int = 3
     """How often noisy measurements are made before they are refused."""
 
@@ -111,10 +115,12 @@ def measured(options: Options, console: Console) -> LatencyTable:
             "image": list(options.image if isinstance(shape, ImageShape) else options.text),
             "clock": options.clock,
             "rounds": options.rounds,
+            "quantile": options.quantile,
             "machine": machine(device),
         }
         protocol = Protocol(
             rounds=options.rounds,
+            quantile=options.quantile,
             spread=options.spread,
             attempts=options.attempts,
             clock=time.thread_time if options.clock == "cpu" else time.perf_counter,
@@ -143,6 +149,8 @@ def _check(options: Options) -> None:
         raise SpaceError(f"--networks is {options.networks}; calibration and check need 4 or more")
     if options.clock == "cpu" and (options.threads > 1 or options.device != "cpu"):
         raise SpaceError("--clock cpu measures one thread on a CPU: set --threads 1 and --device cpu")
+    if not 0 < options.quantile <= 0.5:
+        raise SpaceError(f"--quantile is {options.quantile}; it must be more than 0 and at most 0.5, the median")
     if not 0 < options.spread < 10:
         raise SpaceError(f"--spread is {options.spread}; it must be more than 0 and less than 10")
     if options.out.is_dir() or not options.out.parent.is_dir():

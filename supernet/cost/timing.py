@@ -1,15 +1,17 @@
-"""Times of forward passes on a machine that may be busy: interleaved rounds, medians, and their spread.
+"""Times of forward passes on a machine that may be busy: interleaved rounds, a quantile of each call's, and its spread.
 
 Every call is warmed up; then each round times every call once, in a new random order, so that what slows the machine
 for a while slows all calls alike. Calls shorter than a clock's reading are repeated within a round. Calls whose times
 spread too widely are measured again, and refused where that does not help.
+
+Other programs only ever add to a time. Where they disturb most rounds, a low quantile is what the call takes by itself,
+as long as enough rounds agree on it: the spread is that of the rounds around the quantile.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,8 +31,8 @@ class Timing:
     """The time of a call.
 
     Attributes:
-        ms: median over the rounds, in milliseconds.
-        spread: distance of the quartiles over the median.
+        ms: the protocol's quantile ``q`` of the rounds, in milliseconds.
+        spread: distance of the quantiles ``q / 2`` and ``3 q / 2``, of the median the quartiles, over ``ms``.
     """
 
     ms: float
@@ -43,6 +45,7 @@ class Protocol:
 
     Attributes:
         rounds: of every call.
+        quantile: of the rounds that is the time of a call, above 0 and up to 0.5, the median.
         shortest: milliseconds that a call is repeated for within a round.
         spread: the largest spread that is accepted.
         attempts: how often calls of a larger spread are measured before they are refused.
@@ -51,6 +54,7 @@ class Protocol:
     """
 
     rounds: int = 21
+    quantile: float = 0.5
     shortest: float = 2.0
     spread: float = 0.15
     attempts: int = 3
@@ -88,7 +92,7 @@ def measure(
             report(what, index + 1, protocol.rounds)
             for name in Random(index).sample(left, len(left)):
                 times[name].append(_time(calls[name], repeats[name], device, protocol.clock))
-        timings = {name: _timing(each) for name, each in times.items()}
+        timings = {name: _timing(each, protocol.quantile) for name, each in times.items()}
         found |= timings
         left = [name for name in left if timings[name].spread > protocol.spread]
         if not left:
@@ -122,10 +126,18 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _timing(times: Sequence[float]) -> Timing:
-    median = statistics.median(times)
-    low, _, high = statistics.quantiles(times, n=4) if len(times) > 1 else (median,) * 3
-    return Timing(median, (high - low) / median if median else math.inf)
+def _timing(times: Sequence[float], quantile: float) -> Timing:
+    ordered = sorted(times)
+    low, middle, high = (_quantile(ordered, share * quantile) for share in (0.5, 1.0, 1.5))
+    return Timing(middle, (high - low) / middle if middle else math.inf)
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float:
+    """Return a quantile of sorted numbers: of ``n``, the ``share (n + 1)``-th, interpolated linearly."""
+    place = min(max(share * (len(ordered) + 1) - 1, 0), len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
 
 
 def _load() -> str:

@@ -78,6 +78,24 @@ def test_calls_that_stay_noisy_are_refused():
         measure(calls, CPU, Protocol(rounds=9, clock=machine.clock))
 
 
+def disturbed(share, seed):
+    """Times of 2 ms, but for a share of them, which other programs lengthen."""
+    rng = Random(seed)
+    while True:
+        yield 2.0 + (rng.random() < share) * rng.uniform(0.5, 9)
+
+
+def test_a_low_quantile_is_the_time_without_the_disturbances():
+    """Of calls that are disturbed in three rounds of four; in 19 of 20, no quantile says what the call takes."""
+    machine = Machine()
+    low = Protocol(rounds=101, quantile=0.1, clock=machine.clock)
+    found = measure({"a": machine.call("a", disturbed(0.75, 1))}, CPU, low)["a"]
+    assert found.ms == pytest.approx(2.0) and found.spread == pytest.approx(0, abs=1e-9)
+    for protocol, share in ((replace(low, quantile=0.5), 0.75), (low, 0.95)):
+        with pytest.raises(NoisyMachine):
+            measure({"a": machine.call("a", disturbed(share, 1))}, CPU, protocol)
+
+
 def tiny(name="nasbench201"):
     return SPACES[name].make(SpaceOptions(SHAPE, channels=4, layers=3))
 
@@ -175,6 +193,7 @@ def made(about):
     [
         (["--space", "darts201"], "--space is 'darts201'; it must be one of darts"),
         (["--networks", "3"], "--networks is 3"),
+        (["--quantile", "0.6"], "--quantile is 0.6; it must be more than 0 and at most 0.5"),
         (["--clock", "cpu", "--threads", "2"], "set --threads 1"),
         (["--device", "tpu"], "--device is 'tpu'; this machine has no such device"),
     ],
