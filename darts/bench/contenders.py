@@ -109,14 +109,14 @@ def contenders_of(config: BenchConfig, device: torch.device) -> list[Contender]:
             searching = partial(authors_search_step, config.authors, device, size, order == "unrolled")
             found.append(Contender(order, AUTHORS, 2 * size, searching))
         for backend in config.backends or backends_on(device):
-            for graph in _graphs(device):
+            for graph in graph_modes(device, backend):
                 found += _search_contenders(config, device, backend=backend, order=order, graph=graph)
     if retrain_size and config.authors is not None:
         retraining = partial(authors_retrain_step, config.authors, device, retrain_size)
         found.append(Contender("retrain", AUTHORS, retrain_size, retraining))
     kernels = config.retrainings or (get_args(Retraining) if device.type == "cuda" else ("library",))
     for name in kernels if retrain_size else ():
-        for graph in _graphs(device):
+        for graph in graph_modes(device):
             make = partial(_retrain_step, config, device, graph, name)
             found.append(Contender("retrain", name + _marked(graph), retrain_size, make))
     if device.type == "cuda":
@@ -145,9 +145,9 @@ def _retrain_step(
     return _stepping(_retrain(config, device, graph, kernels))
 
 
-def _graphs(device: torch.device) -> tuple[GraphMode, ...]:
-    """Return the settings of `run.graph` to measure."""
-    return ("off", "on") if device.type == "cuda" else ("off",)
+def graph_modes(device: torch.device, backend: Backend = "fused") -> tuple[GraphMode, ...]:
+    """Return the settings of `run.graph` to measure; ``reference`` reads gates and cannot be captured."""
+    return ("on", "off") if device.type == "cuda" and backend != "reference" else ("off",)
 
 
 def _marked(graph: GraphMode) -> str:

@@ -20,7 +20,7 @@ import torch
 from torch.profiler import ProfilerActivity
 
 from darts.artifacts.checkpoint import write_atomically
-from darts.bench.contenders import BenchConfig, GraphMode, search_task
+from darts.bench.contenders import BenchConfig, GraphMode, graph_modes, search_task
 from supernet.bench.kernels import GRAPHS
 from supernet.bench.machine import backends_on, copy_rate, machine, product_rate, seconds_of
 from supernet.mixed.backends import Backend
@@ -78,7 +78,7 @@ def _compile_share(first: int, step: int, batch_size: int) -> int:
         for launch in distinct(record(DARTS_PRIMITIVES, channels, stride, batch_size, size))
     ]
     for launch in launches[first::step]:
-        options_of(launch.kernel, argument_types(launch.arguments), tuple(launch.constants.items()))
+        options_of(launch.kernel, argument_types(launch.arguments), tuple(launch.constants.items()), launch.warps)
     return len(launches[first::step])
 
 
@@ -90,7 +90,7 @@ def check(file: Path, device: torch.device, batch_size: int) -> None:
 
     def row(backend: Backend, channels: int, size: tuple[int, int], storage: torch.dtype) -> dict[str, Any]:
         found = verify(backend, device, storage, channels=channels, size=size)
-        return {"nodes": found.nodes, "gradients": found.gradients, "passed": found.passed}
+        return {name: getattr(found, name) for name in ("nodes", "gradients", "medians", "passed")}
 
     cases = [
         {"backend": backend, "channels": channels, "size": size, "storage": storage}
@@ -151,7 +151,7 @@ def _ways(device: torch.device) -> list[dict[str, Any]]:
     return [
         {"backend": backend, "graph": graph, "precision": precision}
         for backend in reversed(backends_on(device))
-        for graph in ("on", "off")
+        for graph in graph_modes(device, backend)
         for precision in ("bfloat16", "float32")
     ]
 

@@ -207,13 +207,15 @@ def _first_line(error: BaseException) -> str:
 
 
 def _close_pool(index: int, pool: tuple[int, int]) -> None:
-    """End and release a failed capture's allocations; PyTorch 2.11 leaves them open and then cannot empty its cache.
+    """End and release the allocations of a capture that the device refused.
 
-    Later versions end them and raise an error when it is done twice.
+    PyTorch 2.11 leaves them open then, and cannot empty its cache any more. Where they have been ended, as later
+    versions do and as every version does after an error of the step itself, ending them again raises an error, and the
+    graph has released the pool: releasing it twice would spoil the cache too.
     """
-    for close in (torch._C._cuda_endAllocateToPool, torch._C._cuda_releasePool):
-        with suppress(RuntimeError):
-            close(index, pool)
+    with suppress(RuntimeError):
+        torch._C._cuda_endAllocateToPool(index, pool)
+        torch._C._cuda_releasePool(index, pool)
 
 
 def _release(generator: torch.Generator, state: Tensor) -> None:

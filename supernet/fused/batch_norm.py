@@ -34,21 +34,22 @@ def _statistics_kernel(
         return
     k, inside = channels_of(block, C, K)
     first = partial + (row // SHARED) * TILES * 2 * C
-    total = tl.zeros((K,), SUM)
+    total = tl.zeros((T, K), SUM)
     for t0 in range(0, TILES, T):
         t = t0 + tl.arange(0, T)
         counts = tl.where(t < TILES, tl.minimum(PIXELS - t * M, M), 0).to(SUM)
         mask = (t < TILES)[:, None] & inside[None, :]
-        total += tl.sum(tl.load(first + t[:, None] * 2 * C + k[None, :], mask=mask, other=0.0) * counts[:, None], 0)
-    average = total / PIXELS
-    squares = tl.zeros((K,), SUM)
+        total += tl.load(first + t[:, None] * 2 * C + k[None, :], mask=mask, other=0.0) * counts[:, None]
+    average = tl.sum(total, 0) / PIXELS
+    deviations = tl.zeros((T, K), SUM)
     for t0 in range(0, TILES, T):
         t = t0 + tl.arange(0, T)
         counts = tl.where(t < TILES, tl.minimum(PIXELS - t * M, M), 0).to(SUM)
         mask = (t < TILES)[:, None] & inside[None, :]
         at = first + t[:, None] * 2 * C + k[None, :]
         away = tl.load(at, mask=mask, other=0.0) - average[None, :]
-        squares += tl.sum(tl.load(at + C, mask=mask, other=0.0) + tl.where(mask, away * away, 0.0) * counts[:, None], 0)
+        deviations += tl.load(at + C, mask=mask, other=0.0) + tl.where(mask, away * away, 0.0) * counts[:, None]
+    squares = tl.sum(deviations, 0)
     at = target * C + k
     tl.store(mean + at, average, mask=inside)
     tl.store(rstd + at, 1 / tl.sqrt(squares / PIXELS + EPS), mask=inside)
@@ -92,14 +93,15 @@ def _coefficients_kernel(
     for k0 in range(0, C, K):
         k = k0 + tl.arange(0, K)
         inside = k < C
-        g = tl.zeros((K,), SUM)
-        gz = tl.zeros((K,), SUM)
+        g_sums = tl.zeros((T, K), SUM)
+        gz_sums = tl.zeros((T, K), SUM)
         for t0 in range(0, tl.where(w != 0, TILES, 0), T):
             t = t0 + tl.arange(0, T)
             mask = (t < TILES)[:, None] & inside[None, :]
             at = first + t[:, None] * 2 * C + k[None, :]
-            g += tl.sum(tl.load(at, mask=mask, other=0.0), 0)
-            gz += tl.sum(tl.load(at + C, mask=mask, other=0.0), 0)
+            g_sums += tl.load(at, mask=mask, other=0.0)
+            gz_sums += tl.load(at + C, mask=mask, other=0.0)
+        g, gz = tl.sum(g_sums, 0), tl.sum(gz_sums, 0)
         whole += gz
         written, normed = k < width, k < known
         scale = tl.load(rstd + place * C + k, mask=normed, other=1.0).to(SUM)
@@ -119,6 +121,11 @@ def _coefficients_kernel(
         tl.store(s + place * C + k, constant, mask=written)
     if GATED:
         tl.store(gate_grads + gate_at, tl.sum(whole, 0))
+
+
+def _tiles_at_once(tiles: int, k: int, values: int = 4096) -> int:
+    """Return the number of tiles that a program reads at a time: one turn, if possible, since turns wait in a row."""
+    return min(triton.next_power_of_2(tiles), values // k)
 
 
 def finalize_statistics(
@@ -148,7 +155,7 @@ def finalize_statistics(
     launch(
         _statistics_kernel, (len(table), ceil_div(channels, k)),
         partial, table, gates, mean, rstd, variances, shared, pixels, tiles, max(pixels - 1, 1), BatchNorm.eps,
-        C=channels, M=tile.m, T=32, K=k, SUM=triton_type(partial.dtype),
+        C=channels, M=tile.m, T=_tiles_at_once(tiles, k), K=k, SUM=triton_type(partial.dtype),
     )  # fmt: skip
 
 
@@ -209,7 +216,8 @@ def finalize_coefficients(
     launch(
         _coefficients_kernel, (rows,),
         partial, table, gates, mean, rstd, a, b, s, gates if gate_grads is None else gate_grads, place, pixels, tiles,
-        C=channels, GATED=gate_grads is not None, TRAINING=training, T=32, K=k, SUM=triton_type(partial.dtype),
+        C=channels, GATED=gate_grads is not None, TRAINING=training, T=_tiles_at_once(tiles, k), K=k,
+        SUM=triton_type(partial.dtype),
     )  # fmt: skip
 
 

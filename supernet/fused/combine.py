@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from supernet.fused.launch import ceil_div, launch, sum_type, tile_of
+from supernet.fused.launch import ceil_div, launch, many_tiles_of, sum_type, tile_of
 from supernet.fused.tables import (
     NORMALIZED,
     STATE,
@@ -30,25 +30,32 @@ from supernet.fused.tables import (
 )
 from supernet.fused.tiles import channels_of, load_channels, load_plane, offsets_of, pixels_of
 
+AT_ONCE = tl.constexpr(4)
+"""Terms whose loads are under way at once: a program waits for its loads, not for its arithmetic."""
+
 
 @triton.jit
-def _term(inputs, nodes, planes, mean, rstd, table, row, at, mask, k, inside_k, C, PIXELS, SUM: tl.constexpr):
-    """Return a tile of a term before its gate, ``(m, c)``."""
-    form, place = entry(table, row, TERM_FORM), entry(table, row, TERM_PLACE)
-    state, plane = entry(table, row, TERM_STATE), entry(table, row, TERM_PLANE)
-    z = tl.zeros((at.shape[0], at.shape[1]), SUM)
-    if form != STATE:
-        z = load_plane(planes, plane, at, mask, PIXELS, C, SUM)
-        if form == NORMALIZED:
-            average = load_channels(mean, place, k, inside_k, C, SUM)
-            scale = load_channels(rstd, place, k, inside_k, C, SUM)
-            z = tl.where(mask, (z - average[None, :]) * scale[None, :], 0.0)
-    elif state >= 0:
-        z = load_plane(nodes, state, at, mask, PIXELS, C, SUM)
+def _term(
+    inputs, nodes, planes, mean, rstd, table, gates, row, LAST, at, mask, k, inside_k, C, PIXELS, SUM: tl.constexpr
+):  # fmt: skip
+    """Return a tile of a term before its gate, ``(m, c)``, its gate, and whether it is computed; 0 where it is not.
+
+    Without a branch, so that the loads of several terms are under way at once.
+    """
+    row, known = tl.minimum(row, LAST - 1), row < LAST
+    gate = tl.load(gates + entry(table, row, TERM_GATE)).to(SUM)
+    live = known & (gate != 0)
+    form, place = entry(table, row, TERM_FORM), tl.maximum(entry(table, row, TERM_PLACE), 0)
+    state, plane = entry(table, row, TERM_STATE), tl.maximum(entry(table, row, TERM_PLANE), 0)
+    start = planes + plane.to(tl.int64) * PIXELS * C
+    start = tl.where(form == STATE, nodes + tl.maximum(state, 0).to(tl.int64) * PIXELS * C, start)
     for which in tl.static_range(len(inputs)):
-        if (form == STATE) & (state == -1 - which):
-            z = tl.load(inputs[which] + at, mask=mask, other=0.0).to(SUM)
-    return z
+        start = tl.where((form == STATE) & (state == -1 - which), inputs[which], start)
+    z = tl.load(start + at, mask=mask & live, other=0.0).to(SUM)
+    normed = inside_k & live & (form == NORMALIZED)
+    average = tl.load(mean + place * C + k, mask=normed, other=0.0)
+    scale = tl.load(rstd + place * C + k, mask=normed, other=1.0)
+    return tl.where(mask & live, (z - average[None, :]) * scale[None, :], 0.0), gate, live
 
 
 @triton.jit
@@ -61,10 +68,13 @@ def _combine_kernel(
     k, inside_k = channels_of(block, C, K)
     at, mask = offsets_of(m, valid, k, inside_k, C)
     total = tl.zeros((M, K), SUM)
-    for row in range(FIRST, LAST):
-        gate = tl.load(gates + entry(table, row, TERM_GATE)).to(SUM)
-        if gate != 0:
-            total += gate * _term(inputs, nodes, planes, mean, rstd, table, row, at, mask, k, inside_k, C, PIXELS, SUM)
+    for begin in range(FIRST, LAST, AT_ONCE):
+        for offset in tl.static_range(AT_ONCE):
+            z, gate, live = _term(
+                inputs, nodes, planes, mean, rstd, table, gates, begin + offset, LAST, at, mask, k, inside_k, C, PIXELS,
+                SUM,
+            )  # fmt: skip
+            total += tl.where(live, gate, 0.0) * z
     tl.store(out + at, total.to(out.dtype.element_ty), mask=mask)
 
 
@@ -80,13 +90,15 @@ def _sums_kernel(
     at, mask = offsets_of(m, valid, k, inside_k, C)
     g = tl.load(grads + NODE * PIXELS * C + at, mask=mask, other=0.0).to(SUM)
     whole = tl.sum(g, 0)
-    for row in range(FIRST, LAST):
-        gate = tl.load(gates + entry(table, row, TERM_GATE))
-        if gate != 0:
-            z = _term(inputs, nodes, planes, mean, rstd, table, row, at, mask, k, inside_k, C, PIXELS, SUM)
+    for begin in range(FIRST, LAST, AT_ONCE):
+        for offset in tl.static_range(AT_ONCE):
+            row = begin + offset
+            z, _, live = _term(
+                inputs, nodes, planes, mean, rstd, table, gates, row, LAST, at, mask, k, inside_k, C, PIXELS, SUM
+            )
             to = partial + (((row - FIRST) * TILES + tile) * 2) * C + k
-            tl.store(to, whole, mask=inside_k)
-            tl.store(to + C, tl.sum(g * z, 0), mask=inside_k)
+            tl.store(to, whole, mask=inside_k & live)
+            tl.store(to + C, tl.sum(g * z, 0), mask=inside_k & live)
 
 
 @triton.jit
@@ -149,7 +161,7 @@ def combine_forward(
         gates: flattened; terms whose gate is 0 are skipped, whatever they hold.
     """
     _, pixels, channels = nodes.shape
-    tile = tile_of(pixels, channels)
+    tile = many_tiles_of(pixels, channels)
     launch(
         _combine_kernel, (tile.count, ceil_div(channels, tile.k)),
         out, tuple(inputs), nodes, planes, *statistics, table, gates, pixels, rows.start, rows.stop,
@@ -209,7 +221,7 @@ def shared_gradient(
         out: of the state, ``(m, c)``.
     """
     pixels, channels = planes.shape[1:]
-    tile = tile_of(pixels, channels)
+    tile = many_tiles_of(pixels, channels)
     a, b, s = coefficients
     launch(
         _shared_gradient_kernel, (tile.count, ceil_div(channels, tile.k)),

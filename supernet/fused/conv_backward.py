@@ -15,7 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from supernet.fused.conv_forward import Kinds
-from supernet.fused.launch import PRECISION, ceil_div, launch, sum_type, tile_of
+from supernet.fused.launch import PRECISION, ceil_div, launch, many_tiles_of, sum_type, tile_of
 from supernet.fused.tables import CONV_BEHIND, CONV_GATE, CONV_KIND, CONV_SLOT, CONV_SOURCE, CONV_TARGET, entry
 from supernet.fused.tiles import channels_of, load_channels, load_plane, offsets_of, pixel_of, pixels_of
 
@@ -63,8 +63,9 @@ def _pointwise_backward_kernel(
 
 @triton.jit
 def _transposed(
-    d, weight, b, h, w, valid, k, inside_k, HO, WO, C,
-    STRIDE: tl.constexpr, SIDE: tl.constexpr, DILATION: tl.constexpr, SUM: tl.constexpr,
+    d, weight, b, h, w, valid, k, inside_k,
+    HO: tl.constexpr, WO: tl.constexpr, C: tl.constexpr, STRIDE: tl.constexpr, SIDE: tl.constexpr,
+    DILATION: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     """Return the transposed depthwise convolution of ``d``, the gradient of a tile of input pixels, ``(m, k)``."""
     total = tl.zeros((b.shape[0], k.shape[0]), SUM)
@@ -87,8 +88,9 @@ def _transposed(
 
 @triton.jit
 def _input_gradient_kernel(
-    x, d, table, gates, out, depthwise, H, W, HO, WO, PIXELS, OUTPUTS, ROWS,
-    C: tl.constexpr, STRIDE: tl.constexpr, SIDES: tl.constexpr, DILATIONS: tl.constexpr,
+    x, d, table, gates, out, depthwise, PIXELS, OUTPUTS, ROWS,
+    H: tl.constexpr, W: tl.constexpr, HO: tl.constexpr, WO: tl.constexpr, C: tl.constexpr, STRIDE: tl.constexpr,
+    SIDES: tl.constexpr, DILATIONS: tl.constexpr,
     M: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     """Add the gradient of a state, summed over all its planes and masked by its ReLU, to ``out``."""
@@ -115,8 +117,9 @@ def _input_gradient_kernel(
 
 @triton.jit
 def _half_gradient_kernel(
-    d, planes, table, gates, mean, rstd, grads, partial, depthwise, H, W, PIXELS, TILES, FIRST,
-    C: tl.constexpr, SIDES: tl.constexpr, DILATIONS: tl.constexpr, M: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
+    d, planes, table, gates, mean, rstd, grads, partial, depthwise, PIXELS, TILES, FIRST,
+    H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, SIDES: tl.constexpr, DILATIONS: tl.constexpr,
+    M: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     """Write the gradient behind each first half's BatchNorm, and the sums that BatchNorm's backward needs."""
     row, tile, block = tl.program_id(0), tl.program_id(1), tl.program_id(2)
@@ -183,12 +186,12 @@ def input_gradient(x: Tensor, d: Tensor, out: Tensor, table: Tensor, kinds: Kind
     """
     b, h, w, channels = x.shape
     ho, wo = ceil_div(h, stride), ceil_div(w, stride)
-    tile = tile_of(b * h * w, channels, 1024 if channels % 8 else 2048)
+    tile = many_tiles_of(b * h * w, channels)
     launch(
         _input_gradient_kernel, (tile.count, ceil_div(channels, tile.k)),
         x, d, table, gates, out, kinds.depthwise,
-        h, w, ho, wo, b * h * w, b * ho * wo, len(table),
-        C=channels, STRIDE=stride, SIDES=kinds.sides, DILATIONS=kinds.dilations,
+        b * h * w, b * ho * wo, len(table), H=h, W=w, HO=ho, WO=wo, C=channels, STRIDE=stride, SIDES=kinds.sides,
+        DILATIONS=kinds.dilations,
         M=tile.m, K=tile.k, SUM=tile.sums(out.dtype),
     )  # fmt: skip
 
@@ -222,7 +225,7 @@ def half_gradient(
     launch(
         _half_gradient_kernel, (len(table), tile.count, ceil_div(channels, tile.k)),
         d, planes, table, gates, *statistics, grads, partial, kinds.depthwise,
-        h, w, pixels, tile.count, first,
-        C=channels, SIDES=kinds.sides, DILATIONS=kinds.dilations, M=tile.m, K=tile.k, SUM=tile.sums(d.dtype),
+        pixels, tile.count, first, H=h, W=w, C=channels, SIDES=kinds.sides, DILATIONS=kinds.dilations, M=tile.m,
+        K=tile.k, SUM=tile.sums(d.dtype),
     )  # fmt: skip
     return partial

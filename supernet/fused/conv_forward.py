@@ -44,8 +44,9 @@ class Kinds:
 
 @triton.jit
 def depthwise_tile(
-    x, weight, scale, shift, b, h, w, valid, k, inside_k, H, W, C,
-    SIDE: tl.constexpr, DILATION: tl.constexpr, NORMED: tl.constexpr, SUM: tl.constexpr,
+    x, weight, scale, shift, b, h, w, valid, k, inside_k,
+    H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, SIDE: tl.constexpr, DILATION: tl.constexpr,
+    NORMED: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     """Return ReLU and depthwise convolution of a tile, ``(m, k)``. ``h``, ``w``: where the middle tap reads."""
     total = tl.zeros((b.shape[0], k.shape[0]), SUM)
@@ -65,8 +66,9 @@ def depthwise_tile(
 
 @triton.jit
 def _forward_kernel(
-    x, planes, table, gates, mean, rstd, partial, depthwise, pointwise, H, W, HO, WO, PIXELS, TILES,
-    C: tl.constexpr, STRIDE: tl.constexpr, NORMED: tl.constexpr, SIDES: tl.constexpr, DILATIONS: tl.constexpr,
+    x, planes, table, gates, mean, rstd, partial, depthwise, pointwise, PIXELS, TILES,
+    H: tl.constexpr, W: tl.constexpr, HO: tl.constexpr, WO: tl.constexpr, C: tl.constexpr, STRIDE: tl.constexpr,
+    NORMED: tl.constexpr, SIDES: tl.constexpr, DILATIONS: tl.constexpr,
     M: tl.constexpr, K: tl.constexpr, N: tl.constexpr, SUM: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     row, tile = tl.program_id(0), tl.program_id(1)
@@ -147,8 +149,8 @@ def convs_forward(
     launch(
         _forward_kernel, (len(table), tile.count),
         x, planes, table, gates, mean, rstd, partial, kinds.depthwise, kinds.pointwise,
-        h, w, ho, wo, pixels, tile.count,
-        C=channels, STRIDE=stride, NORMED=statistics is not None, SIDES=kinds.sides, DILATIONS=kinds.dilations,
+        pixels, tile.count, H=h, W=w, HO=ho, WO=wo, C=channels, STRIDE=stride, NORMED=statistics is not None,
+        SIDES=kinds.sides, DILATIONS=kinds.dilations,
         M=tile.m, K=tile.k, N=tile.n, SUM=tile.sums(planes.dtype), PRECISION=PRECISION,
     )  # fmt: skip
     return partial, tile

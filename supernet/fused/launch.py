@@ -20,7 +20,16 @@ import triton.language as tl
 from torch import Tensor
 
 PRECISION = "ieee"
-"""Precision of products of float32 tiles: IEEE rounding instead of the tensor cores' TF32."""
+"""Precision of products of float32 tiles: IEEE rounding instead of the matrix units' TF32."""
+
+SPLIT_PRECISION = "tf32x3"
+"""Precision of large products of float32 tiles: each factor as a sum of two TF32 numbers, on the matrix units."""
+
+PROGRAMS = 1024
+"""Programs that keep a large GPU busy: eight for each of its multiprocessors."""
+
+WARPS = 4
+"""Warps of a program, where a launch does not say."""
 
 BOUNDS = (96, 112, 128, 168, 208, 255)
 """Bounds on a thread's registers to try where ptxas by itself spills a few bytes to fit one more program on a
@@ -29,12 +38,13 @@ multiprocessor. Which bound avoids spills differs between its versions, so it is
 
 @dataclass(frozen=True)
 class Launch:
-    """One launch: arguments in the kernel's order, compile-time constants by name."""
+    """One launch: arguments in the kernel's order, compile-time constants by name, warps of a program."""
 
     kernel: Any
     grid: tuple[int, ...]
     arguments: tuple[Any, ...]
     constants: dict[str, Any]
+    warps: int
 
 
 _recorded: ContextVar[list[Launch] | None] = ContextVar("recorded", default=None)
@@ -51,28 +61,31 @@ def recorded() -> Iterator[list[Launch]]:
         _recorded.reset(token)
 
 
-def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
+def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, warps: int = WARPS, **constants: Any) -> None:
     """Run a kernel on a grid; inside ``recorded``, only collect the launch."""
     launches = _recorded.get()
     if launches is not None:
-        launches.append(Launch(kernel, grid, arguments, constants))
+        launches.append(Launch(kernel, grid, arguments, constants, warps))
     else:
-        kernel[grid](*arguments, **constants, **options_of(kernel, argument_types(arguments), tuple(constants.items())))
+        options = options_of(kernel, argument_types(arguments), tuple(constants.items()), warps)
+        kernel[grid](*arguments, **constants, **options)
 
 
 @lru_cache(maxsize=4096)
-def options_of(kernel: Any, types: tuple[Any, ...], constants: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+def options_of(
+    kernel: Any, types: tuple[Any, ...], constants: tuple[tuple[str, Any], ...], warps: int = WARPS
+) -> dict[str, Any]:
     """Return the options that compile a kernel for arguments of these types without register spills."""
     if not isinstance(kernel, triton.runtime.JITFunction):
         return {}  # interpreted
 
     def used(bound: int | None) -> tuple[int, int]:
-        options = dict(constants) | compile_options(bound)
+        options = dict(constants) | compile_options(bound, warps)
         compiled = kernel.warmup(*map(_pointers, types), grid=(1,), **options)
         compiled._init_handles()  # loads the kernel; only then are its registers and spills known
         return compiled.n_regs, compiled.n_spills
 
-    return compile_options(without_spills(used))
+    return compile_options(without_spills(used), warps)
 
 
 def without_spills(used: Callable[[int | None], tuple[int, int]]) -> int | None:
@@ -91,9 +104,12 @@ def without_spills(used: Callable[[int | None], tuple[int, int]]) -> int | None:
     return found
 
 
-def compile_options(bound: int | None) -> dict[str, Any]:
-    """Return Triton's options for a bound on registers; products and sums may be contracted to fused multiply-adds."""
-    return {"enable_fp_fusion": True} | ({} if bound is None else {"maxnreg": bound})
+def compile_options(bound: int | None, warps: int = WARPS) -> dict[str, Any]:
+    """Return Triton's options for a bound on registers and a number of warps.
+
+    Products and sums may be contracted to fused multiply-adds.
+    """
+    return {"enable_fp_fusion": True, "num_warps": warps} | ({} if bound is None else {"maxnreg": bound})
 
 
 @dataclass(frozen=True)
@@ -144,6 +160,11 @@ def tile_of(pixels: int, channels: int, values: int = 2048) -> Tile:
     n = max(16, triton.next_power_of_2(channels))
     m = max(16, values // min(n, 128))
     return Tile(m, min(n, 64), n, ceil_div(pixels, m))
+
+
+def many_tiles_of(pixels: int, channels: int) -> Tile:
+    """Return the tile for kernels whose programs each go through many planes: small enough for ``PROGRAMS`` of them."""
+    return tile_of(pixels, channels, max(512, min(2048, triton.next_power_of_2(pixels * channels) // PROGRAMS)))
 
 
 def block_of(channels: int) -> int:

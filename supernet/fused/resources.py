@@ -105,7 +105,7 @@ def compiled(launch: Launch, arch: int, bound: int | None) -> Any:
         constants |= fixed
         hints |= hinted
     source = ASTSource(fn=launch.kernel, signature=signature, constexprs=constants, attrs=hints)
-    return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=compile_options(bound))
+    return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=compile_options(bound, launch.warps))
 
 
 def _specialized(value: Any, path: tuple[int, ...]) -> tuple[Any, dict, dict]:

@@ -171,7 +171,7 @@ def half_backward(
     b, h, w, _ = x.shape
     d = depthwise_output_gradient(plane, grads, coefficients, table, kinds, gate)
     (to_depthwise,), (to_pointwise,) = conv_weight_gradients(
-        x, d, plane, grads, coefficients, table, kinds, gate, (b, h, w), stride
+        x, plane, grads, coefficients, table, kinds, gate, (b, h, w), stride
     )
     back = torch.zeros_like(x)
     input_gradient(x, d, back, table, kinds, gate, stride)

@@ -68,17 +68,16 @@ def _pointwise_backward(a: dict[str, Any]) -> Work:
     return Work(3 * rows * _plane(a, "planes"), rows * 2 * a["C"] ** 2 * a["PIXELS"])
 
 
-def _pointwise_weight(a: dict[str, Any]) -> Work:
-    forward = _forward(a)
-    rows = len(a["table"])
-    return Work(_state(a, rows) + 2 * rows * _plane(a, "planes") + 2 * a["partial"].nbytes, forward.operations)
+def _weight(a: dict[str, Any]) -> Work:
+    rows, c = len(a["table"]), a["C"]
+    parts = a["depthwise_parts"].nbytes + a["pointwise_parts"].nbytes
+    operations = sum(e * 2 * taps * c for e, taps in _edges(a)) * a["PIXELS"] * c
+    return Work(_state(a, rows) + 2 * rows * _plane(a, "planes") + parts, operations)
 
 
-def _depthwise_weight(a: dict[str, Any]) -> Work:
-    rows = len(a["table"])
-    taps = sum(side * side for side in a["SIDES"]) / len(a["SIDES"])
-    moved = _state(a, rows) + rows * _plane(a, "d") + 2 * a["partial"].nbytes
-    return Work(moved, 2 * rows * taps * a["PIXELS"] * a["C"])
+def _weight_sums(a: dict[str, Any]) -> Work:
+    parts: tuple[Tensor, ...] = a["depthwise_parts"], a["pointwise_parts"]
+    return Work(sum(part.nbytes for part in parts), sum(part.numel() for part in parts))
 
 
 def _input_gradient(a: dict[str, Any]) -> Work:
@@ -121,8 +120,8 @@ def _parts(a: dict[str, Any]) -> Work:
 WORK: dict[str, Callable[[dict[str, Any]], Work]] = {
     "_forward_kernel": _forward,
     "_pointwise_backward_kernel": _pointwise_backward,
-    "_pointwise_weight_kernel": _pointwise_weight,
-    "_depthwise_weight_kernel": _depthwise_weight,
+    "_weight_kernel": _weight,
+    "_weight_sums_kernel": _weight_sums,
     "_input_gradient_kernel": _input_gradient,
     "_half_gradient_kernel": _half_gradient,
     "_pools_kernel": _pools,

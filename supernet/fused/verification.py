@@ -2,8 +2,10 @@
 
 A mixed graph of each stride is computed by ``reference`` in float64 and by the backend in a storage type, forward and
 backward. Both get the same inputs, gates and parameters, rounded to the types that the backend reads: values that tie
-only after rounding would send a max pool's gradient elsewhere, which is no error of the backend. In 16 bits the
-gradients still differ by some 10 %, since rounded intermediate values flip ReLU masks and maxima.
+only after rounding would send a max pool's gradient elsewhere, which is no error of the backend. Rounded intermediate
+values still flip ReLU masks and maxima: in 16 bits so many that gradients differ by some 10 %, in float32 one in
+millions, which changes a tensor's RMS by a thousandth. So gradients are judged twice: by the RMS of their errors, and
+by the median, which a flip does not move.
 """
 
 from __future__ import annotations
@@ -26,8 +28,11 @@ from supernet.spaces.darts import DARTS_PRIMITIVES
 NODES = {torch.float64: 1e-9, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.5e-2}
 """Largest error of a node for each storage type, relative to the RMS of the reference's."""
 
-GRADIENTS = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 0.2, torch.bfloat16: 0.3}
+GRADIENTS = {torch.float64: 1e-9, torch.float32: 1e-2, torch.float16: 0.2, torch.bfloat16: 0.3}
 """Largest error of a gradient, in the same way."""
+
+MEDIANS = {torch.float64: 1e-9, torch.float32: 1e-5, torch.float16: 0.1, torch.bfloat16: 0.2}
+"""Largest median of a gradient's errors, relative to its RMS."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,12 @@ class Verification:
 
     nodes: float
     gradients: float
+    medians: float
     passed: bool
 
     def __str__(self) -> str:
-        return f"largest error {self.nodes:.1e} of nodes, {self.gradients:.1e} of gradients, relative to their RMS"
+        found = f"largest error {self.nodes:.1e} of nodes, {self.gradients:.1e} of gradients"
+        return f"{found} (median {self.medians:.1e}), relative to their RMS"
 
 
 def verify(
@@ -57,7 +64,7 @@ def verify(
         channels, size: of the states.
     """
     kept = torch.promote_types(storage, torch.float32)  # of gates and parameters
-    nodes = gradients = 0.0
+    nodes = gradients = medians = 0.0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), exact_products(device):
         torch.manual_seed(0)
         for stride in (1, 2):
@@ -69,7 +76,9 @@ def verify(
             count = len(expected) - len(states) - 1 - len(list(graph.parameters()))
             errors = [relative_error(*pair) for pair in zip(found, expected, strict=True)]
             nodes, gradients = max(nodes, *errors[:count]), max(gradients, *errors[count:])
-    return Verification(nodes, gradients, nodes <= NODES[storage] and gradients <= GRADIENTS[storage])
+            medians = max(medians, *(median_error(*pair) for pair in zip(found[count:], expected[count:])))
+    passed = nodes <= NODES[storage] and gradients <= GRADIENTS[storage] and medians <= MEDIANS[storage]
+    return Verification(nodes, gradients, medians, passed)
 
 
 def prefer_fused(network: nn.Module, device: torch.device, storage: torch.dtype) -> None:
@@ -128,9 +137,18 @@ def differentiate(graph: MixedGraph, states: Sequence[Tensor], gates: Tensor) ->
 
 def relative_error(found: Tensor, expected: Tensor) -> float:
     """Return the RMS of an error, relative to the RMS of the expected values; infinite where it is not finite."""
-    rms = expected.double().square().mean().sqrt().clamp_min(1e-6)
-    error = (found.double() - expected.double()).square().mean().sqrt() / rms
+    error = (found.double() - expected.double()).square().mean().sqrt() / _rms(expected)
     return error.nan_to_num(math.inf).item()
+
+
+def median_error(found: Tensor, expected: Tensor) -> float:
+    """Return the median of an error's absolute values, relative to the RMS of the expected values."""
+    error = (found.double() - expected.double()).abs().median() / _rms(expected)
+    return error.nan_to_num(math.inf).item()
+
+
+def _rms(expected: Tensor) -> Tensor:
+    return expected.double().square().mean().sqrt().clamp_min(1e-6)
 
 
 def exact_products(device: torch.device) -> AbstractContextManager[object]:

@@ -164,7 +164,7 @@ class _Backward:
         kinds, table = run.kinds(convs, 1), run.table(convs.rows)
         d = depthwise_output_gradient(self.planes, self.grads, self.coefficients, table, kinds, run.gates)
         if self.need_params:
-            given = self.planes, d, self.planes, self.grads, self.coefficients, table, kinds, run.gates
+            given = self.planes, self.planes, self.grads, self.coefficients, table, kinds, run.gates
             self._keep(convs, 1, *conv_weight_gradients(*given, run.size, 1, self.statistics))
         behind = len(self.nodes) - self.plan.finals
         sums = half_gradient(d, self.planes, self.statistics, self.grads, behind, table, kinds, run.gates, run.size)
@@ -179,7 +179,7 @@ class _Backward:
         kinds, table = run.kinds(convs, 0), run.table(convs.rows)
         d = depthwise_output_gradient(self.planes, self.grads, self.coefficients, table, kinds, run.gates)
         if self.need_params:
-            given = x, d, self.planes, self.grads, self.coefficients, table, kinds, run.gates
+            given = x, self.planes, self.grads, self.coefficients, table, kinds, run.gates
             self._keep(convs, 0, *conv_weight_gradients(*given, (b, h, w), source.stride))
         input_gradient(x, d, out, table, kinds, run.gates, source.stride)
 

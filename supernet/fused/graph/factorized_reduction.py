@@ -34,19 +34,19 @@ def factorized_backward(
 
     Args:
         x, params: as in ``factorized_forward``.
-        dy: gradient of its result, ``(e, m, c)``.
+        dy: gradient of its result, ``(e, m, c)``; rounded to the type of ``x``, as the product's other factor is.
         need_params: whether the weights' gradients are computed; without, the list is empty.
     """
     b, h, w, k = x.shape
-    p = _blocks(params).to(dy.dtype)
+    dy, p = dy.to(x.dtype), _blocks(params).to(x.dtype)
     grads = []
     if need_params:
-        dp = torch.matmul(_phases(x).to(dy.dtype).t(), dy)
+        dp = torch.matmul(_phases(x).t(), dy)
         half = params[0].shape[1]
         for part, weight in ((dp[:, :k, :half], params[0]), (dp[:, k:, half:], params[1])):
             grads.append(part.transpose(1, 2)[..., None, None].to(weight.dtype).contiguous())
     d = torch.einsum("emc,ekc->mk", dy, p).view(b, -(-h // 2), -(-w // 2), 2 * k)
-    back = torch.zeros_like(x, dtype=d.dtype)
+    back = torch.zeros_like(x)
     back[:, ::2, ::2] += d[..., :k]
     back[:, 1::2, 1::2] += d[:, : h // 2, : w // 2, k:]
     return torch.where(x > 0, back, 0), grads

@@ -1,4 +1,4 @@
-"""A failed capture is cleaned up; a stand-in behaves as CUDA graphs of PyTorch 2.11 and of later versions do."""
+"""A failed capture is cleaned up; a stand-in behaves as PyTorch's CUDA graphs do."""
 
 from contextlib import contextmanager
 
@@ -17,7 +17,7 @@ class StandIn:
 
     Attributes:
         captures: pools of captures that have begun and not ended; emptying the cache fails while there are any.
-        held: pools that are in use.
+        held: pools that are in use; releasing one twice spoils the allocator.
         stream: the current one.
     """
 
@@ -40,10 +40,12 @@ class StandIn:
         self.stream = stream
         try:
             yield
-        finally:  # ``capture_end`` raises before the allocations end and before the stream is restored
-            if self.ends_itself:
+        finally:  # the stream is not restored
+            if self.ends_itself:  # an error of the step: the allocations end, and the graph releases its pool
                 self.captures.remove(pool)
-            raise RuntimeError("capture_end: the capture was invalidated")
+                self.held.remove(pool)
+            else:  # the device has ended the capture: ``capture_end`` raises before the allocations end
+                raise RuntimeError("capture_end: the capture was invalidated")
 
     def end(self, index, pool):
         if pool not in self.captures:
@@ -58,7 +60,7 @@ class StandIn:
         self.emptied += 1
 
 
-@pytest.mark.parametrize("ends_itself", [False, True], ids=["PyTorch 2.11", "later"])
+@pytest.mark.parametrize("ends_itself", [False, True], ids=["by the device", "by an error of the step"])
 def test_a_failed_capture_is_cleaned_up(monkeypatch, ends_itself):
     gpu, generator = StandIn(ends_itself), torch.Generator().manual_seed(5)
     released = []

@@ -89,7 +89,7 @@ def test_gradients_of_convolutions(conv):
     d = conv_backward.depthwise_output_gradient(*given, conv.table, conv.kinds, GATES)
     equal(d[conv.live], naive.depthwise_output_gradient(*given, conv.rows, conv.kinds, GATES)[conv.live])
     geometry = conv.size, conv.stride, conv.statistics
-    found = conv_weight_backward.conv_weight_gradients(conv.x, d, *given, conv.table, conv.kinds, GATES, *geometry)
+    found = conv_weight_backward.conv_weight_gradients(conv.x, *given, conv.table, conv.kinds, GATES, *geometry)
     expected = naive.conv_weight_gradients(conv.x, *given, conv.rows, conv.kinds, GATES, *geometry)
     equal(found, expected)
 

@@ -27,7 +27,7 @@ def test_first_bound_that_spills_nothing(monkeypatch):
         def __init__(self):
             self.tried = []
 
-        def warmup(self, pointer, nested, number, *, grid, C, enable_fp_fusion, maxnreg=100):
+        def warmup(self, pointer, nested, number, *, grid, C, enable_fp_fusion, num_warps, maxnreg=100):
             assert (pointer.dtype, nested[0].dtype, number, C) == (torch.float32, torch.float16, 7, 16)
             self.tried.append(maxnreg)
             return SimpleNamespace(n_regs=maxnreg, n_spills=max(0, 120 - maxnreg), _init_handles=lambda: None)
@@ -36,5 +36,9 @@ def test_first_bound_that_spills_nothing(monkeypatch):
     kernel = Kernel()
     for _ in range(2):
         types = launch.argument_types((torch.zeros(3), (torch.zeros(2, dtype=torch.float16),), 7))
-        assert launch.options_of(kernel, types, (("C", 16),)) == {"enable_fp_fusion": True, "maxnreg": 128}
+        assert launch.options_of(kernel, types, (("C", 16),)) == {
+            "enable_fp_fusion": True,
+            "num_warps": 4,
+            "maxnreg": 128,
+        }
     assert kernel.tried == [100, 112, 128]

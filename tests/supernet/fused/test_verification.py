@@ -40,6 +40,27 @@ def test_a_wrong_backend_fails(monkeypatch, factor):
     assert not verify("batched", CPU, torch.float32, channels=4).passed
 
 
+class Inexact(torch.autograd.Function):
+    """The value itself; its gradient to ten bits, as TF32 has them."""
+
+    @staticmethod
+    def forward(ctx, y):
+        return y.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return (grad.view(torch.int32) & ~0x1FFF).view(torch.float32)
+
+
+def test_gradients_of_fewer_bits_fail(monkeypatch):
+    """By their median: their RMS is below that of a single flip of a ReLU."""
+    right = BACKENDS["batched"].edge_outputs
+    inexact = BackendRow(lambda source, x, gates: [Inexact.apply(y) for y in right(source, x, gates)])
+    monkeypatch.setitem(BACKENDS, "batched", inexact)
+    found = verify("batched", CPU, torch.float32, channels=4)
+    assert not found.passed and found.nodes < 1e-6 and found.gradients < 1e-2
+
+
 def test_an_error_that_is_not_finite_is_the_largest():
     found = torch.tensor([1.0, float("nan")])
     assert relative_error(found, torch.ones(2)) == float("inf")
@@ -62,7 +83,7 @@ def test_auto_is_fused_where_the_kernels_equal_the_reference(network, monkeypatc
 
     def passes(*given, **options):
         calls.append(given)
-        return Verification(1e-7, 1e-6, True)
+        return Verification(1e-7, 1e-6, 1e-7, True)
 
     monkeypatch.setattr(verification, "verify", passes)
     prefer_fused(network, CPU, torch.float32)
@@ -77,7 +98,7 @@ def test_auto_is_batched_where_they_do_not(network, monkeypatch, raises):
     def fails(*given, **options):
         if raises:
             raise RuntimeError("no kernel image is available for execution on the device")
-        return Verification(0.5, 2.0, False)
+        return Verification(0.5, 2.0, 0.1, False)
 
     monkeypatch.setattr(verification, "verify", fails)
     reason = "no kernel image" if raises else "largest error 5.0e-01 of nodes"
