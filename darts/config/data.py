@@ -10,7 +10,7 @@ from darts.config.fields import Resume
 from darts.config.ranges import NOT_NEGATIVE, POSITIVE, at_most
 
 DataName = Literal[
-    "digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "imagenet", "folder", "npz", "csv",
+    "digits", "digits201", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "imagenet", "folder", "npz", "csv",
     "text", "ptb", "wikitext2",
 ]  # fmt: skip
 
@@ -23,7 +23,7 @@ class DataConfig:
     """The data set. Your own: folder (images in torchvision's ImageFolder layout), npz (a file of arrays), csv (a file
     of sentences and labels), text (running text: one file, or a folder with train, valid and test)."""
     root: Annotated[Path | None, Resume.FREE] = None
-    """The folder or file of the data set (digits needs none)."""
+    """The folder or file of the data set (digits and digits201 need none)."""
     download: Annotated[bool, Resume.FREE] = False
     """Download the data set if it is not there (torchvision's data sets)."""
     size: Annotated[int | None, POSITIVE, at_most(16_384)] = None

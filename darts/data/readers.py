@@ -15,7 +15,7 @@ import numpy as np
 from darts.data.dataset import Arrays
 from darts.data.idx import find_idx, read_idx, wanted_files
 from darts.data.npz import npz
-from darts.data.order import HELD_OUT
+from darts.data.order import HELD_OUT, stratified
 from darts.errors import UserError
 
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -44,6 +44,30 @@ def digits(root: Path, download: bool) -> Arrays:
     split = train_test_split(images, labels, test_size=HELD_OUT, stratify=labels, random_state=0)
     train_images, test_images, train_labels, test_labels = split
     return Arrays(train_images, train_labels, test_images, test_labels)
+
+
+DIGITS201_TRAIN, DIGITS201_VALID = 300, 500
+"""Training and validation images of the digits benchmark; the rest, 997, are its test images."""
+
+
+def digits201(root: Path, download: bool) -> Arrays:
+    """Return scikit-learn's digits as the digits benchmark divides them: few images for training, and for testing its
+    validation images, then its test images."""
+    return divided_digits(DIGITS201_TRAIN)
+
+
+def divided_digits(train: int) -> Arrays:
+    """Return scikit-learn's digits in a fixed random order: ``train`` images for training, stratified; the others for
+    testing."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(labels))
+    images = np.round(images[order].reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
+    labels = labels[order]
+    chosen = stratified(labels, train)
+    rest = np.delete(np.arange(len(labels)), chosen)
+    return Arrays(images[chosen], labels[chosen], images[rest], labels[rest])
 
 
 def cifar10(root: Path, download: bool) -> Arrays:
@@ -166,6 +190,7 @@ class Reader:
 
 READERS: dict[str, Reader] = {
     "digits": Reader(digits, needs_root=False),
+    "digits201": Reader(digits201, needs_root=False),
     "mnist": Reader(mnist),
     "fashion_mnist": Reader(fashion_mnist),
     "svhn": Reader(svhn),

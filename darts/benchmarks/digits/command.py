@@ -1,0 +1,125 @@
+"""The command line of the digits benchmark.
+
+python -m darts.benchmarks.digits build                            all trainings, with every core; continues its file
+python -m darts.benchmarks.digits build --part 3/16 --out FILE     a part, on another machine
+python -m darts.benchmarks.digits pilot                            compares protocols on a sample of architectures
+python -m darts.benchmarks.digits check                            trains a sample of rows again
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from darts.benchmarks.digits.building import build, part_of
+from darts.benchmarks.digits.checking import check
+from darts.benchmarks.digits.pilot import CANDIDATES, pilot
+from darts.benchmarks.digits.rows import read_rows
+from darts.benchmarks.digits.training import PROTOCOL
+from darts.config.command_line import parse_command
+from darts.errors import UserError
+
+
+@dataclass(frozen=True)
+class Build:
+    """Train every architecture that the file does not hold yet."""
+
+    out: Path = Path("runs/digits201.jsonl")
+    """File of the trainings, which is continued where it exists."""
+    part: str = "1/1"
+    """Part of all trainings, such as 3/16; parts can be made on different machines."""
+    processes: int | None = None
+    """Processes of one thread each; by default one for each core."""
+    max_seconds: float | None = None
+    """Stop after this time; the same command continues."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Train a sample of the rows again and compare."""
+
+    file: Path = Path("runs/digits201.jsonl")
+    """File of the trainings."""
+    count: int = 50
+    """Size of the sample."""
+    processes: int | None = None
+    """Processes of one thread each; by default one for each core."""
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """Compare protocols: how well do they tell a sample of architectures apart?"""
+
+    out: Path = Path("runs/digits201_protocols.json")
+    """File of the results."""
+    count: int = 150
+    """Architectures."""
+    processes: int | None = None
+    """Processes of one thread each; by default one for each core."""
+    max_seconds: float = 3600.0
+    """Begin no further protocol after this time."""
+
+
+Command = (
+    Annotated[Build, tyro.conf.subcommand("build")]
+    | Annotated[Check, tyro.conf.subcommand("check")]
+    | Annotated[Pilot, tyro.conf.subcommand("pilot")]
+)
+
+
+def main(arguments: Sequence[str], console: Console) -> None:
+    """Run a subcommand."""
+    command: Any = parse_command(
+        Command,  # type: ignore[arg-type]  # a union of annotated types
+        arguments,
+        prog="python -m darts.benchmarks.digits",
+        description=__doc__,
+        config=(tyro.conf.OmitSubcommandPrefixes,),
+    )
+    processes = command.processes if command.processes is not None else len(os.sched_getaffinity(0))
+    if processes < 1:
+        raise UserError(f"--processes is {processes}; it must be 1 or more")
+    if isinstance(command, Build):
+        _build(command, processes, console)
+    elif isinstance(command, Pilot):
+        pilot(
+            command.out,
+            count=command.count,
+            processes=processes,
+            max_seconds=command.max_seconds,
+            protocols=CANDIDATES,
+            console=console,
+        )
+    else:
+        _check(command, processes, console)
+
+
+def _build(command: Build, processes: int, console: Console) -> None:
+    if command.max_seconds is not None and not command.max_seconds > 0:
+        raise UserError(f"--max-seconds is {command.max_seconds}; it must be more than 0")
+    build(
+        command.out,
+        part_of(command.part),
+        processes=processes,
+        max_seconds=command.max_seconds,
+        protocol=PROTOCOL,
+        console=console,
+    )
+
+
+def _check(command: Check, processes: int, console: Console) -> None:
+    rows = read_rows(command.file, PROTOCOL)
+    if not rows.found:
+        raise UserError(f"--file is {command.file}; it holds no trainings")
+    found = check(rows.found, count=command.count, processes=processes, protocol=PROTOCOL, console=console)
+    console.print(
+        f"{found.equal} of {found.compared} trainings agree in every figure; test accuracy differs by "
+        f"{100 * found.difference:.2f} % on average, by {100 * found.largest:.2f} % at most",
+        highlight=False,
+    )
