@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from darts.data.readers import DIGITS201_TRAIN, DIGITS201_VALID, divided_digits
 from genotypes.types.nasbench201 import NASBench201Genotype
 from supernet.shapes import ImageShape
-from supernet.spaces.nasbench201 import NASBench201Space
+from supernet.spaces import SPACES
+from supernet.spaces.space import SearchSpace, SpaceOptions
 
 DIGITS = 1797
 """Images of scikit-learn's digits."""
@@ -59,9 +60,10 @@ class Protocol:
         return DIGITS - self.train_images - DIGITS201_VALID
 
     @property
-    def space(self) -> NASBench201Space:
+    def space(self) -> SearchSpace:
         """The space, of this width and depth, on the digits."""
-        return NASBench201Space(ImageShape(1, 8, 10), channels=self.channels, layers=self.layers)
+        options = SpaceOptions(ImageShape(1, 8, 10), channels=self.channels, layers=self.layers)
+        return SPACES["nasbench201"].make(options)
 
 
 PROTOCOL = Protocol()

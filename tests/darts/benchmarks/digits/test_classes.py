@@ -4,10 +4,9 @@ from random import Random
 
 import pytest
 import torch
-from torch import nn
 
 from darts.benchmarks.digits.classes import classes, function
-from genotypes.types.nasbench201 import NASBENCH201_OPS, NASBench201Genotype, from_string
+from genotypes.types.nasbench201 import from_string
 from supernet.spaces.nasbench201 import DerivedCell
 
 CHANNELS = 3
@@ -19,11 +18,9 @@ def cell_with(genotype, weights):
     for edge, (kernels, scale, shift) in zip(function(genotype).convolutions, weights):
         _, conv, norm = cell.ops[edge].op
         with torch.no_grad():
-            middle = conv.kernel_size[0] // 2
             conv.weight.copy_(kernels if conv.kernel_size[0] == 3 else kernels[:, :, 1:2, 1:2])
             norm.weight.copy_(scale)
             norm.bias.copy_(shift)
-        assert middle in (0, 1)
     return cell
 
 
@@ -84,6 +81,3 @@ def nested(genotype):
 def test_the_strings_of_the_literature_count_6466():
     strings = {nested(genotype) for members in classes().values() for genotype in members}
     assert len(strings) == 6_466
-    assert len(NASBENCH201_OPS) ** 6 == 15_625
-    assert NASBench201Genotype(("none",) * 6) in classes()
-    assert isinstance(DerivedCell(NASBench201Genotype(("skip_connect",) * 6), 2), nn.Module)
