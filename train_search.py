@@ -157,8 +157,8 @@ def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ra
         say(console, "\n".join(replays.lines()))
         say(console, f"in {folder}: replays.json")
         return
-    write_config(folder, "search", config, device)
-    study = run.run_study(config, problem, folder, console, device)
+    begun = partial(write_config, folder, "search", config, device)
+    study = run.run_study(config, problem, folder, console, device, begun)
     with alone():
         genotype = run.write_study(config, study, folder)
         write_report(folder)

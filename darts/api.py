@@ -207,8 +207,6 @@ def _search_by_trials(
     examples, objective = user_split(data, chosen), UserLoss(loss) if loss else classification
     with global_generators_kept(chosen), run_folder_of(run) as folder:
         _first_batch(examples, settings.batch_size, objective)
-        if run:
-            describe_own_run(folder, "search", config, chosen)
         found = search_by_trials(
             model,
             examples,
@@ -220,6 +218,7 @@ def _search_by_trials(
             device=chosen,
             loss=fingerprint.of_loss(loss),
             console=Console(soft_wrap=True, quiet=not verbose),
+            begun=partial(describe_own_run, folder, "search", config, chosen) if run else _nothing,
         )
     return SearchResult(found.genotype, found.figures, found.space, None, found.weights)
 

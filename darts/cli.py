@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
@@ -42,10 +42,18 @@ as soon as one has ended."""
 
 FREE_SPACE = "free some space, then resume the run with --resume"
 OTHER_FOLDER = "choose a folder that can be written to, with --runs"
+FILE_HANDLES = "allow more open files, with ulimit -n 4096"
 RECOVERABLE_ERRORS = {
     errno.ENOSPC: FREE_SPACE,
     errno.EDQUOT: FREE_SPACE,
     errno.EFBIG: FREE_SPACE,
+    errno.EMFILE: FILE_HANDLES,
+    errno.ENFILE: FILE_HANDLES,
+    errno.EIO: "the disk fails; " + OTHER_FOLDER,
+    errno.ENOENT: OTHER_FOLDER,
+    errno.ELOOP: OTHER_FOLDER,
+    errno.EISDIR: OTHER_FOLDER,
+    errno.EOPNOTSUPP: OTHER_FOLDER,
     errno.EACCES: OTHER_FOLDER,
     errno.EPERM: OTHER_FOLDER,
     errno.EROFS: OTHER_FOLDER,
@@ -80,10 +88,7 @@ def parse(
         print(recipes_help(recipes, introduction))
         sys.exit(0)
     name, *rest = arguments if names_recipe(arguments) else [default, *arguments]
-    if name not in recipes:
-        near = get_close_matches(name, recipes, n=3, cutoff=0.5)
-        hint = f"the nearest: {', '.join(near)}" if near else f"python {program} --help lists all"
-        raise UserError(f"no recipe {shortened(name)!r}; {hint}")
+    require_recipe(name, recipes, program)
     try:
         config = parse_options(recipes[name](), rest, f"{program} {name}", about(recipes[name]))
     except SystemExit:
@@ -91,6 +96,18 @@ def parse(
         raise
     check(config)
     return config
+
+
+def require_recipe(name: str, recipes: Collection[str], program: str) -> None:
+    """Refuse a name that is no recipe's; the message has the nearest ones, or the script that lists all.
+
+    Raises:
+        UserError: where there is no such recipe.
+    """
+    if name not in recipes:
+        near = get_close_matches(name, recipes, n=3, cutoff=0.5)
+        hint = f"the nearest: {', '.join(near)}" if near else f"python {program} --help lists all"
+        raise UserError(f"no recipe {shortened(name)!r}; {hint}")
 
 
 def names_recipe(arguments: Sequence[str]) -> bool:

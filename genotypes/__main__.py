@@ -4,7 +4,6 @@ import contextlib
 import io
 import os
 import random
-import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,12 +18,14 @@ from rich.table import Table
 
 from genotypes.atomic_write import write_atomically
 from genotypes.commands import Check, Convert, Diff, Draw, List, Mutate, Schema, Show
+from genotypes.errors import InputError
 from genotypes.faults import Fault, GenotypeError, line_of, quote
 from genotypes.formats.json_document import SCHEMA, schema_from
 from genotypes.formats.registry import TYPES, describe, forms, row_of, write
 from genotypes.formats.schema import schema
 from genotypes.library import FIGURES, rows
 from genotypes.load import load, load_with_lines
+from genotypes.parsing import parsed
 from genotypes.types.cell import CellGenotype
 from genotypes.types.genotype import Genotype
 from genotypes.types.nasbench201 import NASBench201Genotype
@@ -255,25 +256,22 @@ def _discard_output() -> None:
 def _parse(arguments: Sequence[str]) -> object | None:
     """Return the command, or None after an error message of one line about the command line."""
     commands: dict[str, Callable[..., Any]] = {name: options for name, (options, _) in COMMANDS.items()}
-    written = io.StringIO()
     try:
-        with contextlib.redirect_stderr(written):
-            return tyro.extras.subcommand_cli_from_dict(
+        return parsed(
+            lambda: tyro.extras.subcommand_cli_from_dict(
                 commands,
                 args=arguments,
                 prog="python -m genotypes",
                 description=__doc__,
                 config=(tyro.conf.FlagCreatePairsOff,),
             )
-    except SystemExit as stop:
-        if not stop.code:
-            sys.stdout.flush()
-            raise
-    # tyro draws a box: a title, then paragraphs between bars, of characters that depend on the terminal.
-    lines = [line.strip("│╭╮╰╯ ") for line in written.getvalue().splitlines()]
-    paragraphs = [" ".join(paragraph.split()) for paragraph in re.split("[─-]{5,}", " ".join(lines))]
-    _complain("error", "; ".join(filter(None, paragraphs[1:])))
-    return None
+        )
+    except InputError as error:
+        _complain("error", str(error))
+        return None
+    except SystemExit:
+        sys.stdout.flush()
+        raise
 
 
 def _print_faults(error: GenotypeError) -> None:

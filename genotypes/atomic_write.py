@@ -1,7 +1,9 @@
 """Atomic writing of files."""
 
 import contextlib
+import errno
 import os
+import tempfile
 from pathlib import Path
 
 
@@ -18,6 +20,8 @@ def write_atomically(path: Path, content: bytes, replace: bool = True) -> None:
     if path.exists() and not path.is_file() and not path.is_dir():
         path.write_bytes(content)
         return
+    if not path.name:  # "." and "/"
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(temporary, "wb") as file:
@@ -40,6 +44,25 @@ def write_atomically(path: Path, content: bytes, replace: bool = True) -> None:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+
+
+def require_writable(path: Path) -> None:
+    """Refuse a path that cannot be written, before the work whose result is to be written there.
+
+    Raises:
+        OSError: naming ``path``, where it is a folder, or its folder cannot be made or written to.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def _link(temporary: Path, path: Path) -> bool:

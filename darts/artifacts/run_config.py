@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 import torch
 
+from darts.artifacts.plain_values import record_from
 from darts.artifacts.run_folder import read_config
 from darts.config import LanguageSearchConfig, SearchConfig, SpaceConfig
 from darts.config.fields import check_ranges
-from darts.config.types_in_words import in_words
 from darts.errors import UserError
 from genotypes.atomic_write import write_atomically
 from supernet.bench.machine import machine
@@ -84,40 +82,7 @@ def load_space_config(folder: Path) -> SpaceConfig:
 
 
 def _section(kind: type[C], content: Any, field: str, path: Path) -> C:
-    """Return a configuration from a mapping; fields that it lacks, as those of older runs may, have their default."""
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: {field} is {str(content)[:60]!r}; it must be an object")
-    values = {}
-    hints = get_type_hints(kind)
-    assert dataclasses.is_dataclass(kind)
-    for name in (each.name for each in dataclasses.fields(kind)):
-        if name in content:
-            values[name] = _value(hints[name], content[name], f"{field}.{name}", path)
-    return kind(**values)
-
-
-def _value(hint: Any, value: Any, field: str, path: Path) -> Any:
-    if dataclasses.is_dataclass(hint):
-        assert isinstance(hint, type)
-        return _section(hint, value, field, path)
-    if not _fits(hint, value):
-        raise UserError(f"{path}: {field} is {str(value)[:60]!r}; it must be {in_words(hint)}")
-    if value is not None and Path in (hint, *get_args(hint)):
-        return Path(value)
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _fits(hint: Any, value: Any) -> bool:
-    """Whether a value of JSON can be one of the type."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return any(_fits(each, value) for each in inner)
-    if origin is Literal:
-        return isinstance(value, str) and value in inner
-    if origin is tuple:
-        right_length = inner[-1] is Ellipsis or (isinstance(value, list) and len(value) == len(inner))
-        return isinstance(value, list) and right_length and all(_fits(inner[0], item) for item in value)
-    if hint in (float, int) and isinstance(value, bool):
-        return False
-    accepted: dict[Any, Any] = {float: (float, int), Path: str}
-    return isinstance(value, accepted.get(hint, hint))
+    try:
+        return record_from(kind, content, field)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None

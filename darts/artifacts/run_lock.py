@@ -69,6 +69,8 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _path_of(folder: Path) -> Path:
     folder = folder.absolute()
+    if not folder.name:
+        raise UserError(f"{folder} cannot be the folder of a run; give a folder in it")
     return folder.with_name(f".{folder.name}.lock")
 
 

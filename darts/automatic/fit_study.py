@@ -10,7 +10,7 @@ import hashlib
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean, median
@@ -28,8 +28,10 @@ from darts.automatic.beginning import Beginning
 from darts.automatic.judging import Judged, doubts, judge, standard_error
 from darts.automatic.predictor import FILE, Predictor, assembled, load_predictor
 from darts.automatic.problem import FitProblem, Plan, decisions_of, folds_of, make_plan, start_of
+from darts.automatic.records import FILE as JOURNAL
 from darts.automatic.records import best_of, completed, ended, interrupted, open_record, repeated
 from darts.blackbox.evaluation import ends_a_trial
+from darts.blackbox.records import COUNT, FIGURES, NUMBERS, SECONDS, TEXT, TIME, Form, Records
 from darts.blackbox.samplers import StrategySampler, suggest
 from darts.blackbox.strategies import STRATEGIES
 from darts.errors import UserError
@@ -38,8 +40,8 @@ from darts.training.loop import Diverged
 from darts.training.progress import pluralize
 from genotypes.types.choices import ChoicesGenotype
 
-PLAN, SECONDS = "plan", "seconds"
-"""Attributes of a study: how architectures are judged, and the time that has been spent."""
+PLAN = "plan"
+"""Attribute of a study: how architectures are judged. Its ``SECONDS`` are the time that has been spent."""
 
 RESERVE = 0.03
 """Share of the budget that is kept for what comes after the last training."""
@@ -77,14 +79,16 @@ def find_model(
     Raises:
         UserError: where the folder is of another search, or no architecture could be trained.
     """
-    sampler = StrategySampler(
-        Beginning(component("`strategy`", STRATEGIES, strategy), start_of(problem)), decisions_of(problem), problem.seed
-    )
-    study = open_record(folder, sampler, _settings(problem, strategy))
+    decisions = decisions_of(problem)
+    chosen = Beginning(component("`strategy`", STRATEGIES, strategy), start_of(problem))
+    sampler = StrategySampler(chosen, decisions, problem.seed)
+    study = open_record(folder, sampler, _settings(problem, strategy), _records(problem), decisions)
     before = study.user_attrs.get(SECONDS, 0.0)
+    if not TIME.holds(before):
+        raise UserError(f"{folder / JOURNAL}: `{SECONDS}` is {str(before)[:40]!r}; it must be {TIME.text}")
     reserve = max(RESERVE * (limit or 0.0), min(LEAST_RESERVE, 0.1 * (limit or 0.0)))
     end = None if limit is None else began + limit - reserve - before
-    loop = _FitStudy(problem, folder, study, _plan(study, problem, limit), end, console)
+    loop = _FitStudy(problem, folder, study, _plan(study, folder, problem, limit), end, console)
     for trial in loop.trials(trials):
         loop.judge(trial)
         study.set_user_attr(SECONDS, before + time.monotonic() - began)
@@ -232,9 +236,26 @@ class _FitStudy:
         return predictor
 
 
-def _plan(study: Study, problem: FitProblem, limit: float | None) -> Plan:
+def _records(problem: FitProblem) -> Records:
+    """Return what is known of the trials of a search."""
+    metric = problem.metrics[0]
+    figures = Form(f"an object of numbers with {metric}", lambda value: FIGURES.holds(value) and metric in value)
+    forms = {SECONDS: TIME, "folds": NUMBERS, "figures": figures, "parameters": COUNT, "reason": TEXT}
+    return Records(forms, complete=(SECONDS, "folds", "figures", "parameters"))
+
+
+def _is_plan(known: Any) -> bool:
+    if not isinstance(known, dict) or set(known) != {field.name for field in fields(Plan)}:
+        return False
+    counts = all(type(known[name]) is int and known[name] > 0 for name in ("folds", "epochs", "batch_size"))
+    return counts and (known["seconds"] is None or TIME.holds(known["seconds"]))
+
+
+def _plan(study: Study, folder: Path, problem: FitProblem, limit: float | None) -> Plan:
     known = study.user_attrs.get(PLAN)
     if known is not None:
+        if not _is_plan(known):
+            raise UserError(f"{folder / JOURNAL}: `{PLAN}` is {str(known)[:80]!r}, which no search has written")
         return Plan(**known)
     plan = make_plan(problem, limit)
     study.set_user_attr(PLAN, asdict(plan))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from darts.automatic.examples.targets import Target, target_from
 from darts.automatic.export import export
 from darts.automatic.metrics import METRICS, figures
 from darts.automatic.networks import Averaged, space_for
+from darts.blackbox.records import is_number
 from darts.errors import UserError
 from genotypes import load as load_genotype
 from genotypes import write
@@ -223,6 +224,7 @@ def predictor_from(state: Mapping[str, Any], place: Path) -> Predictor:
         kind = state["encoder"]["kind"]
         encoder = ENCODERS[kind]({name: value for name, value in state["encoder"].items() if name != "kind"})
         target = target_from(state["target"])
+        _require_plain(state, target)
         genotype = load_genotype(state["genotype"])
         assert isinstance(genotype, ChoicesGenotype)
         network = assembled(encoder, target, genotype, state["networks"])
@@ -241,6 +243,43 @@ def predictor_from(state: Mapping[str, Any], place: Path) -> Predictor:
     except (KeyError, TypeError, ValueError, AttributeError, AssertionError, RuntimeError, InputError) as error:
         reason = " ".join(f"{type(error).__name__} {error}".split())[:120]
         raise UserError(f"{place}: not a model that this version can read ({reason})") from None
+
+
+def _require_plain(state: Mapping[str, Any], target: Target) -> None:
+    """Refuse figures, trials, facts and notes of another form than a search writes.
+
+    Raises:
+        ValueError: naming the first.
+    """
+
+    def is_facts(facts: Any) -> bool:
+        return isinstance(facts, dict) and all(is_number(facts.get(name, 0)) for name in ("seconds", "parameters"))
+
+    def is_list(values: Any, holds: Callable[[Any], bool]) -> bool:
+        return isinstance(values, list) and all(map(holds, values))
+
+    known = [name for name, metric in METRICS.items() if target.task in metric.tasks]
+    forms: dict[str, Callable[[Any], bool]] = {
+        "metrics": lambda names: is_list(names, lambda name: isinstance(name, str)) and names[:1] and names[0] in known,
+        "figures": lambda found: isinstance(found, dict) and all(map(is_number, found.values())),
+        "trials": lambda trials: is_list(trials, lambda trial: _is_trial(trial, state["metrics"][0])),
+        "facts": is_facts,
+        "notes": lambda notes: is_list(notes, lambda note: isinstance(note, str)),
+        "label": lambda label: isinstance(label, str | None),
+    }
+    for name, holds in forms.items():
+        if not holds(state[name]):
+            raise ValueError(f"{name} is {str(state[name])[:60]!r}")
+
+
+def _is_trial(trial: Any, metric: str) -> bool:
+    if not isinstance(trial, dict) or not isinstance(trial.get("state"), str):
+        return False
+    figures, choices = trial.get("figures"), trial.get("choices")
+    if not isinstance(figures, dict) or not isinstance(choices, dict):
+        return False
+    numbers = trial.get("score"), trial.get("parameters"), trial.get("seconds"), figures.get(metric)
+    return trial["state"] != "complete" or all(map(is_number, numbers))
 
 
 def assembled(

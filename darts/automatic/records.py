@@ -10,6 +10,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from darts.blackbox.points import Decisions
+from darts.blackbox.records import Records
 from darts.blackbox.storage import JOURNAL, open_storage
 from darts.blackbox.study import open_study
 
@@ -17,18 +19,27 @@ FILE = "study.journal"
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
-def open_record(folder: Path, sampler: BaseSampler, settings: Mapping[str, Any]) -> Study:
+def open_record(
+    folder: Path,
+    sampler: BaseSampler,
+    settings: Mapping[str, Any],
+    records: Records,
+    decisions: Decisions | None = None,
+) -> Study:
     """Open the study in a folder, or make it.
 
     Args:
         settings: what the trials depend on.
+        records: what is known of trials that the search has recorded.
+        decisions: that the trials make; None where they are not known.
 
     Raises:
         UserError: where the study is of other settings, or the file is no study.
     """
     folder.mkdir(parents=True, exist_ok=True)
     storage = open_storage(f"{JOURNAL}{folder / FILE}")
-    return open_study(storage, "search", sampler, settings, advice="choose another `run`")
+    advice = "choose another `run`"
+    return open_study(storage, "search", sampler, settings, advice=advice, decisions=decisions, records=records)
 
 
 def interrupted(study: Study) -> Iterator[Trial]:

@@ -2,16 +2,28 @@
 
 A trial that was promoted has several ``epochs``, one for each rung; its intermediate values are those of the first
 objective. A paused trial is ``WAITING``, as Optuna calls it: a worker that promotes it sets it running again.
+
+What a worker does next is decided on the records alone, and a storage is a file that accidents and other programs write
+to: when a study is opened, ``fault_of`` finds a record that no search has written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
+from optuna.distributions import CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from darts.artifacts.tuned import TUNED
+from darts.blackbox.points import Decisions
 from darts.blackbox.schedulers.scheduler import Record, State
+from genotypes import load
+from genotypes.faults import GenotypeError
 
 BRACKET = "bracket"
 EPOCHS = "epochs"
@@ -87,3 +99,139 @@ def record_of(trial: FrozenTrial, direction: StudyDirection) -> Record:
 def records_of(trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[Record]:
     """Return the trials of a search as schedulers see them; those over a limit take no place in a rung."""
     return [record_of(trial, direction) for trial in trials if epochs_of(trial) and INFEASIBLE not in trial.user_attrs]
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form of an attribute: how a message names it, and whether a value has it."""
+
+    text: str
+    holds: Callable[[Any], bool]
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number."""
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _is_genotype(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and load(value) is not None
+    except GenotypeError:
+        return False
+
+
+def _is_list(value: Any, holds: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(holds, value))
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**53
+
+
+def _are_figures(value: Any) -> bool:
+    """Whether a value is an object of numbers; some figures of an architecture may be infinite."""
+    return isinstance(value, dict) and all(type(each) in (int, float) for each in value.values())
+
+
+def _are_results(value: Any) -> bool:
+    if not isinstance(value, dict) or not value:
+        return False
+    return all(
+        name.isascii() and name.isdigit() and len(name) < 10 and _is_list(each, is_number)
+        for name, each in value.items()
+    )
+
+
+TEXT = Form("text", lambda value: isinstance(value, str))
+TIME = Form("a number of seconds", lambda value: is_number(value) and value >= 0)
+COUNT = Form("a whole number from 0", _is_count)
+FIGURES = Form("an object of numbers", _are_figures)
+NUMBERS = Form("a list of numbers", lambda value: _is_list(value, is_number))
+OBJECT = Form("an object", lambda value: isinstance(value, dict))
+
+
+@dataclass(frozen=True)
+class Records:
+    """What is known of the records of a search's trials.
+
+    Attributes:
+        forms: attribute of a trial -> its form; other attributes are not looked at.
+        complete: attributes that a complete trial has, but for one that repeats another and took no time.
+        together: attributes that are there together.
+    """
+
+    forms: Mapping[str, Form]
+    complete: tuple[str, ...] = ()
+    together: tuple[str, ...] = ()
+
+
+def _rises(values: Sequence[int]) -> bool:
+    return values[0] > 0 and all(a < b for a, b in pairwise(values))
+
+
+SEARCH = Records(
+    {
+        BRACKET: COUNT,
+        EPOCHS: Form("a list of rising numbers", lambda value: _is_list(value, _is_count) and _rises(value)),
+        GENOTYPE: Form("a genotype", _is_genotype),
+        HASH: TEXT,
+        VALUES: FIGURES,
+        NOTES: OBJECT,
+        OBJECTIVES: Form("an object of numbers of epochs and the values after them", _are_results),
+        SECONDS: TIME,
+        CPU_SECONDS: TIME,
+        GPU_SECONDS: TIME,
+        REASON: TEXT,
+        INFEASIBLE: TEXT,
+        TUNED: OBJECT,
+    },
+    together=(BRACKET, EPOCHS),
+)
+"""Of a search without gradients; a study of another program may have trials without attributes."""
+
+
+def fault_of(
+    trials: Sequence[FrozenTrial], records: Records, decisions: Decisions | None, *, objectives: int
+) -> str | None:
+    """Return what is wrong with the trials of a study, in words; None where nothing is.
+
+    Args:
+        decisions: that trials make; None where they are not known.
+        objectives: how many values a trial has.
+    """
+    for place, trial in enumerate(trials):
+        fault = "is missing" if trial.number != place else _attribute_fault(trial, records)
+        fault = fault or _value_fault(trial, objectives) or (decisions and _decision_fault(trial, decisions))
+        if fault:
+            return f"trial {place + 1} {fault}"
+    return None
+
+
+def _attribute_fault(trial: FrozenTrial, records: Records) -> str | None:
+    known = trial.user_attrs
+    for name, form in records.forms.items():
+        if name in known and not form.holds(known[name]):
+            return f"has `{name}` {str(known[name])[:40]!r}, which is not {form.text}"
+    needed = records.complete if trial.state == TrialState.COMPLETE and SECONDS in known else ()
+    if any(name in known for name in records.together):
+        needed += records.together
+    return next((f"lacks `{name}`" for name in needed if name not in known), None)
+
+
+def _value_fault(trial: FrozenTrial, objectives: int) -> str | None:
+    results = trial.user_attrs.get(OBJECTIVES, {})
+    found = [*results.values(), *([trial.values or ()] if trial.state == TrialState.COMPLETE else [])]
+    wrong = next((values for values in found if len(values) != objectives or any(map(math.isnan, values))), None)
+    return None if wrong is None else f"has the values {str(list(wrong))[:40]}; it must be {objectives}, each a number"
+
+
+def _decision_fault(trial: FrozenTrial, decisions: Decisions) -> str | None:
+    point: dict[str, str] = {}
+    while (decision := decisions.following(point)) is not None and decision.name in trial.params:
+        value, offered = trial.params[decision.name], trial.distributions[decision.name]
+        known = isinstance(offered, CategoricalDistribution) and tuple(offered.choices) == decision.values
+        if not known or value not in decision.values:
+            return f"has {decision.name[:60]!r} {str(value)[:40]!r}, which this search does not offer"
+        point[decision.name] = value
+    return None

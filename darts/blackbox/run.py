@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -137,13 +137,19 @@ def last_trial(config: BlackboxConfig, problem: Problem) -> int | None:
 
 
 def run_study(
-    config: BlackboxConfig, problem: Problem, folder: Path, console: Console, device: torch.device = CPU
+    config: BlackboxConfig,
+    problem: Problem,
+    folder: Path,
+    console: Console,
+    device: torch.device = CPU,
+    begun: Callable[[], None] = lambda: None,
 ) -> Study:
     """Search until the budget is spent, a line for each training; continue a study that is there.
 
     Args:
         folder: of the run; that of a shared study is used by all of its workers.
         device: that evaluates.
+        begun: is called when it is certain that the study is this configuration's, before the first trial.
 
     Raises:
         UserError: where the study in the storage was made with other settings, or an option is unknown.
@@ -156,7 +162,8 @@ def run_study(
     storage = open_storage(config.study.storage or sqlite(folder / FILE))
     name = folder.name if config.study.shared else "search"
     advice = f"choose another `{'study' if config.study.shared else 'run'}.name`"
-    study = open_study(storage, name, sampler, _settings(config), goals, advice)
+    study = open_study(storage, name, sampler, _settings(config), goals, advice, problem.decisions)
+    begun()
     plan = Plan(
         config.budget,
         schedule,

@@ -82,6 +82,8 @@ def sqlite(path: Path) -> str:
 
 
 def _journal(path: Path) -> Storage:
+    if not path.name:
+        raise UserError(_not_an_address(f"{JOURNAL}{path}"))
     locks = file_locks(_beside(path))
     try:
         with holding(locks, OPENING):

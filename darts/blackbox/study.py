@@ -23,12 +23,15 @@ from darts.blackbox import budget as budgets
 from darts.blackbox.evaluation import ACCURACY, Plan, carry_out
 from darts.blackbox.locks import Claims, NoLocks
 from darts.blackbox.objectives import Goals
-from darts.blackbox.points import ArchitectureDecisions
+from darts.blackbox.points import ArchitectureDecisions, Decisions
 from darts.blackbox.records import (
     BRACKET,
     EPOCHS,
     INFEASIBLE,
+    SEARCH,
+    Records,
     epochs_of,
+    fault_of,
     is_queued,
     is_unfinished,
     records_of,
@@ -59,6 +62,8 @@ def open_study(
     settings: Mapping[str, Any],
     goals: Goals = ACCURACY,
     advice: str = "choose another `run.name`",
+    decisions: Decisions | None = None,
+    records: Records = SEARCH,
 ) -> Study:
     """Open a study in a storage, or make it.
 
@@ -66,25 +71,46 @@ def open_study(
         settings: what the trials depend on; a study of other settings is not continued.
         goals: whose directions a new study has.
         advice: what to do where the study is another one.
+        decisions: that the trials make; None where they are not known.
+        records: what is known of trials that a search has recorded.
 
     Raises:
-        UserError: where the study is of other settings.
+        UserError: where the study is of other settings, or holds what no search has recorded.
     """
-    study = optuna.create_study(
-        storage=storage.records,
-        sampler=sampler,
-        study_name=name,
-        directions=goals.directions,
-        load_if_exists=True,
-    )
-    found = study.user_attrs.get(SETTINGS, settings)
+    try:
+        study = _study(storage, name, sampler, goals)
+        found, trials = study.user_attrs.get(SETTINGS, settings), study.get_trials(deepcopy=False)
+        directions = study.directions
+    except Exception as error:  # SQLAlchemy's, json's, or Optuna's own
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
+        raise UserError(f"{storage.name}: a damaged study ({reason}); {advice}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{storage.name}: a damaged study (`settings` is {str(found)[:40]!r}); {advice}")
     for field_name in dict.fromkeys([*settings, *found]):
-        if found.get(field_name) != settings.get(field_name):
-            theirs, ours = found.get(field_name), settings.get(field_name)
-            raise UserError(f"{storage.name}: made with `{field_name}` {theirs}, not {ours}; {advice}")
+        theirs, ours = found.get(field_name), settings.get(field_name)
+        if theirs != ours:
+            raise UserError(f"{storage.name}: made with `{field_name}` {str(theirs)[:80]}, not {ours}; {advice}")
+    fault = "it has other directions" if directions != goals.directions else None
+    fault = fault or fault_of(trials, records, decisions, objectives=len(directions))
+    if fault:
+        raise UserError(f"{storage.name}: a damaged study ({fault}); {advice}")
     if SETTINGS not in study.user_attrs:
         study.set_user_attr(SETTINGS, dict(settings))
     return study
+
+
+def _study(storage: Storage, name: str, sampler: optuna.samplers.BaseSampler, goals: Goals) -> Study:
+    """Return the study of a name. One that is there is only read: a search that is refused leaves no trace in it."""
+    try:
+        return optuna.load_study(study_name=name, storage=storage.records, sampler=sampler)
+    except KeyError:
+        return optuna.create_study(
+            storage=storage.records,
+            sampler=sampler,
+            study_name=name,
+            directions=goals.directions,
+            load_if_exists=True,  # another worker may have made it meanwhile
+        )
 
 
 def search(

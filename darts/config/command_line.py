@@ -18,6 +18,8 @@ import tyro
 
 from darts.config.types_in_words import in_words
 from darts.errors import UserError
+from genotypes.errors import InputError
+from genotypes.parsing import paragraphs, parsed
 
 C = TypeVar("C")
 
@@ -63,14 +65,10 @@ def parse_command(kind: type[C], arguments: Sequence[str], **settings: Any) -> C
     Raises:
         UserError: where the command line has an unknown option or a value of the wrong type, in one line.
     """
-    written = io.StringIO()
     try:
-        with contextlib.redirect_stderr(written):
-            return tyro.cli(kind, args=arguments, **settings)
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-    raise UserError("; ".join([*_paragraphs(written.getvalue()), "see --help"]))
+        return parsed(lambda: tyro.cli(kind, args=arguments, **settings))
+    except InputError as error:
+        raise UserError(str(error)) from None
 
 
 def parse_options(default: C, arguments: Sequence[str], prog: str, description: str) -> C:
@@ -134,21 +132,6 @@ def _refuse_unknown(options: dict[str, Any], arguments: Sequence[str]) -> None:
             raise UserError(f"unknown option {shortened(name)}; {hint}")
 
 
-def _paragraphs(box: str) -> Iterator[str]:
-    """Yield the paragraphs of a message of tyro's: a box with a title, and bars between the paragraphs.
-
-    Of those that quote the help, the name of the nearest option is left.
-    """
-    lines = [line.strip("│╭╮╰╯| ") for line in box.splitlines()]
-    paragraphs = [" ".join(paragraph.split()) for paragraph in re.split("[─-]{5,}", " ".join(lines))[1:]]
-    for paragraph in paragraphs:
-        nearest = re.match(r"Perhaps you meant: (--[\w.-]+)", paragraph)
-        if nearest:
-            yield f"the nearest: {nearest[1]}"
-        elif paragraph and not paragraph.startswith(("For full helptext", "Argument helptext", "Perhaps")):
-            yield paragraph.rstrip(".")
-
-
 def shortened(text: str) -> str:
     """Return a text as a message quotes it: what is typed can be of any length."""
     return text if len(text) <= 80 else f"{text[:77]}..."
@@ -156,7 +139,7 @@ def shortened(text: str) -> str:
 
 def _in_one_line(box: str, options: dict[str, Any], arguments: Sequence[str]) -> str:
     """Return what a message of tyro's says, in the words of this project where it is of a common kind."""
-    message = next(_paragraphs(box), "the command line cannot be parsed")
+    message = next(paragraphs(box), "the command line cannot be parsed")
     value = re.match(r"Error parsing (?:\S+/)?(--[\w.-]+)(?:\|\S+)?:", message) or re.match(
         r"invalid choice '.*' for argument '(--[\w.-]+)'", message
     )

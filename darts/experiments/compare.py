@@ -26,10 +26,10 @@ from darts.artifacts.checkpoint import write_atomically
 from darts.artifacts.fingerprint import of_data_set
 from darts.artifacts.log import read_log
 from darts.artifacts.run_lock import locked
+from darts.cli import require_recipe
 from darts.config import MethodConfig, RunConfig, SearchConfig, check, identity
 from darts.config.command_line import parse_command
 from darts.data.registry import open_data
-from darts.errors import UserError
 from darts.experiments.results_file import read_results, skip_counts, summary
 from darts.methods import METHODS
 from darts.methods.compose import compose
@@ -40,6 +40,7 @@ from darts.retraining.task import RetrainTask
 from darts.training.device import choose_device
 from darts.training.loop import train
 from genotypes import Genotype, describe
+from genotypes.atomic_write import require_writable
 from supernet.bench.machine import machine
 from supernet.decisions import draw_pairs
 from supernet.spaces.space import SearchSpace
@@ -85,6 +86,7 @@ def main(arguments: Sequence[str], console: Console) -> None:
     device = choose_device(RunConfig(device=config.device))
     ran = machine(device)
     content = read_results(config.json, _settings(config))
+    require_writable(config.json)
     done = {(row["method"], row["seed"]) for row in content["rows"]}
     for method, seed in jobs:
         if (method, seed) not in done:
@@ -99,8 +101,7 @@ def main(arguments: Sequence[str], console: Console) -> None:
 
 def search_config(config: CompareConfig, method: str, seed: int) -> SearchConfig:
     """Return the search of a row, checked; that of random architectures names the space."""
-    if config.recipe not in SEARCH_RECIPES:
-        raise UserError(f"--recipe is {config.recipe!r}; it must be one of {', '.join(SEARCH_RECIPES)}")
+    require_recipe(config.recipe, SEARCH_RECIPES, "train_search.py")
     recipe = SEARCH_RECIPES[config.recipe]()
     run = RunConfig(runs=config.runs, name=f"search-{method}-seed{seed}", device=config.device, resume=True)
     made = replace(

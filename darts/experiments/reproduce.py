@@ -37,7 +37,7 @@ from darts.experiments.query_curves import Accuracies
 from darts.experiments.query_curves import row_of as query_row
 from darts.methods.space_factory import space_from
 from darts.recipes import BLACKBOX_RECIPES
-from genotypes.atomic_write import write_atomically
+from genotypes.atomic_write import require_writable, write_atomically
 from supernet.bench.machine import machine
 
 Figures = dict[str, tuple[float, float]]
@@ -94,6 +94,8 @@ def main(arguments: Sequence[str], console: Console) -> None:
     """Replay every strategy, and print a row as soon as it is known."""
     options = parse_command(Options, arguments, prog="python -m darts.experiments.reproduce", description=__doc__)
     command = ["python", "-m", "darts.experiments.reproduce", *arguments]
+    if options.json is not None:
+        require_writable(options.json)
     content: dict[str, Any] = {"machine": machine(torch.device("cpu")), "command": command}
     for part, rows in _results(options, console):
         content[part] = rows

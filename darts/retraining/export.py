@@ -283,6 +283,8 @@ def _replacing(path: Path) -> Iterator[Path]:
     Raises:
         UserError: where nothing can be written there.
     """
+    if not path.name:  # "." and "/"
+        raise UserError(f"--output {path}: it is a folder; give a file")
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,9 @@ import torch
 import tyro
 from rich.console import Console
 
+from genotypes.atomic_write import require_writable
 from genotypes.errors import InputError
+from genotypes.parsing import parsed
 from supernet.bench.machine import machine
 from supernet.cost.latency_table import LatencyTable, measure_table
 from supernet.cost.timing import Protocol
@@ -31,6 +33,20 @@ from supernet.spaces.space import SpaceOptions
 
 GOAL_TAU, GOAL_ERROR = 0.85, 0.10
 """Rank correlation and mean relative error from which on a table is called reliable."""
+
+
+LIMITS = {
+    "channels": (1, 65_536),
+    "layers": (1, 10_000),
+    "image": (1, 16_384),
+    "text": (1, 1_000_000),
+    "threads": (1, 4_096),
+    "batch": (1, 1_000_000),
+    "rounds": (3, 1_000_000),
+    "networks": (4, 1_000_000),
+    "attempts": (1, 1_000),
+}
+"""Option -> its smallest and largest value; calibration and check need 4 networks."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +89,10 @@ class Options:
 
 def main(arguments: Sequence[str] | None = None, console: Console | None = None) -> None:
     """Measure, check, write, and print how well the table predicts."""
-    options = tyro.cli(Options, args=arguments, prog="python -m supernet.cost.latency", description=__doc__)
+    prog = "python -m supernet.cost.latency"
+    options: Options = parsed(lambda: tyro.cli(Options, args=arguments, prog=prog, description=__doc__))
     console = console or Console()
+    _check(options)
     table = measured(options, console)
     table.write(options.out)
     check = table.check
@@ -95,7 +113,6 @@ def measured(options: Options, console: Console) -> LatencyTable:
     Raises:
         SpaceError: where an option cannot be used, or the machine is too busy.
     """
-    _check(options)
     device = torch.device(options.device)
     before = torch.get_num_threads()
     torch.set_num_threads(options.threads)
@@ -142,11 +159,10 @@ def measured(options: Options, console: Console) -> LatencyTable:
 def _check(options: Options) -> None:
     if options.space not in SPACES:
         raise SpaceError(f"--space is {options.space!r}; it must be one of {', '.join(SPACES)}")
-    for name, least in (("channels", 1), ("layers", 1), ("threads", 1), ("batch", 1), ("rounds", 3), ("attempts", 1)):
-        if getattr(options, name) < least:
-            raise SpaceError(f"--{name} is {getattr(options, name)}; it must be {least} or more")
-    if options.networks < 4:
-        raise SpaceError(f"--networks is {options.networks}; calibration and check need 4 or more")
+    for name, (least, most) in LIMITS.items():
+        values: Any = getattr(options, name)
+        if not all(least <= value <= most for value in (values if isinstance(values, tuple) else (values,))):
+            raise SpaceError(f"--{name} is {str(values)[:40]}; it must be {least} to {most}")
     if options.clock == "cpu" and (options.threads > 1 or options.device != "cpu"):
         raise SpaceError("--clock cpu measures one thread on a CPU: set --threads 1 and --device cpu")
     if not 0 < options.quantile <= 0.5:
@@ -155,6 +171,7 @@ def _check(options: Options) -> None:
         raise SpaceError(f"--spread is {options.spread}; it must be more than 0 and less than 10")
     if options.out.is_dir() or not options.out.parent.is_dir():
         raise SpaceError(f"--out is {options.out}; it must be a file in a folder that exists")
+    require_writable(options.out)
     try:
         torch.empty(0, device=options.device)
     except (RuntimeError, AssertionError):
@@ -173,6 +190,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
         main(arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a full disk, a closed pipe
+        print(f"error: {error.filename or 'the output'}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        print("error: not enough memory; lower --batch, --channels or --layers", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -14,7 +14,14 @@ from supernet.errors import SpaceError
 
 @pytest.mark.parametrize(
     ("number", "message"),
-    [(errno.ENOSPC, "free some space"), (errno.EROFS, "with --runs"), (errno.ENAMETOOLONG, "a shorter --name")],
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EROFS, "with --runs"),
+        (errno.ENAMETOOLONG, "a shorter --name"),
+        (errno.ENOENT, "with --runs"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.EIO, "the disk fails"),
+    ],
 )
 def test_what_a_disk_refuses_is_one_line(number, message, tmp_path, monkeypatch, capsys):
     def refuse(*_):

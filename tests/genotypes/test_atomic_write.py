@@ -1,9 +1,10 @@
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
-from genotypes.atomic_write import write_atomically
+from genotypes.atomic_write import require_writable, write_atomically
 
 
 @pytest.mark.parametrize("links", [True, False])
@@ -33,6 +34,19 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="full"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_places_that_cannot_be_written_are_found_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_bytes(b"old")
+    for place in (Path("."), Path("/"), tmp_path, tmp_path / "file" / "x", Path("/proc/none/x")):
+        for action in (require_writable, lambda path: write_atomically(path, b"new")):
+            with pytest.raises(OSError) as error:
+                action(place)
+            assert error.value.errno is not None and error.value.filename
+    require_writable(tmp_path / "file")
+    require_writable(tmp_path / "new" / "file")
+    assert (tmp_path / "file").read_bytes() == b"old" and not list((tmp_path / "new").iterdir())
 
 
 def test_a_device_or_pipe_stays_one(tmp_path):

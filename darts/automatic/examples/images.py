@@ -5,6 +5,7 @@ Axes: ``n`` image, ``c`` channel, ``h w`` space.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms import v2
 
+from darts.artifacts.plain_values import record_from
 from darts.data.folder_layout import EXTENSIONS, Samples
 from darts.data.image_decoder import decode
 from darts.data.image_folder import ImageForm
@@ -70,8 +72,15 @@ class ImageEncoder:
 
     @staticmethod
     def from_state(state: Mapping[str, Any]) -> ImageEncoder:
-        """Return the encoder of what ``state`` returned."""
-        return ImageEncoder(**{**state, "mean": tuple(state["mean"]), "std": tuple(state["std"])})
+        """Return the encoder of what ``state`` returned; a ``ValueError`` names what cannot be."""
+        read = record_from(ImageEncoder, state, "encoder")
+        sizes = 1 <= min(read.height, read.width) <= LARGEST and max(read.height, read.width) < 2**20
+        deviations = all(std > 0 and math.isfinite(std) for std in read.std)
+        if not (sizes and read.channels in CHANNELS and 1 <= read.bits <= 16 and deviations):
+            raise ValueError(f"encoder is {read}")
+        if not len(read.mean) == len(read.std) == read.channels or not all(map(math.isfinite, read.mean)):
+            raise ValueError(f"encoder.mean is {read.mean}")
+        return read
 
     def describe(self) -> str:
         """Return what the images are, for people."""

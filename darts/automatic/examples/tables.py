@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from darts.artifacts.plain_values import record_from
 from darts.data.text.sentences import DELIMITERS
 from darts.data.text.unicode_file import read_unicode
 from darts.errors import UserError
@@ -87,15 +89,14 @@ class TableEncoder:
 
     @staticmethod
     def from_state(state: Mapping[str, Any]) -> TableEncoder:
-        """Return the encoder of what ``state`` returned."""
-        return TableEncoder(
-            tuple(
-                Column(
-                    **{**column, "categories": None if column["categories"] is None else tuple(column["categories"])}
-                )
-                for column in state["columns"]
-            )
-        )
+        """Return the encoder of what ``state`` returned; a ``ValueError`` names what cannot be."""
+        columns = tuple(record_from(Column, column, "encoder.columns") for column in state["columns"])
+        if not columns or len({column.name for column in columns}) < len(columns):
+            raise ValueError("encoder.columns are none, or two of one name")
+        for column in columns:
+            if not (math.isfinite(column.mean) and math.isfinite(column.std) and column.std > 0):
+                raise ValueError(f"encoder.columns: {column.name[:40]!r} has mean {column.mean}, std {column.std}")
+        return TableEncoder(columns)
 
     def describe(self) -> str:
         """Return what the columns are, for people."""

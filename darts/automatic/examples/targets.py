@@ -5,6 +5,7 @@ Axes: ``n`` example, ``k`` class, label or number.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from darts.artifacts.plain_values import record_from
 from darts.errors import UserError
 
 Task = Literal["classification", "multilabel", "regression"]
@@ -85,14 +87,20 @@ class Target:
 
 
 def target_from(state: Mapping[str, Any]) -> Target:
-    """Return a target of what ``Target.state`` returned."""
-    return Target(
-        state["task"],
-        names=tuple(state["names"]),
-        mean=tuple(state["mean"]),
-        std=tuple(state["std"]),
-        flat=bool(state["flat"]),
-    )
+    """Return a target of what ``Target.state`` returned.
+
+    Raises:
+        ValueError: where there is no such target.
+    """
+    target = record_from(Target, state, "target")
+    if target.task == "regression":
+        numbers = all(math.isfinite(mean) and 0 < std < math.inf for mean, std in zip(target.mean, target.std))
+        sound = bool(target.mean) and len(target.mean) == len(target.std) and numbers
+    else:
+        sound = len(set(target.names)) == len(target.names) > (target.task == "classification")
+    if not sound:
+        raise ValueError(f"target is {str(target)[:80]}")
+    return target
 
 
 def target_of(y: Any, task: str | None = None) -> Target:

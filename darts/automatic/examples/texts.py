@@ -46,8 +46,13 @@ class TextEncoder:
 
     @staticmethod
     def from_state(state: Mapping[str, Any]) -> TextEncoder:
-        """Return the encoder of what ``state`` returned."""
-        return TextEncoder({token: k for k, token in enumerate(state["tokens"], UNKNOWN + 1)}, state["length"])
+        """Return the encoder of what ``state`` returned; a ``ValueError`` names what cannot be."""
+        length, tokens = state["length"], state["tokens"]
+        if type(length) is not int or not 1 <= length <= MAX_LENGTH:
+            raise ValueError(f"encoder.length is {str(length)[:40]!r}")
+        if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+            raise ValueError("encoder.tokens is not a list of texts")
+        return TextEncoder({token: k for k, token in enumerate(tokens, UNKNOWN + 1)}, length)
 
     def describe(self) -> str:
         """Return what the texts are, for people."""

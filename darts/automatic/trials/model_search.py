@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from darts.automatic.trials.sequence import DEPTH, Sequence, SequenceSpace, spac
 from darts.automatic.trials.trial_settings import TrialSettings
 from darts.blackbox.evaluation import ends_a_trial
 from darts.blackbox.points import ArchitectureDecisions, Decision, Decisions, Point
+from darts.blackbox.records import COUNT, FIGURES, SECONDS, TEXT, TIME, Records
 from darts.blackbox.samplers import StrategySampler, suggest
 from darts.blackbox.strategies import STRATEGIES, GeneticAlgorithm, Strategy
 from darts.data.objective import Objective
@@ -46,6 +47,9 @@ REPEATS = 50
 """Architectures known already, one after the other, after which all are taken to be known."""
 
 WEIGHTS = "weights.pt"
+
+FORMS = {SECONDS: TIME, "genotype": TEXT, "figures": FIGURES, "epoch": COUNT, "parameters": COUNT}
+RECORDS = Records(FORMS, complete=tuple(FORMS))
 
 Space = ModuleSpace | SequenceSpace
 
@@ -81,6 +85,7 @@ def search_by_trials(
     device: torch.device,
     loss: str,
     console: Console,
+    begun: Callable[[], None] = lambda: None,
 ) -> TrialResult:
     """Search the choices of a model, or a sequence of layers.
 
@@ -90,6 +95,7 @@ def search_by_trials(
         trials: architectures to try.
         folder: of the run.
         loss: identifies the user's loss.
+        begun: is called when it is certain that the folder is this search's, before the first training.
 
     Raises:
         UserError: where the folder is of another search, a network fails, or no architecture could be trained.
@@ -115,7 +121,8 @@ def search_by_trials(
         **{name: value for name, value in asdict(settings).items() if name != "weights"},
         **{f"weights.{name}": value for name, value in asdict(settings.weights).items()},
     }
-    study = open_record(folder, StrategySampler(chosen, decisions, settings.seed), made_with)
+    study = open_record(folder, StrategySampler(chosen, decisions, settings.seed), made_with, RECORDS, decisions)
+    begun()
     waiting, repeats = list(interrupted(study)), 0
     while waiting or (repeats < REPEATS and len(ended(study)) < trials):
         trial = waiting.pop(0) if waiting else study.ask()

@@ -33,6 +33,7 @@ from darts.artifacts.user_folder import run_folder_of
 from darts.automatic.records import best_of, completed, ended, interrupted, open_record
 from darts.automatic.trials.epochs import Trained, run_once, train_epochs
 from darts.blackbox.evaluation import ends_a_trial
+from darts.blackbox.records import NUMBERS, SECONDS, TIME, Records
 from darts.blackbox.samplers import OPTUNA
 from darts.config import RunConfig
 from darts.data.objective import Objective
@@ -51,6 +52,8 @@ SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
 """Name of a strategy -> its sampler of a seed."""
 
 WEIGHTS = "weights.pt"
+
+RECORDS = Records({SECONDS: TIME, "values": NUMBERS}, complete=(SECONDS, "values"))
 
 Build = Callable[[Any], nn.Module | tuple[nn.Module, torch.optim.Optimizer]]
 """A trial of Optuna -> a network, or a network and its optimizer."""
@@ -179,7 +182,7 @@ def tune(
         "seed": seed,
     }
     with run_folder_of(run) as folder, global_generators_kept(chosen):
-        study = open_record(folder, _Replayed(SAMPLERS[strategy], seed), settings)
+        study = open_record(folder, _Replayed(SAMPLERS[strategy], seed), settings, RECORDS)
         waiting = list(interrupted(study))
         while waiting or len(ended(study)) < trials:
             trial = waiting.pop(0) if waiting else study.ask()

@@ -1,9 +1,11 @@
 """``darts.fit``: every kind of data and task, the budget, resuming, saving, exporting, and one line for bad input."""
 
+import copy
 import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +14,12 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_iris
 
 import darts
+from darts.artifacts.checkpoint import canonical
 from darts.artifacts.checkpoint import load as load_checkpoint
 from darts.automatic import fit_study, problem
+from darts.automatic.examples.inputs import ENCODERS
 from darts.automatic.fit_data import seconds_of
+from darts.automatic.predictor import predictor_from
 from darts.errors import UserError
 
 SHORT = dict(budget=None, trials=2, device="cpu", verbose=False)
@@ -329,6 +334,68 @@ def test_a_damaged_model_is_refused(iris, tmp_path):
         darts.load(tmp_path / "model")
     with pytest.raises(UserError, match="no model; give the folder"):
         darts.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("metrics", []),
+        ("metrics", ["r2"]),
+        ("metrics", [["accuracy"]]),
+        ("figures", {"accuracy": {}}),
+        ("figures", None),
+        ("trials", [True]),
+        ("trials", [{"state": "complete", "figures": {}, "choices": {}}]),
+        ("facts", {"seconds": "x"}),
+        ("notes", "x"),
+        ("label", 3),
+        ("genotype", 3),
+        ("networks", 3),
+        ("target.task", "x"),
+        ("target.names", ["a"]),
+        ("target.names", ["a", "a", "b"]),
+        ("encoder.kind", "x"),
+        ("encoder.columns", []),
+        ("encoder.columns", [{"name": 3}]),
+        ("encoder.columns", [{"name": "a", "std": 0.0}]),
+        ("encoder.columns", [{"name": "a", "mean": float("nan")}]),
+    ],
+)
+def test_a_model_with_a_changed_field_is_refused(field, value, iris):
+    *_, model = iris
+    state = copy.deepcopy(canonical(model.state()))
+    box = state
+    *folders, name = field.split(".")
+    for folder in folders:
+        box = box[folder]
+    box[name] = value
+    with pytest.raises(UserError, match=r"^model.pt: not a model that this version can read \(") as error:
+        predictor_from(state, Path("model.pt"))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("image", "height", 10**12),
+        ("image", "width", 0),
+        ("image", "channels", 7),
+        ("image", "bits", 0),
+        ("image", "std", [0.0]),
+        ("image", "mean", [0.0, 1.0]),
+        ("text", "length", 10**12),
+        ("text", "length", True),
+        ("text", "tokens", [1]),
+    ],
+)
+def test_an_encoder_with_a_changed_field_is_refused(kind, field, value):
+    states = {
+        "image": {"channels": 1, "height": 8, "width": 8, "bits": 8, "mean": [0.5], "std": [1.0]},
+        "text": {"tokens": ["a", "b"], "length": 5},
+    }
+    assert ENCODERS[kind](states[kind]).kind == kind
+    with pytest.raises(ValueError, match="encoder"):
+        ENCODERS[kind]({**states[kind], field: value})
 
 
 def test_fit_is_imported_when_it_is_called():

@@ -66,8 +66,10 @@ def test_a_search_by_trials_is_continued_and_refuses_another(tmp_path):
     assert {"genotype.json", "trials.json", "weights.pt", "metrics.json"} <= {
         p.name for p in (tmp_path / "run").iterdir()
     }
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
     with pytest.raises(UserError, match="made with `epochs` 2, not 3; choose another `run`"):
         darts.search(model, images(), trials=4, **{**settings, "epochs": 3})
+    assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()} == before
 
 
 def test_a_sequence_of_layers_by_a_genetic_algorithm():

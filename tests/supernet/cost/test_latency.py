@@ -196,6 +196,15 @@ def made(about):
         (["--quantile", "0.6"], "--quantile is 0.6; it must be more than 0 and at most 0.5"),
         (["--clock", "cpu", "--threads", "2"], "set --threads 1"),
         (["--device", "tpu"], "--device is 'tpu'; this machine has no such device"),
+        (["--layers", "0"], "--layers is 0; it must be 1 to 10000"),
+        (["--channels", str(10**30)], "it must be 1 to 65536"),
+        (["--image", "3", "0", "4"], "--image is (3, 0, 4); it must be 1 to 16384"),
+        (["--spread", "nan"], "--spread is nan"),
+        (["--out", "."], "--out is .; it must be a file in a folder that exists"),
+        (["--out", "/proc/x"], "/proc/x: No such file or directory"),
+        (["--batch", "x"], "--batch"),
+        (["--batches", "1"], "--batches"),
+        (["--text", "1"], "--text"),
     ],
 )
 def test_mistakes_are_one_line(options, message, tmp_path, capsys):

@@ -1,0 +1,62 @@
+"""Records (frozen dataclasses) of the plain values of a file, each checked against its field's type."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from darts.config.types_in_words import in_words
+
+R = TypeVar("R")
+
+
+def record_from(kind: type[R], content: Any, field: str) -> R:
+    """Return a record of a mapping of plain values; a field that is missing has its default.
+
+    Args:
+        kind: a dataclass; its fields may be dataclasses.
+        field: where the mapping stands, for messages.
+
+    Raises:
+        ValueError: naming the first invalid field, its value and what may stand there.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f"{field} is {str(content)[:60]!r}; it must be an object")
+    values = {}
+    hints = get_type_hints(kind)
+    assert dataclasses.is_dataclass(kind)
+    for each in dataclasses.fields(kind):
+        if each.name in content:
+            values[each.name] = _value(hints[each.name], content[each.name], f"{field}.{each.name}")
+        elif each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
+            raise ValueError(f"{field}.{each.name} is missing")
+    return kind(**values)
+
+
+def _value(hint: Any, value: Any, field: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        assert isinstance(hint, type)
+        return record_from(hint, value, field)
+    if not _fits(hint, value):
+        raise ValueError(f"{field} is {str(value)[:60]!r}; it must be {in_words(hint)}")
+    if value is not None and Path in (hint, *get_args(hint)):
+        return Path(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    """Whether a plain value can be one of the type."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(each, value) for each in inner)
+    if origin is Literal:
+        return isinstance(value, str) and value in inner
+    if origin is tuple:
+        right_length = inner[-1] is Ellipsis or (isinstance(value, list) and len(value) == len(inner))
+        return isinstance(value, list) and right_length and all(_fits(inner[0], item) for item in value)
+    if hint in (float, int) and isinstance(value, bool):
+        return False
+    accepted: dict[Any, Any] = {float: (float, int), Path: str}
+    return isinstance(value, accepted.get(hint, hint))
