@@ -94,14 +94,6 @@ class NASBench101(Benchmark):
             self._descending[epochs] = sorted(tests, reverse=True)
         return standing(100 * values["valid_accuracy"], 100 * values["test_accuracy"], self._descending[epochs])
 
-    def figures(self, genotype: Genotype, data: str) -> dict[str, float]:
-        """Return true accuracies, rank and regret, as a search logs them."""
-        return self.standing(genotype, data).figures()
-
-    def summary(self, genotype: Genotype, data: str) -> str:
-        """Return true accuracies, rank and regret on one line."""
-        return str(self.standing(genotype, data))
-
     def _runs(self, genotype: Genotype, data: str, epochs: int) -> list[Run]:
         if data not in self.data or epochs not in EPOCHS:
             allowed = f"data cifar10, epochs {', '.join(map(str, EPOCHS))}"

@@ -79,14 +79,6 @@ class NASBench201(Benchmark):
         key, (valid, test) = _key(genotype), _columns(data, epochs)
         return standing(self.table.value(key, valid), self.table.value(key, test), self.table.descending(test))
 
-    def figures(self, genotype: Genotype, data: str) -> dict[str, float]:
-        """Return true accuracies, rank and regret, as a search logs them."""
-        return self.standing(genotype, data).figures()
-
-    def summary(self, genotype: Genotype, data: str) -> str:
-        """Return true accuracies, rank and regret on one line."""
-        return str(self.standing(genotype, data))
-
     def best(self, data: str, epochs: int, count: int) -> list[NASBench201Genotype]:
         """Return the architectures of the highest test accuracy, the best first."""
         _, test = _columns(data, epochs)

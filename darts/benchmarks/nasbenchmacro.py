@@ -82,14 +82,6 @@ class NASBenchMacro(Benchmark):
         key = self._key(genotype, data)
         return standing(self.table.value(key, SEEDS[0]), self.accuracies[key], self._descending)
 
-    def figures(self, genotype: Genotype, data: str) -> dict[str, float]:
-        """Return true accuracies, rank and regret, as a search logs them."""
-        return self.standing(genotype, data).figures()
-
-    def summary(self, genotype: Genotype, data: str) -> str:
-        """Return true accuracies, rank and regret on one line."""
-        return str(self.standing(genotype, data))
-
     def best(self, count: int) -> list[ChoicesGenotype]:
         """Return the architectures of the highest mean accuracy, the best first."""
         keys = sorted(self.accuracies, key=lambda key: -self.accuracies[key])

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
+from darts.benchmarks.standing import Standing
 from genotypes import Genotype
 
 
@@ -55,13 +56,21 @@ class Benchmark(Protocol):
         """
         ...
 
-    def figures(self, genotype: Genotype, data: str) -> dict[str, float]:
-        """Return what a search logs of a genotype: its true accuracy, rank and regret after the longest training.
+    def standing(self, genotype: Genotype, data: str) -> Standing:
+        """Return the standing of an architecture on a data set, after the longest training.
 
-        Their names begin with ``true_``, so that they are not mistaken for the run's own figures.
+        Raises:
+            UserError: where the table does not hold it.
         """
         ...
 
+    def figures(self, genotype: Genotype, data: str) -> dict[str, float]:
+        """Return what a search logs of a genotype: its true accuracies, rank and regret after the longest training.
+
+        Their names begin with ``true_``, so that they are not mistaken for the run's own figures.
+        """
+        return self.standing(genotype, data).figures()
+
     def summary(self, genotype: Genotype, data: str) -> str:
         """Return the same figures on one line, to be read."""
-        ...
+        return str(self.standing(genotype, data))

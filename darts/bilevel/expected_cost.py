@@ -20,22 +20,21 @@ import torch
 from torch import Tensor, nn
 
 from darts.bilevel.hypergradients import Params
-from darts.bilevel.modifiers import UNDECIDED
+from darts.bilevel.penalties import PenaltyComponent
 from darts.bilevel.problem import SearchProblem
-from darts.bilevel.requirements import Component
 from darts.config.ranges import choose, require
 from darts.errors import UserError
 from supernet.choice import Gates, Picks
-from supernet.cost.additive import AdditiveCost, Expectation, additive_cost
-from supernet.cost.architecture import COSTS, Deployment
-from supernet.cost.latency_table import read_table
+from supernet.cost.additive import Expectation
+from supernet.cost.architecture import COSTS
 from supernet.cost.limits import quantity
+from supernet.cost.space_costs import SpaceCost
 
 FORMS = ("auto", "hinge", "linear", "log")
 
 
 @dataclass(frozen=True)
-class ExpectedCost(Component):
+class ExpectedCost(PenaltyComponent):
     """The expected cost of the derived network.
 
     Attributes:
@@ -53,7 +52,7 @@ class ExpectedCost(Component):
     form: str = "auto"
     file: str = ""
     batch: int = 1
-    _known: WeakKeyDictionary[nn.Module, tuple[AdditiveCost, Expectation, float]] = field(
+    _known: WeakKeyDictionary[nn.Module, tuple[SpaceCost, Expectation, float]] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False, compare=False
     )
 
@@ -75,7 +74,7 @@ class ExpectedCost(Component):
 
     def expected(self, problem: SearchProblem, logits: Params) -> Tensor:
         """Return the expected cost, ``()``, in the unit of ``COSTS``."""
-        return self._of(problem)[1](_expected_gates(problem, logits))
+        return self._of(problem)[1](problem.expected_gates(logits))
 
     def prepare(self, problem: SearchProblem) -> None:
         """Count or read the costs of the candidates, before the first step.
@@ -92,7 +91,7 @@ class ExpectedCost(Component):
             expected = self.expected(problem, problem.logits).item()
         return {f"expected_{self.cost}": expected, f"derived_{self.cost}": self._of(problem)[0].of(picks)}
 
-    def _of(self, problem: SearchProblem) -> tuple[AdditiveCost, Expectation, float]:
+    def _of(self, problem: SearchProblem) -> tuple[SpaceCost, Expectation, float]:
         """Return the cost, its expectation, and what it is divided by; counted once for a supernet.
 
         Raises:
@@ -100,30 +99,16 @@ class ExpectedCost(Component):
         """
         if problem.supernet not in self._known:
             field_name = f"`method.penalties` {self.cost}"
-            if problem.deployed is None:
+            if problem.costs is None:
                 raise UserError(f"{field_name}: costs are counted for images, sentences and running text only")
-            space, shape = problem.deployed
-            latency = None
-            if self.cost == "latency":
-                if not self.file:
-                    raise UserError(f"{field_name} needs a table of measurements: latency:file=latency.json")
-                latency = read_table(Path(self.file)).cost(space, shape)
-            cost = additive_cost(space, self.cost, Deployment(shape, self.batch, latency))
-            if cost.constant:
+            if self.cost == "latency" and not self.file:
+                raise UserError(f"{field_name} needs a table of measurements: latency:file=latency.json")
+            cost = problem.costs.cost(self.cost, self.batch, Path(self.file) if self.file else None)
+            if cost.total.constant:
                 raise UserError(f"{field_name}: every architecture of this space has the same; leave it out")
             like = problem.logits[problem.tables[0].label].detach()
-            expectation = Expectation(cost, problem.tables, like)
+            expectation = Expectation(cost.total, problem.tables, like)
             equal = {t.label: t.mask_on(like.device).to(like.dtype) for t in problem.tables}
             target = quantity(self.cost, self.target) if self.target else expectation(equal).item()
             self._known[problem.supernet] = cost, expectation, target
         return self._known[problem.supernet]
-
-
-def _expected_gates(problem: SearchProblem, logits: Params) -> Gates:
-    """Return the expected gates as a function of the logits, with those that are fixed."""
-    gates = {}
-    for table in problem.tables:
-        found = problem.relax.expected_gates(logits[table.label], table)
-        fixed = problem.modifiers.fixed.get(table.label)
-        gates[table.label] = found if fixed is None else torch.where(fixed == UNDECIDED, found, fixed)
-    return gates

@@ -24,9 +24,8 @@ from darts.bilevel.relaxations import Relaxation
 from darts.training.microbatch import Batch, BatchPartition
 from darts.training.objective import Call, Objective, classification
 from supernet.choice import ChoiceTable, Gates, bias_of, edges_of, skip_of
+from supernet.cost.space_costs import SpaceCosts
 from supernet.network import DropPath
-from supernet.shapes import Shape
-from supernet.spaces.space import SearchSpace
 
 Penalty = Callable[["SearchProblem", Params, Gates], Tensor]
 """(problem, logits, their gates) -> a scalar, added to the loss that the logits descend."""
@@ -61,8 +60,7 @@ class SearchProblem:
         draw: returns a further batch of the training split, for steps that train weights of their own.
         example: inputs of any content, from which sizes are measured.
         objective: the loss of a batch, and what else is counted.
-        deployed: the space at the size of the networks whose costs count, and the shape of its examples; None where
-            costs cannot be counted.
+        costs: of the networks that are derived; None where they cannot be counted.
         redraws: whether passes that must draw the same random numbers have drawn any.
     """
 
@@ -84,7 +82,7 @@ class SearchProblem:
     draw: Callable[[], ImageBatch] | None = None
     example: Tensor | None = None
     objective: Objective = classification
-    deployed: tuple[SearchSpace, Shape] | None = None
+    costs: SpaceCosts | None = None
     redraws: bool = False
     weights: dict[str, Tensor] = field(init=False)
     _scratch: dict[str, Tensor] = field(init=False, repr=False)
@@ -107,9 +105,10 @@ class SearchProblem:
         }
         return self._modified(found, logits)
 
-    def expected_gates(self) -> Gates:
-        """Return the expected gates of the current logits, detached from the graph."""
-        logits = {label: logit.detach() for label, logit in self.logits.items()}
+    def expected_gates(self, logits: Params | None = None) -> Gates:
+        """Return the expected gates as a function of logits; by default of the current ones, without a graph."""
+        if logits is None:
+            logits = {label: logit.detach() for label, logit in self.logits.items()}
         return self._modified({t.label: self.relax.expected_gates(logits[t.label], t) for t in self.tables}, logits)
 
     def edge_scores(self) -> dict[str, Tensor]:

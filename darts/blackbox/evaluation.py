@@ -1,6 +1,7 @@
 """The evaluation of one trial of a search: trained for the epochs that it was given, from where it stands.
 
-A trial that fails (a loss that is not finite, no memory) is recorded with its reason, and the search goes on.
+A trial that fails (a loss that is not finite, no memory, a latency that cannot be measured) is recorded with its
+reason, and the search goes on.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from darts.retraining.evaluator import Budget, Evaluator, Trial
 from darts.training.loop import Diverged
 from darts.training.out_of_memory import out_of_memory
 from genotypes import describe
+from supernet.cost.timing import NoisyMachine
 
 ACCURACY = Goals()
 
@@ -106,7 +108,11 @@ def carry_out(
     settings = suggest_tuned(trial, plan.tuned)
     if settings:
         trial.set_user_attr(TUNED, settings)
-    counted = plan.costs(genotype, settings)
+    try:
+        counted = plan.costs(genotype, settings)
+    except NoisyMachine as error:
+        _fail(study, trial, error)
+        return
     if plan.goals.limits:
         record_constraints(trial, plan.goals.excesses(counted))
     if over := plan.goals.infeasible(counted):
@@ -128,8 +134,7 @@ def carry_out(
             if not ends_a_trial(error):
                 raise
             _record_usage(trial, cpu, began, plan.gpus)
-            trial.set_user_attr(REASON, str(error) or type(error).__name__)
-            study.tell(trial.number, state=TrialState.FAIL)
+            _fail(study, trial, error)
             return
         _record_usage(trial, cpu, began, plan.gpus)
         _record_score(study, trial, epochs, score, values)
@@ -141,6 +146,12 @@ def carry_out(
         study.tell(trial.number, results_of(_frozen(study, trial.number))[rung])
     else:
         study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+
+def _fail(study: Study, trial: OptunaTrial, error: BaseException) -> None:
+    """Record that a trial failed, and why."""
+    trial.set_user_attr(REASON, str(error) or type(error).__name__)
+    study.tell(trial.number, state=TrialState.FAIL)
 
 
 def ends_a_trial(error: BaseException) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -16,7 +18,6 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial
 
 from darts.benchmarks.protocol import Benchmark, Score
-from darts.blackbox.latency import latency_ms
 from darts.blackbox.pareto.fronts import Outcome, Values
 from darts.blackbox.records import first_result
 from darts.config import RetrainConfig
@@ -28,6 +29,9 @@ from darts.methods.space_factory import space_from
 from genotypes import Genotype
 from supernet.cost.architecture import COSTS, Deployment, costs_of
 from supernet.cost.limits import exceeded, parse_limits, shown
+from supernet.cost.space_costs import SpaceCost, SpaceCosts
+from supernet.cost.timing import Protocol, forward_pass, measure
+from supernet.spaces.space import SearchSpace
 
 Costs = Callable[[Genotype, Mapping[str, Any]], Mapping[str, float]]
 """(architecture, tuned fields of the configuration) -> its costs, by their names in ``FIGURES``."""
@@ -162,17 +166,46 @@ def looked_up_costs(goals: Goals, benchmark: Benchmark, data: str, epochs: int) 
     return costs if goals.counted else uncounted
 
 
-def counted_costs(goals: Goals, config: RetrainConfig, shape: Any, device: torch.device) -> Costs:
-    """Return the costs of the networks that a configuration trains; latency is measured, on ``device``."""
+def counted_costs(
+    goals: Goals,
+    config: RetrainConfig,
+    shape: Any,
+    *,
+    device: torch.device,
+    space: Callable[[Mapping[str, Any]], SearchSpace],
+    latencies: Path | None = None,
+) -> Costs:
+    """Return the costs of the networks that a configuration trains.
+
+    Args:
+        goals: say which costs count.
+        config: of the training.
+        shape: of the data set's examples.
+        device: on which latency is measured, where there is no table.
+        space: tuned fields -> the space of the search.
+        latencies: table of measured latencies, by which latency is predicted.
+
+    Raises:
+        NoisyMachine: when called, where the times of a network spread too widely to be used.
+        SpaceError: when called, where the table does not fit the space.
+    """
+
+    @cache
+    def predicted(settings: tuple[tuple[str, Any], ...]) -> SpaceCost:
+        return SpaceCosts(space(dict(settings)), shape).cost("latency", table=latencies)
 
     def costs(genotype: Genotype, settings: Mapping[str, Any]) -> Mapping[str, float]:
-        space = space_from(replaced(config, settings), shape=shape, genotype=genotype)
-        counted = [name for name in goals.counted if name != "latency"]
-        found = costs_of(space, genotype, counted, Deployment(shape))
-        if "latency" in goals.counted:
-            with torch.random.fork_rng(devices=[]):
-                found["latency_ms"] = latency_ms(space.network(genotype).to(device), shape, device)
-        return found
+        trained = space_from(replaced(config, settings), shape=shape, genotype=genotype)
+        counted = [name for name in goals.counted if COSTS[name].counts is not None]
+        found = costs_of(trained, genotype, counted, Deployment(shape))
+        if "latency" not in goals.counted:
+            return found
+        if latencies is not None:
+            return {**found, "latency_ms": predicted(tuple(settings.items())).of(trained.picks(genotype))}
+        with torch.random.fork_rng(devices=[]):
+            network = trained.network(genotype).to(device)
+            call = forward_pass(network, shape.inputs(1), device)
+            return {**found, "latency_ms": measure({"network": call}, device, Protocol())["network"].ms}
 
     return costs if goals.counted else uncounted
 

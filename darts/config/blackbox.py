@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import tyro
@@ -83,6 +84,9 @@ class BlackboxConfig:
     limits: str | None = None
     """Largest allowed costs, such as parameters=200k,multiply_adds=3M: parameters, multiply_adds, memory (MB) and
     latency (ms). They are counted before training, and an architecture over a limit is not trained."""
+    latencies: Path | None = None
+    """Table of measured latencies of the trained networks (python -m supernet.cost.latency), by which latency is
+    predicted; without one, each network is measured on the device of the search."""
     tune: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """A field of the configuration that each trial chooses beside the architecture, such as weights.lr=log:1e-3..1e-1,
     weights.momentum=0.5..0.9:0.1 or batch_size=32,64,128; may be given several times."""

@@ -6,6 +6,7 @@ MAXIMIZED = {
     "loss": False,
     "parameters": False,
     "multiply_adds": False,
+    "memory_accesses": False,
     "memory": False,
     "latency": False,
     "seconds": False,

@@ -110,6 +110,7 @@ PENALTIES: dict[str, Penalty] = {
     "resource": Resource(),
     "parameters": ExpectedCost("parameters"),
     "multiply_adds": ExpectedCost("multiply_adds"),
+    "memory_accesses": ExpectedCost("memory_accesses"),
     "memory": ExpectedCost("memory"),
     "latency": ExpectedCost("latency"),
 }

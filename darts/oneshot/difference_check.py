@@ -18,11 +18,17 @@ from darts.bilevel.hypergradients import Batch, Bilevel, FiniteDifference, Hyper
 from darts.bilevel.problem import SearchProblem
 from darts.bilevel.radius import ChosenRadius, choose_radius
 from darts.oneshot.context import SearchContext
-from darts.training.microbatch import BatchPartition
-from supernet.mixed.graph import MixedGraph
+from darts.training.out_of_memory import out_of_memory
+from supernet.mixed.graph import mixed_graphs
 
 EVERY = 5
 """Epochs between two checks."""
+
+ONCE_DIFFERENTIABLE = (
+    "differentiate twice a function that was marked with @once_differentiable",
+    "is not implemented",
+)
+"""Texts of PyTorch's errors where an operation has no second derivative."""
 
 TOLERANCE = 0.5
 """Error, relative to what the hypergradient adds to the first order, above which the search warns."""
@@ -41,14 +47,16 @@ def check_differences(step: Hypergradient, context: SearchContext, done: int) ->
         context: of the search; it keeps the radius that was chosen.
         done: finished epochs, 0 at the start.
     """
-    due = done % EVERY == 0 or done == context.epochs
+    due = done == 0 or (done - 1) % EVERY == 0 or done == context.epochs
     single = context.partition.ranks.count == 1
     if not (isinstance(step, FiniteDifference) and single and due) or step.without_differences() == step:
         return {}
     state = context.state(NAME)
-    chosen = _choose(step, context)
+    chosen, why = _choose(step, context)
     state["radius"] = chosen.radius
     figures: dict[str, Any] = {"difference_error": chosen.error, "difference_radius": chosen.radius}
+    if why:
+        figures["difference_compared"] = f"with shorter differences: {why}"
     if done and chosen.error > TOLERANCE and not state.get("warned"):
         state["warned"] = True
         figures["warning"] = (
@@ -75,31 +83,44 @@ def _remedy(step: FiniteDifference) -> str:
     return "no shorter radius agrees; set `method.step` to first_order, unrolled_exact or neumann:exact=true"
 
 
-def _choose(step: FiniteDifference, context: SearchContext) -> ChosenRadius:
-    train, valid = context.first_batches()
-    exact = step.without_differences()
-    if exact is not None:
+def _choose(step: FiniteDifference, context: SearchContext) -> tuple[ChosenRadius, str]:
+    """Return the radius, and why differences are compared with shorter ones; empty where they are with the exact one.
+
+    The exact hypergradient holds the graph of the whole batch, so a batch that is divided to fit is not tried.
+    """
+    problem, (train, valid) = context.problem, context.first_batches()
+    exact, why = step.without_differences(), "there is no exact one"
+    if exact is not None and problem.partition.micro_batches > 1:
+        why = "batches are divided into micro-batches to fit into memory"
+    elif exact is not None:
         try:
-            return choose_radius(step, context.problem, train, valid, _by_reference(exact))
-        except RuntimeError:  # no memory, or a user's network that cannot be differentiated twice
-            pass
-    return choose_radius(step, context.problem, train, valid)
+            return choose_radius(step, problem, train, valid, _by_reference(exact)), ""
+        except (RuntimeError, MemoryError) as error:
+            if not (out_of_memory(error) or _once_differentiable(error)):
+                raise
+            why = str(error).partition("\n")[0][:100]
+    return choose_radius(step, problem, train, valid), why
+
+
+def _once_differentiable(error: BaseException) -> bool:
+    """Return whether an error says that a network, such as a user's own, cannot be differentiated twice."""
+    return any(words in str(error) for words in ONCE_DIFFERENTIABLE)
 
 
 def _by_reference(exact: Hypergradient) -> Hypergradient:
-    """Return the hypergradient with the network's backend set to ``reference``, and batches undivided."""
+    """Return the hypergradient with the network's backend set to ``reference``, as a graph of the whole batch."""
 
     def hypergradient(problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
         assert isinstance(problem, SearchProblem)
         with _reference_backend(problem.supernet):
-            return exact(replace(problem, partition=BatchPartition()), train, valid)
+            return exact(replace(problem, partition=replace(problem.partition, guarded=False)), train, valid)
 
     return hypergradient
 
 
 @contextmanager
 def _reference_backend(supernet: nn.Module) -> Iterator[None]:
-    graphs = [module for module in supernet.modules() if isinstance(module, MixedGraph)]
+    graphs = mixed_graphs(supernet)
     backends = [graph.backend for graph in graphs]
     try:
         for graph in graphs:

@@ -3,22 +3,18 @@ architecture that is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor
 
-from darts.bilevel.expected_cost import ExpectedCost
+from darts.bilevel.penalties import penalty_figures
 from darts.bilevel.problem import SearchProblem
 from darts.config import SearchConfig
 from darts.errors import UserError
-from supernet.choice import Picks
-from supernet.cost.additive import AdditiveCost, additive_cost
-from supernet.cost.architecture import COSTS, Deployment
-from supernet.cost.latency_table import read_table
+from supernet.choice import ChoiceTable, Picks
 from supernet.cost.limits import parse_limits
-from supernet.spaces.space import SearchSpace
+from supernet.cost.space_costs import SpaceCost
 
 
 @dataclass(frozen=True)
@@ -27,15 +23,13 @@ class Limits:
 
     Attributes:
         values: cost -> its largest value.
-        costs: cost -> the sum that it is.
-        space: at the size of the networks whose costs count.
-        deployment: of these networks.
+        costs: cost -> as a function of the architectures of the space.
+        tables: of the space.
     """
 
     values: Mapping[str, float]
-    costs: Mapping[str, AdditiveCost]
-    space: SearchSpace
-    deployment: Deployment
+    costs: Mapping[str, SpaceCost]
+    tables: Sequence[ChoiceTable]
 
     def derive(self, picks: Picks, scores: Mapping[str, Tensor]) -> Picks:
         """Return picks within the limits.
@@ -47,9 +41,9 @@ class Limits:
         Raises:
             SpaceError: where no architecture is within the limits.
         """
-        if all(self.cost(name, picks) <= limit for name, limit in self.values.items()):
+        if all(self.costs[name].of(picks) <= limit for name, limit in self.values.items()):
             return picks
-        return self.best({table.label: scores[table.label].detach().cpu() for table in self.space.tables})
+        return self.best({table.label: scores[table.label].detach().cpu() for table in self.tables})
 
     def best(self, scores: Mapping[str, Tensor]) -> Picks:
         """Return the most probable architecture within the limits.
@@ -59,13 +53,7 @@ class Limits:
         """
         from supernet.cost.within import best_within  # imports SciPy's solver, which no other search needs
 
-        return best_within(self.space.tables, scores, self.values, self.costs, partial(self.cost, "memory"))
-
-    def cost(self, name: str, picks: Picks) -> float:
-        """Return a cost of the network of these picks."""
-        if name == "memory":
-            return COSTS[name].of(self.space, self.space.derive(picks), self.deployment)
-        return self.costs[name].of(picks)
+        return best_within(self.tables, scores, self.values, self.costs)
 
 
 def limits_of(config: SearchConfig, problem: SearchProblem) -> Limits | None:
@@ -78,16 +66,13 @@ def limits_of(config: SearchConfig, problem: SearchProblem) -> Limits | None:
     if not config.limits:
         return None
     values = parse_limits(config.limits)
-    if problem.deployed is None:
+    if problem.costs is None:
         raise UserError("`limits`: costs are counted for images, sentences and running text only; leave it out")
-    space, shape = problem.deployed
     table = config.deployment.latencies
     if "latency" in values and table is None:
         raise UserError("`limits` of latency need `deployment.latencies`: a table of python -m supernet.cost.latency")
-    latency = read_table(table).cost(space, shape) if "latency" in values and table else None
-    deployment = Deployment(shape, config.deployment.batch, latency)
-    costs = {name: additive_cost(space, name, deployment) for name in values}
-    limits = Limits(values, costs, space, deployment)
+    costs = {name: problem.costs.cost(name, config.deployment.batch, table) for name in values}
+    limits = Limits(values, costs, problem.tables)
     limits.best(problem.edge_scores())  # refuses limits that no architecture keeps
     return limits
 
@@ -95,8 +80,5 @@ def limits_of(config: SearchConfig, problem: SearchProblem) -> Limits | None:
 def cost_figures(limits: Limits | None, problem: SearchProblem, picks: Picks) -> dict[str, float]:
     """Return what a search logs of costs: those of the derived network that are limited or penalized, and the expected
     costs that are penalized."""
-    found = {f"derived_{name}": limits.cost(name, picks) for name in limits.values} if limits else {}
-    for penalty in problem.penalties:
-        if isinstance(penalty, ExpectedCost):
-            found |= penalty.figures(problem, picks)
-    return found
+    found = {f"derived_{name}": cost.of(picks) for name, cost in limits.costs.items()} if limits else {}
+    return found | penalty_figures(problem, picks)

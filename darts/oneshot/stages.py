@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from darts.bilevel.arch_optimizers import LogitsOptimizer
-from darts.bilevel.expected_cost import ExpectedCost
 from darts.bilevel.modifiers import GateModifiers
+from darts.bilevel.penalties import prepare_penalties
 from darts.bilevel.problem import SearchProblem
 from darts.bilevel.requirements import DOUBLE_BACKWARD, OPERATIONS, requirements_of
 from darts.config import SearchConfig
@@ -29,12 +29,13 @@ from darts.training.device import autocast, check_fused
 from darts.training.objective import classification
 from darts.training.sgd import sgd
 from supernet.choice import ChoiceTable, edges_of
+from supernet.cost.space_costs import SpaceCosts
 from supernet.fused.verification import prefer_fused
-from supernet.mixed.graph import MixedGraph
+from supernet.mixed.graph import mixed_graphs
 from supernet.mixed.source import add_auxiliary_skips
 from supernet.mixed.widen import widen, widen_values
 from supernet.ops import draw_noise_from
-from supernet.shapes import ImageShape, LanguageShape, Shape, TextShape
+from supernet.shapes import ImageShape, LanguageShape, TextShape
 from supernet.spaces.space import SearchSpace, SpaceOptions
 
 
@@ -81,21 +82,24 @@ class StageNetworks:
     setting: Setting
     device: torch.device
 
-    def _deployed(self, space: SearchSpace, stage: Stage, allowed: Allowed | None) -> tuple[SearchSpace, Shape] | None:
-        """Return a stage's space at the size of the networks whose costs count, and the shape of their examples."""
+    def _costs(self, space: SearchSpace, stage: Stage, allowed: Allowed | None) -> SpaceCosts | None:
+        """Return the costs of a stage's space at the size of the networks whose costs count.
+
+        None for other examples than images, sentences and running text.
+        """
         config, shape = self.config, self.setting.shape
         if not isinstance(shape, ImageShape | TextShape | LanguageShape):
             return None
         size = config.deployment
         channels, layers = size.channels or config.space.channels, size.layers or config.space.layers
         if (channels, layers, stage.depth) == (config.space.channels, config.space.layers, 1):
-            return space, shape
+            return SpaceCosts(space, shape)
         network = replace(config, space=replace(config.space, channels=channels, layers=layers))
         whole = replace(stage, depth=1.0)
         with torch.random.fork_rng(devices=[]):
             make = self.setting.make
             made = space_from(network, shape=shape, method=self.method, stage=whole, allowed=allowed, make=make)
-        return made, shape
+        return SpaceCosts(made, shape)
 
     def build(self, number: int = 0, allowed: Allowed | None = None) -> Built:
         """Build the network of a stage with new weights and logits, drawn from the seed and the stage's number.
@@ -142,12 +146,10 @@ class StageNetworks:
             perturb=method.perturb,
             example=example,
             objective=setting.objective,
-            deployed=self._deployed(space, stage, allowed),
+            costs=self._costs(space, stage, allowed),
         )
         draw_noise_from(problem.generator, supernet)
-        for penalty in method.penalties:
-            if isinstance(penalty, ExpectedCost):
-                penalty.prepare(problem)
+        prepare_penalties(problem)
         return Built(space, problem, method.arch_optimizer(logits, space.tables, config.logits))
 
     def _initial_logits(self, tables: tuple[ChoiceTable, ...]) -> dict[str, Tensor]:
@@ -219,7 +221,7 @@ def narrowed(tables: tuple[ChoiceTable, ...], scores: Mapping[str, Tensor], keep
 
 def _require_operations(config: SearchConfig, method: Method, supernet: nn.Module) -> None:
     """Refuse components that act on operations between states, where the supernet has none."""
-    if any(isinstance(module, MixedGraph) for module in supernet.modules()):
+    if mixed_graphs(supernet):
         return
     for field, component in method.components:
         why = requirements_of(component).requires.get(OPERATIONS)

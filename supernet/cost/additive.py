@@ -15,17 +15,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from supernet import architectures
 from supernet.choice import ChoiceTable, Gates, Picks
-from supernet.cost.architecture import COSTS, Deployment
-from supernet.cost.network import MultiplyAdds, allocated, call_on_meta
+from supernet.cost.network import on_meta
 from supernet.errors import SpaceError
 from supernet.parts import Pair, Part, keys_of
 from supernet.shapes import Shape
 from supernet.spaces.space import SearchSpace
-
-SAMPLES = 3
-"""Architectures whose real cost is compared with the sum."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,16 @@ class AdditiveCost:
     def calibrated(self, offset: float, factor: float) -> AdditiveCost:
         """Return a linear function of this cost."""
         return AdditiveCost(offset + factor * self.fixed, {when: factor * cost for when, cost in self.terms.items()})
+
+    def of_candidates(self, tables: Sequence[ChoiceTable]) -> dict[str, Tensor]:
+        """Return what each candidate costs by itself: table label -> costs, ``(e, o)``; 0 where it costs nothing."""
+        found = {table.label: torch.zeros(table.rows, len(table.candidates)) for table in tables}
+        columns = {table.label: table.candidates.index for table in tables}
+        for when, cost in self.terms.items():
+            if len(when) == 1:
+                ((label, row, name),) = when
+                found[label][row, columns[label](name)] += cost
+        return found
 
     @property
     def constant(self) -> bool:
@@ -121,7 +126,7 @@ def parts_of(space: SearchSpace, shape: Shape, batch: int = 1) -> list[Part]:
     Raises:
         SpaceError: where the costs of the space's candidates do not add up.
     """
-    parts = space.parts(shape.inputs(batch))
+    parts = space.parts(on_meta(shape.inputs(batch)))
     if parts is None:
         raise SpaceError(
             "the costs of candidates do not add up in this space, as widths depend on the architecture; set another "
@@ -139,53 +144,3 @@ def sums(parts: Sequence[Part], cost_of: Callable[[Part], float]) -> AdditiveCos
             known[key] = cost_of(part)
         terms[part.when] = terms.get(part.when, 0.0) + known[key]
     return AdditiveCost(0.0, terms)
-
-
-def additive_cost(space: SearchSpace, name: str, deployment: Deployment) -> AdditiveCost:
-    """Return a cost of ``COSTS`` as a sum over candidates.
-
-    Parameters and multiply-adds are exact, latency is the deployment's. Memory at its peak is no sum: it is the bytes
-    that the layers of a network write altogether, which grow with the peak.
-
-    Raises:
-        SpaceError: where the costs of the space's candidates do not add up, or latency has no table.
-    """
-    if name == "latency":
-        if deployment.latency is None:
-            raise SpaceError("latency needs a table of measurements: make one with `python -m supernet.cost.latency`")
-        if not isinstance(deployment.latency, AdditiveCost):
-            raise SpaceError("latency needs a table of candidates, whose costs are added")
-        return deployment.latency
-    parts = parts_of(space, deployment.shape, deployment.batch if name == "memory" else 1)
-    found = sums(parts, _COUNTS[name])
-    if name == "memory":
-        return found
-    generator = torch.Generator().manual_seed(0)
-    constants = set()
-    for _ in range(SAMPLES):
-        picks = architectures.sample(space, generator)
-        constants.add(COSTS[name].of(space, space.derive(picks), deployment) - found.of(picks))
-    if len(constants) > 1:
-        raise SpaceError(f"the {name} of this model's candidates do not add up to those of its networks")
-    return AdditiveCost(constants.pop(), found.terms)
-
-
-def _weights(part: Part) -> float:
-    return sum(p.numel() for p in part.module.parameters())
-
-
-def _multiply_adds(part: Part) -> float:
-    with MultiplyAdds() as counted:
-        call_on_meta(part.module, part.inputs, part.named)
-    return counted.total
-
-
-def _written(part: Part) -> float:
-    return allocated(part.module, part.inputs, part.named)
-
-
-_COUNTS: dict[str, Callable[[Part], float]] = {
-    "parameters": _weights,
-    "multiply_adds": _multiply_adds,
-    "memory": _written,
-}

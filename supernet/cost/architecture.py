@@ -1,8 +1,8 @@
 """The costs of an architecture: what its network costs at deployment, by name.
 
-``COSTS`` is what limits (``supernet.cost.limits``), strategies without gradients and discretizations share. Parameters,
-multiply-adds and memory are those of the real network, counted without computing it; latency is predicted from a table
-of measured candidates (``supernet.cost.latency``).
+``COSTS`` is the one table of costs: limits, penalties, strategies without gradients and discretizations share it. All
+but latency are those of the real network, counted without computing it; latency is predicted from a table of measured
+candidates (``supernet.cost.latency``).
 """
 
 from __future__ import annotations
@@ -16,9 +16,18 @@ from torch import nn
 
 from genotypes import Genotype
 from supernet.choice import Picks
-from supernet.cost.network import count, peak_activations
+from supernet.cost.network import (
+    MultiplyAdds,
+    allocated,
+    call_on_meta,
+    count,
+    layer_accesses,
+    on_meta,
+    peak_activations,
+)
 from supernet.errors import SpaceError
 from supernet.network import count_parameters
+from supernet.parts import Part
 from supernet.shapes import Shape
 from supernet.spaces.space import SearchSpace
 
@@ -47,51 +56,74 @@ class Deployment:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """How a cost is counted.
+
+    Attributes:
+        network: the cost of a network, on the meta device.
+        part: what a candidate brings to it.
+        adds_up: whether the cost of a network is a constant and the sum over its parts; else it grows with the sum.
+        batched: whether it is that of a deployment's batch; else of one example.
+    """
+
+    network: Callable[[nn.Module, Deployment], float]
+    part: Callable[[Part], float]
+    adds_up: bool = True
+    batched: bool = False
+
+
+@dataclass(frozen=True)
 class ArchitectureCost:
     """A row of ``COSTS``.
 
     Attributes:
-        of: the cost of a genotype of a space.
-        unit: of the number that it returns.
-        meaning: what is counted, for people.
+        meaning: what it is, for people.
+        counts: how it is counted; None for what is predicted from a table of measurements.
+        unit: of the number.
     """
 
-    of: Callable[[SearchSpace, Genotype, Deployment], float]
-    unit: str
     meaning: str
-
-
-def network_on_meta(space: SearchSpace, genotype: Genotype) -> nn.Module:
-    """Return the network of a genotype without allocating its weights."""
-    with torch.device("meta"):
-        return space.network(genotype)
-
-
-def _parameters(space: SearchSpace, genotype: Genotype, deployment: Deployment) -> float:
-    return count_parameters(network_on_meta(space, genotype))
-
-
-def _multiply_adds(space: SearchSpace, genotype: Genotype, deployment: Deployment) -> float:
-    return count(network_on_meta(space, genotype), deployment.shape).multiply_adds
-
-
-def _memory(space: SearchSpace, genotype: Genotype, deployment: Deployment) -> float:
-    return peak_activations(network_on_meta(space, genotype), deployment.shape, deployment.batch)
-
-
-def _latency(space: SearchSpace, genotype: Genotype, deployment: Deployment) -> float:
-    if deployment.latency is None:
-        raise SpaceError("latency needs a table of measurements: make one with `python -m supernet.cost.latency`")
-    return deployment.latency.of(space.picks(genotype))
+    counts: Counts | None
+    unit: str = ""
 
 
 COSTS: dict[str, ArchitectureCost] = {
-    "parameters": ArchitectureCost(_parameters, "", "weights"),
-    "multiply_adds": ArchitectureCost(_multiply_adds, "", "multiply-adds for one example"),
-    "memory": ArchitectureCost(_memory, "B", "bytes of the activations of a forward pass at its peak"),
-    "latency": ArchitectureCost(_latency, "ms", "milliseconds of a forward pass, predicted"),
+    "parameters": ArchitectureCost(
+        "weights",
+        Counts(
+            lambda network, deployment: count_parameters(network),
+            lambda part: sum(p.numel() for p in part.module.parameters()),
+        ),
+    ),
+    "multiply_adds": ArchitectureCost(
+        "multiply-adds for one example",
+        Counts(
+            lambda network, deployment: count(network, deployment.shape).multiply_adds,
+            lambda part: _multiply_adds(part),
+        ),
+    ),
+    "memory_accesses": ArchitectureCost(
+        "values that the layers read and write for one example",
+        Counts(
+            lambda network, deployment: layer_accesses(network, on_meta(deployment.shape.inputs(1))),
+            lambda part: layer_accesses(part.module, part.inputs, part.named),
+        ),
+    ),
+    "memory": ArchitectureCost(
+        "bytes of the activations of a forward pass at its peak",
+        Counts(
+            lambda network, deployment: peak_activations(network, deployment.shape, deployment.batch),
+            lambda part: allocated(part.module, part.inputs, part.named),
+            adds_up=False,
+            batched=True,
+        ),
+        unit="B",
+    ),
+    "latency": ArchitectureCost("milliseconds of a forward pass, predicted", None, unit="ms"),
 }
 """The costs of an architecture by name."""
+
+NO_TABLE = "latency needs a table of measurements: make one with `python -m supernet.cost.latency`"
 
 
 def costs_of(space: SearchSpace, genotype: Genotype, names: Iterable[str], deployment: Deployment) -> dict[str, float]:
@@ -100,4 +132,27 @@ def costs_of(space: SearchSpace, genotype: Genotype, names: Iterable[str], deplo
     Raises:
         SpaceError: where latency is asked for and there is no table.
     """
-    return {name: COSTS[name].of(space, genotype, deployment) for name in names}
+    found: dict[str, float] = {}
+    network: nn.Module | None = None
+    for name in names:
+        counts = COSTS[name].counts
+        if counts is not None:
+            network = network or network_on_meta(space, genotype)
+            found[name] = counts.network(network, deployment)
+        elif deployment.latency is None:
+            raise SpaceError(NO_TABLE)
+        else:
+            found[name] = deployment.latency.of(space.picks(genotype))
+    return found
+
+
+def network_on_meta(space: SearchSpace, genotype: Genotype) -> nn.Module:
+    """Return the network of a genotype without allocating its weights."""
+    with torch.device("meta"):
+        return space.network(genotype)
+
+
+def _multiply_adds(part: Part) -> float:
+    with MultiplyAdds() as counted:
+        call_on_meta(part.module, part.inputs, part.named)
+    return counted.total

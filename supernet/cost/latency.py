@@ -25,7 +25,7 @@ from genotypes.errors import InputError
 from genotypes.parsing import parsed
 from supernet.bench.machine import machine
 from supernet.cost.latency_table import LatencyTable, measure_table
-from supernet.cost.timing import Protocol
+from supernet.cost.timing import NoisyMachine, Protocol
 from supernet.errors import SpaceError
 from supernet.shapes import ImageShape, LanguageShape, Shape, TextShape
 from supernet.spaces import SPACES
@@ -33,6 +33,9 @@ from supernet.spaces.space import SpaceOptions
 
 GOAL_TAU, GOAL_ERROR = 0.85, 0.10
 """Rank correlation and mean relative error from which on a table is called reliable."""
+
+QUIETER = "--clock cpu --quantile 0.1 --rounds 101"
+"""Options of a measurement that a busy machine disturbs less."""
 
 
 LIMITS = {
@@ -188,6 +191,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command; a mistake is one line and exit code 2."""
     try:
         main(arguments)
+    except NoisyMachine as error:
+        print(f"error: {error}, or take a low quantile of more rounds ({QUIETER}), or raise --spread", file=sys.stderr)
+        return 2
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

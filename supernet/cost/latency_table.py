@@ -19,14 +19,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 from genotypes.atomic_write import write_atomically
 from supernet import architectures
-from supernet.choice import Picks
 from supernet.cost.additive import AdditiveCost, parts_of, sums
-from supernet.cost.timing import Call, Protocol, Timing, measure
+from supernet.cost.timing import Call, Protocol, Timing, filled, forward_pass, measure
 from supernet.errors import SpaceError
 from supernet.parts import Part, keys_of
 from supernet.shapes import Shape
@@ -72,13 +69,20 @@ class LatencyTable:
     check: Check
     about: Mapping[str, Any]
 
-    def cost(self, space: SearchSpace, shape: Shape) -> AdditiveCost:
+    @property
+    def batch(self) -> int:
+        """Examples of a pass."""
+        return int(self.about.get("batch", 1))
+
+    def cost(self, parts: Sequence[Part]) -> AdditiveCost:
         """Return the predicted latency of a space's architectures, in milliseconds.
+
+        Args:
+            parts: of the space, at the table's batch.
 
         Raises:
             SpaceError: where the table lacks a part of the space: it was measured for another one, or another size.
         """
-        parts = parts_of(space, shape, int(self.about.get("batch", 1)))
         missing = [key for key in keys_of(parts) if key not in self.parts]
         if missing:
             made_for = ", ".join(f"{name} {self.about[name]}" for name in ("space", "channels", "layers", "image"))
@@ -167,7 +171,8 @@ def measure_table(
     generator = torch.Generator().manual_seed(0)
     picked = [architectures.sample(space, generator) for _ in range(networks)]
     inputs = shape.inputs(batch)
-    passes = {str(place): _pass(space, picks, inputs, device) for place, picks in enumerate(picked)}
+    built = [space.network(space.derive(picks)).to(device) for picks in picked]
+    passes = {str(place): forward_pass(network, inputs, device) for place, network in enumerate(built)}
     times = measure(passes, device, protocol, lambda *done: report("networks, " + done[0], *done[1:]))
     added, measured = _sums(parts, timings), np.array([times[str(place)].ms for place in range(networks)])
     added_up = np.array([added.of(picks) for picks in picked])
@@ -211,7 +216,7 @@ def _call(part: Part, device: torch.device) -> Call:
             weight.uniform_(-0.1, 0.1)
         for buffer in module.buffers():
             buffer.fill_(1)
-    inputs, named = _filled(part.inputs, device), _filled(dict(part.named), device)
+    inputs, named = filled(part.inputs, device), filled(dict(part.named), device)
     with torch.no_grad():
         total = module(*inputs, **named) if part.summed else None
 
@@ -221,28 +226,3 @@ def _call(part: Part, device: torch.device) -> Call:
         return y if total is None else total + y
 
     return call
-
-
-def _pass(space: SearchSpace, picks: Picks, inputs: Sequence[Any], device: torch.device) -> Call:
-    """Return a forward pass of an architecture's network."""
-    network: nn.Module = space.network(space.derive(picks)).to(device).eval()
-    given = _filled(tuple(inputs), device)
-
-    @torch.no_grad()
-    def call() -> object:
-        return network(*given)
-
-    return call
-
-
-def _filled(given: Any, device: torch.device) -> Any:
-    """Return inputs with values on a device: small numbers, True, and tokens of index 1."""
-
-    def fill(x: Any) -> Any:
-        if not isinstance(x, Tensor):
-            return x
-        if x.is_floating_point():
-            return torch.empty(x.shape, dtype=x.dtype, device=device).uniform_(-1, 1)
-        return torch.ones(x.shape, dtype=x.dtype, device=device)
-
-    return tree_map(fill, given)

@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from supernet.network import count_parameters
+from supernet.ops import Zero
 from supernet.shapes import Shape
 
 
@@ -88,6 +89,35 @@ def allocated(network: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any
         with evaluating(network), torch.no_grad():
             torch.func.functional_call(network, weights, tuple(inputs), dict(named or {}))
     return live.total - before
+
+
+def layer_accesses(network: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any] | None = None) -> int:
+    """Return how many values the layers of a network read and write in a forward pass, their weights included.
+
+    Layers are the modules without modules inside. Each one's inputs, weights and outputs count once (Ma et al. 2018,
+    ShuffleNet V2); the absence of an edge counts nothing.
+
+    Args:
+        network: it is not changed.
+        inputs, named: on the meta device.
+    """
+    counted = 0
+
+    def add(layer: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        nonlocal counted
+        tensors = [x for x in (*tree_leaves((given, output)), *layer.parameters()) if isinstance(x, Tensor)]
+        counted += sum(x.numel() for x in tensors)
+
+    layers = [
+        each for each in network.modules() if not any(True for _ in each.children()) and not isinstance(each, Zero)
+    ]
+    handles = [layer.register_forward_hook(add) for layer in layers]
+    try:
+        call_on_meta(network, inputs, named)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return counted
 
 
 def on_meta(inputs: Sequence[Any]) -> tuple[Any, ...]:

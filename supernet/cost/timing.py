@@ -16,8 +16,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from supernet.errors import SpaceError
 
@@ -101,8 +104,39 @@ def measure(
     raise NoisyMachine(
         f"the machine is too busy to measure latency: {len(left)} of {len(calls)} times still spread by more than "
         f"{100 * protocol.spread:.0f} % after {protocol.attempts} attempts, {worst!r} by "
-        f"{100 * found[worst].spread:.0f} %{_load()}; close other programs, or raise --spread"
+        f"{100 * found[worst].spread:.0f} %{_load()}; close other programs"
     )
+
+
+def forward_pass(network: nn.Module, inputs: Sequence[Any], device: torch.device) -> Call:
+    """Return a call of a network in evaluation mode, without gradients.
+
+    Args:
+        network: on the device; it is left in evaluation mode.
+        inputs: of which the shapes matter.
+        device: of the network.
+    """
+    network.eval()
+    given = filled(tuple(inputs), device)
+
+    @torch.no_grad()
+    def call() -> object:
+        return network(*given)
+
+    return call
+
+
+def filled(given: Any, device: torch.device) -> Any:
+    """Return inputs with values on a device: small numbers, True, and tokens of index 1."""
+
+    def fill(x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            return x
+        if x.is_floating_point():
+            return torch.empty(x.shape, dtype=x.dtype, device=device).uniform_(-1, 1)
+        return torch.ones(x.shape, dtype=x.dtype, device=device)
+
+    return tree_map(fill, given)
 
 
 def _repeats(call: Call, device: torch.device, protocol: Protocol) -> int:

@@ -3,8 +3,8 @@
 A binary variable says whether a candidate is kept, one more whether a row of a group that competes is, and one for each
 product of candidates that a cost or a condition needs. The objective is the sum of the kept candidates' log-scores.
 
-Memory at its peak is no sum: the bytes that layers write are limited, more and more, until the real peak is within its
-limit.
+Of a cost that is no sum, such as memory at its peak, the sum that it grows with is limited, more and more, until the
+real cost is within its limit.
 
 Axes: ``e`` row (in a cell: edge), ``o`` candidate.
 """
@@ -12,7 +12,7 @@ Axes: ``e`` row (in a cell: edge), ``o`` candidate.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
@@ -22,12 +22,17 @@ from torch import Tensor
 from supernet.choice import ChoiceTable, Picks
 from supernet.cost.additive import AdditiveCost
 from supernet.cost.limits import shown
+from supernet.cost.space_costs import SpaceCost
 from supernet.decisions import derivable
 from supernet.errors import SpaceError
 from supernet.parts import Pair
 
 LEAST = 1e-6
 """Scores below count as this: a search that is sure of a candidate may have to take another one."""
+
+
+Bound = tuple[Mapping[int, float], float]
+"""A sum over variables, and its largest value."""
 
 
 class _Program:
@@ -102,7 +107,7 @@ class _Program:
                 found[variable] = found.get(variable, 0.0) + value
         return found
 
-    def solve(self, objective: Mapping[int, float], below: Sequence[tuple[Mapping[int, float], float]]) -> Picks | None:
+    def solve(self, objective: Mapping[int, float], below: Sequence[Bound]) -> Picks | None:
         """Return the picks that minimize an objective where sums stay below bounds; None where there are none."""
         rows = [*self._rows, *((terms, -math.inf, bound) for terms, bound in below)]
         places = [
@@ -127,8 +132,7 @@ def best_within(
     tables: Sequence[ChoiceTable],
     scores: Mapping[str, Tensor],
     limits: Mapping[str, float],
-    costs: Mapping[str, AdditiveCost],
-    peak: Callable[[Picks], float] | None = None,
+    costs: Mapping[str, SpaceCost],
 ) -> Picks:
     """Return the most probable architecture within limits.
 
@@ -136,18 +140,18 @@ def best_within(
         tables: of the space.
         scores: table label -> expected gates, ``(e, o)``, 0 or more.
         limits: cost -> its largest value.
-        costs: cost -> the sum that it is; of ``memory`` the bytes that layers write.
-        peak: picks -> bytes of memory at its peak; needed for a limit on ``memory``.
+        costs: the costs that are limited.
 
     Raises:
         SpaceError: where no architecture is within the limits, with the smallest possible cost.
     """
     program = _Program(tables)
-    below = {}
-    for name, limit in limits.items():
-        terms = program.cost(costs[name])
-        if name != "memory":
-            below[name] = {v: value / limit for v, value in terms.items()}, 1 - costs[name].fixed / limit
+    sums = {name: program.cost(costs[name].total) for name in limits}
+    exact = {name: limits[name] for name in limits if costs[name].adds_up}
+    below: dict[str, Bound] = {
+        name: ({v: value / limit for v, value in sums[name].items()}, 1 - costs[name].total.fixed / limit)
+        for name, limit in exact.items()
+    }
     columns = {table.label: {name: place for place, name in enumerate(table.candidates)} for table in tables}
     objective = {
         variable: -math.log(max(float(scores[label][row, columns[label][name]]), LEAST))
@@ -155,30 +159,63 @@ def best_within(
     }
     found = program.solve(objective, list(below.values()))
     if found is None:
-        raise SpaceError(_too_tight(program, limits, costs))
-    if "memory" not in limits:
-        return _ordered(tables, scores, found)
-    assert peak is not None, "a limit on memory needs the real peak"
-    written = program.cost(costs["memory"])
-    least = program.solve(written, list(below.values()))
-    assert least is not None, "the other limits can be kept"
-    if peak(least) > limits["memory"]:
-        raise SpaceError(
-            f"`limits`: no architecture was found within them: the one whose layers write least has memory of "
-            f"{shown('memory', peak(least))} at its peak; the limit is {shown('memory', limits['memory'])}"
-        )
-    while (found_peak := peak(found)) > limits["memory"]:
-        bound = costs["memory"].of(found) * min(0.95, limits["memory"] / found_peak)
-        tighter = {v: value / bound for v, value in written.items()} if bound else {}
-        smaller = program.solve(objective, [*below.values(), (tighter, 1.0)]) if bound else None
-        found = smaller or least
+        raise SpaceError(_too_tight(program, sums, exact, costs))
+    for name in limits:
+        if name not in exact:
+            found = _tightened(program, objective, below, found, name=name, limit=limits[name], cost=costs[name])
     return _ordered(tables, scores, found)
 
 
-def _too_tight(program: _Program, limits: Mapping[str, float], costs: Mapping[str, AdditiveCost]) -> str:
+def _tightened(
+    program: _Program,
+    objective: Mapping[int, float],
+    below: dict[str, Bound],
+    found: Picks,
+    *,
+    name: str,
+    limit: float,
+    cost: SpaceCost,
+) -> Picks:
+    """Return picks within a limit on a cost that is no sum; it grows with one, which is bounded more and more.
+
+    Args:
+        program, objective: of the architectures.
+        below: the other limits; the last bound of this cost's sum is added to them.
+        found: the best picks within the other limits.
+        name, limit, cost: what is limited.
+
+    Raises:
+        SpaceError: where even the smallest sum has a cost above the limit.
+    """
+    terms = program.cost(cost.total)
+    least = program.solve(terms, list(below.values()))
+    assert least is not None, "the other limits can be kept"
+    if cost.of(least) > limit:
+        raise SpaceError(
+            f"`limits`: no architecture was found within them: the one whose candidates add up to the least has {name} "
+            f"of {shown(name, cost.of(least))}; the limit is {shown(name, limit)}"
+        )
+    while (real := cost.of(found)) > limit:
+        bound = cost.total.of(found) * min(0.95, limit / real) - cost.total.fixed
+        if bound <= 0:
+            return least
+        below[name] = {v: value / bound for v, value in terms.items()}, 1.0
+        tighter = program.solve(objective, list(below.values()))
+        if tighter is None:
+            return least
+        found = tighter
+    return found
+
+
+def _too_tight(
+    program: _Program,
+    sums: Mapping[str, dict[int, float]],
+    limits: Mapping[str, float],
+    costs: Mapping[str, SpaceCost],
+) -> str:
     """Return which limit no architecture keeps, or that none keeps all of them."""
     for name, limit in limits.items():
-        least = program.solve(program.cost(costs[name]), []) if name != "memory" else None
+        least = program.solve(sums[name], [])
         if least is not None and costs[name].of(least) > limit:
             smallest = shown(name, costs[name].of(least))
             return (

@@ -172,5 +172,10 @@ class MixedGraph(nn.Module):
         return [y + gate * drop_path.dropout(x) for y, gate in zip(outputs, gates[:, column].to(x.dtype))]
 
 
+def mixed_graphs(network: nn.Module) -> list[MixedGraph]:
+    """Return the mixed graphs of a network, in the order of its modules."""
+    return [module for module in network.modules() if isinstance(module, MixedGraph)]
+
+
 def _plus(total: Tensor | None, y: Tensor) -> Tensor:
     return y if total is None else total + y

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from supernet.mixed.graph import MixedGraph
+from supernet.choice import ChoiceTable, no_gates
+from supernet.mixed.backends import Backend
+from supernet.mixed.graph import mixed_graphs
 from supernet.ops import derived
 from supernet.parts import Part
 
@@ -16,17 +18,20 @@ NO_OPERATION = "none"
 """The candidate that networks do not contain."""
 
 
-def graph_parts(supernet: nn.Module, run: Callable[[nn.Module], object]) -> list[Part]:
+def graph_parts(
+    build: Callable[[Backend], nn.Module], tables: Sequence[ChoiceTable], inputs: Sequence[Any]
+) -> list[Part]:
     """Return each candidate on each edge of each graph, as derived networks have it.
 
     Args:
-        supernet: whose graphs are followed.
-        run: calls the supernet in evaluation mode, on inputs of the real size; what it computes does not matter.
+        build: backend -> the supernet whose graphs are followed; it is built on the meta device.
+        tables: of its decisions.
+        inputs: of the supernet, on the meta device.
     """
     parts: list[Part] = []
     made: dict[tuple[str, int, int], nn.Module] = {}
 
-    def follow(graph: Any, inputs: tuple[Any, ...], states: Sequence[Tensor]) -> None:
+    def follow(graph: Any, given: tuple[Any, ...], states: Sequence[Tensor]) -> None:
         for state, source in zip(states, graph.sources):
             x = torch.empty_like(state, device="meta")
             for name, edges in source.edges.items():
@@ -40,11 +45,10 @@ def graph_parts(supernet: nn.Module, run: Callable[[nn.Module], object]) -> list
                     when = ((graph.label, source.rows[edge], name),)
                     parts.append(Part(when, f"{name}/{source.stride}", made[kind], (x,), summed=True))
 
-    handles = [g.register_forward_hook(follow) for g in supernet.modules() if isinstance(g, MixedGraph)]
-    try:
-        with torch.no_grad():
-            run(supernet.eval())
-    finally:
-        for handle in handles:
-            handle.remove()
+    with torch.device("meta"):
+        supernet = build("reference").eval()
+    for graph in mixed_graphs(supernet):
+        graph.register_forward_hook(follow)
+    with torch.no_grad():
+        supernet(*inputs, no_gates(tables))
     return parts

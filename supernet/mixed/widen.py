@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from supernet.mixed.graph import MixedGraph
+from supernet.mixed.graph import mixed_graphs
 from supernet.mixed.source import MixedSource
 from supernet.ops import BatchNorm, FactorizedReduce
 
@@ -53,7 +53,7 @@ def widen(old: nn.Module, new: nn.Module, generator: torch.Generator, divided: b
         divided: whether weights that read a copied channel are divided by the number of its copies.
     """
     channel_map = ChannelMap(generator, divided)
-    inside = {id(module) for graph in _graphs(new) for module in graph.modules()}
+    inside = {id(module) for graph in mixed_graphs(new) for module in graph.modules()}
     modules = dict(new.named_modules())
     for name, theirs in old.named_modules():
         ours = modules.get(name)  # None for a candidate that is not kept
@@ -62,10 +62,6 @@ def widen(old: nn.Module, new: nn.Module, generator: torch.Generator, divided: b
                 getattr(ours, tensor).copy_(values)
         elif isinstance(ours, MixedSource) and isinstance(theirs, MixedSource):
             _widen_source(theirs, ours, channel_map)
-
-
-def _graphs(network: nn.Module) -> list[MixedGraph]:
-    return [module for module in network.modules() if isinstance(module, MixedGraph)]
 
 
 def _widen_source(old: MixedSource, new: MixedSource, channel_map: ChannelMap) -> None:

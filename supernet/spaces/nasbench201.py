@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBENCH201_STATES, NASBench201Genotype
-from supernet.choice import ChoiceTable, Gates, Picks, bias_of, edges_of, no_gates, skip_of
+from supernet.choice import ChoiceTable, Gates, Picks, bias_of, edges_of, skip_of
 from supernet.errors import SpaceError
 from supernet.mixed.backends import Backend
 from supernet.mixed.graph import MixedGraph
@@ -248,7 +248,7 @@ class NASBench201Space(SearchSpace):
 
     def parts(self, inputs: tuple[Any, ...]) -> list[Part]:
         """Return every candidate of every edge, as derived networks have it."""
-        return graph_parts(self.supernet(), lambda supernet: supernet(*inputs, no_gates(self.tables)))
+        return graph_parts(self.supernet, self.tables, inputs)
 
     def skipped(self, genotype: NASBench201Genotype) -> tuple[int, int]:
         """Return the number of skip connections, and of edges, in the cell."""

@@ -20,6 +20,7 @@ from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.strategies.strategy import Strategy
 from darts.config import LanguageRetrainConfig, RetrainConfig, SpaceConfig
 from darts.config.blackbox import BlackboxConfig
+from darts.config.fields import replaced
 from darts.data.dataset import DataSet
 from darts.data.split import SplitSubset, split_search_set
 from darts.methods.space_factory import space_from
@@ -84,7 +85,15 @@ class Setting:
 
     def costs(self) -> Costs:
         """Return what counts the costs of the networks that are trained from scratch."""
-        return counted_costs(goals_of(self.config), self.retraining(), self.data.shape, self.device)
+        config, shape = self.config, self.data.shape
+        return counted_costs(
+            goals_of(config),
+            self.retraining(),
+            shape,
+            device=self.device,
+            space=lambda settings: space_from(replaced(config, settings), shape=shape),
+            latencies=config.latencies,
+        )
 
     def halves(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the examples of the training set that train, and those that judge, ``(n,)`` each."""

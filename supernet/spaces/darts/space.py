@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from genotypes import CELL_INPUTS, Cell, CellGenotype, Edge
-from supernet.choice import ChoiceTable, Picks, no_gates
+from supernet.choice import ChoiceTable, Picks
 from supernet.errors import SpaceError
 from supernet.mixed.backends import Backend
 from supernet.mixed.graph import MixedGraph
@@ -138,7 +138,7 @@ class DARTSSpace(SearchSpace):
 
     def parts(self, inputs: tuple[Any, ...]) -> list[Part]:
         """Return every candidate of every edge, as derived networks have it."""
-        return graph_parts(self.supernet(), lambda supernet: supernet(*inputs, no_gates(self.tables)))
+        return graph_parts(self.supernet, self.tables, inputs)
 
     def skipped(self, genotype: CellGenotype) -> tuple[int, int]:
         """Return the number of skip connections, and of edges, in the normal cell."""

@@ -8,6 +8,7 @@ import optuna
 import pytest
 
 from darts.benchmarks.protocol import Score
+from darts.blackbox import objectives
 from darts.blackbox.evaluators import Problem, Setting, problem_of
 from darts.blackbox.objectives import Goals, goals_of, is_feasible
 from darts.blackbox.pareto.replay import replay_pareto
@@ -21,8 +22,12 @@ from darts.config import SearchSpaceConfig, WeightsConfig
 from darts.config.blackbox import BlackboxConfig, BudgetConfig
 from darts.errors import UserError
 from genotypes import load
+from supernet.cost.additive import parts_of
 from supernet.cost.architecture import Deployment, costs_of
+from supernet.cost.latency_table import Check, LatencyTable
+from supernet.cost.timing import NoisyMachine, Timing
 from supernet.errors import SpaceError
+from supernet.parts import kept_parts, keys_of
 from supernet.shapes import ImageShape
 from supernet.spaces.nasbench201 import NASBench201Space
 from tests import tiny
@@ -191,11 +196,51 @@ def test_costs_are_those_of_the_trained_network(tmp_path):
         assert {name: row["values"][name] for name in wanted} == wanted and wanted["parameters"] <= 3000
 
 
-def test_latency_is_measured(tmp_path):
-    config = BlackboxConfig(space=SearchSpaceConfig(channels=2, layers=3), objectives="accuracy,latency")
-    problem = problem_of(config, lambda: Setting(config, tiny.data(), tiny.CPU, tmp_path, QUIET))
+def by_latency(folder, **options):
+    config = BlackboxConfig(
+        space=SearchSpaceConfig(channels=2, layers=3),
+        objectives="accuracy,latency",
+        budget=BudgetConfig(trials=1, epochs=1),
+        **options,
+    )
+    return config, problem_of(config, lambda: Setting(config, tiny.data(), tiny.CPU, folder, QUIET))
+
+
+def test_latency_is_measured(tmp_path, monkeypatch):
+    asked = []
+
+    def measured(calls, device, protocol):
+        asked.extend(calls.values())
+        return {name: Timing(1.5, 0.1) for name in calls}
+
+    monkeypatch.setattr(objectives, "measure", measured)
+    _, problem = by_latency(tmp_path)
+    assert problem.costs(load("DARTS_V2"), {}) == {"latency_ms": 1.5} and asked[0]().shape == (1, 3)
+
+
+def test_a_latency_that_cannot_be_measured_fails_its_trial_alone(tmp_path, monkeypatch):
+    def noisy(*arguments):
+        raise NoisyMachine("the machine is too busy to measure latency")
+
+    monkeypatch.setattr(objectives, "measure", noisy)
+    config, problem = by_latency(tmp_path)
+    study = run_study(config, problem, tmp_path, QUIET)
+    assert [trial.user_attrs["reason"] for trial in study.trials] == ["the machine is too busy to measure latency"]
+
+
+def test_latency_is_predicted_from_a_table(tmp_path):
+    """Every part takes a millisecond: a network takes as many as it has parts, whatever the machine does."""
+    _, problem = by_latency(tmp_path, latencies=tmp_path / "latency.json")
+    space = problem.decisions.space
+    parts = parts_of(space, tiny.data().shape)
+    about = {"space": "darts", "channels": 2, "layers": 3, "image": [1, 8, 3]}
+    check = Check(4, 0.9, 0.1, (1.0,), (1.0,))
+    LatencyTable(dict.fromkeys(keys_of(parts), Timing(1.0, 0.1)), 0.0, 1.0, check, about).write(
+        tmp_path / "latency.json"
+    )
     genotype = load("DARTS_V2")
-    assert problem.costs(genotype, {})["latency_ms"] > 0
+    expected = len(kept_parts(parts, space.picks(genotype)))
+    assert problem.costs(genotype, {}) == {"latency_ms": expected} and expected == 3 * 8
 
 
 def test_a_users_own_study_with_nsga2():

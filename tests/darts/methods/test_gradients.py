@@ -20,7 +20,7 @@ from darts.methods.sdarts import Adversarial, RandomSmoothing, added
 from darts.methods.snas import Concrete, SingleLevel
 from darts.methods.zarts import MonteCarlo
 from supernet.choice import ChoiceTable, edges_of
-from supernet.cost.candidates import COSTS, candidate_costs
+from supernet.cost.space_costs import SpaceCosts
 from supernet.spaces.darts import DARTS_PRIMITIVES
 from supernet.spaces.darts.space import DARTSSpace
 from tests import tiny
@@ -171,31 +171,30 @@ def test_the_uniform_distribution_is_its_own_anchor(problem):
     assert torch.equal(concentration(x), torch.ones_like(x)) and penalized(problem, TowardsUniform(), x) == 0
 
 
-def test_costs_are_the_candidates_weights_and_multiply_adds():
-    space = replace(SPACE, candidates=DARTS_PRIMITIVES, channels=4)
-    problem, *_ = tiny.problem(space, example=torch.zeros(2, 3, 8, 8).double())
-    parameters, operations, memory = (
-        candidate_costs(
-            problem.supernet,
-            problem.tables,
-            kind,
-            lambda: problem.predict(problem.weights, problem.expected_gates(), problem.example),
-        )
-        for kind in COSTS
+def priced(space, **options):
+    problem, *_ = tiny.problem(space, **options)
+    problem.costs = SpaceCosts(space, space.shape)
+    return problem
+
+
+def test_resources_are_those_of_the_derived_candidates():
+    problem = priced(replace(SPACE, candidates=DARTS_PRIMITIVES, channels=4))
+    parameters, operations, accesses = (
+        problem.costs.cost(name).total.of_candidates(problem.tables)
+        for name in ("parameters", "multiply_adds", "memory_accesses")
     )
-    total = sum(p.numel() for name, p in problem.supernet.named_parameters() if ".ops." in name)
-    assert sum(cost.sum() for cost in parameters.values()) == total
     column = DARTS_PRIMITIVES.index("dil_conv_3x3")
-    assert parameters["normal"][0, column] == 4 * 9 + 4 * 4
+    assert parameters["normal"][0, column] == 4 * 9 + 4 * 4 + 2 * 4
     assert operations["normal"][0, column] == (4 * 9 + 4 * 4) * 8 * 8
     assert operations["reduce"][0, column] == (8 * 9 + 8 * 8) * 4 * 4 + (16 * 9 + 16 * 16) * 2 * 2
-    assert memory["normal"][0, column] == 8 * (4 * 8 * 8) + 4 * 9 + 4 * 4
-    assert memory["normal"][0, DARTS_PRIMITIVES.index("skip_connect")] == 2 * 4 * 8 * 8
-    assert memory["normal"][0, DARTS_PRIMITIVES.index("none")] == 0
+    assert accesses["normal"][0, column] == 8 * (4 * 8 * 8) + 4 * 9 + 4 * 4 + 2 * 4
+    assert accesses["normal"][0, DARTS_PRIMITIVES.index("skip_connect")] == 2 * 4 * 8 * 8
+    assert accesses["normal"][0, DARTS_PRIMITIVES.index("none")] == 0
     pool = DARTS_PRIMITIVES.index("max_pool_3x3")
-    assert memory["reduce"][0, pool] == 8 * (8 * 8 + 3 * 4 * 4) + 16 * (4 * 4 + 3 * 2 * 2)
+    assert accesses["reduce"][0, pool] == 8 * (8 * 8 + 4 * 4) + 16 * (4 * 4 + 2 * 2)
     gates = problem.gates(problem.logits)
     grads = torch.autograd.grad(Resource(2.0)(problem, problem.logits, gates), list(gates.values()))
+    total = sum(cost.sum() for cost in parameters.values())
     for grad, cost in zip(grads, parameters.values()):
         torch.testing.assert_close(grad, 2.0 * (cost / total).double())
     penalty, logarithm = (Resource(2.0, log=log)(problem, problem.logits, gates) for log in (False, True))
@@ -203,7 +202,7 @@ def test_costs_are_the_candidates_weights_and_multiply_adds():
 
 
 def test_the_expected_cost_is_that_of_the_expected_gates():
-    problem, *_ = tiny.problem(relax=Concrete(), example=torch.zeros(2, 3, 8, 8).double())
+    problem = priced(SPACE, relax=Concrete())
     expected = Resource(2.0, estimate="expectation")(problem, problem.logits, problem.gates(problem.logits))
     assert expected == Resource(2.0)(problem, problem.logits, problem.expected_gates())
     assert all(grad.any() for grad in torch.autograd.grad(expected, list(problem.logits.values())))

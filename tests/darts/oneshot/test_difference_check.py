@@ -74,3 +74,46 @@ def test_only_differences_are_checked_and_now_and_then(monkeypatch):
     exact = search("neumann:exact=true").method.step
     for step in (first_order, exact):
         assert not check_differences(step, task.context, 0)
+
+
+def compared(monkeypatch, error=None):
+    """Which hypergradients differences are compared with, where the exact one raises an error."""
+    seen = []
+
+    def choose(step, problem, train, valid, exact=None):
+        seen.append("exact" if exact else "shorter")
+        if exact and error:
+            raise error
+        return ChosenRadius(0.01, 0.0)
+
+    monkeypatch.setattr(difference_check, "choose_radius", choose)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        NotImplementedError("derivative for aten::flash_attention_backward is not implemented"),
+    ],
+)
+def test_where_there_is_no_exact_gradient_the_log_says_what_differences_were_compared_with(error, monkeypatch):
+    seen, task = compared(monkeypatch, error), search("unrolled")
+    figures = check_differences(task.method.step, task.context, 0)
+    assert seen == ["exact", "shorter"] and figures["difference_compared"] == f"with shorter differences: {error}"
+
+
+def test_other_errors_are_not_swallowed(monkeypatch):
+    compared(monkeypatch, RuntimeError("shapes differ"))
+    task = search("unrolled")
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        check_differences(task.method.step, task.context, 0)
+
+
+def test_a_batch_that_is_divided_to_fit_is_not_computed_as_a_whole(monkeypatch):
+    seen, task = compared(monkeypatch), search("unrolled")
+    task.partition.micro_batches = 2
+    assert "micro-batches" in check_differences(task.method.step, task.context, 0)["difference_compared"]
+    task.partition.micro_batches = 1
+    assert "difference_compared" not in check_differences(task.method.step, task.context, 0)
+    assert seen == ["shorter", "exact"]

@@ -8,6 +8,7 @@ import torch
 from darts.bilevel.expected_cost import ExpectedCost
 from darts.config import DeploymentConfig
 from darts.errors import UserError
+from supernet.cost.additive import parts_of
 from supernet.cost.architecture import Deployment, costs_of
 from supernet.cost.latency_table import Check, LatencyTable
 from supernet.cost.timing import Timing
@@ -23,8 +24,7 @@ def made(penalties=(), **options):
 
 def table_of(task, path):
     """A table of latencies in which every part takes as long as its weights and one millisecond."""
-    space, shape = task.problem.deployed
-    parts = space.parts(shape.inputs(1))
+    parts = parts_of(task.problem.costs.space, task.problem.costs.shape)
     weights = [sum(p.numel() for p in part.module.parameters()) for part in parts]
     timings = {key: Timing(1.0 + number, 0.1) for key, number in zip(keys_of(parts), weights)}
     about = {"space": "darts", "channels": 4, "layers": 3, "image": [1, 8, 3], "batch": 1}
@@ -87,7 +87,7 @@ def test_a_genotype_is_within_its_limits(cost):
     prefer = free.problem.tables[0].candidates.index("dil_conv_3x3")
     for logit in free.problem.logits.values():
         logit.data[:, prefer] = 3.0
-    space, shape = free.problem.deployed
+    space, shape = free.problem.costs.space, free.problem.costs.shape
     deployment = Deployment(shape)
     least = min(costs_of(space, space.derive(p), (cost,), deployment)[cost] for p in (free.picks(),))
     limited = made(limits=f"{cost}={0.9 * least}")
@@ -103,7 +103,7 @@ def test_limits_of_latency_and_the_size_of_the_deployed_network(tmp_path):
     task = made(limits="latency=60ms", deployment=DeploymentConfig(latencies=path))
     for logit in task.problem.logits.values():
         logit.data[:, -1] = 3.0
-    assert task.limits.cost("latency", task.picks()) <= 60
+    assert task.limits.costs["latency"].of(task.picks()) <= 60
     wide = made(("parameters",), deployment=DeploymentConfig(channels=8))
     narrow = made(("parameters",))
     expected = [each.problem.penalties[0].expected(each.problem, each.problem.logits) for each in (wide, narrow)]

@@ -5,8 +5,9 @@ import torch
 
 from supernet import architectures
 from supernet.choice import ChoiceTable
-from supernet.cost.additive import AdditiveCost, additive_cost
-from supernet.cost.architecture import COSTS, Deployment
+from supernet.cost.additive import AdditiveCost
+from supernet.cost.architecture import Deployment, costs_of
+from supernet.cost.space_costs import SpaceCosts
 from supernet.shapes import ImageShape, LanguageShape, TextShape
 from supernet.spaces import SPACES
 from supernet.spaces.space import SpaceOptions
@@ -21,10 +22,9 @@ WITH_SUPERNETS = [name for name in SPACES if name not in ("nasbench101", "mobile
 def test_sums_are_the_costs_of_the_real_networks(name, cost):
     shape = SHAPES.get(name, ImageShape(3, 8, 4))
     space = SPACES[name].make(SpaceOptions(shape, channels=4, layers=3))
-    deployment = Deployment(shape)
-    found = additive_cost(space, cost, deployment)
+    found = SpaceCosts(space, shape).cost(cost).total
     picks = architectures.sample(space, generator(5))
-    assert found.of(picks) == COSTS[cost].of(space, space.derive(picks), deployment)
+    assert found.of(picks) == costs_of(space, space.derive(picks), (cost,), Deployment(shape))[cost]
     expected = found.expected(architectures.one_hot(space.tables, picks, torch.float64), space.tables)
     assert expected.item() == pytest.approx(found.of(picks))
     assert found.constant == (name == "recurrent")

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from supernet import architectures
-from supernet.cost.architecture import COSTS, Deployment, costs_of
+from supernet.cost.architecture import Deployment, costs_of
 from supernet.cost.limits import exceeded, parse_limits, quantity, shown
 from supernet.cost.network import peak_activations
 from supernet.errors import SpaceError
@@ -95,4 +95,4 @@ def test_latency_needs_a_table():
     space = SPACES["nasbench201"].make(SpaceOptions(shape, channels=4, layers=1))
     genotype = space.derive(architectures.sample(space, torch.Generator().manual_seed(0)))
     with pytest.raises(SpaceError, match="python -m supernet.cost.latency"):
-        COSTS["latency"].of(space, genotype, Deployment(shape))
+        costs_of(space, genotype, ("latency",), Deployment(shape))

@@ -10,8 +10,9 @@ import torch
 from supernet import architectures
 from supernet.cost import latency, latency_table
 from supernet.cost.additive import parts_of
-from supernet.cost.architecture import COSTS, Deployment
+from supernet.cost.architecture import Deployment, costs_of
 from supernet.cost.latency_table import LatencyTable, measure_table, read_table
+from supernet.cost.space_costs import SpaceCosts
 from supernet.cost.timing import NoisyMachine, Protocol, Timing, measure
 from supernet.errors import SpaceError
 from supernet.parts import kept_parts, keys_of
@@ -117,13 +118,13 @@ def test_every_candidate_is_timed_at_every_shape(table):
 def test_the_prediction_is_the_calibrated_sum(table):
     space = tiny()
     known = replace(table, offset=2.0, factor=0.5)
-    cost = known.cost(space, SHAPE)
+    cost = known.cost(parts_of(space, SHAPE))
     picks = architectures.sample(space, torch.Generator().manual_seed(0))
     kept = kept_parts(parts_of(space, SHAPE), picks)
     expected = 2 + 0.5 * sum(table.parts[key].ms for key in keys_of(kept))
     assert cost.of(picks) == pytest.approx(expected)
     deployment = Deployment(SHAPE, latency=cost)
-    assert COSTS["latency"].of(space, space.derive(picks), deployment) == pytest.approx(expected)
+    assert costs_of(space, space.derive(picks), ("latency",), deployment)["latency"] == pytest.approx(expected)
     gates = architectures.one_hot(space.tables, picks)
     assert cost.expected(gates, space.tables).item() == pytest.approx(expected, rel=1e-5)
 
@@ -141,8 +142,9 @@ def test_a_table_is_written_and_read(table, tmp_path):
     table.write(path)
     found = read_table(path)
     assert found == replace(table, about=found.about) and found.about["batch"] == 1
+    wide = SPACES["nasbench201"].make(SpaceOptions(SHAPE, channels=8))
     with pytest.raises(SpaceError, match=r"no '.*'; it was measured for space nasbench201, channels 4, layers 3"):
-        read_table(path).cost(SPACES["nasbench201"].make(SpaceOptions(SHAPE, channels=8)), SHAPE)
+        SpaceCosts(wide, SHAPE).cost("latency", table=path)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import torch
 
 from darts.bilevel.discretization import top_edges
 from supernet import architectures
-from supernet.cost.additive import AdditiveCost, additive_cost
-from supernet.cost.architecture import COSTS, Deployment
+from supernet.cost.additive import AdditiveCost
+from supernet.cost.space_costs import SpaceCost, SpaceCosts
 from supernet.cost.within import best_within
 from supernet.errors import SpaceError
 from supernet.spaces.nasbench201 import NASBench201Space
@@ -37,7 +37,11 @@ def random_costs(space, seed):
     ]
     terms = {(pair,): values[place] for place, pair in enumerate(pairs)}
     terms |= {(a, b): 2 * values[-place] for place, (a, b) in enumerate(zip(pairs, pairs[5:]), 1) if a[:2] != b[:2]}
-    return AdditiveCost(0.5, terms)
+    return exact(AdditiveCost(0.5, terms))
+
+
+def exact(total):
+    return SpaceCost(total, total.of)
 
 
 @pytest.mark.parametrize("name", ["nasbench201", "recurrent", "nested"])
@@ -66,25 +70,22 @@ def test_without_tight_limits_it_is_what_a_discretization_keeps(name):
 
 
 def test_limits_on_memory_are_those_of_the_real_peak():
-    space, deployment = NASBench201Space(IMAGES, 4, 1), Deployment(IMAGES)
-    scores = scores_of(space)
-    costs = {name: additive_cost(space, name, deployment) for name in ("memory", "parameters")}
-
-    def peak(picks):
-        return COSTS["memory"].of(space, space.derive(picks), deployment)
-
+    space = NASBench201Space(IMAGES, 4, 1)
+    scores, counted = scores_of(space), SpaceCosts(space, IMAGES)
+    costs = {name: counted.cost(name) for name in ("memory", "parameters")}
+    peak = costs["memory"].of
     free = best_within(space.tables, scores, {"parameters": 1e9}, costs)
     limits = {"memory": 0.8 * peak(free), "parameters": costs["parameters"].of(free)}
-    found = best_within(space.tables, scores, limits, costs, peak)
+    found = best_within(space.tables, scores, limits, costs)
     assert peak(found) <= limits["memory"] and costs["parameters"].of(found) <= limits["parameters"]
-    with pytest.raises(SpaceError, match="write least has memory of .* at its peak; the limit is 10B"):
-        best_within(space.tables, scores, {"memory": 10.0}, costs, peak)
+    with pytest.raises(SpaceError, match="add up to the least has memory of .*; the limit is 10B"):
+        best_within(space.tables, scores, {"memory": 10.0}, costs)
 
 
 def test_limits_that_nothing_keeps():
     space = SMALL["nasbench201"]
-    cost = AdditiveCost(5.0, {(("cell", 0, "skip_connect"),): 1.0, (("cell", 1, "none"),): 1.0})
-    other = AdditiveCost(0.0, {(("cell", 1, "skip_connect"),): 1.0})
+    cost = exact(AdditiveCost(5.0, {(("cell", 0, "skip_connect"),): 1.0, (("cell", 1, "none"),): 1.0}))
+    other = exact(AdditiveCost(0.0, {(("cell", 1, "skip_connect"),): 1.0}))
     with pytest.raises(SpaceError, match="no architecture of this space has parameters of 4; it is 5 or more"):
         best_within(space.tables, scores_of(space), {"parameters": 4.0}, {"parameters": cost})
     limits = {"parameters": 5.5, "multiply_adds": 0.5}
