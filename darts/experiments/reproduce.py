@@ -6,7 +6,7 @@
 
 Search without gradients on NAS-Bench-201: ``seconds``, strategies under a budget of recorded time (Dong and Yang 2020,
 as quoted in Mellor et al. 2021, table 2a); ``oracles``, exact figures of the table; ``queries``, strategies by the
-number of queries.
+number of queries; ``latency``, searches within a latency.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from darts.config import BenchmarkConfig, BlackboxConfig, check
 from darts.config.command_line import parse_command
 from darts.config.ranges import POSITIVE
 from darts.errors import UserError
+from darts.experiments.latency_targets import LatencyTargets
 from darts.experiments.oracles import oracles
 from darts.experiments.query_curves import Accuracies
 from darts.experiments.query_curves import row_of as query_row
@@ -80,7 +81,7 @@ class Options:
     """Options of the command."""
 
     benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
-    parts: tuple[Literal["seconds", "oracles", "queries"], ...] = ("seconds",)
+    parts: tuple[Literal["seconds", "oracles", "queries", "latency"], ...] = ("seconds",)
     """Which tables."""
     seeds: Annotated[int, POSITIVE] = 500
     """Searches of each strategy."""
@@ -121,6 +122,13 @@ def _results(options: Options, console: Console) -> Iterator[tuple[str, Any]]:
             rows.append(row)
             console.print(row, soft_wrap=True, highlight=False)
             yield "queries", rows
+    if "latency" in options.parts:
+        rows = []
+        for data in DATA:
+            for row in LatencyTargets(_benchmark(options), _decisions(), data, console).rows(options.seeds):
+                rows.append(row)
+                console.print(row, soft_wrap=True, highlight=False)
+                yield "latency", rows
 
 
 def _benchmark(options: Options) -> NASBench201:
@@ -129,11 +137,14 @@ def _benchmark(options: Options) -> NASBench201:
     return NASBench201(options.benchmark.file)
 
 
+def _decisions() -> ArchitectureDecisions:
+    return ArchitectureDecisions(space_from(BLACKBOX_RECIPES["random_nasbench201"](), shape=CIFAR10_SHAPE))
+
+
 def _query_rows(options: Options) -> Iterator[dict[str, Any]]:
     """Yield the figures of each strategy on each data set."""
     benchmark = _benchmark(options)
-    recipe = BLACKBOX_RECIPES["random_nasbench201"]()
-    decisions = ArchitectureDecisions(space_from(recipe, shape=CIFAR10_SHAPE))
+    decisions = _decisions()
     known = [Accuracies(benchmark, decisions, data) for data in DATA]
     for text in SURROGATES:
         for accuracies in known[:2]:

@@ -61,36 +61,70 @@ def replay_pareto(
     seeds: range,
     console: Console,
 ) -> ParetoReplays:
-    """Search with each seed, and compare with the Pareto set of all architectures.
+    """Search with each seed, and compare with the Pareto set of all architectures within the limits.
+
+    A query of an architecture over a limit counts as any other.
 
     Raises:
-        UserError: where there are limits, or the budget is too small for one query.
+        UserError: where no architecture is within the limits, or the budget is too small for one query.
     """
-    if goals.limits:
-        raise UserError("`limits` apply to one search; leave them out, or set `seeds` to 1")
-    truth = [_tested(goals, table.score(decisions.genotype(point))) for point in every(decisions)]
-    best = [max(values) for values in zip(*truth)]
-    worst = [0.0 if MAXIMIZED[name] else min(values) for name, values in zip(goals.objectives, zip(*truth))]
-
-    def volume(values: Sequence[Values]) -> float:
-        scaled = [tuple((v - low) / (high - low) for v, low, high in zip(each, worst, best)) for each in values]
-        return hypervolume(scaled, tuple(0.0 for _ in best))
-
-    exact = [truth[index] for index in front_of([Outcome(values) for values in truth])]
-    whole = volume(exact)
+    exact = ExactFront(decisions, table, goals)
     shares, found, queries = [], [], []
     for seed in track(seeds, "searches", console=console, transient=True):
-        scores = _search(strategy, decisions, table, goals, budget, seed)
+        scores = searched(strategy, decisions, table, goals, budget, seed)
         if not scores:
             raise UserError(f"`budget.seconds` is {budget.seconds}: the budget is too small for one query")
-        front = front_of([Outcome(_oriented(goals, score)) for score in scores])
-        shares.append(volume([_tested(goals, scores[index]) for index in front]) / whole)
-        found.append(len(front))
+        share, points = exact.share(scores)
+        shares.append(share)
+        found.append(points)
         queries.append(len(scores))
-    return ParetoReplays(len(exact), whole, shares, found, queries)
+    return ParetoReplays(exact.points, exact.hypervolume, shares, found, queries)
 
 
-def _search(
+class ExactFront:
+    """The Pareto set of all architectures of a table that are within limits, by test accuracy.
+
+    Args:
+        decisions: of the space.
+        table: knows every architecture.
+        goals: whose objectives and limits count.
+
+    Raises:
+        UserError: where no architecture is within the limits.
+
+    Attributes:
+        values: oriented values of its points, the best by the first objective first.
+        points: number of them.
+        hypervolume: that they dominate.
+    """
+
+    def __init__(self, decisions: ArchitectureDecisions, table: Table, goals: Goals):
+        self._goals = goals
+        scores = (table.score(decisions.genotype(point)) for point in every(decisions))
+        truth = [_tested(goals, score) for score in scores if not goals.infeasible(score.values)]
+        if not truth:
+            raise UserError("`limits`: no architecture of the table is within them")
+        self._best = [max(values) for values in zip(*truth)]
+        self._worst = [0.0 if MAXIMIZED[name] else min(values) for name, values in zip(goals.objectives, zip(*truth))]
+        self.values = [truth[index] for index in front_of([Outcome(values) for values in truth])]
+        self.points, self.hypervolume = len(self.values), self._volume(self.values)
+
+    def share(self, scores: Sequence[Score]) -> tuple[float, int]:
+        """Return what architectures have of the hypervolume, and how many they are, without those that are dominated
+        or over a limit.
+
+        Which are dominated is decided by validation accuracy; the hypervolume is that of their test accuracies.
+        """
+        front = front_of([_outcome(self._goals, score) for score in scores])
+        return self._volume([_tested(self._goals, scores[index]) for index in front]) / self.hypervolume, len(front)
+
+    def _volume(self, values: Sequence[Values]) -> float:
+        sides = list(zip(self._worst, self._best))
+        scaled = [tuple((v - low) / (high - low) for v, (low, high) in zip(each, sides)) for each in values]
+        return hypervolume(scaled, tuple(0.0 for _ in sides))
+
+
+def searched(
     strategy: Strategy, decisions: ArchitectureDecisions, table: Table, goals: Goals, budget: BudgetConfig, seed: int
 ) -> list[Score]:
     """Run one search to the end of its budget, and return all that it looked up."""
@@ -103,8 +137,13 @@ def _search(
         if budget.seconds is not None and seconds > budget.seconds:
             break
         scores.append(score)
-        search.tell(point, Outcome(_oriented(goals, score)))  # type: ignore[arg-type]
+        search.tell(point, _outcome(goals, score))  # type: ignore[arg-type]
     return scores
+
+
+def _outcome(goals: Goals, score: Score) -> Outcome:
+    violation = sum(excess for excess in goals.excesses(score.values).values() if excess > 0)
+    return Outcome(_oriented(goals, score), violation)
 
 
 def _oriented(goals: Goals, score: Score) -> Values:
