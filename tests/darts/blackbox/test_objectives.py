@@ -310,7 +310,10 @@ def test_replays_for_several_objectives_find_the_exact_set_of_a_small_space(tmp_
     found = replay_pareto(NSGA2(6), few, table, goals(TWO), BudgetConfig(trials=30), range(2), QUIET)
     assert found.shares == [1.0, 1.0] and found.queries == [30, 30] and found.points == found.found[0]
     assert "hypervolume 100.00 ± 0.00 % of the exact Pareto set's" in list(found.lines())[1]
-    with pytest.raises(UserError, match="`limits` apply to one search"):
+    limited = goals(TWO, "parameters=700k")
+    within = replay_pareto(NSGA2(6), few, table, limited, BudgetConfig(trials=30), range(2), QUIET)
+    assert within.shares == [1.0, 1.0] and 0 < within.points < found.points
+    with pytest.raises(UserError, match="`limits`: no architecture of the table is within them"):
         replay_pareto(NSGA2(6), few, table, goals(TWO, "parameters=1k"), BudgetConfig(trials=3), range(2), QUIET)
 
 
