@@ -61,7 +61,7 @@ class StudyConfig:
 class LookupConfig(BenchmarkConfig):
     """A benchmark that judges architectures instead of training them."""
 
-    data: Literal["cifar10", "cifar100", "imagenet16"] = "cifar10"
+    data: Literal["cifar10", "cifar100", "imagenet16", "digits201"] = "cifar10"
     """Data set whose validation accuracy is searched by."""
 
 

@@ -50,7 +50,7 @@ def _check_budget(config: BlackboxConfig) -> None:
     if config.study.shared and config.run.name is not None:
         raise UserError(f"`run.name` is {config.run.name!r}; the folder of a shared study is named by `study.name`")
     if config.evaluator == "benchmark":
-        if config.benchmark.file is None:
+        if config.benchmark.file is None and config.benchmark.name is None:
             raise UserError("`benchmark.file` is not given; it is the table in which architectures are looked up")
     elif config.seeds > 1:
         raise UserError(

@@ -22,6 +22,8 @@ from darts.config.space import SearchSpaceConfig
 class BenchmarkConfig:
     """A benchmark that knows the accuracy of every architecture."""
 
+    name: Annotated[str | None, Resume.FREE, tyro.conf.arg(aliases=("--benchmark",))] = None
+    """A benchmark whose table comes with the project: digits201, NAS-Bench-201's cells on the digits."""
     file: Annotated[Path | None, Resume.FREE, tyro.conf.arg(aliases=("--table",))] = None
     """Table of known accuracies: the CSV file of NAS-Bench-201 (darts.table) or NAS-Bench-Macro, or the TFRecord file
     of NAS-Bench-101. The log of a search then has the true accuracy, rank and regret of every epoch's genotype."""

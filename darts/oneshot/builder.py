@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from darts.benchmarks.registry import benchmark_for
+from darts.benchmarks.registry import benchmark_of
 from darts.bilevel.requirements import DOUBLE_BACKWARD
 from darts.config import SearchConfig
 from darts.data.dataset import DataSet
@@ -43,8 +43,7 @@ def make_search(
     """
     method = method or compose(config)
     setting = setting or Setting(data.shape, objective=data.objective or classification)
-    file = config.benchmark.file
-    benchmark = benchmark_for(file, config.space.name, data.name) if file else None
+    benchmark = benchmark_of(config.benchmark, config.space.name, data.name)
     twice = method.requires(DOUBLE_BACKWARD)
     if ranks.count > 1 and twice:
         raise UserError("a step that differentiates twice runs in one process only; take another `method.step`")

@@ -3,6 +3,8 @@
 python -m darts.benchmarks.digits build                            all trainings, with every core; continues its file
 python -m darts.benchmarks.digits build --part 3/16 --out FILE     a part, on another machine
 python -m darts.benchmarks.digits pilot                            compares protocols on a sample of architectures
+python -m darts.benchmarks.digits latency                          times a forward pass of every network
+python -m darts.benchmarks.digits merge runs/digits201.jsonl       writes the table that comes with the project
 python -m darts.benchmarks.digits check                            trains a sample of rows again
 """
 
@@ -19,8 +21,11 @@ from rich.console import Console
 
 from darts.benchmarks.digits.building import build, part_of
 from darts.benchmarks.digits.checking import check
+from darts.benchmarks.digits.latency import measure_all
+from darts.benchmarks.digits.merging import merge
 from darts.benchmarks.digits.pilot import CANDIDATES, pilot
 from darts.benchmarks.digits.rows import read_rows
+from darts.benchmarks.digits.table import FOLDER
 from darts.benchmarks.digits.training import PROTOCOL
 from darts.config.command_line import parse_command
 from darts.errors import UserError
@@ -44,8 +49,8 @@ class Build:
 class Check:
     """Train a sample of the rows again and compare."""
 
-    file: Path = Path("runs/digits201.jsonl")
-    """File of the trainings."""
+    file: Path | None = None
+    """File of trainings; the table by default."""
     count: int = 50
     """Size of the sample."""
     processes: int | None = None
@@ -66,10 +71,34 @@ class Pilot:
     """Begin no further protocol after this time."""
 
 
+@dataclass(frozen=True)
+class Latency:
+    """Time a forward pass of every network, with one thread of this process; the machine should be quiet."""
+
+    out: Path = Path("runs/digits201_latency.jsonl")
+    """File of the latencies, which is continued where it exists."""
+    max_seconds: float | None = None
+    """Begin no further batch of networks after this time; the same command continues."""
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Write the table from the files of trainings and latencies."""
+
+    parts: tyro.conf.Positional[tuple[Path, ...]]
+    """Files of trainings."""
+    latencies: Path = Path("runs/digits201_latency.jsonl")
+    """File of latencies."""
+    folder: Path = FOLDER
+    """Folder of the table."""
+
+
 Command = (
     Annotated[Build, tyro.conf.subcommand("build")]
     | Annotated[Check, tyro.conf.subcommand("check")]
     | Annotated[Pilot, tyro.conf.subcommand("pilot")]
+    | Annotated[Latency, tyro.conf.subcommand("latency")]
+    | Annotated[Merge, tyro.conf.subcommand("merge")]
 )
 
 
@@ -82,6 +111,14 @@ def main(arguments: Sequence[str], console: Console) -> None:
         description=__doc__,
         config=(tyro.conf.OmitSubcommandPrefixes,),
     )
+    if isinstance(command, Latency):
+        _check_seconds(command.max_seconds)
+        left = measure_all(command.out, protocol=PROTOCOL, max_seconds=command.max_seconds, console=console)
+        console.print(f"{left:,} networks are left; in {command.out}", highlight=False)
+        return
+    if isinstance(command, Merge):
+        merge(command.parts, command.latencies, command.folder, protocol=PROTOCOL, console=console)
+        return
     processes = command.processes if command.processes is not None else len(os.sched_getaffinity(0))
     if processes < 1:
         raise UserError(f"--processes is {processes}; it must be 1 or more")
@@ -101,8 +138,7 @@ def main(arguments: Sequence[str], console: Console) -> None:
 
 
 def _build(command: Build, processes: int, console: Console) -> None:
-    if command.max_seconds is not None and not command.max_seconds > 0:
-        raise UserError(f"--max-seconds is {command.max_seconds}; it must be more than 0")
+    _check_seconds(command.max_seconds)
     build(
         command.out,
         part_of(command.part),
@@ -123,3 +159,8 @@ def _check(command: Check, processes: int, console: Console) -> None:
         f"{100 * found.difference:.2f} % on average, by {100 * found.largest:.2f} % at most",
         highlight=False,
     )
+
+
+def _check_seconds(seconds: float | None) -> None:
+    if seconds is not None and not seconds > 0:
+        raise UserError(f"--max-seconds is {seconds}; it must be more than 0")

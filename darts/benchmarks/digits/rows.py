@@ -20,6 +20,10 @@ Row = tuple[str, int]
 """Architecture string and seed."""
 
 
+class OtherProtocol(Exception):
+    """A session with another protocol."""
+
+
 @dataclass
 class Rows:
     """The trainings of a file.
@@ -61,8 +65,10 @@ def read_rows(path: Path, protocol: Protocol) -> Rows:
             break
         try:
             _take(rows, json.loads(line), protocol)
-        except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
-            reason = str(error) if isinstance(error, UserError) else "not a line of the digits benchmark's build"
+        except OtherProtocol:
+            raise UserError(f"{path}: line {number}: made with another protocol; give another file") from None
+        except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+            reason = "not a line of the digits benchmark's build"
             raise UserError(f"{path}: line {number}: {reason}; give another file") from None
         rows.complete += len(line)
     return rows
@@ -72,7 +78,7 @@ def _take(rows: Rows, line: dict[str, Any], protocol: Protocol) -> None:
     """Add a line to the rows."""
     if "protocol" in line:
         if line["protocol"] != session(protocol, {})["protocol"]:
-            raise UserError("made with another protocol")
+            raise OtherProtocol
         if line in rows.sessions:
             rows.sessions.remove(line)
         rows.sessions.append(line)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from darts.benchmarks.registry import benchmark_for
+from darts.benchmarks.registry import benchmark_of
 from darts.blackbox.evaluators.evaluator import EvaluatorOptions, Problem, Setting
 from darts.blackbox.objectives import goals_of, looked_up_costs
 from darts.blackbox.points import ArchitectureDecisions
@@ -22,7 +22,7 @@ CIFAR10_SHAPE = ImageShape(3, 32, 10)
 
 @dataclass(frozen=True)
 class BenchmarkLookup(EvaluatorOptions):
-    """Looks an architecture up in the table of ``benchmark.file``."""
+    """Looks an architecture up in the table of ``benchmark.file`` or ``benchmark.name``."""
 
     trains: ClassVar[bool] = True
 
@@ -37,9 +37,9 @@ def lookup_problem(config: BlackboxConfig) -> Problem:
     Raises:
         UserError: where the table does not cover the search space or the length of training.
     """
-    assert config.benchmark.file is not None
     data = config.benchmark.data
-    benchmark = benchmark_for(config.benchmark.file, config.space.name, data)
+    benchmark = benchmark_of(config.benchmark, config.space.name, data)
+    assert benchmark is not None
     if benchmark.lengths and config.budget.epochs not in benchmark.lengths:
         allowed = " or ".join(map(str, benchmark.lengths))
         raise UserError(f"`budget.epochs` is {config.budget.epochs}; the benchmark has {allowed}")

@@ -75,7 +75,7 @@ def test_what_a_resumed_run_must_agree_on():
     config = SearchConfig()
     for path, value in flat(to_dict(config)).items():
         assert isinstance(value, list) or path in identity(config) or path.startswith("run.") or path in (
-            "recipe", "data.root", "data.download", "data.workers", "space.backend", "benchmark.file", "rerank",
+            "recipe", "data.root", "data.download", "data.workers", "space.backend", "benchmark.name", "benchmark.file", "rerank",
             "rerank_epochs",
         )  # fmt: skip
     kept = {path for path in identity(config) if path.startswith("run.")}
