@@ -75,8 +75,8 @@ def test_what_a_resumed_run_must_agree_on():
     config = SearchConfig()
     for path, value in flat(to_dict(config)).items():
         assert isinstance(value, list) or path in identity(config) or path.startswith("run.") or path in (
-            "recipe", "data.root", "data.download", "data.workers", "space.backend", "benchmark.name", "benchmark.file", "rerank",
-            "rerank_epochs",
+            "recipe", "data.root", "data.download", "data.workers", "space.backend", "benchmark.name", "benchmark.file",
+            "rerank", "rerank_epochs",
         )  # fmt: skip
     kept = {path for path in identity(config) if path.startswith("run.")}
     assert kept == {"run.device", "run.precision", "run.channels_last", "run.deterministic", "run.sync_batchnorm"}
