@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -13,8 +14,8 @@ from rich.console import Console
 
 from darts.benchmarks.digits.classes import classes
 from darts.benchmarks.digits.rows import Row, RowsWriter, read_rows, session
-from darts.benchmarks.digits.training import CPU, Protocol
-from darts.benchmarks.digits.workers import trainings
+from darts.benchmarks.digits.training import CPU, Protocol, trainer
+from darts.benchmarks.workers import in_processes
 from darts.errors import UserError
 from darts.training.progress import LineTimer, Signals, duration, progress_bar
 from supernet.bench.machine import machine
@@ -87,7 +88,7 @@ def build(
             return late or bool(signals.received)
 
         try:
-            for found in trainings(jobs, processes, protocol, stop):
+            for found in in_processes(partial(trainer, protocol), jobs, processes, stop):
                 if found is not None:
                     first = first if done else time.monotonic()
                     writer.write(*found)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from statistics import fmean
 
 from rich.console import Console
 
 from darts.benchmarks.digits.rows import Row
-from darts.benchmarks.digits.training import Protocol, Training
-from darts.benchmarks.digits.workers import trainings
+from darts.benchmarks.digits.training import Protocol, Training, trainer
+from darts.benchmarks.workers import in_processes
 from darts.training.progress import LineTimer
 
 
@@ -46,7 +47,7 @@ def check(
     """
     jobs = Random(0).sample(sorted(known), min(count, len(known)))
     lines, differences, equal = LineTimer(console), [], 0
-    for found in trainings(jobs, processes, protocol, lambda: False):
+    for found in in_processes(partial(trainer, protocol), jobs, processes, lambda: False):
         if found is not None:
             row, made = found
             differences.append(abs(made.test_correct[-1] - known[row].test_correct[-1]) / protocol.test_images)

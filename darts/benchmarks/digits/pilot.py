@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from random import Random
@@ -23,8 +24,8 @@ from rich.console import Console
 from scipy.stats import kendalltau
 
 from darts.benchmarks.digits.classes import classes
-from darts.benchmarks.digits.training import CPU, PROTOCOL, Protocol, Training
-from darts.benchmarks.digits.workers import trainings
+from darts.benchmarks.digits.training import CPU, PROTOCOL, Protocol, Training, trainer
+from darts.benchmarks.workers import in_processes
 from genotypes.atomic_write import write_atomically
 from supernet.bench.machine import machine
 
@@ -75,7 +76,11 @@ def pilot(
         if time.monotonic() - began > max_seconds:
             break
         jobs = [(architecture, seed) for architecture in architectures for seed in protocol.seeds]
-        made = dict(each for each in trainings(jobs, processes, protocol, lambda: False) if each is not None)
+        made = dict(
+            each
+            for each in in_processes(partial(trainer, protocol), jobs, processes, lambda: False)
+            if each is not None
+        )
         figures = discrimination(made, architectures, protocol)
         found.append({"protocol": asdict(protocol), **figures})
         console.print(json.dumps(found[-1]), highlight=False)

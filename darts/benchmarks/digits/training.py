@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from darts.data.readers import DIGITS201_TRAIN, DIGITS201_VALID, divided_digits
-from genotypes.types.nasbench201 import NASBench201Genotype
+from genotypes.types.nasbench201 import NASBench201Genotype, from_string
 from supernet.shapes import ImageShape
 from supernet.spaces import SPACES
 from supernet.spaces.space import SearchSpace, SpaceOptions
@@ -118,6 +119,18 @@ def read_images(protocol: Protocol = PROTOCOL) -> Images:
         tested_labels=torch.from_numpy(arrays.test_labels),
         valid=DIGITS201_VALID,
     )
+
+
+def trainer(protocol: Protocol) -> Callable[[tuple[str, int]], Training]:
+    """Return what trains an architecture, given as its string, with a seed, on one thread of this process."""
+    torch.set_num_threads(1)
+    images = read_images(protocol)
+
+    def do(row: tuple[str, int]) -> Training:
+        architecture, seed = row
+        return train(from_string(architecture), seed, images, protocol)
+
+    return do
 
 
 def train(genotype: NASBench201Genotype, seed: int, images: Images, protocol: Protocol = PROTOCOL) -> Training:

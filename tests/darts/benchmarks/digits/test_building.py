@@ -24,13 +24,13 @@ SMALL = Part(1, 2600)
 def here(monkeypatch):
     """Trainings are made up, in this process."""
 
-    def trainings(jobs, processes, protocol, stop):
+    def trainings(make, jobs, processes, stop):
         for row in jobs:
             yield row, made_up(*row)
             if stop():
                 return
 
-    monkeypatch.setattr(building, "trainings", trainings)
+    monkeypatch.setattr(building, "in_processes", trainings)
 
 
 def build(out, part=SMALL, **options):

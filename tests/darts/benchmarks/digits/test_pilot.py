@@ -15,7 +15,7 @@ PROTOCOLS = (replace(PROTOCOL, epochs=1), replace(PROTOCOL, epochs=1, seeds=(0, 
 def trainings_of(correct):
     """What stands in for the processes: architecture number ``i`` with a seed has ``correct(i, seed)`` images."""
 
-    def trainings(jobs, processes, protocol, stop):
+    def trainings(make, jobs, processes, stop):
         names = list(dict.fromkeys(architecture for architecture, _ in jobs))
         for architecture, seed in jobs:
             yield None
@@ -29,7 +29,7 @@ def trainings_of(correct):
 
 
 def compared(tmp_path, monkeypatch, correct):
-    monkeypatch.setattr(pilot, "trainings", trainings_of(correct))
+    monkeypatch.setattr(pilot, "in_processes", trainings_of(correct))
     out = tmp_path / "pilot.json"
     pilot.pilot(out, count=40, processes=1, max_seconds=60, protocols=PROTOCOLS, console=Console(quiet=True))
     return json.loads(out.read_text())["protocols"]
