@@ -68,7 +68,7 @@ def peak_activations(network: nn.Module, shape: Shape, batch: int = 1) -> int:
         batch: number of examples.
     """
     weights, inputs = _weights_on_meta(network), on_meta(shape.inputs(batch))
-    with _LiveStorages(weights.values()) as live:
+    with LiveStorages(weights.values()) as live:
         live.note(inputs)
         with evaluating(network), torch.no_grad():
             torch.func.functional_call(network, weights, inputs)
@@ -83,7 +83,7 @@ def allocated(network: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any
         inputs, named: on the meta device.
     """
     weights = _weights_on_meta(network)
-    with _LiveStorages(weights.values()) as live:
+    with LiveStorages(weights.values()) as live:
         live.note((tuple(inputs), dict(named or {})))
         before = live.total
         with evaluating(network), torch.no_grad():
@@ -175,7 +175,7 @@ class MultiplyAdds(TorchDispatchMode):
         return result
 
 
-class _LiveStorages(TorchDispatchMode):
+class LiveStorages(TorchDispatchMode):
     """Follow the storages that operations allocate, until they are freed.
 
     Args:

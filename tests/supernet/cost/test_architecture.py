@@ -1,5 +1,7 @@
 """Costs of architectures: those of the real network, for every space; and limits on them."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -8,55 +10,35 @@ from supernet import architectures
 from supernet.cost.architecture import Deployment, costs_of
 from supernet.cost.limits import exceeded, parse_limits, quantity, shown
 from supernet.cost.network import peak_activations
+from supernet.cost.verification import IMAGES, compared, run
 from supernet.errors import SpaceError
-from supernet.shapes import ImageShape, LanguageShape, TextShape
+from supernet.shapes import ImageShape
 from supernet.spaces import SPACES
-from supernet.spaces.examples.textnet import Attention
 from supernet.spaces.space import SpaceOptions
 
-SHAPES = {"textnet": TextShape(9, 5, 3), "recurrent": LanguageShape(9)}
 SAMPLES = 1
-
-
-def products_by_hooks(network, inputs):
-    """Multiply-adds of the real network as it computes: by hooks on its modules, and by hand where there are none."""
-    found = []
-
-    def hook(module, given, output):
-        if isinstance(module, nn.Conv1d | nn.Conv2d):
-            window = module.weight[0].numel()
-            found.append(output.numel() * window)
-        elif isinstance(module, nn.Linear):
-            found.append(output.numel() * module.in_features)
-        elif isinstance(module, Attention):
-            _, t, d = given[0].shape
-            found.append(2 * t * t * d)
-        elif "Cell" in type(module).__name__ and hasattr(module, "w0"):
-            found.append(module.w0.numel() + module.w.numel())
-        elif type(module).__name__ == "LanguageModel":
-            found.append(module.embedding.numel())
-
-    handles = [module.register_forward_hook(hook) for module in network.modules()]
-    with torch.no_grad():
-        network.eval()(*inputs)
-    for handle in handles:
-        handle.remove()
-    return sum(found)
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_costs_are_those_of_the_real_network(name):
-    shape = SHAPES.get(name, ImageShape(3, 8, 4))
-    space = SPACES[name].make(SpaceOptions(shape, channels=8, layers=3))
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(SAMPLES):
-        genotype = space.derive(architectures.sample(space, generator))
-        found = costs_of(space, genotype, ("parameters", "multiply_adds", "memory"), Deployment(shape))
-        network = space.network(genotype)
-        assert found["parameters"] == sum(p.numel() for p in network.parameters())
-        assert found["multiply_adds"] == products_by_hooks(network, shape.inputs(1))
-        larger = costs_of(space, genotype, ("memory",), Deployment(shape, batch=4))
-        assert larger["memory"] == pytest.approx(4 * found["memory"], rel=0.1)
+    """``python -m supernet.cost.verification`` compares many more architectures."""
+    found = compared(name, SAMPLES)["equal"]
+    assert set(found.values()) == {SAMPLES} and {"parameters", "multiply_adds", "memory"} <= set(found)
+
+
+def test_memory_grows_with_the_batch():
+    space = SPACES["nasbench201"].make(SpaceOptions(IMAGES, channels=8, layers=3))
+    genotype = space.derive(architectures.sample(space, torch.Generator().manual_seed(0)))
+    one, four = (costs_of(space, genotype, ("memory",), Deployment(IMAGES, batch))["memory"] for batch in (1, 4))
+    assert four == pytest.approx(4 * one, rel=0.1)
+
+
+def test_the_command_says_what_is_equal(tmp_path, capsys):
+    path = tmp_path / "costs.json"
+    assert run(["--genotypes", "1", "--spaces", "nasbench201", "--json", str(path)]) == 0
+    assert "nasbench201: equal for all 1: parameters, multiply_adds" in capsys.readouterr().out
+    assert json.loads(path.read_text())["rows"][0]["equal"]["sum of memory_accesses"] == 1
+    assert run(["--spaces", "mars"]) == 2 and "--spaces is 'mars'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("inplace", [False, True])

@@ -1,0 +1,179 @@
+"""Compare counted costs with those of real networks, as they compute, for random architectures of every space.
+
+    python -m supernet.cost.verification --genotypes 200 --json costs.json
+
+Costs are counted on the meta device, without computing anything (``supernet.cost.architecture``). Here networks with
+real weights compute real inputs: hooks on their modules see what enters and leaves, and every tensor that is allocated
+is followed until it is freed. Attention is computed by PyTorch's definition: where a device fuses it, it takes less
+memory than is counted. Sums over candidates are compared with the same figures.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._pytree import tree_leaves
+
+from genotypes.atomic_write import write_atomically
+from genotypes.errors import InputError
+from supernet import architectures
+from supernet.bench.machine import machine
+from supernet.cost.architecture import COSTS, Deployment, costs_of
+from supernet.cost.network import LiveStorages
+from supernet.cost.space_costs import SpaceCosts
+from supernet.errors import SpaceError
+from supernet.ops import Zero
+from supernet.shapes import ImageShape, LanguageShape, Shape, TextShape
+from supernet.spaces import SPACES
+from supernet.spaces.examples.textnet import Attention
+from supernet.spaces.recurrent_network import Cell, LanguageModel
+from supernet.spaces.space import SpaceOptions
+
+SHAPES: dict[str, Shape] = {"textnet": TextShape(9, 5, 3), "recurrent": LanguageShape(9)}
+"""Space -> shape of its examples, where these are no images."""
+
+IMAGES = ImageShape(3, 8, 4)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of ``python -m supernet.cost.verification``."""
+
+    genotypes: int = 200
+    """Random architectures of each space."""
+    spaces: tuple[str, ...] = tuple(SPACES)
+    """Which spaces."""
+    json: Path | None = None
+    """File to write the figures to, after each space."""
+
+
+def real_costs(network: nn.Module, inputs: Sequence[Any]) -> dict[str, int]:
+    """Return the costs of a network, observed while it computes in evaluation mode: those of ``COSTS`` but latency."""
+    products = accesses = 0
+
+    def observe(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+        nonlocal products, accesses
+        products += _products(module, given, output)
+        if not any(True for _ in module.children()) and not isinstance(module, Zero):
+            tensors = [x for x in tree_leaves((given, output)) if isinstance(x, Tensor)]
+            accesses += sum(x.numel() for x in (*tensors, *module.parameters()))
+
+    handles = [module.register_forward_hook(observe) for module in network.eval().modules()]
+    tensors = [*network.parameters(), *network.buffers()]
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), LiveStorages(tensors) as live:
+        live.note(tuple(inputs))
+        network(*inputs)
+    for handle in handles:
+        handle.remove()
+    return {
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "multiply_adds": products,
+        "memory_accesses": accesses,
+        "memory": live.peak,
+    }
+
+
+def _products(module: nn.Module, given: tuple[Any, ...], output: Any) -> int:
+    """Return the multiply-adds of a module, from what enters and leaves it."""
+    match module:
+        case nn.Conv1d() | nn.Conv2d():
+            return output.numel() * module.weight[0].numel()
+        case nn.Linear():
+            return output.numel() * module.in_features
+        case Attention():
+            _, t, d = given[0].shape
+            return 2 * t * t * d
+        case Cell():
+            return module.w0.numel() + module.w.numel()
+        case LanguageModel():
+            return module.embedding.numel()
+    return 0
+
+
+def compared(name: str, genotypes: int) -> dict[str, Any]:
+    """Compare random architectures of a space with their networks.
+
+    Args:
+        name: of the space.
+        genotypes: number of architectures.
+
+    Returns:
+        Cost -> of how many architectures the counted cost is the real one; ``sum of`` a cost -> of how many the sum
+        over candidates is, of the spaces whose costs add up.
+    """
+    shape = SHAPES.get(name, IMAGES)
+    space = SPACES[name].make(SpaceOptions(shape, channels=8, layers=3))
+    generator = torch.Generator().manual_seed(0)
+    names = [cost for cost, row in COSTS.items() if row.counts is not None]
+    sums = dict(_sums(SpaceCosts(space, shape), names))
+    equal = dict.fromkeys([*names, *(f"sum of {cost}" for cost in sums)], 0)
+    for _ in range(genotypes):
+        picks = architectures.sample(space, generator)
+        genotype = space.derive(picks)
+        counted = costs_of(space, genotype, names, Deployment(shape))
+        real = real_costs(space.network(genotype), shape.inputs(1))
+        for cost in names:
+            equal[cost] += counted[cost] == real[cost]
+        for cost, of in sums.items():
+            equal[f"sum of {cost}"] += of(picks) == real[cost]
+    return {"space": name, "genotypes": genotypes, "equal": equal}
+
+
+def _sums(costs: SpaceCosts, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the costs of a space that are sums over candidates, as functions of picks."""
+    for name in names:
+        try:
+            found = costs.cost(name)
+        except SpaceError:  # they do not add up in this space
+            continue
+        if found.adds_up:
+            yield name, found.total.of
+
+
+def main(arguments: Sequence[str] | None = None) -> bool:
+    """Compare each space, print a line for each, and return whether all are equal.
+
+    Raises:
+        SpaceError: where there is no such space.
+    """
+    options = tyro.cli(Options, args=arguments, prog="python -m supernet.cost.verification", description=__doc__)
+    for name in options.spaces:
+        if name not in SPACES:
+            raise SpaceError(f"--spaces is {name!r}; it must be of {', '.join(SPACES)}")
+    content: dict[str, Any] = {"machine": machine(torch.device("cpu")), "rows": []}
+    for name in options.spaces:
+        began = time.monotonic()
+        row = compared(name, options.genotypes)
+        content["rows"].append(row)
+        print(f"{name}: {_in_words(row['equal'], options.genotypes)}; {time.monotonic() - began:.0f} s", flush=True)
+        if options.json is not None:
+            write_atomically(options.json, (json.dumps(content, indent=1) + "\n").encode())
+    return all(count == row["genotypes"] for row in content["rows"] for count in row["equal"].values())
+
+
+def _in_words(equal: Mapping[str, int], genotypes: int) -> str:
+    others = [f"{cost} of {count}" for cost, count in equal.items() if count != genotypes]
+    return f"equal for all {genotypes}: {', '.join(equal)}" if not others else f"not all equal: {', '.join(others)}"
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; differences are exit code 1, a mistake is one line and exit code 2."""
+    try:
+        return 0 if main(arguments) else 1
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(run())
