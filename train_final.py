@@ -17,7 +17,6 @@ if __name__ == "__main__":
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -58,6 +57,7 @@ search that the genotype is from.
   a folder of images            python train_final.py darts_folder --genotype DARTS_V2 --data.root FOLDER
   arrays, in an .npz file       python train_final.py darts_npz --genotype DARTS_V2 --data.root FILE.npz
   images or rows to classify    python train_final.py predict runs/NAME FILE ...
+  a trained network to adapt    python train_final.py RECIPE --genotype RUN --start RUN --freeze started
   a model of my own             in Python: darts.retrain(network, data), see help(darts.retrain)
 
   all options of a recipe       python train_final.py RECIPE --help
@@ -83,11 +83,18 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     folder = run_folder(config.run, f"final-{config.recipe}-{name}-seed{config.seed}", ranks)
     size = f"{pluralize(task.epochs, 'epoch')}, {task.parameters:,} parameters"
     say(console, f"retrain {source} by {config.recipe} on {device}: {size}")
+    for line in task.started.lines() if task.started else ():
+        say(console, line)
     values = {field.path: field.value for field in fields_of(config)}
     if tuned := [f"{path} {value}" for path, value in tuned_with(source).items() if values.get(path) == value]:
         say(console, f"as the search has tuned: {', '.join(tuned)}")
     prepare(task, config, device, console)
-    begun = partial(write_config, folder, task.kind, config, device, ranks)
+
+    def begun() -> None:
+        write_config(folder, task.kind, config, device, ranks)
+        if task.started and ranks.rank == 0:
+            task.started.write(folder)
+
     made_with = {**identity(config), "data": of_data_set(data), "genotype": genotype.hash}
     train(task, config.run, folder, made_with, console, ranks, begun)
     if ranks.rank > 0:
@@ -96,6 +103,9 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
         figures = task.write(folder)
         write_results(folder)
         write_report(folder)
+        if task.epochs < config.epochs:
+            best = task.kept["epoch"]
+            say(console, f"stopped after epoch {task.epochs} of {config.epochs}: none was better than epoch {best}")
         say(console, headline(figures))
         files = "report.html, metrics.json, weights.pt, genotype.json, cells.svg, log.jsonl, tensorboard/"
         say(console, f"in {folder}: {files}")

@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from darts.api import retrain, search
+    from darts.api.retrain import retrain
+    from darts.api.search import search
     from darts.automatic.fit import fit
     from darts.automatic.loading import load
     from darts.automatic.trials.sequence import Conv2d, Dense, Dropout, MaxPool2d, Sequence
@@ -54,8 +55,8 @@ PUBLIC = {
     "Sequence": ("darts.automatic.trials.sequence", "Sequence"),
     "fit": ("darts.automatic.fit", "fit"),
     "load": ("darts.automatic.loading", "load"),
-    "retrain": ("darts.api", "retrain"),
-    "search": ("darts.api", "search"),
+    "retrain": ("darts.api.retrain", "retrain"),
+    "search": ("darts.api.search", "search"),
     "tune": ("darts.automatic.trials.tune", "tune"),
 }
 """Public name -> the module that defines it, and its name there."""

@@ -1,10 +1,17 @@
-"""Errors in the words of Python's functions: messages name configuration fields, which a caller gives as arguments."""
+"""Arguments of the public functions: their types are checked, and errors name them in place of configuration fields."""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
+from numbers import Integral, Real
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from darts.errors import UserError
 from darts.training.loop import Diverged
@@ -21,6 +28,65 @@ ARGUMENTS = {
 FIELD = re.compile(r"`((?:method|run|space|study|data)\.\w+)`")
 
 OF_A_METHOD = ", in a Python file that defines METHOD and is given as `method`"
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
+    NoneType: ("None", lambda value: value is None),
+    bool: ("true or false", lambda value: isinstance(value, bool)),
+    int: ("a whole number", lambda value: isinstance(value, Integral) and not isinstance(value, bool)),
+    float: ("a number", lambda value: isinstance(value, Real) and not isinstance(value, bool)),
+    str: ("text", lambda value: isinstance(value, str)),
+    Path: ("a path", lambda value: isinstance(value, Path)),
+    dict: ("a mapping", lambda value: isinstance(value, Mapping)),
+    list: ("a list", lambda value: isinstance(value, list | tuple)),
+    Sequence: ("a list", lambda value: isinstance(value, Sequence) and not isinstance(value, str)),
+    Callable: ("a function", callable),
+}
+"""Type of an annotation -> its name in messages, and whether a value is of it; other types are not checked here."""
+
+
+def public(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function whose arguments are checked by their annotations, and whose errors name arguments."""
+    hints = get_type_hints(function)
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def checked(*given: P.args, **named: P.kwargs) -> R:
+        with in_arguments():
+            for name, value in signature.bind(*given, **named).arguments.items():
+                _check(name, value, hints.get(name, Any))
+            return function(*given, **named)
+
+    return checked
+
+
+def _check(name: str, value: Any, hint: Any) -> None:
+    """Refuse an argument of another type than its annotation's; annotations with a type that is not known allow all.
+
+    Raises:
+        UserError: naming the argument, its value, and what it must be.
+    """
+    allowed = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    kinds = [_kind(each) for each in allowed]
+    known = [kind for kind in kinds if kind is not None]
+    if len(known) == len(kinds) and not any(fits(value) for _, fits in known):
+        words = [word for word, _ in known if word != "None"] + (["None"] if NoneType in allowed else [])
+        raise UserError(f"`{name}` is {_shown(value)}; it must be {' or '.join(words)}")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value).partition("\n")[0]
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _kind(hint: Any) -> tuple[str, Callable[[Any], bool]] | None:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return f"a {hint.__name__}", lambda value: isinstance(value, hint)
+    origin = get_origin(hint) or hint
+    return KINDS.get(Callable if origin is get_origin(Callable[..., Any]) else origin)
 
 
 @contextmanager

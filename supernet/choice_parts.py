@@ -1,7 +1,8 @@
 """The parts of networks whose candidates are modules of ``LayerChoice``.
 
 A candidate that contains no further choice is one part. Of a candidate with choices inside, the parts are its modules
-that contain none; what its own ``forward`` computes besides belongs to no part.
+that contain none; what its own ``forward`` computes besides belongs to no part. A layer whose sizes are choices is a
+part for each combination of them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from supernet.layer_choice import LayerChoice, choices
+from supernet.layers import SizedLayer
 from supernet.parts import Pair, Part
 
 
@@ -41,10 +43,24 @@ def choice_parts(model: nn.Module, inputs: Sequence[Any]) -> list[Part]:
             when: tuple[Pair, ...] = tuple((label, 0, name) for label, name in kept.items())
             parts.append(Part(when, path[-1][1], module, _detached(given), _detached(dict(named))))
 
+    def record_sizes(layer: SizedLayer, given: tuple[Tensor, ...]) -> None:
+        kept = dict(path)
+        if any(kept[label] != name for label, name in path):
+            return
+        for case in layer.cases():
+            names = {label: name for label, (name,) in case.items()}
+            if all(kept.get(label, name) == name for label, name in names.items()):
+                when = tuple((label, 0, name) for label, name in {**kept, **names}.items())
+                inputs = (_detached(layer.part_of(given[0], case)),)
+                parts.append(Part(when, "x".join(names.values()), layer.decided(case), inputs))
+
     for choice in choices(model):
         if isinstance(choice, LayerChoice):
             for name, candidate in zip(choice.names, choice.candidates):
                 candidate.register_forward_pre_hook(enter(choice.label, name))
+    for layer in model.modules():
+        if isinstance(layer, SizedLayer) and any(size.choices for size in layer.sizes):
+            layer.register_forward_pre_hook(record_sizes)
     for piece in dict.fromkeys(_pieces(model)):
         piece.register_forward_pre_hook(record, with_kwargs=True)
     for choice in choices(model):

@@ -1,4 +1,4 @@
-"""Choices in any network: ``LayerChoice`` among modules, ``InputChoice`` among tensors.
+"""Choices in any network: ``LayerChoice`` among modules, ``InputChoice`` among tensors (numbers: ``value_choice``).
 
 A network with choices is a search space (``supernet.spaces.modules``). While it is searched, a choice is the sum
 of its candidates weighted by gates (Liu et al. 2019, equation 2). Gates are passed to each call (``GatedModel``), not
@@ -38,7 +38,23 @@ class GateValues(NamedTuple):
     live: list[bool] | None = None
 
 
-class LayerChoice(nn.Module):
+class Choice(nn.Module):
+    """The base class of choices.
+
+    Attributes:
+        label: of the decision; choices with one label are one decision.
+        names: of the candidates.
+        keep: number of candidates that are chosen.
+        gate_values: of the call that is computed; None outside of one with gates.
+    """
+
+    label: str
+    names: tuple[str, ...]
+    keep: int
+    gate_values: GateValues | None
+
+
+class LayerChoice(Choice):
     """A choice of one of several modules that take the same inputs and return one tensor of the same shape.
 
     Without gates its output is the mean of the candidates'.
@@ -69,7 +85,7 @@ class LayerChoice(nn.Module):
         return f"label={self.label!r}, names={self.names}"
 
 
-class InputChoice(nn.Module):
+class InputChoice(Choice):
     """A choice of ``keep`` of several tensors of the same shape, which are summed.
 
     Without gates its output is the mean of all, times ``keep``.
@@ -100,9 +116,6 @@ class InputChoice(nn.Module):
 
     def extra_repr(self) -> str:
         return f"label={self.label!r}, names={self.names}, keep={self.keep}"
-
-
-Choice = LayerChoice | InputChoice
 
 
 class ChosenInputs(nn.Module):
@@ -149,7 +162,7 @@ class GatedModel(nn.Module):
 
 def choices(model: nn.Module) -> Iterator[Choice]:
     """Yield every choice that a model contains, outer ones before those in their candidates."""
-    return (module for module in model.modules() if isinstance(module, LayerChoice | InputChoice))
+    return (module for module in model.modules() if isinstance(module, Choice))
 
 
 def _gate_values(gates: Gates) -> dict[str, GateValues]:

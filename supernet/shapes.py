@@ -7,6 +7,7 @@ Axes: ``b`` batch, ``c`` channel, ``h w`` space, ``t`` time.
 """
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -73,4 +74,9 @@ class LanguageShape:
         return torch.zeros(1, count, dtype=torch.long), None
 
 
-Shape = ImageShape | TextShape | LanguageShape
+class Shape(Protocol):
+    """What is known of the examples of a data set: with which inputs a network is called."""
+
+    def inputs(self, count: int) -> tuple[Any, ...]:
+        """Return what a network is called with for ``count`` examples."""
+        ...

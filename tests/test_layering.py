@@ -93,10 +93,10 @@ def test_no_circle_of_files():
 def test_a_hidden_import_is_seen(tmp_path, monkeypatch):
     hidden = tmp_path / "hidden.py"
     hidden.write_text(
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from darts.api import search\n"
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from darts.api.search import search\n"
         "def f():\n    from darts import cli\n    import_module('darts.data.registry')\n"
     )
-    assert set(imports_of(hidden)) == {"darts.api", "darts.cli", "darts.data.registry"}
+    assert set(imports_of(hidden)) == {"darts.api.search", "darts.cli", "darts.data.registry"}
 
 
 def test_no_folder_of_many_kinds():

@@ -41,9 +41,9 @@ def _value(hint: Any, value: Any, field: str) -> Any:
         return record_from(hint, value, field)
     if not _fits(hint, value):
         raise ValueError(f"{field} is {str(value)[:60]!r}; it must be {in_words(hint)}")
-    if value is not None and Path in (hint, *get_args(hint)):
-        return Path(value)
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return tuple(map(Path, value)) if Path in get_args(hint) else tuple(value)
+    return Path(value) if value is not None and Path in (hint, *get_args(hint)) else value
 
 
 def _fits(hint: Any, value: Any) -> bool:

@@ -22,11 +22,11 @@ import tyro
 from rich.console import Console
 
 from darts.artifacts.run_record import read_record
-from darts.automatic.examples.images import is_image, read_files
+from darts.automatic.examples.images import is_image
 from darts.automatic.fit import fit
 from darts.automatic.predictor import FILE, load_predictor
 from darts.config.command_line import parse_command
-from darts.data.image_folder import ImageForm
+from darts.data.image_folder import ImageForm, read_files
 from darts.errors import UserError
 from darts.retraining.export import rebuilt
 
@@ -164,7 +164,7 @@ def _of_retraining(run: Path, files: Sequence[Path]) -> tuple[list[str], list[st
     known = {name: json.loads(value) for name, value in network.metadata.items()}
     bits = known.get("preprocessing", {}).get("bits", 8)
     paths = _images(files)
-    images = read_files(paths, ImageForm(shape.size, shape.channels, bits))
+    images = torch.from_numpy(read_files(paths, ImageForm(shape.size, shape.channels, bits)))
     with torch.no_grad():
         outputs = torch.cat([network(part.float()).softmax(1) for part in images.split(256)])
     classes = known.get("classes") or [str(number) for number in range(shape.classes)]

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from darts.arguments import in_arguments
+from darts.arguments import public
 from darts.artifacts.user_folder import run_folder_of
 from darts.automatic.examples.inputs import read_examples
 from darts.automatic.examples.targets import Target, target_of
@@ -32,7 +32,7 @@ UNITS = {"": 1.0, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d"
 LEAST_EXAMPLES = 6
 
 
-@in_arguments()
+@public
 def fit_data(
     x: Any,
     y: Any,
@@ -56,7 +56,7 @@ def fit_data(
     if limit is None and trials is None:
         raise UserError("`budget` and `trials` are both None; give one of them")
     for name, number in (("trials", trials), ("folds", folds), ("epochs", epochs)):
-        if number is not None and (not isinstance(number, int) or number < 1):
+        if number is not None and number < 1:
             raise UserError(f"`{name}` is {number}; it must be a whole number from 1")
     given = read_examples(x, y)
     if given.answers is None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import platform
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import fmean, median
@@ -24,21 +24,22 @@ from rich.console import Console
 
 from darts.artifacts import fingerprint
 from darts.artifacts.checkpoint import save
-from darts.automatic.beginning import Beginning
 from darts.automatic.judging import Judged, doubts, judge, standard_error
-from darts.automatic.predictor import FILE, Predictor, assembled, load_predictor
+from darts.automatic.networks import Averaged
+from darts.automatic.predictor import FILE, Predictor, load_predictor
 from darts.automatic.problem import FitProblem, Plan, decisions_of, folds_of, make_plan, start_of
 from darts.automatic.records import FILE as JOURNAL
-from darts.automatic.records import best_of, completed, ended, interrupted, open_record, repeated
-from darts.blackbox.evaluation import ends_a_trial
+from darts.automatic.records import best_of, completed, ended, open_record
+from darts.automatic.trial_loop import Result, run_trials
 from darts.blackbox.records import COUNT, FIGURES, NUMBERS, SECONDS, TEXT, TIME, Form, Records
 from darts.blackbox.samplers import StrategySampler, suggest
 from darts.blackbox.strategies import STRATEGIES
+from darts.blackbox.strategies.beginning import Beginning
 from darts.errors import UserError
 from darts.methods.compose import component
-from darts.training.loop import Diverged
 from darts.training.progress import pluralize
 from genotypes.types.choices import ChoicesGenotype
+from supernet.network import count_parameters
 
 PLAN = "plan"
 """Attribute of a study: how architectures are judged. Its ``SECONDS`` are the time that has been spent."""
@@ -51,9 +52,6 @@ LEAST_RESERVE = 0.5
 
 WORTHWHILE = 0.5
 """A further architecture is begun where at least this share of the usual time of one is left."""
-
-REPEATS = 50
-"""Architectures known already, one after the other, after which all are taken to be known."""
 
 PRUNED_AFTER = 3
 """Finished architectures from which on one whose first folds are below their median is given up."""
@@ -80,7 +78,7 @@ def find_model(
         UserError: where the folder is of another search, or no architecture could be trained.
     """
     decisions = decisions_of(problem)
-    chosen = Beginning(component("`strategy`", STRATEGIES, strategy), start_of(problem))
+    chosen = Beginning(component("`strategy`", STRATEGIES, strategy), (start_of(problem),))
     sampler = StrategySampler(chosen, decisions, problem.seed)
     study = open_record(folder, sampler, _settings(problem, strategy), _records(problem), decisions)
     before = study.user_attrs.get(SECONDS, 0.0)
@@ -89,10 +87,16 @@ def find_model(
     reserve = max(RESERVE * (limit or 0.0), min(LEAST_RESERVE, 0.1 * (limit or 0.0)))
     end = None if limit is None else began + limit - reserve - before
     loop = _FitStudy(problem, folder, study, _plan(study, folder, problem, limit), end, console)
-    for trial in loop.trials(trials):
-        loop.judge(trial)
-        study.set_user_attr(SECONDS, before + time.monotonic() - began)
-    return loop.result(before + time.monotonic() - began)
+    run_trials(
+        study,
+        loop.judge,
+        trials=trials,
+        say=loop.say,
+        suggest=lambda trial: suggest(trial, decisions),
+        is_spent=loop.is_spent,
+        after=lambda: study.set_user_attr(SECONDS, before + time.monotonic() - began),
+    )
+    return loop.result(lambda: before + time.monotonic() - began)
 
 
 class _FitStudy:
@@ -104,60 +108,31 @@ class _FitStudy:
         self.problem, self.folder, self.study = problem, folder, study
         self.plan, self.end, self.console = plan, end, console
         self.folds = folds_of(problem, plan.folds)
-        self.best: Judged | None = None
+        self.best: tuple[Judged, Predictor] | None = None
+        self.kept_seconds = 0.0
 
-    def trials(self, most: int | None) -> Iterator[OptunaTrial]:
-        """Yield the architectures to judge: those that were interrupted, then new ones while there is time."""
-        yield from interrupted(self.study)
-        repeats = 0
-        while repeats < REPEATS and not self._is_spent(most):
-            trial = self.study.ask()
-            suggest(trial, decisions_of(self.problem))
-            if repeated(self.study, trial):
-                repeats += 1
-            else:
-                repeats = 0
-                yield trial
-
-    def _is_spent(self, most: int | None) -> bool:
-        if most is not None and len(ended(self.study)) >= most:
-            return True
+    def is_spent(self) -> bool:
+        """Return whether there is no time for a further architecture."""
         if self.end is None:
             return False
         seconds = [trial.user_attrs["seconds"] for trial in ended(self.study)]
         needed = WORTHWHILE * median(seconds) if seconds else 0.0
         return bool(seconds) and time.monotonic() + needed >= self.end
 
-    def judge(self, trial: OptunaTrial) -> None:
-        """Train the networks of an architecture and note what they are worth."""
-        began = time.monotonic()
+    def judge(self, trial: OptunaTrial) -> Result:
+        """Train the networks of an architecture; return what they are worth."""
         point = suggest(trial, decisions_of(self.problem))
-        try:
-            judged = judge(self.problem, self.plan, self.folds, point, trial.number, self.end, self._falls_behind)
-        except (Diverged, RuntimeError, MemoryError) as error:
-            if not ends_a_trial(error):
-                raise
-            trial.set_user_attr("reason", str(error)[:200])
-            trial.set_user_attr("seconds", time.monotonic() - began)
-            self.study.tell(trial, state=TrialState.FAIL)
-            self._say(trial.number, f"failed: {error}")
-            return
-        trial.set_user_attr("seconds", time.monotonic() - began)
+        judged = judge(self.problem, self.plan, self.folds, point, trial.number, self.end, self._falls_behind)
         if len(judged.scores) < len(self.folds):
-            self.study.tell(trial, state=TrialState.PRUNED)
-            self._say(trial.number, f"given up after {pluralize(len(judged.scores), 'fold')}")
-            return
-        parameters = sum(p.numel() for p in judged.networks[0].parameters())
-        for name, value in (("folds", judged.scores), ("figures", judged.figures), ("parameters", parameters)):
-            trial.set_user_attr(name, value)
-        score = fmean(judged.scores)
-        complete_before = completed(self.study)
-        if not complete_before or score > max(float(other.value or 0.0) for other in complete_before):
-            self.best = judged
-            self._keep(self._predictor(trial, judged, complete_before))
-        self.study.tell(trial, score)
+            return Result(None, f"given up after {pluralize(len(judged.scores), 'fold')}")
         metric = self.problem.metrics[0]
-        self._say(trial.number, f"{metric} {judged.figures[metric]:.4f}")
+        parameters = count_parameters(judged.networks[0])
+        return Result(
+            fmean(judged.scores),
+            f"{metric} {judged.figures[metric]:.4f}",
+            {"folds": judged.scores, "figures": judged.figures, "parameters": parameters},
+            lambda: self._keep(judged, self._predictor(trial, point, judged)),
+        )
 
     def _falls_behind(self, scores: list[float]) -> bool:
         others = [trial.user_attrs["folds"] for trial in completed(self.study)]
@@ -165,12 +140,11 @@ class _FitStudy:
             return False
         return fmean(scores) < median(fmean(folds[: len(scores)]) for folds in others)
 
-    def _predictor(self, trial: OptunaTrial, judged: Judged, others: list[FrozenTrial]) -> Predictor:
+    def _predictor(self, trial: OptunaTrial, point: Mapping[str, str], judged: Judged) -> Predictor:
         problem, given = self.problem, self.problem.given
-        point = suggest(trial, decisions_of(problem))
         genotype = decisions_of(problem).architecture.genotype(point)
         assert isinstance(genotype, ChoicesGenotype)
-        network = assembled(problem.encoder, problem.target, genotype, [n.state_dict() for n in judged.networks])
+        network = Averaged(problem.space.stem, judged.networks, problem.target).eval()
         folds = len(self.folds)
         validation = f"cross-validation in {folds} folds" if folds > 1 else "a fifth held out for validation"
         facts = {
@@ -178,7 +152,7 @@ class _FitStudy:
             "validation": validation,
             "trial": trial.number + 1,
             "training": {name: point[name] for name in problem.tuned},
-            "parameters": folds * sum(p.numel() for p in judged.networks[0].parameters()),
+            "parameters": folds * count_parameters(judged.networks[0]),
             "versions": {"python": platform.python_version(), "torch": torch.__version__, "darts": _version()},
         }
         return Predictor(
@@ -193,17 +167,27 @@ class _FitStudy:
             label=given.label,
         )
 
-    def _keep(self, predictor: Predictor) -> None:
+    def _keep(self, judged: Judged, predictor: Predictor) -> None:
+        """Write the best model so far; what this takes is left for the end, which writes it once more."""
+        began = time.monotonic()
+        self.best = judged, predictor
         save(self.folder / FILE, predictor.state())
+        if self.end is not None:
+            self.end -= max(0.0, time.monotonic() - began - self.kept_seconds)
+            self.kept_seconds = max(self.kept_seconds, time.monotonic() - began)
 
-    def _say(self, number: int, found: str) -> None:
+    def say(self, trial: OptunaTrial, found: str) -> None:
+        """Print what became of an architecture."""
         metric, best = self.problem.metrics[0], best_of(self.study)
         incumbent = f", best {best.user_attrs['figures'][metric]:.4f}" if best else ""
         left = f", {max(0.0, self.end - time.monotonic()):.0f} s left" if self.end else ""
-        self.console.print(f"architecture {number + 1}: {found}{incumbent}{left}", highlight=False, markup=False)
+        self.console.print(f"architecture {trial.number + 1}: {found}{incumbent}{left}", highlight=False, markup=False)
 
-    def result(self, seconds: float) -> Predictor:
+    def result(self, seconds: Callable[[], float]) -> Predictor:
         """Return the best model with all trials and notes, and write it to the run's folder.
+
+        Args:
+            seconds: returns the time that was spent.
 
         Raises:
             UserError: where no architecture could be trained.
@@ -212,25 +196,22 @@ class _FitStudy:
         if not done or not (self.folder / FILE).exists():
             reasons = [trial.user_attrs.get("reason", "unknown") for trial in ended(self.study)]
             raise UserError(f"no architecture could be trained; the last failed: {(reasons or ['no time'])[-1]}")
-        found = load_predictor(self.folder / FILE)
-        notes = found.notes
-        facts = {**found.facts, "seconds": seconds, "architectures": len(ended(self.study)), "plan": asdict(self.plan)}
-        if self.best is not None:
-            error, metric = standard_error(self.problem, self.best), self.problem.metrics[0]
+        facts = {"architectures": len(ended(self.study)), "plan": asdict(self.plan)}
+        if self.best is None:  # it was found by an earlier process
+            found = load_predictor(self.folder / FILE)
+            found.network.to(self.problem.device)
+            notes = found.notes
+        else:
+            judged, found = self.best
+            error, metric = standard_error(self.problem, judged), self.problem.metrics[0]
             facts["standard_error"] = error
             values = [trial.user_attrs["figures"][metric] for trial in done]
             notes = (*self.problem.given.notes, *doubts(self.problem, values, found.figures[metric], error))
-        predictor = Predictor(
-            found.genotype,
-            found.target,
-            found.encoder,
-            found.network.to(self.problem.device),
-            found.metrics,
-            found.figures,
-            [_record(trial) for trial in ended(self.study)],
-            facts,
-            notes,
-            found.label,
+        predictor = replace(
+            found,
+            trials=[_record(trial) for trial in ended(self.study)],
+            facts={**found.facts, **facts, "seconds": seconds()},
+            notes=notes,
         )
         predictor.save(self.folder)
         return predictor

@@ -55,7 +55,7 @@ def judge(
     """Train the networks of an architecture: of all folds, or of the first ones where it falls behind.
 
     Args:
-        folds: training and validation part of each, ``(n,)`` indices.
+        folds: training and validation part of each, ``(n,)`` indices on the device.
         point: the architecture and the settings of its training.
         number: of the trial, from which its randomness comes.
         end: when everything ends, as ``time.monotonic`` counts; None for never.
@@ -67,7 +67,7 @@ def judge(
     now = time.monotonic()
     ends = [each for each in (end, plan.seconds and now + plan.seconds) if each]
     networks, scores, outputs, answers = [], [], [], []
-    for fold, (train_indices, valid_indices) in enumerate(folds):
+    for fold, indices in enumerate(folds):
         now, left = time.monotonic(), len(folds) - fold
         deadline = now + (min(ends) - now) / left if ends else now + 1e9
         seed = int(np.random.SeedSequence((problem.seed, number, fold)).generate_state(1)[0])
@@ -78,8 +78,8 @@ def judge(
         )
         trained = train(
             network,
-            problem.examples.part(train_indices.to(problem.device)),
-            problem.examples.part(valid_indices.to(problem.device)),
+            problem.examples,
+            indices,
             target=problem.target,
             metric=problem.metrics[0],
             settings=settings,
@@ -89,7 +89,7 @@ def judge(
         )
         networks.append(trained.network)
         outputs.append(trained.outputs)
-        answers.append(problem.examples.answers[valid_indices.to(problem.device)].cpu().numpy())
+        answers.append(problem.examples.answers[indices[1]].cpu().numpy())
         scores.append(score_of(problem.metrics[0], problem.target, answers[-1], outputs[-1]))
         if left > 1 and falls_behind(scores):
             break

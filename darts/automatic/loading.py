@@ -6,13 +6,13 @@ from pathlib import Path
 
 from torch import nn
 
-from darts.arguments import in_arguments
+from darts.arguments import public
 from darts.automatic.predictor import FILE, Predictor, load_predictor
 from darts.errors import UserError
 from darts.results import SearchResult, load_run
 
 
-@in_arguments()
+@public
 def load(run: str | Path, model: nn.Module | None = None) -> Predictor | SearchResult | nn.Module:
     """Load a result.
 

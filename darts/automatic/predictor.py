@@ -204,7 +204,7 @@ class Predictor:
         file is read back and run on 100 examples before it gets its name.
 
         Returns:
-            The largest difference between the file's outputs and the model's.
+            The largest difference between the file's outputs and the model's, as a share of the largest output.
 
         Raises:
             UserError: where a package is missing, the place cannot be written, or the outputs differ.

@@ -48,6 +48,9 @@ MIN_EPOCHS = 20
 MEASURED_STEPS = 8
 """Steps whose time is measured before a search."""
 
+MEASURED_SHARE = 0.02
+"""Share of the budget after which no further measurement is begun."""
+
 OVERRUN = 3.0
 """An architecture may take so many times the time of the first one."""
 
@@ -123,9 +126,9 @@ class Plan:
 
 
 def folds_of(problem: FitProblem, count: int) -> list[tuple[Tensor, Tensor]]:
-    """Return the training and the validation part of each fold, ``(n,)`` indices; a fifth is held out of a single one.
+    """Return the training and the validation part of each fold, ``(n,)`` indices on the device of the examples.
 
-    Classes are spread evenly.
+    A fifth is held out of a single fold. Classes are spread evenly.
     """
     target, answers = problem.target, problem.examples.answers.cpu()
     order = torch.randperm(len(answers), generator=torch.Generator().manual_seed(problem.seed))
@@ -134,6 +137,7 @@ def folds_of(problem: FitProblem, count: int) -> list[tuple[Tensor, Tensor]]:
     pieces = max(count, FOLDS[0]) if count == 1 else count
     number = torch.empty(len(answers), dtype=torch.long)
     number[order] = torch.arange(len(answers)) % pieces
+    number = number.to(problem.device)
     return [((number != k).nonzero().flatten(), (number == k).nonzero().flatten()) for k in range(count)]
 
 
@@ -146,7 +150,7 @@ def make_plan(problem: FitProblem, limit: float | None) -> Plan:
     choices = (problem.folds,) if problem.folds else FOLDS if count <= FOLDED else (1,)
     if limit is None or (problem.folds and problem.epochs):
         return Plan(choices[0], most, batch_size, None)
-    seconds = _epoch_seconds(problem, batch_size)
+    seconds = _epoch_seconds(problem, batch_size, limit)
     share = FOLDED_SHARE * limit
     enough = min(most, ENOUGH_EPOCHS) * seconds
     for folds in choices:
@@ -158,28 +162,32 @@ def make_plan(problem: FitProblem, limit: float | None) -> Plan:
     return Plan(folds, epochs, batch_size, OVERRUN * max(share, folds * epochs * seconds))
 
 
-def _epoch_seconds(problem: FitProblem, batch_size: int) -> float:
-    """Return the time of an epoch of the first architecture, with its evaluation."""
+def _epoch_seconds(problem: FitProblem, batch_size: int, limit: float) -> float:
+    """Return the time of an epoch of the first architecture, with its evaluation.
+
+    Args:
+        limit: seconds for everything; measuring takes a small share of it.
+    """
     network, settings = network_of(problem, complete(decisions_of(problem), start_of(problem), Random(0)))
     count = min(MEASURED_STEPS * batch_size, len(problem.examples))
-    few = problem.examples.part(torch.arange(count, device=problem.device))
-    loss = loss_of(problem.target, problem.weights)
-    times = []
-    for _ in range(3):
+    few = torch.arange(count, device=problem.device)
+    loss, began = loss_of(problem.target, problem.weights), time.monotonic()
+    times: list[float] = []
+    while len(times) < 2 or (len(times) < 3 and time.monotonic() - began < MEASURED_SHARE * limit):
         now = time.monotonic()
         train(
             network,
-            few,
-            few.part(torch.arange(len(few) // 4 + 1, device=problem.device)),
+            problem.examples,
+            (few, few[: count // 4 + 1]),
             target=problem.target,
             metric=problem.metrics[0],
             loss=loss,
-            deadline=now + 60,
+            deadline=now + MEASURED_SHARE * limit,
             seed=0,
             settings=replace(settings, epochs=1, batch_size=batch_size),
         )
         times.append(time.monotonic() - now)
-    return min(times[1:]) * batches(int(0.8 * len(problem.examples)), batch_size) / batches(len(few), batch_size)
+    return min(times[1:]) * batches(int(0.8 * len(problem.examples)), batch_size) / batches(count, batch_size)
 
 
 class JointDecisions(Decisions):

@@ -107,8 +107,8 @@ def loss_of(target: Target, weights: Tensor | None) -> Callable[[Tensor, Tensor]
 
 def train(
     network: nn.Module,
-    train_part: Examples,
-    valid_part: Examples,
+    examples: Examples,
+    fold: tuple[Tensor, Tensor],
     *,
     target: Target,
     metric: str,
@@ -122,6 +122,7 @@ def train(
     Dropout draws from the global generators, which the caller keeps.
 
     Args:
+        fold: indices of the examples that train, and of those that judge, ``(n,)``, on the device of the examples.
         deadline: as ``time.monotonic`` counts.
         seed: of the order of examples, dropout and shifts.
 
@@ -132,21 +133,22 @@ def train(
     began = time.monotonic()
     order = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-    size = min(settings.batch_size, len(train_part))
-    steps = settings.epochs * batches(len(train_part), size)
+    train_indices, valid_indices = fold
+    size = min(settings.batch_size, len(train_indices))
+    steps = settings.epochs * batches(len(train_indices), size)
     best: Trained | None = None
-    answers, weights, step = valid_part.answers.cpu().numpy(), None, 0
+    answers, weights, step = examples.answers[valid_indices].cpu().numpy(), None, 0
     for epoch in range(1, settings.epochs + 1):
         network.train()
-        total = torch.zeros((), device=train_part.answers.device)
-        for indices in torch.randperm(len(train_part), generator=order).split(size):
+        total = torch.zeros((), device=examples.answers.device)
+        for indices in torch.randperm(len(train_indices), generator=order).split(size):
             if len(indices) == 1 < size:  # BatchNorm cannot train on one example
                 continue
             progress = max(step / steps, min(1.0, (time.monotonic() - began) / max(deadline - began, 1e-6)))
             if step and progress >= 1:
                 break
             optimizer.param_groups[0]["lr"] = settings.lr * schedule(progress)
-            batch = train_part.part(indices.to(train_part.answers.device))
+            batch = examples.part(train_indices[indices.to(train_indices.device)])
             inputs = _shifted(batch.inputs) if settings.shifted else batch.inputs
             value = loss(network(batch.stem(inputs)), batch.answers)
             optimizer.zero_grad()
@@ -156,7 +158,7 @@ def train(
             step += 1
         if not math.isfinite(total.item()):
             raise Diverged(f"the loss is {total.item()} in epoch {epoch}")
-        outputs = predict(network, valid_part, target)
+        outputs = predict(network, examples, valid_indices, target)
         score = score_of(metric, target, answers, outputs)
         if best is None or score > best.score:
             best, weights = Trained(network, outputs, epoch, score), copy.deepcopy(network.state_dict())
@@ -180,11 +182,13 @@ def schedule(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - WARMUP) / (1 - WARMUP)))
 
 
-def predict(network: nn.Module, examples: Examples, target: Target) -> np.ndarray:
-    """Return the predictions of a network, ``(n, k)`` float64, numbers in the unit of the answers as encoded."""
+def predict(network: nn.Module, examples: Examples, indices: Tensor, target: Target) -> np.ndarray:
+    """Return the predictions of a network for some examples, ``(n, k)`` float64, numbers in the unit of the answers as
+    encoded."""
     network.eval()
     with torch.no_grad():
-        parts = [predicted(network(examples.stem(part)), target.task) for part in examples.inputs.split(512)]
+        chosen = (examples.inputs[part] for part in indices.split(512))
+        parts = [predicted(network(examples.stem(part)), target.task) for part in chosen]
     found = torch.cat(parts).double().cpu().numpy()
     if not np.isfinite(found).all():
         raise Diverged("the network predicts values that are no finite numbers")

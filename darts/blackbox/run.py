@@ -32,6 +32,7 @@ from darts.blackbox.schedulers import BOHB, scheduler_of
 from darts.blackbox.stoppers import STOPPERS, Stopper
 from darts.blackbox.storage import STORAGE_ERRORS, open_storage, sqlite
 from darts.blackbox.strategies import STRATEGIES, Strategy
+from darts.blackbox.strategies.beginning import Beginning
 from darts.blackbox.study import FILE, open_study, search
 from darts.blackbox.trials_file import write_trials, written_too
 from darts.blackbox.tuning import TunedDecisions, tuned_of
@@ -39,6 +40,7 @@ from darts.config import flat, to_dict
 from darts.config.blackbox import BlackboxConfig
 from darts.errors import UserError
 from darts.methods.compose import component
+from darts.oneshot.prior import results_in
 from darts.retraining.evaluator import Lookup
 from genotypes import Genotype, describe, picture, write
 from genotypes.atomic_write import write_atomically
@@ -96,11 +98,16 @@ def sampler_of(config: BlackboxConfig, problem: Problem) -> BaseSampler:
             raise UserError(f"`strategy` is {config.strategy}; the scheduler bohb has its own model: set it to tpe")
         share = scheduler.random_share
         return PerTrialSampler(bohb_model, config.seed, rungs, random_share=share, per_decision=True)
+    if config.prior and config.strategy in OPTUNA:
+        raise UserError(f"`prior` is given, and `strategy` {config.strategy} cannot begin with it: take another one")
     if config.strategy in OPTUNA:
         return PerTrialSampler(OPTUNA[config.strategy], config.seed, rungs)
     tuned = tuned_of(config)
     decisions = TunedDecisions(problem.decisions, tuned) if tuned else problem.decisions
     strategy, name = problem.strategy or strategy_of(config), config.strategy.partition(":")[0]
+    if config.prior:
+        earlier = results_in(problem.decisions.space, config.prior)
+        strategy = Beginning(strategy, tuple(map(problem.decisions.point, earlier)))
     if name in SEVERAL:
         return StrategySampler(strategy, decisions, config.seed, told=outcome_of)
     if len(goals_of(config).objectives) > 1:

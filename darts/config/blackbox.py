@@ -102,6 +102,8 @@ class BlackboxConfig:
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     study: StudyConfig = field(default_factory=StudyConfig)
     benchmark: LookupConfig = field(default_factory=LookupConfig)
+    prior: tuple[Path, ...] = ()
+    """Folders of earlier searches in the same space, on any data: the strategy begins with their best architectures."""
     weights: WeightsConfig = field(default_factory=lambda: WeightsConfig(lr_min=0.0))
     batch_size: Annotated[int, POSITIVE] = 64
     """Training examples of a step."""

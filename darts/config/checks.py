@@ -21,6 +21,8 @@ def check(config: Config) -> None:
     if isinstance(config, RetrainConfig):
         if config.batch_size < 2:
             raise UserError(f"`batch_size` is {config.batch_size}; BatchNorm needs 2 or more images")
+        if config.start and config.inherit:
+            raise UserError("`start` and `inherit` are both given; give the one run whose weights to start with")
         return
     if isinstance(config, BlackboxConfig):
         _check_budget(config)

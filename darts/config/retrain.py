@@ -30,6 +30,11 @@ class RetrainConfig:
     default the result of the newest search."""
     inherit: Path | None = None
     """Folder of a search whose trained weights the network starts from; by default it starts from random weights."""
+    start: Path | None = None
+    """Folder of a training, on any data, with whose weights the network starts, layer by layer where shapes agree."""
+    freeze: tuple[str, ...] = ()
+    """Layers that do not train, by the beginnings of their names, such as stem or cells.0; started means all that start
+    with the weights of another run. For fine-tuning."""
     data: DataConfig = field(default_factory=DataConfig)
     space: SpaceConfig = field(default_factory=SpaceConfig)
     weights: WeightsConfig = field(default_factory=WeightsConfig)
@@ -50,6 +55,12 @@ class RetrainConfig:
     average_after: Annotated[int | None, NOT_NEGATIVE] = None
     """Average the weights (ASGD) as soon as the validation loss is above the best of all epochs but this many last
     ones; by default never. Needs a validation part."""
+    valid_share: Annotated[float, BELOW_1] = 0.0
+    """Share of the training set that is held out for validation; the result is then the best epoch's. 0, as in the
+    papers, trains on all and takes the last epoch."""
+    patience: Annotated[int | None, POSITIVE] = None
+    """Early stopping: end after this many epochs without a better validation result; by default never. Needs a
+    validation part."""
     seed: Annotated[int, SEED] = 0
     """Seed of everything random: initial values, order of examples, augmentation, dropped paths."""
     run: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)

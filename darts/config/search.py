@@ -61,6 +61,10 @@ class SearchConfig:
     """Largest allowed costs of the derived network, such as parameters=3M,multiply_adds=500M,latency=5ms,memory=2MB.
     The genotype is then the most probable one within them."""
     deployment: DeploymentConfig = field(default_factory=DeploymentConfig)
+    start: Path | None = None
+    """Folder of a search whose trained supernet this one begins with, layer by layer where shapes agree."""
+    prior: tuple[Path, ...] = ()
+    """Folders of earlier searches in the same space, on any data: the logits begin higher for what these found."""
     epochs: Annotated[int, POSITIVE] = 50
     """Passes over the part of the training set that trains the weights."""
     batch_size: Annotated[int, POSITIVE] = 64

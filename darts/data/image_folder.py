@@ -5,6 +5,7 @@ Small folders are read into memory here; large ones stay on disk (``darts.data.s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,22 +111,31 @@ def read_listing(listing: Listing, form: ImageForm) -> Arrays:
     Raises:
         UserError: naming the file that is damaged.
     """
-    resize = v2.Compose([v2.Resize(form.size), v2.CenterCrop(form.size)])
-
-    def split(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
-        images = np.empty((len(samples), form.channels, form.size, form.size), np.uint8)
-        for index, (path, _) in enumerate(with_progress(samples, "reading images")):
-            image = resize(decode(path, form.channels, form.bits))
-            images[index] = np.asarray(image).reshape(form.size, form.size, form.channels).transpose(2, 0, 1)
-        return images, np.array([label for _, label in samples])
-
-    (train, train_labels), (test, test_labels) = split(listing.train), split(listing.test)
+    train, test = (read_files([path for path, _ in samples], form) for samples in (listing.train, listing.test))
     return Arrays(
         train,
-        train_labels,
+        _labels(listing.train),
         test,
-        test_labels,
+        _labels(listing.test),
         classes=listing.classes,
         preprocessing=form.preprocessing(),
         notes=(*listing.notes, *form.notes()),
     )
+
+
+def read_files(paths: Sequence[str | Path], form: ImageForm) -> np.ndarray:
+    """Decode image files, ``(n, c, size, size)`` uint8: the shorter side resized, then the centre cropped.
+
+    Raises:
+        UserError: naming the file that is no image.
+    """
+    resize = v2.Compose([v2.Resize(form.size), v2.CenterCrop(form.size)])
+    images = np.empty((len(paths), form.channels, form.size, form.size), np.uint8)
+    for index, path in enumerate(with_progress(paths, "reading images")):
+        image = resize(decode(str(path), form.channels, form.bits))
+        images[index] = np.asarray(image).reshape(form.size, form.size, form.channels).transpose(2, 0, 1)
+    return images
+
+
+def _labels(samples: Samples) -> np.ndarray:
+    return np.array([label for _, label in samples])

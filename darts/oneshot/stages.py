@@ -35,7 +35,7 @@ from supernet.mixed.graph import mixed_graphs
 from supernet.mixed.source import add_auxiliary_skips
 from supernet.mixed.widen import widen, widen_values
 from supernet.ops import draw_noise_from
-from supernet.shapes import ImageShape, LanguageShape, TextShape
+from supernet.shapes import ImageShape, TextShape
 from supernet.spaces.space import SearchSpace, SpaceOptions
 
 
@@ -83,12 +83,10 @@ class StageNetworks:
     device: torch.device
 
     def _costs(self, space: SearchSpace, stage: Stage, allowed: Allowed | None) -> SpaceCosts | None:
-        """Return the costs of a stage's space at the size of the networks whose costs count.
-
-        None for other examples than images, sentences and running text.
-        """
+        """Return the costs of a stage's space at the size of the networks whose costs count; None where it is unknown
+        with which inputs a network is called."""
         config, shape = self.config, self.setting.shape
-        if not isinstance(shape, ImageShape | TextShape | LanguageShape):
+        if shape is None:
             return None
         size = config.deployment
         channels, layers = size.channels or config.space.channels, size.layers or config.space.layers

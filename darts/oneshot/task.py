@@ -20,6 +20,7 @@ from darts.oneshot.collapse import CollapseWatch
 from darts.oneshot.context import VALID_STREAM, SearchContext
 from darts.oneshot.difference_check import check_differences, checked_radius, checked_step
 from darts.oneshot.limits import cost_figures, limits_of
+from darts.oneshot.prior import begin
 from darts.oneshot.results import gate_entropy, write_files
 from darts.oneshot.stages import Built, StageNetworks, dropped_skips
 from darts.training.cuda_graph import StepGraph, step_graph
@@ -52,6 +53,7 @@ class SearchTask:
         stage: the number of the stage at work.
         genotypes: of the finished epochs, as texts.
         evaluated: figures of the last evaluation.
+        started: which layers of the supernet began with another run's weights, if one was given.
         attempt: how often the run was rolled back.
     """
 
@@ -69,9 +71,9 @@ class SearchTask:
         self.config, self.data, self.networks, self.partition = config, data, networks, partition
         self.benchmark, self.method, self.ranks = benchmark, networks.method, partition.ranks
         partition.release = lambda: self.graph.forget()
-        self.attempt = 0
         self.spans = spans(self.method.stages, config.epochs)
         built = networks.build()
+        self.started = begin(config, built.space, built.problem)
         self.context = SearchContext(config, data, partition, built.problem)
         valid_count = len(self.context.valid_indices)
         data.train.steps(valid_count, config.batch_size)  # refuses too few examples
@@ -84,7 +86,7 @@ class SearchTask:
         self._train: Iterator[tuple[Any, ...]] = iter(())
         self._valid: Iterator[tuple[Any, ...]] = iter(())
         self._drop_rates = torch.zeros(2, dtype=torch.float64, device=networks.device)
-        self._step, self._rate, self._warming_up = 0, 0.0, False
+        self.attempt, self._step, self._rate, self._warming_up = 0, 0, 0.0, False
 
     @property
     def problem(self) -> SearchProblem:
@@ -140,10 +142,8 @@ class SearchTask:
         problem, stage, span = self.problem, method.stages[self.stage], self.spans[self.stage]
         since = epoch - span.start
         begun = 0 if stage.constant else since
-        if stage.restart:
-            rate = config.weights.learning_rate(begun, len(span))
-        else:
-            rate = config.weights.learning_rate(span.start + begun, config.epochs)
+        place = (begun, len(span)) if stage.restart else (span.start + begun, config.epochs)
+        rate = config.weights.learning_rate(*place)
         self._rate = stage.lr * rate * 0.5**self.attempt
         set_learning_rate(problem.optimizer, self._rate)
         progress = epoch / config.epochs

@@ -8,14 +8,10 @@ hold the normalization too: they take images as the data set stores them, any nu
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import math
-import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,13 +28,14 @@ from darts.config import RetrainConfig
 from darts.config.command_line import parse_command
 from darts.errors import UserError
 from darts.methods.space_factory import space_from
+from darts.retraining.exchange import compared, replacing, write_onnx, write_program
 from supernet.shapes import ImageShape
 
 METADATA = ("classes", "preprocessing")
 """Entries of ``weights.pt`` that exported files hold too."""
 
-TOLERANCE = 1e-4
-"""Largest allowed difference of a score, as a share of the largest score: another order of float32 sums."""
+OUTPUT = "--output"
+"""The option that names the file, for messages."""
 
 FILES = {"onnx": "model.onnx", "torch.export": "model.pt2", "state_dict": "state_dict.pt"}
 
@@ -174,7 +171,7 @@ def write_state_dict(model: Normalized, shape: ImageShape, path: Path) -> float:
 
     A JSON file beside it, ``state_dict.pt.json``, says what images the network takes, and the names of the classes.
     """
-    with _replacing(path) as temporary:
+    with replacing(path, OUTPUT) as temporary:
         content = io.BytesIO()
         torch.save(model.network.state_dict(), content)
         temporary.write_bytes(content.getvalue())  # PyTorch's own writer raises no OSError
@@ -183,118 +180,50 @@ def write_state_dict(model: Normalized, shape: ImageShape, path: Path) -> float:
         def run(images: Tensor) -> Tensor:
             return torch.func.functional_call(model.network, read, ((images - model.mean) / model.std,))
 
-        difference = _compare(run, model, shape)
+        difference = compared(run, model, _tried(model, shape))
     description = {
         "shape": {"channels": shape.channels, "size": shape.size, "classes": shape.classes},
         "mean": model.mean.flatten().tolist(),
         "std": model.std.flatten().tolist(),
         **{name: json.loads(text) for name, text in model.metadata.items()},
     }
-    with _replacing(path.with_name(f"{path.name}.json")) as temporary:
+    with replacing(path.with_name(f"{path.name}.json"), OUTPUT) as temporary:
         temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     return difference
 
 
-def write_program(model: Normalized, shape: ImageShape, path: Path) -> float:
+def write_exported(model: Normalized, shape: ImageShape, path: Path) -> float:
     """Write a program for ``torch.export.load``."""
-    images = _images(model, shape, 2)
-    program = torch.export.export(model, (images,), dynamic_shapes={"images": {0: torch.export.Dim("b")}})
-    with _replacing(path) as temporary:
-        content = io.BytesIO()
-        torch.export.save(program, content, extra_files={f"{k}.json": v for k, v in model.metadata.items()})
-        temporary.write_bytes(content.getvalue())
-        return _compare(torch.export.load(temporary).module(), model, shape)
+    with replacing(path, OUTPUT) as temporary:
+        run = write_program(model, _images(model, shape, 2), temporary, name="images", metadata=model.metadata)
+        return compared(run, model, _tried(model, shape))
 
 
-def write_onnx(model: Normalized, shape: ImageShape, path: Path) -> float | None:
+def write_scores(model: Normalized, shape: ImageShape, path: Path) -> float | None:
     """Write ONNX, with input ``images`` and output ``scores``.
 
     Returns:
         None where onnxruntime is not installed, so that only the file's structure was checked.
     """
-    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
-    if missing:
-        names = ", ".join(missing)
-        raise UserError(f"--format onnx: {names} not installed; python -m pip install onnx onnxscript onnxruntime")
-    import onnx
-
-    dynamic = {"images": {0: torch.export.Dim("b")}}
-    with _replacing(path) as temporary:
-        torch.onnx.export(
-            model,
-            (_images(model, shape, 2),),
-            temporary,
-            input_names=["images"],
-            output_names=["scores"],
-            dynamic_shapes=dynamic,
-            external_data=False,
-            verbose=False,
-        )
-        written = onnx.load(temporary)
-        onnx.helper.set_model_props(written, model.metadata)
-        onnx.save(written, temporary)
-        onnx.checker.check_model(str(temporary), full_check=True)
-        if importlib.util.find_spec("onnxruntime") is None:
-            return None
-        import onnxruntime
-
-        session = onnxruntime.InferenceSession(str(temporary), providers=["CPUExecutionProvider"])
-
-        def run(images: Tensor) -> Tensor:
-            return torch.from_numpy(session.run(["scores"], {"images": images.numpy()})[0])
-
-        return _compare(run, model, shape)
+    with replacing(path, OUTPUT) as temporary:
+        images, names = _images(model, shape, 2), ("images", "scores")
+        run = write_onnx(model, images, temporary, names=names, metadata=model.metadata)
+        return None if run is None else compared(run, model, _tried(model, shape))
 
 
 WRITERS: dict[str, Callable[[Normalized, ImageShape, Path], float | None]] = {
-    "onnx": write_onnx,
-    "torch.export": write_program,
+    "onnx": write_scores,
+    "torch.export": write_exported,
     "state_dict": write_state_dict,
 }
 
 
-def _compare(run: Callable[[Tensor], Tensor], model: Normalized, shape: ImageShape) -> float:
-    """Return the largest difference of a score between file and network, as a share of the largest score.
-
-    Raises:
-        UserError: where it is above the tolerance.
-    """
-    worst = 0.0
-    for count in (1, 3):
-        images = _images(model, shape, count)
-        with torch.no_grad():
-            expected, found = model(images), run(images)
-        worst = max(worst, ((found - expected).abs().max() / expected.abs().max()).item())
-    if not worst <= TOLERANCE:
-        raise UserError(f"the exported file does not compute what the network does: scores differ by {worst:.1e}")
-    return worst
+def _tried(model: Normalized, shape: ImageShape) -> Iterator[Tensor]:
+    """Yield the batches on which a file is compared with the network."""
+    return (_images(model, shape, count) for count in (1, 3))
 
 
 def _images(model: Normalized, shape: ImageShape, count: int) -> Tensor:
     """Return random images with the data set's mean and deviation, ``(count, c, h, w)``."""
     noise = torch.randn(count, shape.channels, shape.size, shape.size, generator=torch.Generator().manual_seed(count))
     return model.mean + model.std * noise
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to; the file there gets its own name at the end, or is removed.
-
-    Raises:
-        UserError: where nothing can be written there.
-    """
-    if not path.name:  # "." and "/"
-        raise UserError(f"--output {path}: it is a folder; give a file")
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()  # finds out now, rather than after the work, whether the place can be written
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                yield temporary
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"--output {path}: {error.strerror or error}") from None

@@ -1,4 +1,4 @@
-"""Training of any network by SGD, as a task of the training loop: what ``darts.retrain`` runs."""
+"""Training of any network on a user's data, as a task of the training loop: of ``darts.retrain``, and of each trial."""
 
 from __future__ import annotations
 
@@ -8,30 +8,39 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from darts.artifacts.checkpoint import canonical
 from darts.config import WeightsConfig
 from darts.data.objective import Objective
 from darts.data.order import shuffled
 from darts.data.user_data import UserSplit
+from darts.retraining.best_epoch import BestEpoch
+from darts.retraining.start import Frozen
 from darts.training.evaluate import ReportProgress, evaluate
 from darts.training.sgd import set_learning_rate, sgd
 from darts.training.state_form import load_optimizer
 
 
 class NetworkTask:
-    """Training of a network on a split, and its evaluation on another after each epoch.
+    """Training of a network on a split, and its evaluation on others after each epoch.
 
     Args:
         network: on the device that trains.
         data: to train on.
+        valid: to select the best epoch by; None for the last epoch.
         test: to evaluate on; None for no evaluation.
         objective: what is minimized.
         weights: the settings of SGD.
         epochs: passes over ``data``.
         batch_size: examples of a step, where ``data`` has no batch size of its own.
         seed: of the order of examples.
+        patience: epochs without a better validation result after which the training ends; None for never.
+        optimizer: in place of SGD; its learning rate stays, and gradients are not clipped.
+        frozen: layers that do not train; None for none.
 
     Attributes:
-        tested: figures of the last evaluation, their names beginning with ``test_``.
+        tested: figures of the last evaluation, their names beginning with ``valid_`` and ``test_``.
+        kept: ``epoch`` (counted from 1), ``figures`` and ``network`` (weights) of the best epoch; empty without a
+            validation part.
     """
 
     kind = "training"
@@ -41,63 +50,104 @@ class NetworkTask:
         network: nn.Module,
         data: UserSplit,
         *,
-        test: UserSplit | None,
+        test: UserSplit | None = None,
+        valid: UserSplit | None = None,
         objective: Objective,
         weights: WeightsConfig,
         epochs: int,
         batch_size: int,
         seed: int,
+        patience: int | None = None,
+        optimizer: torch.optim.Optimizer | None = None,
+        frozen: Frozen | None = None,
     ):
         self.network, self.objective, self.weights, self.seed = network, objective, weights, seed
-        self.data, self.test = data, test
-        self.epochs, self.batch_size = epochs, data.batch_size or batch_size
+        self.data, self.judged, self.frozen = data, {"valid": valid, "test": test}, frozen
+        self.epochs, self.planned, self.batch_size = epochs, epochs, data.batch_size or batch_size
         self.steps_per_epoch = data.steps(len(data), self.batch_size)
-        self.evaluation_steps = test.steps(len(test), self._test_batch, training=False) if test else 0
+        self.evaluation_steps = sum(
+            split.steps(len(split), self._batch_of(split), training=False) for split in self.judged.values() if split
+        )
         self.attempt = 0
-        self.optimizer = sgd(network, weights)
+        self.optimizer = optimizer or sgd(network, weights)
+        self.rates = [group["lr"] for group in optimizer.param_groups] if optimizer else None
+        self.selection = BestEpoch(patience)
         self.tested: dict[str, float] = {}
+        self.kept: dict[str, Any] = {}
         self._batches: Iterator[Any] = iter(())
 
-    @property
-    def _test_batch(self) -> int:
-        """Number of examples of a batch that is evaluated."""
-        return (self.test.batch_size if self.test else None) or 2 * self.batch_size
+    def _batch_of(self, split: UserSplit) -> int:
+        """Return the number of examples of a batch that is evaluated."""
+        return split.batch_size or 2 * self.batch_size
 
     def begin_epoch(self, epoch: int, step: int) -> None:
-        set_learning_rate(self.optimizer, self.weights.learning_rate(epoch, self.epochs) * 0.5**self.attempt)
+        slower = 0.5**self.attempt
+        if self.rates is None:
+            set_learning_rate(self.optimizer, self.weights.learning_rate(epoch, self.planned) * slower)
+        else:
+            for group, rate in zip(self.optimizer.param_groups, self.rates):
+                group["lr"] = rate * slower
         self.network.train()
+        if self.frozen is not None:
+            self.frozen.keep_statistics()
         order = shuffled(torch.arange(len(self.data)), self.seed, epoch, self.attempt)
         self._batches = self.data.batches(order, self.batch_size, True, step)
 
     def step(self) -> Mapping[str, Tensor]:
-        loss, sums, _ = self.objective(self.network, next(self._batches))
+        outcome = self.objective(self.network, next(self._batches))
         self.optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.weights.clip)
+        outcome.descended.backward()
+        if self.rates is None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.weights.clip)
         self.optimizer.step()
-        return {"loss": loss.detach() * sums["images"], **sums}
+        return {"loss": outcome.loss.detach() * outcome.sums["images"], **outcome.sums}
 
     def end_epoch(self, epoch: int, report: ReportProgress) -> dict[str, Any]:
-        if self.test is not None:
+        self.tested = {}
+        for part, split in self.judged.items():
+            if split is None:
+                continue
             means = evaluate(
                 self.network,
                 self.network,
                 self.objective,
-                split=self.test,
-                indices=torch.arange(len(self.test)),
-                batch_size=self._test_batch,
+                split=split,
+                indices=torch.arange(len(split)),
+                batch_size=self._batch_of(split),
                 report=report,
             )
-            self.tested = {f"test_{name}": mean for name, mean in means.items()}
+            self.tested |= {f"{part}_{name}": mean for name, mean in means.items()}
+        if self.judged["valid"] is not None:
+            if self.selection.is_best(self.tested):
+                weights = canonical(self.network.state_dict())
+                self.kept = {"epoch": epoch + 1, "figures": self.tested, "network": weights}
+            if self.selection.is_over:
+                self.epochs = epoch + 1
         return self.tested
+
+    def keep_best(self) -> int | None:
+        """Give the network the weights of the best epoch, and return that epoch; None without a validation part."""
+        if not self.kept:
+            return None
+        self.network.load_state_dict(self.kept["network"])
+        self.tested = self.kept["figures"]
+        return self.kept["epoch"]
 
     def replicas(self) -> Mapping[str, Tensor]:
         return {}
 
     def state(self) -> dict[str, Any]:
-        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "figures": self.tested}
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "figures": self.tested,
+            "selection": self.selection.values,
+            "epochs": self.epochs,
+            "kept": self.kept,
+        }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         load_optimizer(self.optimizer, state["optimizer"])
-        self.tested = dict(state["figures"])
+        self.tested, self.kept = dict(state["figures"]), state["kept"]
+        self.selection.values, self.epochs = list(state["selection"]), state["epochs"]

@@ -11,6 +11,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,11 +20,14 @@ from darts.artifacts.checkpoint import canonical, save, write_atomically
 from darts.config import RetrainConfig
 from darts.data.dataset import DataSet
 from darts.data.objective import Call, Outcome
+from darts.data.order import stratified
 from darts.data.split import Batch, HostBatch, Split
 from darts.errors import UserError
 from darts.methods.space_factory import space_from
 from darts.processes import SINGLE_PROCESS, Ranks
+from darts.retraining.best_epoch import BestEpoch
 from darts.retraining.inherit import inherited
+from darts.retraining.start import Frozen, begin_with
 from darts.retraining.weight_averaging import Averaging
 from darts.training.cuda_graph import step_graph
 from darts.training.device import autocast, check_fused
@@ -45,14 +49,16 @@ class RetrainTask:
     """Training of a derived network, as a task of the training loop.
 
     It trains on the whole training set, with an auxiliary head and drop path that grows linearly from 0, and tests
-    after every epoch. The result is the last epoch's: nothing is selected on the test split. A data set with a
-    validation part of its own is also evaluated on that, and the result is that of the epoch of the lowest validation
-    loss.
+    after every epoch. The result is the last epoch's: nothing is selected on the test split. Where there is a
+    validation part, the data set's own or a share that is held out, the network is also evaluated on that, and the
+    result is that of the epoch with the best validation accuracy, or the lowest loss where there is no accuracy; it may
+    end early.
 
     Attributes:
         tested: figures of the last epoch.
-        kept: ``epoch`` (counted from 1), ``figures`` and ``network`` (weights) of the best epoch by validation loss;
-            empty without a validation part.
+        kept: ``epoch`` (counted from 1), ``figures`` and ``network`` (weights) of the best epoch on the validation
+            part; empty without one.
+        started: which layers began with another run's weights; None where none was asked for.
         parameters: number of the network's weights.
     """
 
@@ -79,8 +85,8 @@ class RetrainTask:
         self.hidden = HiddenState(self.network)
         self.hidden.require_single_process(ranks)
         self.averaging = Averaging(self.network, config.average_after)
-        indices = torch.arange(len(data.train))
-        self.train_part, self.valid_part = indices.tensor_split([len(indices) - data.valid])
+        self.train_part, self.valid_part = _parts(config, data)
+        self.selection = BestEpoch(config.patience)
         self.epochs = config.epochs
         # BatchNorm cannot train on one image: where that would be the last batch, the epoch leaves it out.
         self._batches = data.train.steps(len(self.train_part), config.batch_size)
@@ -119,6 +125,8 @@ class RetrainTask:
                 network = inherited(config, self.genotype, self.data.shape)
             else:
                 network = self.space.network(self.genotype, config.auxiliary > 0)
+        self.started = begin_with(network, config.start) if config.start else None
+        self.frozen = Frozen(network, config.freeze, self.started)
         network = network.to(device)
         self.paths: int | None = getattr(network, "paths", None)
         if config.drop_path and self.paths is None:
@@ -143,6 +151,7 @@ class RetrainTask:
         self.keep.fill_(1 - config.drop_path * epoch / config.epochs)
         self.data.train.begin_epoch(epoch / config.epochs)
         self.network.train()
+        self.frozen.keep_statistics()
         self._picks = self.data.train.endless_host_batches(
             self.train_part, config.batch_size, config.seed, first=epoch * self._batches + step, attempt=self.attempt
         )
@@ -222,12 +231,13 @@ class RetrainTask:
                     partition=self.partition,
                 )
                 self.tested |= {f"{name}_{figure}": mean for figure, mean in means.items()}
-            loss = self.tested.get("valid_loss")
-            if loss is not None and loss <= min([loss, *self.averaging.losses]):
+            if len(self.valid_part) and self.selection.is_best(self.tested):
                 weights = canonical(self.network.state_dict())
                 self.kept = {"epoch": epoch + 1, "figures": self.tested, "network": weights}
-        if loss is not None:
-            self.averaging.note(loss)
+        if len(self.valid_part):
+            self.averaging.note(self.tested["valid_loss"])
+            if self.selection.is_over:
+                self.epochs = epoch + 1
         return self.tested
 
     def replicas(self) -> Mapping[str, Tensor]:
@@ -242,6 +252,8 @@ class RetrainTask:
             "data": self.data.train.state(),
             "hidden_states": self.hidden.states,
             "averaging": self.averaging.state(),
+            "selection": self.selection.values,
+            "epochs": self.epochs,
             "tested": self.tested,
             "kept": self.kept,
         }
@@ -256,6 +268,7 @@ class RetrainTask:
             stream: carried.to(self.keep.device) for stream, carried in state["hidden_states"].items()
         }
         self.averaging.load_state(state["averaging"])
+        self.selection.values, self.epochs = list(state["selection"]), state["epochs"]
         self.tested, self.kept = state["tested"], state["kept"]
 
     def _multiply_adds(self) -> dict[str, int]:
@@ -298,6 +311,29 @@ class RetrainTask:
         ):
             write_atomically(folder / file, content.encode())
         return figures
+
+
+def _parts(config: RetrainConfig, data: DataSet) -> tuple[Tensor, Tensor]:
+    """Return the training and the validation part of the training split, ``(n,)`` indices; the latter may be empty.
+
+    Raises:
+        UserError: where the options do not fit the data.
+    """
+    indices = torch.arange(len(data.train))
+    if config.valid_share:
+        labels = data.train.class_labels()
+        if data.valid or labels is None:
+            has = "has a validation part of its own" if data.valid else "has no classes to divide it by"
+            raise UserError(f"`valid_share` is {config.valid_share:g}, but {data.name} {has}: set it to 0")
+        order = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
+        chosen = stratified(labels[order].cpu().numpy(), round(config.valid_share * len(labels)))
+        held_out = torch.zeros(len(labels), dtype=torch.bool)
+        held_out[order[chosen]] = True
+        return indices[~held_out], indices[held_out]
+    if config.patience is not None and not data.valid:
+        raise UserError(f"`patience` is {config.patience}, but there is no validation part: set `valid_share`")
+    train, valid = indices.tensor_split([len(indices) - data.valid])
+    return train, valid
 
 
 def _dropping(factors: Tensor) -> Callable[[Tensor], Tensor]:

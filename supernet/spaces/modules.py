@@ -1,4 +1,4 @@
-"""Any network as a search space: every label of its ``LayerChoice`` and ``InputChoice`` is one decision."""
+"""Any network as a search space: every label of its choices among layers, inputs and values is one decision."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -14,10 +14,12 @@ from genotypes.types.choices import ChoicesGenotype
 from supernet.choice import ChoiceTable, Picks
 from supernet.choice_parts import choice_parts
 from supernet.errors import SpaceError
-from supernet.layer_choice import Choice, ChosenInputs, GatedModel, LayerChoice, choices
+from supernet.layer_choice import Choice, ChosenInputs, GatedModel, InputChoice, LayerChoice, choices
+from supernet.layers import SizedLayer
 from supernet.mixed.backends import check_backend, warn_fallback
 from supernet.parts import Part
 from supernet.spaces.space import SearchSpace, SpaceOptions
+from supernet.value_choice import ChosenValue, ValueChoice
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class ModuleSpace(SearchSpace):
                 both = f"{_described(first)}, and {_described(choice)}"
                 raise SpaceError(f"label {choice.label!r} is used for two different decisions: {both}")
         if not seen:
-            raise SpaceError("the model holds no LayerChoice and no InputChoice: there is nothing to search")
+            raise SpaceError("the model holds no LayerChoice, InputChoice or ValueChoice: there is nothing to search")
 
     @cached_property
     def tables(self) -> tuple[ChoiceTable, ...]:
@@ -87,12 +89,14 @@ class ModuleSpace(SearchSpace):
     def network(self, genotype: ChoicesGenotype, auxiliary: bool = False, searched: bool = False) -> nn.Module:
         """Return a copy in which each choice is replaced by the candidates that were chosen.
 
+        Layers whose size was chosen begin with a part of the model's weights; scaled, where these are not ``searched``.
+
         Raises:
             SpaceError: where the genotype is of another model, or an auxiliary head is asked for.
         """
         if auxiliary:
             raise SpaceError("a model of your own has no auxiliary head: set `auxiliary` 0")
-        return self._decided(self._new(), genotype)
+        return self._decided(self._new(), genotype, fresh=not searched)
 
     def derive(self, picks: Picks) -> ChoicesGenotype:
         """Return the names kept under each label, without decisions inside candidates that were not kept."""
@@ -154,14 +158,31 @@ class ModuleSpace(SearchSpace):
         for name, module in model.named_modules():
             if isinstance(module, Choice) and id(module) not in met:
                 raise SpaceError(f"{_described(module)} at {name or 'the top'} is never reached in a forward pass")
+        if any(isinstance(choice, ValueChoice) for choice in self._labelled.values()):
+            for place in (0, -1):
+                self._check_derived(place, run)
+
+    def _check_derived(self, place: int, run: Callable[[nn.Module], Any]) -> None:
+        """Run the network of the first or the last candidates: where widths are chosen, all layers must follow them."""
+        named = {table.label: table.candidates[::-1] if place else table.candidates for table in self.tables}
+        kept = {label: names[: self._labelled[label].keep] for label, names in named.items()}
+        genotype = self.derive({label: tuple((0, name) for name in names) for label, names in kept.items()})
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                run(self._decided(copy.deepcopy(self.model), genotype).eval())
+        except InputError:
+            raise
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [""])[0][:160]
+            raise SpaceError(f"the network of {genotype} fails on a batch: {type(error).__name__}: {reason}") from error
 
     @cached_property
     def _labelled(self) -> dict[str, Choice]:
         return {choice.label: choice for choice in choices(self.model)}
 
-    def _decided(self, model: nn.Module, genotype: ChoicesGenotype) -> nn.Module:
-        """Return the model with its choices replaced, in place."""
-        return _replaced(model, self._kept(genotype))
+    def _decided(self, model: nn.Module, genotype: ChoicesGenotype, fresh: bool = False) -> nn.Module:
+        """Return the model with its choices replaced, in place; ``fresh`` as of ``SizedLayer.decided``."""
+        return _replaced(model, self._kept(genotype), fresh)
 
     def _kept(self, genotype: ChoicesGenotype) -> dict[str, tuple[str, ...]]:
         """Return label -> kept names of a genotype that decides all that it needs.
@@ -191,15 +212,19 @@ class ModuleSpace(SearchSpace):
         return self.fresh() if self.fresh else copy.deepcopy(self.model)
 
 
-def _replaced(module: nn.Module, kept: dict[str, tuple[str, ...]]) -> nn.Module:
+def _replaced(module: nn.Module, kept: dict[str, tuple[str, ...]], fresh: bool) -> nn.Module:
     """Return the module with every choice in it replaced; a choice is replaced itself."""
     if isinstance(module, LayerChoice):
-        return _replaced(module.candidates[module.names.index(kept[module.label][0])], kept)
-    if isinstance(module, Choice):
+        return _replaced(module.candidates[module.names.index(kept[module.label][0])], kept, fresh)
+    if isinstance(module, InputChoice):
         return ChosenInputs([index for index, name in enumerate(module.names) if name in kept[module.label]])
+    if isinstance(module, ValueChoice):
+        return ChosenValue(module.values[module.names.index(kept[module.label][0])])
+    if isinstance(module, SizedLayer):
+        return module.decided(kept, fresh)
     for name, child in list(module._modules.items()):  # unlike named_children, every name of a module used twice
         if child is not None:
-            setattr(module, name, _replaced(child, kept))
+            setattr(module, name, _replaced(child, kept, fresh))
     return module
 
 

@@ -1,5 +1,7 @@
 """The estimators: scikit-learn's own checks, pipelines, cross-validation."""
 
+import os
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
@@ -12,9 +14,21 @@ from darts.sklearn import ArchitectureClassifier, ArchitectureRegressor
 
 SHORT = dict(budget=None, trials=1, folds=1, epochs=30)
 
+SLOW = ("train", "classes", "fit_score_takes_y", "data_not_an_array", "estimators_dtypes", "fit_idempotent",
+        "dtype_object", "sample_weight", "pipeline_consistency", "estimators_overwrite_params", "dict_unchanged",
+        "methods_subset_invariance", "methods_sample_order_invariance", "fit2d_1sample", "n_features_in")  # fmt: skip
+"""Beginnings or ends of the names of checks that take seconds: they train well, or often."""
+
+
+def is_slow(check):
+    return any(name in str(check) for name in SLOW)
+
 
 @parametrize_with_checks([ArchitectureClassifier(**SHORT), ArchitectureRegressor(**SHORT)])
 def test_estimator(estimator, check):
+    """All of scikit-learn's checks where ``LONG_TESTS`` is set, else those that are fast."""
+    if is_slow(check) and not os.environ.get("LONG_TESTS"):
+        pytest.skip("LONG_TESTS is not set")
     check(estimator)
 
 

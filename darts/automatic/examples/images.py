@@ -15,12 +15,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms import v2
 
 from darts.artifacts.plain_values import record_from
 from darts.data.folder_layout import EXTENSIONS, Samples
-from darts.data.image_decoder import decode
-from darts.data.image_folder import ImageForm
+from darts.data.image_folder import ImageForm, read_files
 from darts.errors import UserError
 
 LARGEST = 64
@@ -56,7 +54,7 @@ class ImageEncoder:
             UserError: where they have another number of channels; naming the file that is no image.
         """
         if not isinstance(images, Tensor):
-            return read_files(images, self.form)
+            return torch.from_numpy(read_files(images, self.form))
         if images.shape[1] != self.channels:
             raise UserError(f"`x` has images of {images.shape[1]} channels; the model was trained on {self.channels}")
         return resized(images, self.height, self.width)
@@ -129,20 +127,6 @@ def resized(images: Tensor, height: int, width: int) -> Tensor:
     ]
     found = torch.cat(parts)
     return found.round().clamp(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else found
-
-
-def read_files(paths: Sequence[Path], form: ImageForm) -> Tensor:
-    """Decode image files to ``(n, c, size, size)`` uint8: the shorter side resized, then the centre cropped.
-
-    Raises:
-        UserError: naming the file that is no image.
-    """
-    resize = v2.Compose([v2.Resize(form.size), v2.CenterCrop(form.size)])
-    images = np.empty((len(paths), form.channels, form.size, form.size), np.uint8)
-    for index, path in enumerate(paths):
-        image = resize(decode(str(path), form.channels, form.bits))
-        images[index] = np.asarray(image).reshape(form.size, form.size, form.channels).transpose(2, 0, 1)
-    return torch.from_numpy(images)
 
 
 def paths_of(samples: Samples) -> list[Path]:

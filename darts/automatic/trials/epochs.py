@@ -1,27 +1,22 @@
-"""The training of any network on a user's data for some epochs, judged on a validation part after each of them.
-
-The weights of the best epoch are kept; with ``patience``, a training stops that has become no better for so long.
-"""
+"""The training of the network of a trial, judged on a validation part after each epoch; the best epoch counts."""
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from darts.automatic.trials.trial_settings import TrialSettings
 from darts.data.objective import Objective
-from darts.data.order import shuffled
 from darts.data.user_data import UserSplit
 from darts.errors import UserError
-from darts.training.evaluate import evaluate
+from darts.retraining.network_task import NetworkTask
 from darts.training.loop import Diverged
-from darts.training.objective import ranked_by
-from darts.training.sgd import set_learning_rate
+from darts.training.seeding import SeededTask
 
 
 @dataclass(frozen=True)
@@ -43,67 +38,49 @@ class Trained:
 
 def train_epochs(
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
     train_part: UserSplit,
     valid_part: UserSplit,
     objective: Objective,
+    settings: TrialSettings,
     *,
-    epochs: int,
-    batch_size: int,
     seed: int,
-    patience: int | None = None,
-    rate: Callable[[int], float] | None = None,
-    clip: float | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> Trained:
     """Train a network in place; at the end it has the weights of its best epoch.
 
     What the network and the data draw from the global generators is fixed by the seed; the caller keeps the generators.
 
     Args:
-        batch_size: examples of a step, where the data have no batch size of their own.
-        patience: epochs without improvement after which the training stops; None for never.
-        rate: epoch, counted from 0, -> learning rate; None leaves the optimizer's.
-        clip: largest norm of the gradient; None for any.
+        seed: of the order of examples and of all draws.
+        optimizer: in place of SGD.
 
     Raises:
-        Diverged: where a loss is not finite.
+        Diverged: where a validation loss is not finite.
     """
-    size = train_part.batch_size or batch_size
-    best: Trained | None = None
-    for epoch in range(epochs):
-        if rate is not None:
-            set_learning_rate(optimizer, rate(epoch))
-        torch.manual_seed(seed + 1_000_003 * epoch)
-        network.train()
-        order = shuffled(torch.arange(len(train_part)), seed, epoch)
-        for batch in train_part.batches(order, size, True):
-            loss = objective(network, batch).descended
-            optimizer.zero_grad()
-            loss.backward()
-            if clip is not None:
-                nn.utils.clip_grad_norm_(network.parameters(), clip)
-            optimizer.step()
-        figures = evaluate(
-            network,
-            network,
-            objective,
-            split=valid_part,
-            indices=torch.arange(len(valid_part)),
-            batch_size=valid_part.batch_size or 2 * batch_size,
-            report=lambda done, batches: None,
-        )
+    task = NetworkTask(
+        network,
+        train_part,
+        valid=valid_part,
+        objective=objective,
+        weights=settings.weights,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        seed=seed,
+        patience=settings.patience,
+        optimizer=optimizer,
+    )
+    seeded, epoch = SeededTask(task, seed), 0
+    while epoch < task.epochs:
+        seeded.begin_epoch(epoch, 0)
+        for _ in range(task.steps_per_epoch):
+            seeded.step()
+        figures = seeded.end_epoch(epoch, lambda done, batches: None)
+        epoch += 1
         if not all(map(math.isfinite, figures.values())):
-            raise Diverged(f"the validation loss is not finite in epoch {epoch + 1}; lower the learning rate")
-        key, sign = ranked_by(figures)
-        value = sign * figures[key]
-        if best is None or value > best.value:
-            named = {f"valid_{name}": figure for name, figure in figures.items()}
-            best = Trained(copy.deepcopy(network.state_dict()), named, epoch + 1, value)
-        elif patience is not None and epoch + 1 - best.epoch >= patience:
-            break
-    assert best is not None
-    network.load_state_dict(best.weights)
-    return best
+            raise Diverged(f"the validation loss is not finite in epoch {epoch}; lower the learning rate")
+    best = task.keep_best()
+    assert best is not None, "there is a validation part"
+    return Trained(task.kept["network"], task.tested, best, max(task.selection.values))
 
 
 def run_once(network: nn.Module, batch: Any, objective: Objective, what: str) -> None:

@@ -7,44 +7,45 @@ The model's choices, or a sequence of layers, are the space. Candidates may diff
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from optuna.trial import Trial, TrialState
+from optuna.trial import Trial
 from rich.console import Console
 from torch import Tensor, nn
 
 from darts.artifacts import checkpoint, fingerprint
-from darts.automatic.records import best_of, completed, ended, interrupted, open_record, repeated
-from darts.automatic.trials.epochs import run_once, train_epochs
+from darts.automatic.call_shape import CallShape
+from darts.automatic.records import best_of, completed, open_record
+from darts.automatic.trial_loop import Infeasible, Result, run_trials
+from darts.automatic.trials.epochs import Trained, run_once, train_epochs
 from darts.automatic.trials.sequence import DEPTH, Sequence, SequenceSpace, space_of
 from darts.automatic.trials.trial_settings import TrialSettings
-from darts.blackbox.evaluation import ends_a_trial
 from darts.blackbox.points import ArchitectureDecisions, Decision, Decisions, Point
 from darts.blackbox.records import COUNT, FIGURES, SECONDS, TEXT, TIME, Records
 from darts.blackbox.samplers import StrategySampler, suggest
 from darts.blackbox.strategies import STRATEGIES, GeneticAlgorithm, Strategy
+from darts.blackbox.strategies.beginning import Beginning
 from darts.data.objective import Objective
-from darts.data.user_data import UserSplit, divided
+from darts.data.user_data import UserSplit
 from darts.errors import UserError
 from darts.methods.compose import component
-from darts.training.loop import Diverged
-from darts.training.sgd import sgd
+from darts.oneshot.prior import results_in
 from genotypes import describe, picture, write
 from genotypes.atomic_write import write_atomically
 from genotypes.types.choices import ChoicesGenotype
+from supernet.cost.architecture import COSTS, Deployment
+from supernet.cost.limits import exceeded, parse_limits
+from supernet.network import count_parameters
 from supernet.spaces.modules import ModuleSpace
 
 TRIALS = 20
 """Architectures that are tried by default; of a genetic algorithm, two generations."""
-
-REPEATS = 50
-"""Architectures known already, one after the other, after which all are taken to be known."""
 
 WEIGHTS = "weights.pt"
 
@@ -75,15 +76,16 @@ class TrialResult:
 
 def search_by_trials(
     model: nn.Module | Sequence,
-    examples: UserSplit,
+    parts: tuple[UserSplit, UserSplit],
     strategy: str | Strategy,
     objective: Objective,
     settings: TrialSettings,
     *,
     trials: int | None,
+    prior: tuple[Path, ...],
     folder: Path,
     device: torch.device,
-    loss: str,
+    made_with: Mapping[str, Any],
     console: Console,
     begun: Callable[[], None] = lambda: None,
 ) -> TrialResult:
@@ -92,9 +94,11 @@ def search_by_trials(
     The caller keeps the global random generators.
 
     Args:
+        parts: the data that train, and those that judge.
         trials: architectures to try.
+        prior: folders of earlier searches, with whose results the strategy begins.
         folder: of the run.
-        loss: identifies the user's loss.
+        made_with: identifies the data and the loss.
         begun: is called when it is certain that the folder is this search's, before the first training.
 
     Raises:
@@ -103,58 +107,55 @@ def search_by_trials(
     chosen: Strategy = component("`method`", STRATEGIES, strategy) if isinstance(strategy, str) else strategy
     if trials is None:
         trials = 2 * chosen.population if isinstance(chosen, GeneticAlgorithm) else TRIALS
-    batch = next(examples.batches(torch.arange(min(2, len(examples))), examples.batch_size or 2, training=False))
+    train = parts[0]
+    batch = next(train.batches(torch.arange(min(2, len(train))), train.batch_size or 2, training=False))
     if isinstance(model, Sequence):
-        labels = examples.class_labels()
+        labels = train.class_labels()
         inputs = batch[0] if isinstance(batch, list | tuple) else batch
         space: Space = space_of(model, inputs, None if labels is None else int(labels.max()) + 1)
         described = repr(model)
     else:
         space, described = ModuleSpace(model), fingerprint.of_model(model)
-    decisions = _decisions_of(space)
-    parts = divided(examples, settings.valid, settings.seed)
-    made_with = {
+    decisions = SequenceDecisions(space) if isinstance(space, SequenceSpace) else ArchitectureDecisions(space)
+    identity = {
         "model": described,
         "method": repr(chosen),
-        "loss": loss,
-        "data": fingerprint.of_data(examples.items),
+        **made_with,
+        "prior": list(map(str, prior)),
         **{name: value for name, value in asdict(settings).items() if name != "weights"},
         **{f"weights.{name}": value for name, value in asdict(settings.weights).items()},
     }
-    study = open_record(folder, StrategySampler(chosen, decisions, settings.seed), made_with, RECORDS, decisions)
+    if prior:
+        if not isinstance(space, ModuleSpace) or not isinstance(decisions, ArchitectureDecisions):
+            raise UserError("`prior` is for models with choices, not for a list of layers: leave it out")
+        chosen = Beginning(chosen, tuple(map(decisions.point, results_in(space, prior))))
+    trainer = _Trainer(space, parts, objective, settings, batch, device)
+    sampler = StrategySampler(chosen, decisions, settings.seed)
+    study = open_record(folder, sampler, identity, RECORDS, decisions)
     begun()
-    waiting, repeats = list(interrupted(study)), 0
-    while waiting or (repeats < REPEATS and len(ended(study)) < trials):
-        trial = waiting.pop(0) if waiting else study.ask()
-        point = suggest(trial, decisions)
-        if repeated(study, trial):
-            repeats += 1
-            continue
-        repeats = 0
-        began = time.monotonic()
-        genotype = decisions.genotype(point)
-        trial.set_user_attr("genotype", describe(genotype))
-        try:
-            trained, network = _trained(space, genotype, trial.number, parts, objective, settings, batch, device)
-        except (Diverged, RuntimeError, MemoryError) as error:
-            if not ends_a_trial(error):
-                raise
-            trial.set_user_attr("seconds", time.monotonic() - began)
-            study.tell(trial, state=TrialState.FAIL)
-            _say(console, trial, trials, f"failed: {error}")
-            continue
-        trial.set_user_attr("seconds", time.monotonic() - began)
-        for name, value in (("figures", dict(trained.figures)), ("epoch", trained.epoch)):
-            trial.set_user_attr(name, value)
-        trial.set_user_attr("parameters", sum(p.numel() for p in network.parameters()))
-        best = best_of(study)
-        if best is None or trained.value > float(best.value or 0.0):
-            checkpoint.save(
-                folder / WEIGHTS, {"kind": "weights", "network": dict(trained.weights), "trial": trial.number}
-            )
-        study.tell(trial, trained.value)
+
+    def judge(trial: Trial) -> Result:
+        genotype = decisions.genotype(suggest(trial, decisions))
+        assert isinstance(genotype, ChoicesGenotype)
+        trained, parameters = trainer.train(genotype, trial.number)
         shown = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in trained.figures.items())
-        _say(console, trial, trials, f"{shown} after epoch {trained.epoch}: {genotype}")
+        content = {"kind": "weights", "network": dict(trained.weights), "trial": trial.number}
+        return Result(
+            trained.value,
+            f"{shown} after epoch {trained.epoch}: {genotype}",
+            {
+                "genotype": describe(genotype),
+                "figures": dict(trained.figures),
+                "epoch": trained.epoch,
+                "parameters": parameters,
+            },
+            partial(checkpoint.save, folder / WEIGHTS, content),
+        )
+
+    def say(trial: Trial, found: str) -> None:
+        console.print(f"architecture {trial.number + 1} of {trials}: {found}", highlight=False, markup=False)
+
+    run_trials(study, judge, trials=trials, say=say, suggest=lambda trial: suggest(trial, decisions))
     found = best_of(study)
     if found is None:
         raise UserError("no architecture could be trained: the loss of each became non-finite; lower the learning rate")
@@ -189,42 +190,45 @@ class SequenceDecisions(Decisions):
         return self.space.genotype(point)
 
 
-def _decisions_of(space: Space) -> Any:
-    return SequenceDecisions(space) if isinstance(space, SequenceSpace) else ArchitectureDecisions(space)
+class _Trainer:
+    """Builds and trains the networks of architectures."""
 
+    def __init__(
+        self,
+        space: Space,
+        parts: tuple[UserSplit, UserSplit],
+        objective: Objective,
+        settings: TrialSettings,
+        batch: Any,
+        device: torch.device,
+    ):
+        self.space, self.parts, self.objective, self.settings = space, parts, objective, settings
+        self.batch, self.device = batch, device
+        self.limits = parse_limits(settings.limits) if settings.limits else {}
+        if "latency" in self.limits:
+            raise UserError("`limits` of latency are for searches on the command line; give other costs")
 
-def _trained(
-    space: Space,
-    genotype: ChoicesGenotype,
-    number: int,
-    parts: tuple[UserSplit, UserSplit],
-    objective: Objective,
-    settings: TrialSettings,
-    batch: Any,
-    device: torch.device,
-) -> tuple[Any, nn.Module]:
-    seed = int(np.random.SeedSequence((settings.seed, number)).generate_state(1)[0])
-    torch.manual_seed(seed)
-    network = space.network(genotype).to(device)
-    run_once(network, batch, objective, f"the network of {genotype}")
-    weights = replace(settings.weights)
-    trained = train_epochs(
-        network,
-        sgd(network, weights),
-        *parts,
-        objective,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        seed=seed,
-        patience=settings.patience,
-        rate=lambda epoch: weights.learning_rate(epoch, settings.epochs),
-        clip=weights.clip,
-    )
-    return trained, network
+    def train(self, genotype: ChoicesGenotype, number: int) -> tuple[Trained, int]:
+        """Return the trained network of an architecture, and the number of its weights.
 
+        Args:
+            number: of the trial, from which its randomness comes.
 
-def _say(console: Console, trial: Trial, trials: int, found: str) -> None:
-    console.print(f"architecture {trial.number + 1} of {trials}: {found}", highlight=False, markup=False)
+        Raises:
+            Infeasible: where it is over a limit.
+        """
+        seed = int(np.random.SeedSequence((self.settings.seed, number)).generate_state(1)[0])
+        torch.manual_seed(seed)
+        network, shape = self.space.network(genotype).to(self.device), CallShape()
+        call = shape.of_call(network)
+        run_once(network, self.batch, lambda _, batch: self.objective(call, batch), f"the network of {genotype}")
+        counts = {name: COSTS[name].counts for name in self.limits}
+        costs = {name: count.network(network, Deployment(shape)) for name, count in counts.items() if count}
+        if over := exceeded(costs, self.limits):
+            name, share = next(iter(over.items()))
+            raise Infeasible(f"{name} of {genotype} is {100 * share:.0f} % over the limit")
+        parameters = count_parameters(network)
+        return train_epochs(network, *self.parts, self.objective, self.settings, seed=seed), parameters
 
 
 def _row(trial: Any) -> dict[str, Any]:

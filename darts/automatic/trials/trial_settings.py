@@ -18,6 +18,7 @@ class TrialSettings:
         valid: share of the data that is held out to judge by.
         patience: epochs without improvement after which a training stops; None for never.
         seed: of everything random.
+        limits: largest allowed costs of an architecture, as text; None for none.
     """
 
     epochs: int
@@ -26,6 +27,7 @@ class TrialSettings:
     valid: float
     patience: int | None
     seed: int
+    limits: str | None = None
 
 
 def is_strategy(method: Any) -> bool:

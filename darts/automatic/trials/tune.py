@@ -11,9 +11,9 @@ network = study.best_model()
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -23,25 +23,25 @@ import optuna
 import torch
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
-from optuna.trial import FixedTrial, TrialState
+from optuna.trial import FixedTrial, Trial
 from rich.console import Console
 from torch import nn
 
-from darts.arguments import in_arguments
+from darts.arguments import public
 from darts.artifacts import checkpoint, fingerprint
 from darts.artifacts.user_folder import run_folder_of
-from darts.automatic.records import best_of, completed, ended, interrupted, open_record
+from darts.automatic.records import best_of, completed, open_record
+from darts.automatic.trial_loop import Result, run_trials
 from darts.automatic.trials.epochs import Trained, run_once, train_epochs
-from darts.blackbox.evaluation import ends_a_trial
+from darts.automatic.trials.trial_settings import TrialSettings
 from darts.blackbox.records import NUMBERS, SECONDS, TIME, Records
 from darts.blackbox.samplers import OPTUNA
-from darts.config import RunConfig
+from darts.config import RunConfig, WeightsConfig
 from darts.data.objective import Objective
 from darts.data.user_data import UserSplit, divided, user_split
 from darts.errors import UserError
 from darts.training.device import choose_device
 from darts.training.generators import global_generators_kept
-from darts.training.loop import Diverged
 from darts.training.objective import UserLoss, classification
 
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
@@ -116,7 +116,7 @@ class Tuned:
         ]
 
 
-@in_arguments()
+@public
 def tune(
     build: Build,
     data: Any,
@@ -127,12 +127,13 @@ def tune(
     epochs: int = 10,
     batch_size: int = 64,
     loss: Callable[..., torch.Tensor] | None = None,
-    validation_split: float = 0.2,
+    validation_split: float | None = None,
     patience: int | None = None,
     seed: int = 0,
     device: str = "auto",
     run: str | Path | None = None,
     verbose: bool = True,
+    valid: Any = None,
 ) -> Tuned:
     """Search the values that a trial suggests to a function which builds a network.
 
@@ -146,68 +147,73 @@ def tune(
         epochs: of each training; the weights of the best epoch count.
         batch_size: examples of a step.
         loss: (network, batch) -> mean loss; cross-entropy by default.
-        validation_split: share of the data that is held out to judge by.
+        validation_split: share of the data that is held out to judge by; a fifth by default.
         patience: epochs without improvement after which a training stops; None for never.
         seed: of everything random.
         device: cpu, cuda, ...
         run: a folder for the trials; a search that was interrupted there is continued.
         verbose: whether to print a line for each trial.
+        valid: data of the same forms to judge by, in place of a held-out share.
 
     Raises:
         UserError: in one line, where an argument, the data or the network cannot be used.
     """
     if strategy not in SAMPLERS:
         raise UserError(f"`strategy` is {strategy!r}; it must be one of {', '.join(SAMPLERS)}")
-    for name, number in (("trials", trials), ("executions_per_trial", executions_per_trial), ("epochs", epochs)):
-        if not isinstance(number, int) or number < 1:
+    numbers = {
+        "trials": trials,
+        "executions_per_trial": executions_per_trial,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "patience": patience,
+    }
+    for name, number in numbers.items():
+        if number is not None and number < 1:
             raise UserError(f"`{name}` is {number}; it must be a whole number from 1")
+    if valid is not None and validation_split is not None:
+        raise UserError("`valid` and `validation_split` are both given: leave out one of them")
+    if validation_split is not None and not 0 < validation_split < 1:
+        raise UserError(f"`validation_split` is {validation_split}; it must be more than 0 and less than 1")
     chosen = choose_device(RunConfig(device=device))
     examples = user_split(data, chosen)
     objective = UserLoss(loss) if loss else classification
-    parts = divided(examples, validation_split, seed)
+    settings = TrialSettings(epochs, batch_size, WeightsConfig(), validation_split or 0.2, patience, seed)
+    parts = divided(examples, settings.valid, seed) if valid is None else (examples, user_split(valid, chosen))
     batch = next(examples.batches(torch.arange(min(2, len(examples))), examples.batch_size or 2, training=False))
     if objective is classification:
         classification.check(batch)
     console = Console(soft_wrap=True, quiet=not verbose)
-    settings = {
+    made_with = {
         "data": fingerprint.of_data(examples.items),
+        "valid": None if valid is None else fingerprint.of_data(parts[1].items),
         "build": fingerprint.of_loss(build),
         "loss": fingerprint.of_loss(loss),
         "strategy": strategy,
         "executions_per_trial": executions_per_trial,
         "epochs": epochs,
         "batch_size": batch_size,
-        "validation_split": validation_split,
+        "validation_split": settings.valid,
         "patience": patience,
         "seed": seed,
     }
     with run_folder_of(run) as folder, global_generators_kept(chosen):
-        study = open_record(folder, _Replayed(SAMPLERS[strategy], seed), settings, RECORDS)
-        waiting = list(interrupted(study))
-        while waiting or len(ended(study)) < trials:
-            trial = waiting.pop(0) if waiting else study.ask()
-            began = time.monotonic()
-            try:
-                runs = [
-                    _execution(build, trial, parts, objective, batch, chosen, (seed, trial.number, number), settings)
-                    for number in range(executions_per_trial)
-                ]
-            except (Diverged, RuntimeError, MemoryError) as error:
-                if not ends_a_trial(error):
-                    raise
-                trial.set_user_attr("seconds", time.monotonic() - began)
-                study.tell(trial, state=TrialState.FAIL)
-                console.print(f"trial {trial.number + 1} of {trials}: failed: {error}", highlight=False, markup=False)
-                continue
-            value, best = fmean(each.value for each in runs), best_of(study)
-            trial.set_user_attr("seconds", time.monotonic() - began)
-            trial.set_user_attr("values", [each.value for each in runs])
-            if best is None or value > float(best.value or 0.0):
-                weights = max(runs, key=lambda each: each.value).weights
-                checkpoint.save(folder / WEIGHTS, {"kind": "weights", "network": dict(weights)})
-            study.tell(trial, value)
+        study = open_record(folder, _Replayed(SAMPLERS[strategy], seed), made_with, RECORDS)
+
+        def judge(trial: Trial) -> Result:
+            runs = [
+                _execution(build, trial, parts, objective, batch, chosen, (seed, trial.number, number), settings)
+                for number in range(executions_per_trial)
+            ]
+            value, best = fmean(each.value for each in runs), max(runs, key=lambda each: each.value)
             shown = ", ".join(f"{name}={suggested}" for name, suggested in trial.params.items())
-            console.print(f"trial {trial.number + 1} of {trials}: {value:.4f}  {shown}", highlight=False, markup=False)
+            content = {"kind": "weights", "network": dict(best.weights)}
+            keep = partial(checkpoint.save, folder / WEIGHTS, content)
+            return Result(value, f"{value:.4f}  {shown}", {"values": [each.value for each in runs]}, keep)
+
+        def say(trial: Trial, found: str) -> None:
+            console.print(f"trial {trial.number + 1} of {trials}: {found}", highlight=False, markup=False)
+
+        run_trials(study, judge, trials=trials, say=say)
         if best_of(study) is None:
             raise UserError("no trial could be trained: the loss of each became non-finite; lower the learning rate")
         kept = optuna.create_study(direction="maximize")  # in memory: the folder may be a temporary one
@@ -247,23 +253,15 @@ def _execution(
     batch: Any,
     device: torch.device,
     entropy: tuple[int, ...],
-    settings: Mapping[str, Any],
+    settings: TrialSettings,
 ) -> Trained:
     """Train a network of a trial once."""
     seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
     torch.manual_seed(seed)
     network, optimizer = _built(build, trial, device)
     run_once(network, batch, objective, "the network of `build`")
-    return train_epochs(
-        network,
-        optimizer or torch.optim.Adam(network.parameters()),
-        *parts,
-        objective,
-        epochs=settings["epochs"],
-        batch_size=settings["batch_size"],
-        seed=seed,
-        patience=settings["patience"],
-    )
+    optimizer = optimizer or torch.optim.Adam(network.parameters())
+    return train_epochs(network, *parts, objective, settings, seed=seed, optimizer=optimizer)
 
 
 def _built(build: Build, trial: Any, device: torch.device) -> tuple[nn.Module, torch.optim.Optimizer | None]:

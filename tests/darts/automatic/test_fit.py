@@ -75,8 +75,8 @@ def test_onnx_equals_the_model(iris, tmp_path):
 
 def test_a_file_that_computes_something_else_is_not_written(iris, tmp_path, monkeypatch):
     _, _, model = iris
-    monkeypatch.setattr("darts.automatic.export.TOLERANCE", -1.0)
-    with pytest.raises(UserError, match="does not compute what the model does"):
+    monkeypatch.setattr("darts.retraining.exchange.TOLERANCE", -1.0)
+    with pytest.raises(UserError, match="does not compute what the network does"):
         model.export(tmp_path / "model.pt2")
     assert not list(tmp_path.iterdir())
 

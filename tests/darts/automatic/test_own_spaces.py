@@ -7,9 +7,15 @@ import torch
 from torch import nn
 
 import darts
+from darts.automatic.trials.epochs import train_epochs
 from darts.automatic.trials.sequence import SequenceSpace
+from darts.automatic.trials.trial_settings import TrialSettings
 from darts.blackbox.points import every
+from darts.config import WeightsConfig
+from darts.data.user_data import user_split
 from darts.errors import UserError
+from darts.retraining import network_task
+from darts.training.objective import classification
 from supernet.layer_choice import InputChoice, LayerChoice
 
 SHORT = dict(epochs=2, batch_size=32, device="cpu", verbose=False)
@@ -154,18 +160,11 @@ def test_mistakes_are_one_line(call, message):
 
 
 def test_patience_ends_a_training_and_the_best_epoch_counts(monkeypatch):
-    from darts.automatic.trials import epochs as module
-
     losses = iter([1.0, 0.5, 0.7, 0.8, 0.9, 0.1])
-    monkeypatch.setattr(module, "evaluate", lambda *args, **kwargs: {"loss": next(losses)})
-    from darts.data.user_data import user_split
-    from darts.training.objective import classification
-
+    monkeypatch.setattr(network_task, "evaluate", lambda *args, **kwargs: {"loss": next(losses)})
     network = nn.Sequential(nn.Flatten(), nn.Linear(36, 2))
     split = user_split(images(), torch.device("cpu"))
-    trained = module.train_epochs(
-        network, torch.optim.SGD(network.parameters(), 0.1), split, split, classification, epochs=6, batch_size=30,
-        seed=0, patience=2,
-    )  # fmt: skip
+    settings = TrialSettings(6, 30, WeightsConfig(), 0.2, 2, 0)
+    trained = train_epochs(network, split, split, classification, settings, seed=0)
     assert trained.epoch == 2 and trained.figures == {"valid_loss": 0.5} and list(losses) == [0.9, 0.1]
     assert all(torch.equal(weight, trained.weights[name]) for name, weight in network.state_dict().items())
