@@ -16,6 +16,7 @@ from optuna.trial import Trial, TrialState
 
 from darts.automatic.records import best_of, ended, interrupted, repeated
 from darts.blackbox.evaluation import ends_a_trial
+from darts.blackbox.records import REASON, SECONDS
 from darts.errors import UserError
 from darts.training.loop import Diverged
 
@@ -23,7 +24,7 @@ REPEATS = 50
 """Trials known already, one after the other, after which all are taken to be known."""
 
 MAX_INFEASIBLE = 500
-"""Architectures over a limit, one after the other, after which a search gives up."""
+"""Architectures over a limit, one after the other, after which a search ends."""
 
 
 class Infeasible(UserError):
@@ -80,28 +81,28 @@ def run_trials(
             if repeated(study, trial):
                 repeats += 1
                 continue
-        repeats, began = 0, time.monotonic()
+        began = time.monotonic()
         try:
             result = judge(trial)
         except Infeasible as error:
             infeasible += 1
             study.tell(trial, state=TrialState.FAIL)
-            if infeasible == MAX_INFEASIBLE:
-                raise UserError(
-                    f"`limits`: each of {infeasible} architectures exceeds one, the last: {error}"
-                ) from None
-            continue
+            if infeasible < MAX_INFEASIBLE:
+                continue
+            if best_of(study) is not None:
+                return
+            raise UserError(f"`limits`: each of {infeasible} architectures exceeds one, the last: {error}") from None
         except (Diverged, RuntimeError, MemoryError) as error:
             if not ends_a_trial(error):
                 raise
-            trial.set_user_attr("reason", str(error)[:200])
-            trial.set_user_attr("seconds", time.monotonic() - began)
+            trial.set_user_attr(REASON, str(error)[:200])
+            trial.set_user_attr(SECONDS, time.monotonic() - began)
             study.tell(trial, state=TrialState.FAIL)
             say(trial, f"failed: {error}")
             after()
             continue
-        infeasible = 0
-        for name, value in {"seconds": time.monotonic() - began, **result.records}.items():
+        repeats = infeasible = 0
+        for name, value in {SECONDS: time.monotonic() - began, **result.records}.items():
             trial.set_user_attr(name, value)
         if result.value is None:
             study.tell(trial, state=TrialState.PRUNED)
