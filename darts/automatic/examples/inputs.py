@@ -21,7 +21,6 @@ from darts.automatic.examples.images import (
     images_of_array,
     is_image,
     paths_of,
-    read_files,
 )
 from darts.automatic.examples.tables import (
     Columns,
@@ -35,7 +34,7 @@ from darts.automatic.examples.tables import (
 )
 from darts.automatic.examples.texts import TextEncoder, fit_texts
 from darts.data.folder_layout import list_folder
-from darts.data.image_folder import ImageForm, form_of
+from darts.data.image_folder import ImageForm, form_of, read_files
 from darts.data.npz import npz
 from darts.data.text.sentences import tokens_of
 from darts.errors import UserError
@@ -91,7 +90,7 @@ class Given:
         images, bits = self.value, 8
         if not isinstance(images, Tensor):
             assert self.form is not None
-            images, bits = read_files(images, self.form), self.form.bits
+            images, bits = torch.from_numpy(read_files(images, self.form)), self.form.bits
         encoder = fit_images(images, bits)
         return encoder, encoder(images)
 

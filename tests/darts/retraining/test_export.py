@@ -88,7 +88,9 @@ def test_onnx(trained, capsys):
 def test_onnx_without_its_packages_is_one_line(trained, capsys, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name.startswith("onnx") else find(name))
-    with pytest.raises(UserError, match=r"^--format onnx: onnx, onnxscript not installed; python -m pip install onnx "):
+    with pytest.raises(
+        UserError, match=r"^export to ONNX: onnx, onnxscript not installed; python -m pip install onnx "
+    ):
         run(capsys, trained[0], "--format", "onnx")
     assert not list(trained[0].glob("*onnx*"))
 
