@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,9 +20,12 @@ from darts.errors import UserError
 from darts.retraining.evaluator import Budget, Evaluator, Trial
 from darts.retraining.fingerprint import checked_fingerprint
 from genotypes import Genotype
-from supernet.cost.network import count
+from supernet.cost.network import Cost, count
 from supernet.shapes import ImageShape
 from supernet.spaces.space import SearchSpace
+
+LEAST = -torch.finfo(torch.float64).max
+"""The figure of a network for which a proxy is not finite."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +84,27 @@ class Untrained(Evaluator):
     def __call__(self, genotype: Genotype, budget: Budget, trial: Trial) -> Score:
         """Return the proxy, and the size of the network; a figure that is not finite is the most negative number."""
         began = time.monotonic()
-        total, fingerprint, cost = 0.0, "", None
+        found, cost, network = self.figures(genotype, (self.options.name,))
+        values = {"proxy": found[self.options.name], "parameters": cost.parameters, "multiply_adds": cost.multiply_adds}
+        return Score(values, time.monotonic() - began, {"network": network})
+
+    def figures(self, genotype: Genotype, names: Sequence[str]) -> tuple[dict[str, float], Cost, str]:
+        """Return several proxies of an architecture's networks, their size, and their fingerprint.
+
+        Args:
+            genotype: of the architecture.
+            names: rows of ``PROXIES``.
+        """
+        found, cost, fingerprint = dict.fromkeys(names, 0.0), None, ""
         for number in range(self.options.networks):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.seed + number)
                 network = self.space.network(genotype)
             fingerprint, cost = checked_fingerprint(network, self.space, genotype), count(network, self.shape)
             network.to(self.batch[0].device).train()
-            batch = Batch(*self.batch, torch.Generator().manual_seed(self.seed + number))
-            total += PROXIES[self.options.name](network, batch) / self.options.networks
+            for name in names:
+                batch = Batch(*self.batch, torch.Generator().manual_seed(self.seed + number))
+                found[name] += PROXIES[name](network, batch) / self.options.networks
         assert cost is not None
-        value = total if math.isfinite(total) else -torch.finfo(torch.float64).max
-        values = {"proxy": value, "parameters": cost.parameters, "multiply_adds": cost.multiply_adds}
-        return Score(values, time.monotonic() - began, {"network": fingerprint})
+        finite = {name: value if math.isfinite(value) else LEAST for name, value in found.items()}
+        return finite, cost, fingerprint
