@@ -29,8 +29,9 @@ class _Rectified(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in RELUS:
-            bits = (args[0] > 0).flatten(1).to(torch.float64)
-            self.kernel = self.kernel.to(bits.device) + bits @ bits.T + (1 - bits) @ (1 - bits).T
+            bits = (args[0] > 0).flatten(1).to(torch.float32)  # which counts exactly, up to 2^24 units
+            active, both = bits.sum(1).double(), (bits @ bits.T).double()
+            self.kernel = self.kernel.to(bits.device) + 2 * both + bits.shape[1] - active[:, None] - active
         return func(*args, **(kwargs or {}))
 
 
