@@ -11,7 +11,6 @@ method differs. Rows come in the order of ``METHODS``: where spreads overlap the
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,28 +21,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from darts.artifacts.checkpoint import write_atomically
-from darts.artifacts.fingerprint import of_data_set
-from darts.artifacts.log import read_log
-from darts.artifacts.run_lock import locked
 from darts.cli import require_recipe
-from darts.config import MethodConfig, RunConfig, SearchConfig, check, identity
+from darts.config import MethodConfig, RunConfig, SearchConfig, check
 from darts.config.command_line import parse_command
-from darts.data.registry import open_data
 from darts.experiments.results_file import read_results, skip_counts, summary
+from darts.experiments.runs import Found, named, random_genotype, retrain, retraining_of, search, space_of
 from darts.methods import METHODS
 from darts.methods.compose import compose
-from darts.methods.space_factory import space_from
-from darts.oneshot.builder import make_search
-from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES, final_for
-from darts.retraining.task import RetrainTask
+from darts.recipes import SEARCH_RECIPES
 from darts.training.device import choose_device
-from darts.training.loop import train
-from genotypes import Genotype, describe
-from genotypes.atomic_write import require_writable
+from genotypes import describe
+from genotypes.atomic_write import require_writable, write_atomically
 from supernet.bench.machine import machine
-from supernet.decisions import draw_pairs
-from supernet.spaces.space import SearchSpace
 
 RANDOM = "random"
 """The row of architectures that were drawn, not searched."""
@@ -103,7 +92,6 @@ def search_config(config: CompareConfig, method: str, seed: int) -> SearchConfig
     """Return the search of a row, checked; that of random architectures names the space."""
     require_recipe(config.recipe, SEARCH_RECIPES, "train_search.py")
     recipe = SEARCH_RECIPES[config.recipe]()
-    run = RunConfig(runs=config.runs, name=f"search-{method}-seed{seed}", device=config.device, resume=True)
     made = replace(
         recipe,
         method=MethodConfig() if method == RANDOM else MethodConfig(method),
@@ -111,8 +99,8 @@ def search_config(config: CompareConfig, method: str, seed: int) -> SearchConfig
         data=replace(recipe.data, root=config.root or recipe.data.root),
         epochs=config.epochs or recipe.epochs,
         seed=seed,
-        run=run,
     )
+    made = named(made, f"search-{method}-seed{seed}", config.runs, config.device)
     check(made)
     compose(made)
     return made
@@ -123,47 +111,23 @@ def run_row(
 ) -> dict[str, Any]:
     """Search, or draw an architecture; retrain it; return the row of results."""
     console.rule(f"{method}, seed {settings.seed}")
-    seconds = 0.0
     if method == RANDOM:
-        shape = open_data(settings.data, device, settings.seed).shape
-        genotype = random_genotype(space_from(settings, shape=shape), settings.seed)
+        found = Found(random_genotype(space_of(settings, device), settings.seed), 0.0)
     else:
-        task = make_search(settings, open_data(settings.data, device, settings.seed), device)
-        folder = config.runs / str(settings.run.name)
-        with locked(folder):
-            train(task, settings.run, folder, {**identity(settings), "data": of_data_set(task.data)}, console)
-            genotype = task.write(folder, folder.name)
-        seconds = read_log(folder)[-1]["seconds"]
-    final = FINAL_RECIPES[final_for(settings.space.name, settings.data.name)]()
-    run = replace(settings.run, name=f"final-{method}-seed{settings.seed}")
-    data = replace(final.data, root=settings.data.root)
-    final = replace(final, epochs=config.final_epochs or final.epochs, seed=settings.seed, run=run, data=data)
-    retraining = RetrainTask(final, genotype, open_data(final.data, device, final.seed), device)
-    folder = config.runs / str(run.name)
-    began = time.monotonic()
-    made_with = {**identity(final), "data": of_data_set(retraining.data), "genotype": genotype.hash}
-    with locked(folder):
-        train(retraining, run, folder, made_with, console)
-        figures = retraining.write(folder)
+        found = search(settings, device, console)
+    name, seed = f"final-{method}-seed{settings.seed}", settings.seed
+    final = retraining_of(settings, name=name, seed=seed, epochs=config.final_epochs)
+    trained = retrain(final, found.genotype, device, console)
     return {
         "method": method,
         "seed": settings.seed,
-        "test_accuracy": figures["test_accuracy"],
-        "parameters": figures["parameters"],
-        "search_seconds": round(seconds, 1),
-        "retrain_seconds": round(time.monotonic() - began, 1),
-        **retraining.space.figures(genotype),
-        "genotype": describe(genotype),
+        "test_accuracy": trained.figures["test_accuracy"],
+        "parameters": trained.figures["parameters"],
+        "search_seconds": round(found.seconds, 1),
+        "retrain_seconds": round(trained.seconds, 1),
+        **trained.of_space,
+        "genotype": describe(found.genotype),
     }
-
-
-def random_genotype(space: SearchSpace, seed: int) -> Genotype:
-    """Return an architecture whose edges and operations are drawn uniformly, listed in the order of the draws.
-
-    Decisions inside candidates that are not kept are drawn and then left out.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    return space.derive({table.label: draw_pairs(table, generator) for table in space.tables})
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:

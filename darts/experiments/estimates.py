@@ -71,6 +71,13 @@ def mean_difference(first: Sequence[float], second: Sequence[float]) -> Estimate
     return _bootstrapped(_difference, (np.array(first), np.array(second)), paired=False)
 
 
+def relative_improvement(first: Sequence[float], second: Sequence[float]) -> Estimate:
+    """Return ``100 (m - r) / r`` of the means of two groups, in percent (Yang et al. 2020)."""
+    return _bootstrapped(
+        lambda a, b: 100 * _difference(a, b) / float(np.mean(b)), (np.array(first), np.array(second)), paired=False
+    )
+
+
 def permutation_p(first: Sequence[float], second: Sequence[float]) -> float:
     """Return the two-sided p-value of a difference of means between two groups of independent samples."""
     found = permutation_test((first, second), _difference, n_resamples=PERMUTATIONS, rng=np.random.default_rng(0))

@@ -1,0 +1,216 @@
+"""Rerun published tables, and print published figures beside ours.
+
+    python -m darts.experiments.reproduce --benchmark.file nb201.csv                     NAS-Bench-201, 500 seeds
+    python -m darts.experiments.reproduce --benchmark.file nb201.csv --json FILE         and write the figures
+    python -m darts.experiments.reproduce --benchmark.file nb201.csv --parts oracles queries
+
+Search without gradients on NAS-Bench-201: ``seconds``, strategies under a budget of recorded time (Dong and Yang 2020,
+as quoted in Mellor et al. 2021, table 2a); ``oracles``, exact figures of the table; ``queries``, strategies by the
+number of queries; ``latency``, searches within a latency.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Annotated, Any, Literal
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from darts.benchmarks.nasbench201 import DATA, NASBench201
+from darts.blackbox.evaluators.benchmark import CIFAR10_SHAPE, lookup_problem
+from darts.blackbox.points import ArchitectureDecisions
+from darts.blackbox.run import Replays, run_replays
+from darts.cli import run_script
+from darts.config import BenchmarkConfig, BlackboxConfig, check
+from darts.config.command_line import parse_command
+from darts.config.ranges import POSITIVE
+from darts.errors import UserError
+from darts.experiments.latency_targets import LatencyTargets
+from darts.experiments.oracles import oracles
+from darts.experiments.query_curves import Accuracies
+from darts.experiments.query_curves import row_of as query_row
+from darts.methods.space_factory import space_from
+from darts.recipes import BLACKBOX_RECIPES
+from genotypes.atomic_write import require_writable, write_atomically
+from supernet.bench.machine import machine
+
+Figures = dict[str, tuple[float, float]]
+"""Data set -> mean and standard deviation of the test accuracy, in percent."""
+
+PUBLISHED: dict[str, Figures] = {
+    "random_nasbench201": {"cifar10": (93.70, 0.36), "cifar100": (71.04, 1.07), "imagenet16": (44.57, 1.25)},
+    "evolution_nasbench201": {"cifar10": (93.92, 0.30), "cifar100": (71.84, 0.99), "imagenet16": (45.54, 1.03)},
+    "reinforce_nasbench201": {"cifar10": (93.85, 0.37), "cifar100": (71.71, 1.09), "imagenet16": (45.24, 1.18)},
+    "local_search_nasbench201": {},
+    "genetic_nasbench201": {},
+}
+"""Recipe -> published figures, where there are some."""
+
+QUERIED = (
+    "random",
+    "evolution:population=30,sample=10",
+    "evolution:population=10,sample=3",
+    "local_search:first_improvement=true",
+    "local_search:first_improvement=true,starts=10",
+    "local_search",
+)
+"""Strategies by the number of queries."""
+
+SURROGATES = (
+    "local_search:first_improvement=true",
+    "bananas:surrogate=gaussian_process,encoding=one_hot,batch=5",
+)
+"""Strategies with surrogate models, and local search beside them."""
+
+ENSEMBLES = ("bananas", "bananas:encoding=one_hot")
+"""Surrogate models that train for seconds: a tenth of the searches."""
+
+SURROGATE_QUERIES = 150
+"""Queries of a search with a surrogate model."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the command."""
+
+    benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
+    parts: tuple[Literal["seconds", "oracles", "queries", "latency"], ...] = ("seconds",)
+    """Which tables."""
+    seeds: Annotated[int, POSITIVE] = 500
+    """Searches of each strategy."""
+    surrogate_seeds: Annotated[int, POSITIVE] = 100
+    """Searches of strategies with surrogate models, which take seconds each, by the number of queries."""
+    json: Path | None = None
+    """File to write the figures to."""
+
+
+def main(arguments: Sequence[str], console: Console) -> None:
+    """Replay every strategy, and print a row as soon as it is known."""
+    options = parse_command(Options, arguments, prog="python -m darts.experiments.reproduce", description=__doc__)
+    command = ["python", "-m", "darts.experiments.reproduce", *arguments]
+    if options.json is not None:
+        require_writable(options.json)
+    content: dict[str, Any] = {"machine": machine(torch.device("cpu")), "command": command}
+    for part, rows in _results(options, console):
+        content[part] = rows
+        if options.json is not None:
+            write_atomically(options.json, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _results(options: Options, console: Console) -> Iterator[tuple[str, Any]]:
+    """Yield the rows of each part, as far as they are known, and print them as they come."""
+    if "seconds" in options.parts:
+        rows = []
+        for recipe in PUBLISHED:
+            rows.append(row_of(recipe, options, console))
+            console.print(_table(rows))
+            yield "rows", rows
+    if "oracles" in options.parts:
+        found = {data: oracles(_benchmark(options), data) for data in DATA}
+        console.print(_columns(found))
+        yield "oracles", found
+    if "queries" in options.parts:
+        rows = []
+        for row in _query_rows(options):
+            rows.append(row)
+            console.print(row, soft_wrap=True, highlight=False)
+            yield "queries", rows
+    if "latency" in options.parts:
+        rows = []
+        for data in DATA:
+            for row in LatencyTargets(_benchmark(options), _decisions(), data, console).rows(options.seeds):
+                rows.append(row)
+                console.print(row, soft_wrap=True, highlight=False)
+                yield "latency", rows
+
+
+def _benchmark(options: Options) -> NASBench201:
+    if options.benchmark.file is None:
+        raise UserError("`benchmark.file` is not given; it is the table in which architectures are looked up")
+    return NASBench201(options.benchmark.file)
+
+
+def _decisions() -> ArchitectureDecisions:
+    return ArchitectureDecisions(space_from(BLACKBOX_RECIPES["random_nasbench201"](), shape=CIFAR10_SHAPE))
+
+
+def _query_rows(options: Options) -> Iterator[dict[str, Any]]:
+    """Yield the figures of each strategy on each data set."""
+    benchmark = _benchmark(options)
+    decisions = _decisions()
+    known = [Accuracies(benchmark, decisions, data) for data in DATA]
+    for text in SURROGATES:
+        for accuracies in known[:2]:
+            yield query_row(text, accuracies, seeds=options.surrogate_seeds, queries=SURROGATE_QUERIES)
+    for text in QUERIED:
+        for accuracies in known:
+            yield query_row(text, accuracies, seeds=options.seeds, until_found=text != "random")
+    for text in ENSEMBLES:
+        for accuracies in known[:2]:
+            seeds = max(2, options.surrogate_seeds // 10)
+            yield query_row(text, accuracies, seeds=seeds, queries=SURROGATE_QUERIES)
+
+
+def _columns(found: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Return exact figures, a row each, as a table for the terminal."""
+    table = Table("exact figure", *found)
+    for name in next(iter(found.values())):
+        values = [column[name] for column in found.values()]
+        shown = [
+            " ± ".join(f"{v:.3f}" for v in value) if isinstance(value, list) else f"{value:.6g}" for value in values
+        ]
+        table.add_row(name.replace("_", " "), *shown)
+    return table
+
+
+def row_of(recipe: str, options: Options, console: Console) -> dict[str, Any]:
+    """Replay a recipe with every seed.
+
+    Raises:
+        UserError: where there is no table, or it is no table of the benchmark.
+    """
+    config = BLACKBOX_RECIPES[recipe]()
+    assert isinstance(config, BlackboxConfig)
+    config = replace(config, seeds=options.seeds, benchmark=replace(config.benchmark, file=options.benchmark.file))
+    check(config)
+    began = time.monotonic()
+    replays = run_replays(config, lookup_problem(config), console)
+    assert isinstance(replays, Replays)
+    return {
+        "recipe": recipe,
+        "strategy": config.strategy,
+        "seeds": options.seeds,
+        "queries": round(mean(replays.queries), 1),
+        "seconds": round(time.monotonic() - began, 1),
+        "test": {data: [round(100 * mean(a), 2), round(100 * _spread(a), 2)] for data, a in replays.test.items()},
+        "published": {data: list(figures) for data, figures in PUBLISHED[recipe].items()},
+    }
+
+
+def _spread(values: Sequence[float]) -> float:
+    return stdev(values) if len(values) > 1 else 0.0
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> Table:
+    sets = list(rows[0]["test"])
+    table = Table("recipe", "queries", *(f"{data}, ours" for data in sets), *(f"{data}, published" for data in sets))
+    for row in rows:
+        ours = [f"{m:.2f} ± {s:.2f}" for m, s in row["test"].values()]
+        published = [_pair(row["published"].get(data)) for data in sets]
+        table.add_row(row["recipe"], f"{row['queries']:.1f}", *ours, *published)
+    return table
+
+
+def _pair(figures: Sequence[float] | None) -> str:
+    return f"{figures[0]:.2f} ± {figures[1]:.2f}" if figures else ""
+
+
+if __name__ == "__main__":
+    run_script(main)

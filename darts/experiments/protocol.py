@@ -1,0 +1,253 @@
+"""The protocol: several searches, several retrainings of each result, beside random architectures trained alike.
+
+    python -m darts.experiments protocol digits --searches 4 --retrains 3 --random 8
+    python -m darts.experiments protocol digits ... -- --method.name pc_darts --epochs 20      options of the search
+
+The same command again continues where it ended; in a second terminal, or with --storage on a second machine, it works
+beside the first. A larger number of searches, retrainings or random architectures adds to what is there. The report has
+the mean and spread of the architectures, the relative improvement over random ones (Yang et al. 2020), the gap to the
+best of as many random architectures as cost what a search costs, and the checklist of Lindauer and Hutter 2020.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+from rich.console import Console
+
+from darts.blackbox.run import require_options
+from darts.cli import parse, say
+from darts.config import BlackboxConfig, LanguageSearchConfig, RetrainConfig, SearchConfig, flat, identity, to_dict
+from darts.config.command_line import parse_command
+from darts.config.fields import check_ranges
+from darts.config.ranges import POSITIVE, Range
+from darts.errors import UserError
+from darts.experiments.checklist import checklist
+from darts.experiments.jobs import Experiment, Figures, Job, carry_out, open_experiment
+from darts.experiments.judgement import ARCHITECTURES, RANDOM, SEARCHED, judgement, lines
+from darts.experiments.runs import named, random_genotype, retrain, retraining_of, search, space_of
+from darts.methods.compose import compose
+from darts.recipes import BLACKBOX_RECIPES, FINAL_RECIPES, SEARCH_RECIPES
+from darts.report.protocol_page import protocol_page
+from darts.training.device import choose_device
+from genotypes import describe, load
+from genotypes.atomic_write import write_atomically
+
+PROGRAM = "python -m darts.experiments protocol"
+SEARCH_OPTIONS = "--"
+"""What stands behind it on the command line are options of the recipe's search."""
+
+SEARCH, DRAW, RETRAIN = "search", "draw", "retrain"
+"""Kinds of jobs."""
+
+FROM_2 = Range("2 or more: a mean of one has no spread", lambda value: value >= 2)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the protocol."""
+
+    recipe: tyro.conf.Positional[str]
+    """Recipe of the searches, with or without gradients; its data set has a recipe for retraining."""
+    searches: Annotated[int, FROM_2] = 4
+    """Searches, with the seeds 0, 1, ..."""
+    retrains: Annotated[int, POSITIVE] = 3
+    """Retrainings of each architecture, with the seeds 0, 1, ..."""
+    random: Annotated[int, FROM_2] = 8
+    """Random architectures of the space, drawn with the seeds 0, 1, ..., each retrained as often."""
+    final: str | None = None
+    """Recipe of the retrainings; by default the one that fits the search."""
+    final_epochs: Annotated[int | None, POSITIVE] = None
+    """Epochs of the retrainings; the recipe's where not given."""
+    runs: Path = Path("runs")
+    """Folder of all experiments."""
+    name: str | None = None
+    """Folder of this experiment within --runs; by default protocol-RECIPE."""
+    storage: str | None = None
+    """Storage of the jobs, for workers on several machines: postgresql://USER@HOST/DATABASE; --runs must then be a
+    folder that they share. By default study.db in the folder."""
+    json: Path | None = None
+    """File to write the results to as well; protocol.json in the folder has them in any case."""
+
+
+def main(arguments: Sequence[str], console: Console) -> None:
+    """Parse, do what is not done, write results and report, print them."""
+    place = list(arguments).index(SEARCH_OPTIONS) if SEARCH_OPTIONS in arguments else len(arguments)
+    options = parse_command(Options, arguments[:place], prog=PROGRAM, description=__doc__)
+    check_ranges(options)
+    command = ["python", "-m", "darts.experiments", "protocol", *arguments]
+    results = run_protocol(options, search_config(options.recipe, arguments[place + 1 :]), command, console)
+    for line in lines(results):
+        say(console, line)
+
+
+def search_config(recipe: str, arguments: Sequence[str]) -> SearchConfig | BlackboxConfig:
+    """Return the search of the protocol; its seed, its folder and its retraining are the protocol's.
+
+    Args:
+        arguments: options of the recipe, as ``train_search.py`` takes them.
+
+    Raises:
+        UserError: where there is no such recipe or option, or the result of the search has no test accuracy.
+    """
+    recipes = {**SEARCH_RECIPES, **BLACKBOX_RECIPES}
+    config = parse("train_search.py", recipes, [recipe, *arguments], default=recipe)
+    if isinstance(config, LanguageSearchConfig):
+        raise UserError(
+            f"{recipe} searches a language model, which has no test accuracy; name a recipe of a classifier"
+        )
+    if isinstance(config, BlackboxConfig):
+        require_options(config)
+        if config.tune or config.seeds > 1 or config.study.shared:
+            raise UserError(
+                "leave out `tune`, `seeds` and `study`: all architectures are trained alike, by one worker each"
+            )
+    else:
+        compose(config)
+    return config
+
+
+def run_protocol(
+    options: Options, config: SearchConfig | BlackboxConfig, command: Sequence[str], console: Console
+) -> dict[str, Any]:
+    """Do every run that is not done, beside other workers; write results and report; return the results."""
+    folder = options.runs / (options.name or f"protocol-{options.recipe}")
+    if options.final is not None and options.final not in FINAL_RECIPES:
+        raise UserError(f"`final` is {options.final!r}; it must be one of {', '.join(FINAL_RECIPES)}")
+    device = choose_device(config.run)
+    plan = Plan(options, config, folder, device, console)
+    final = plan.retraining(SEARCHED, 0, 0)
+    settings = {"search": _of_protocol(config), "retraining": _of_protocol(final)}
+    experiment = open_experiment(folder, options.storage, settings, device)
+    say(console, f"protocol {options.recipe} on {device}: {folder}")
+    jobs = plan.jobs()
+    results = results_of(plan, experiment, carry_out(experiment, jobs, console)) | {"command": list(command)}
+    text = json.dumps(results, indent=2) + "\n"
+    for path in (folder / "protocol.json", *([options.json] if options.json else [])):
+        write_atomically(path, text.encode())
+    write_atomically(folder / "report.html", protocol_page(results, list(lines(results))).encode(errors="replace"))
+    say(console, f"in {folder}: report.html, protocol.json, and a folder for each run")
+    return results
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of a protocol, and the configuration of each.
+
+    Attributes:
+        options: of the protocol.
+        config: of the searches.
+        folder: of the experiment, which holds a folder for each run.
+        device: that computes.
+        console: shows the progress of each run.
+    """
+
+    options: Options
+    config: SearchConfig | BlackboxConfig
+    folder: Path
+    device: torch.device
+    console: Console
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs: each search, each draw, and every retraining of what they give, seed after seed."""
+        counts = {SEARCHED: self.options.searches, RANDOM: self.options.random}
+        found = []
+        for group, count in counts.items():
+            kind, do = (SEARCH, self.search) if group == SEARCHED else (DRAW, self.draw)
+            found += [Job(architecture_name(group, number), kind, partial(do, number)) for number in range(count)]
+        for seed in range(self.options.retrains):
+            for group, count in counts.items():
+                for number in range(count):
+                    of = architecture_name(group, number)
+                    do = partial(self.retrain, group, number, seed)
+                    found.append(Job(retraining_name(group, number, seed), RETRAIN, do, needs=(of,)))
+        return found
+
+    def search(self, number: int, done: Mapping[str, Figures]) -> Figures:
+        """Search with one of the seeds."""
+        name = architecture_name(SEARCHED, number)
+        config = replace(self.config, seed=number)
+        found = search(named(config, name, self.folder, self.config.run.device), self.device, self.console)
+        return {"genotype": describe(found.genotype), "search_seconds": round(found.seconds, 2)}
+
+    def draw(self, number: int, done: Mapping[str, Figures]) -> Figures:
+        """Draw an architecture of the space."""
+        genotype = random_genotype(space_of(self.config, self.device), number)
+        return {"genotype": describe(genotype), "search_seconds": 0.0}
+
+    def retraining(self, group: str, number: int, seed: int) -> RetrainConfig:
+        """Return the configuration of a retraining."""
+        placed = named(self.config, "", self.folder, self.config.run.device)
+        name = retraining_name(group, number, seed)
+        options = self.options
+        return retraining_of(placed, name=name, seed=seed, recipe=options.final, epochs=options.final_epochs)
+
+    def retrain(self, group: str, number: int, seed: int, done: Mapping[str, Figures]) -> Figures:
+        """Train an architecture from scratch with one of the seeds."""
+        name = architecture_name(group, number)
+        genotype = load(done[name]["genotype"]).named(name)
+        trained = retrain(self.retraining(group, number, seed), genotype, self.device, self.console)
+        return {
+            "test_accuracy": trained.figures["test_accuracy"],
+            "parameters": trained.figures["parameters"],
+            "seconds": round(trained.seconds, 2),
+        }
+
+
+def architecture_name(group: str, number: int) -> str:
+    """Return the name of a search or a draw: that of its job, its folder, and its genotype."""
+    return f"{group}-{number}"
+
+
+def retraining_name(group: str, number: int, seed: int) -> str:
+    """Return the name of a retraining: that of its job and its folder."""
+    return f"{architecture_name(group, number)}-retrain-{seed}"
+
+
+def results_of(plan: Plan, experiment: Experiment, done: Mapping[str, Figures]) -> dict[str, Any]:
+    """Return the results of a protocol whose jobs are done, as JSON can hold them."""
+    options = plan.options
+    found: dict[str, Any] = {}
+    for group, count in ((SEARCHED, options.searches), (RANDOM, options.random)):
+        found[group] = []
+        for number in range(count):
+            of = done[architecture_name(group, number)]
+            trained = [done[retraining_name(group, number, seed)] for seed in range(options.retrains)]
+            found[group].append(
+                {
+                    "seed": number,
+                    **of,
+                    "parameters": trained[0]["parameters"],
+                    "test_accuracy": [each["test_accuracy"] for each in trained],
+                    "retrain_seconds": [each["seconds"] for each in trained],
+                }
+            )
+    settings = {
+        "recipe": options.recipe,
+        "searches": options.searches,
+        "retrains": options.retrains,
+        "random": options.random,
+        "search": _of_protocol(plan.config),
+        "retraining": _of_protocol(plan.retraining(SEARCHED, 0, 0)),
+    }
+    results = {"machines": experiment.machines(), "settings": settings, ARCHITECTURES: found}
+    results["judgement"] = judgement(found)
+    results["checklist"] = checklist(results, plan.config)
+    return results
+
+
+def _of_protocol(config: SearchConfig | BlackboxConfig | RetrainConfig) -> dict[str, Any]:
+    """Return the fields that determine a run's results, without its seed, which the protocol gives.
+
+    The budget of a search without gradients, which may grow while it is resumed, is one of them here.
+    """
+    fields = flat(to_dict(config))
+    free = {name for name in fields if name not in identity(config) and not name.startswith("budget.")}
+    return {"recipe": config.recipe} | {name: value for name, value in fields.items() if name not in {*free, "seed"}}
