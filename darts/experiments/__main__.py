@@ -1,6 +1,7 @@
 """The commands of experiments: ``python -m darts.experiments NAME ...``.
 
 python -m darts.experiments protocol RECIPE ... searches x retrainings beside random architectures, and a checklist
+python -m darts.experiments reproduce NAME ...  a published table, published beside ours
 python -m darts.experiments proxies ...         zero-cost proxies against NAS-Bench-201's true accuracies
 """
 
@@ -15,7 +16,7 @@ from darts.cli import run_script, say
 from darts.config.command_line import shortened
 from darts.errors import UserError
 
-COMMANDS = ("protocol", "proxies")
+COMMANDS = ("protocol", "reproduce", "proxies")
 """Modules of this folder with a function ``main``."""
 
 

@@ -77,7 +77,7 @@ def _equal_budget(found: Mapping[str, Sequence[Architecture]], accuracies: Mappi
 
 
 def lines(results: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a protocol's judgement in words, accuracies in percent."""
+    """Yield a protocol's judgement in words, in percent; what was changed in the recipe, and what is published."""
     found = results["judgement"]
     for group, word in ((SEARCHED, "searched"), (RANDOM, "random")):
         row = found[group]
@@ -103,3 +103,12 @@ def lines(results: Mapping[str, Any]) -> Iterator[str]:
         f"{duration(budget['retrain_seconds'])}; the best of {budget['best_of']} random architectures{short} has "
         f"{100 * budget['accuracy']:.2f} % ({chosen}), the gap is {100 * budget['gap']:+.2f} points"
     )
+    for part, fields in results["changed"].items():
+        if fields:
+            shown = ", ".join(f"{name} {ours} in place of {theirs}" for name, (ours, theirs) in fields.items())
+            yield f"{part}: not as in the recipe: {shown}"
+    published = results["published"]
+    if published:
+        spread = "" if published["std"] is None else f" ± {published['std']:.2f}"
+        ours = f"{100 * (1 - found[SEARCHED]['mean']):.2f} ± {100 * found[SEARCHED]['std']:.2f} %"
+        yield f"test error: {ours} here, {published['test_error']:.2f}{spread} % published. {published['source']}"

@@ -1,12 +1,12 @@
-"""Rerun published tables, and print published figures beside ours.
+"""NAS-Bench-201's published results, rerun on its table and printed beside ours.
 
-    python -m darts.experiments.reproduce --benchmark.file nb201.csv                     NAS-Bench-201, 500 seeds
-    python -m darts.experiments.reproduce --benchmark.file nb201.csv --json FILE         and write the figures
-    python -m darts.experiments.reproduce --benchmark.file nb201.csv --parts oracles queries
+    python -m darts.experiments reproduce nasbench201 --benchmark.file nb201.csv                 500 seeds
+    python -m darts.experiments reproduce nasbench201 --benchmark.file nb201.csv --json FILE     and write the figures
+    python -m darts.experiments reproduce nasbench201 --benchmark.file nb201.csv --parts oracles queries
 
-Search without gradients on NAS-Bench-201: ``seconds``, strategies under a budget of recorded time (Dong and Yang 2020,
-as quoted in Mellor et al. 2021, table 2a); ``oracles``, exact figures of the table; ``queries``, strategies by the
-number of queries; ``latency``, searches within a latency.
+``seconds``, strategies without gradients under a budget of recorded time, and ``one_shot``, searches through a supernet
+(Dong and Yang 2020, as quoted in Mellor et al. 2021, table 2a); ``oracles``, exact figures of the table; ``queries``,
+strategies by the number of queries; ``latency``, searches within a latency.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from darts.benchmarks.nasbench201 import DATA, NASBench201
 from darts.blackbox.evaluators.benchmark import CIFAR10_SHAPE, lookup_problem
 from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.run import Replays, run_replays
-from darts.cli import run_script
 from darts.config import BenchmarkConfig, BlackboxConfig, check
 from darts.config.command_line import parse_command
 from darts.config.ranges import POSITIVE
@@ -93,8 +92,10 @@ class Options:
 
 def main(arguments: Sequence[str], console: Console) -> None:
     """Replay every strategy, and print a row as soon as it is known."""
-    options = parse_command(Options, arguments, prog="python -m darts.experiments.reproduce", description=__doc__)
-    command = ["python", "-m", "darts.experiments.reproduce", *arguments]
+    options = parse_command(
+        Options, arguments, prog="python -m darts.experiments reproduce nasbench201", description=__doc__
+    )
+    command = ["python", "-m", "darts.experiments", "reproduce", "nasbench201", *arguments]
     if options.json is not None:
         require_writable(options.json)
     content: dict[str, Any] = {"machine": machine(torch.device("cpu")), "command": command}
@@ -210,7 +211,3 @@ def _table(rows: Sequence[dict[str, Any]]) -> Table:
 
 def _pair(figures: Sequence[float] | None) -> str:
     return f"{figures[0]:.2f} ± {figures[1]:.2f}" if figures else ""
-
-
-if __name__ == "__main__":
-    run_script(main)

@@ -32,6 +32,7 @@ from darts.errors import UserError
 from darts.experiments.checklist import checklist
 from darts.experiments.jobs import Experiment, Figures, Job, carry_out, open_experiment
 from darts.experiments.judgement import ARCHITECTURES, RANDOM, SEARCHED, judgement, lines
+from darts.experiments.published import differences, published_errors
 from darts.experiments.runs import named, random_genotype, retrain, retraining_of, search, space_of
 from darts.methods.compose import compose
 from darts.recipes import BLACKBOX_RECIPES, FINAL_RECIPES, SEARCH_RECIPES
@@ -117,7 +118,11 @@ def search_config(recipe: str, arguments: Sequence[str]) -> SearchConfig | Black
 def run_protocol(
     options: Options, config: SearchConfig | BlackboxConfig, command: Sequence[str], console: Console
 ) -> dict[str, Any]:
-    """Do every run that is not done, beside other workers; write results and report; return the results."""
+    """Do every run that is not done, beside other workers; write results and report; return the results.
+
+    Raises:
+        UserError: where there is no such recipe for retraining, or a run fails.
+    """
     folder = options.runs / (options.name or f"protocol-{options.recipe}")
     if options.final is not None and options.final not in FINAL_RECIPES:
         raise UserError(f"`final` is {options.final!r}; it must be one of {', '.join(FINAL_RECIPES)}")
@@ -229,15 +234,27 @@ def results_of(plan: Plan, experiment: Experiment, done: Mapping[str, Figures]) 
                     "retrain_seconds": [each["seconds"] for each in trained],
                 }
             )
+    final = plan.retraining(SEARCHED, 0, 0)
     settings = {
         "recipe": options.recipe,
         "searches": options.searches,
         "retrains": options.retrains,
         "random": options.random,
         "search": _of_protocol(plan.config),
-        "retraining": _of_protocol(plan.retraining(SEARCHED, 0, 0)),
+        "retraining": _of_protocol(final),
     }
-    results = {"machines": experiment.machines(), "settings": settings, ARCHITECTURES: found}
+    recipe = {**SEARCH_RECIPES, **BLACKBOX_RECIPES}[options.recipe]()
+    changed = {
+        "search": differences(settings["search"], _of_protocol(recipe)),
+        "retraining": differences(settings["retraining"], _of_protocol(FINAL_RECIPES[final.recipe]())),
+    }
+    results = {
+        "machines": experiment.machines(),
+        "settings": settings,
+        "changed": changed,
+        "published": published_errors().get(options.recipe),
+        ARCHITECTURES: found,
+    }
     results["judgement"] = judgement(found)
     results["checklist"] = checklist(results, plan.config)
     return results
