@@ -29,9 +29,11 @@ from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.run import Replays, run_replays
 from darts.config import BenchmarkConfig, BlackboxConfig, check
 from darts.config.command_line import parse_command
+from darts.config.fields import check_ranges
 from darts.config.ranges import POSITIVE
 from darts.errors import UserError
 from darts.experiments.latency_targets import LatencyTargets
+from darts.experiments.one_shot import OneShotOptions, one_shot_rows, one_shot_table
 from darts.experiments.oracles import oracles
 from darts.experiments.query_curves import Accuracies
 from darts.experiments.query_curves import row_of as query_row
@@ -75,26 +77,29 @@ SURROGATE_QUERIES = 150
 """Queries of a search with a surrogate model."""
 
 
+PROGRAM = "python -m darts.experiments reproduce nasbench201"
+
+
 @dataclass(frozen=True)
 class Options:
     """Options of the command."""
 
     benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
-    parts: tuple[Literal["seconds", "oracles", "queries", "latency"], ...] = ("seconds",)
+    parts: tuple[Literal["seconds", "one_shot", "oracles", "queries", "latency"], ...] = ("seconds", "one_shot")
     """Which tables."""
     seeds: Annotated[int, POSITIVE] = 500
     """Searches of each strategy."""
     surrogate_seeds: Annotated[int, POSITIVE] = 100
     """Searches of strategies with surrogate models, which take seconds each, by the number of queries."""
+    one_shot: OneShotOptions = field(default_factory=OneShotOptions)
     json: Path | None = None
     """File to write the figures to."""
 
 
 def main(arguments: Sequence[str], console: Console) -> None:
     """Replay every strategy, and print a row as soon as it is known."""
-    options = parse_command(
-        Options, arguments, prog="python -m darts.experiments reproduce nasbench201", description=__doc__
-    )
+    options = parse_command(Options, arguments, prog=PROGRAM, description=__doc__)
+    check_ranges(options)
     command = ["python", "-m", "darts.experiments", "reproduce", "nasbench201", *arguments]
     if options.json is not None:
         require_writable(options.json)
@@ -113,6 +118,10 @@ def _results(options: Options, console: Console) -> Iterator[tuple[str, Any]]:
             rows.append(row_of(recipe, options, console))
             console.print(_table(rows))
             yield "rows", rows
+    if "one_shot" in options.parts:
+        rows = one_shot_rows(options.one_shot, _benchmark(options), console)
+        console.print(one_shot_table(rows))
+        yield "one_shot", rows
     if "oracles" in options.parts:
         found = {data: oracles(_benchmark(options), data) for data in DATA}
         console.print(_columns(found))
