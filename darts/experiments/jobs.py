@@ -145,12 +145,12 @@ def carry_out(experiment: Experiment, jobs: Sequence[Job], console: Console) -> 
 def _claimed(experiment: Experiment, jobs: Sequence[Job]) -> tuple[FrozenTrial | None, int]:
     """Return a job that this worker has claimed, or None, and the number of jobs that are not done."""
     study = experiment.study
-    trials = {trial.user_attrs[JOB]: trial for trial in study.get_trials(deepcopy=False)}
-    for job in jobs:
-        if job.name not in trials:
-            attributes = {JOB: job.name, KIND: job.kind}
-            study.add_trial(optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs=attributes))
-    trials = {trial.user_attrs[JOB]: trial for trial in study.get_trials(deepcopy=False)}
+    trials = _by_name(study)
+    missing = [job for job in jobs if job.name not in trials]
+    for job in missing:
+        attributes = {JOB: job.name, KIND: job.kind}
+        study.add_trial(optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs=attributes))
+    trials = _by_name(study) if missing else trials
     done = {name for name, trial in trials.items() if _is_done(trial)}
     open_jobs = [job for job in jobs if job.name not in done]
     for job in open_jobs:
@@ -159,6 +159,10 @@ def _claimed(experiment: Experiment, jobs: Sequence[Job]) -> tuple[FrozenTrial |
                 return trials[job.name], len(open_jobs)
             experiment.claims.release(trials[job.name].number)  # its worker has finished it meanwhile
     return None, len(open_jobs)
+
+
+def _by_name(study: Study) -> dict[str, FrozenTrial]:
+    return {trial.user_attrs[JOB]: trial for trial in study.get_trials(deepcopy=False)}
 
 
 def _record(experiment: Experiment, trial: FrozenTrial, figures: Figures, seconds: float) -> None:

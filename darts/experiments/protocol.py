@@ -265,6 +265,6 @@ def _of_protocol(config: SearchConfig | BlackboxConfig | RetrainConfig) -> dict[
 
     The budget of a search without gradients, which may grow while it is resumed, is one of them here.
     """
-    fields = flat(to_dict(config))
-    free = {name for name in fields if name not in identity(config) and not name.startswith("budget.")}
-    return {"recipe": config.recipe} | {name: value for name, value in fields.items() if name not in {*free, "seed"}}
+    kept = {"recipe": config.recipe, **identity(config)}
+    budget = {name: value for name, value in flat(to_dict(config)).items() if name.startswith("budget.")}
+    return {name: value for name, value in (kept | budget).items() if name != "seed"}
