@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -102,7 +102,11 @@ def carry_out(
     folder: Path,
 ) -> None:
     """Train a trial for the epochs that it was given, from where it stands, and record the result."""
-    genotype = decisions.genotype(suggest(trial, decisions))
+    point = suggest(trial, decisions)
+    if fault := decisions.fault(point):  # samplers of Optuna know no constraint of a space
+        _record_infeasible(study, trial, plan, f"no architecture of the space: {fault}", {})
+        return
+    genotype = decisions.genotype(point)
     trial.set_user_attr(GENOTYPE, describe(genotype))
     trial.set_user_attr(HASH, genotype.hash)
     settings = suggest_tuned(trial, plan.tuned)
@@ -116,9 +120,7 @@ def carry_out(
     if plan.goals.limits:
         record_constraints(trial, plan.goals.excesses(counted))
     if over := plan.goals.infeasible(counted):
-        trial.set_user_attr(INFEASIBLE, over)
-        trial.set_user_attr(VALUES, dict(counted))
-        study.tell(trial.number, plan.goals.values_untrained(counted))
+        _record_infeasible(study, trial, plan, over, counted)
         return
     frozen = _frozen(study, trial.number)
     rung, reached = epochs_of(frozen)[-1], max(results_of(frozen), default=0)
@@ -157,6 +159,13 @@ def _fail(study: Study, trial: OptunaTrial, error: BaseException) -> None:
 def ends_a_trial(error: BaseException) -> bool:
     """Return whether an error ends one trial alone: a loss that diverged, or too little memory."""
     return isinstance(error, Diverged) or out_of_memory(error)
+
+
+def _record_infeasible(study: Study, trial: OptunaTrial, plan: Plan, reason: str, counted: Mapping[str, float]) -> None:
+    """Record a point that is not evaluated, with the costs that are known of it."""
+    trial.set_user_attr(INFEASIBLE, reason)
+    trial.set_user_attr(VALUES, dict(counted))
+    study.tell(trial.number, plan.goals.values_untrained(counted))
 
 
 def _record_score(study: Study, trial: OptunaTrial, epochs: int, score: Score, values: Sequence[float]) -> None:

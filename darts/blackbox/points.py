@@ -58,8 +58,19 @@ class Decisions(Protocol):
     def following(self, made: Mapping[str, str]) -> Decision | None:
         """Return the first decision that is not made yet, or None where the point is complete."""
 
+    def fault(self, point: Point) -> str | None:
+        """Return why a complete point is no architecture, in one line; None where it is one.
+
+        Not all points are where a space is constrained beyond its choices.
+        """
+        return None
+
     def permits(self, point: Point) -> bool:
-        """Whether a complete point is an architecture; not all are where a space is constrained beyond its choices."""
+        """Whether a complete point is an architecture."""
+        return self.fault(point) is None
+
+    def completable(self, made: Point) -> bool:
+        """Return False where the decisions made so far already rule out an architecture of the space."""
         return True
 
     def sample(self, rng: Random) -> Point:
@@ -107,6 +118,8 @@ def every(decisions: Decisions, made: Mapping[str, str] | None = None) -> Iterat
     """Yield every point once, in the order of the decisions' values."""
     point = dict(made or {})
     decision = decisions.following(point)
+    if not decisions.completable(point):
+        return
     if decision is None:
         if decisions.permits(point):
             yield point
@@ -191,9 +204,13 @@ class ArchitectureDecisions(Decisions):
                 return decision
         return None
 
-    def permits(self, point: Point) -> bool:
-        """Whether a complete point is an architecture of the space, as ``SearchSpace.valid`` says."""
-        return not self.space.constrained or self.space.valid(self.picks(point)) is None
+    def fault(self, point: Point) -> str | None:
+        """Return why a complete point is no architecture of the space, as ``SearchSpace.valid`` says."""
+        return self.space.valid(self.picks(point)) if self.space.constrained else None
+
+    def completable(self, made: Point) -> bool:
+        """Return what ``SearchSpace.completable`` says of the decisions made so far."""
+        return not self.space.constrained or self.space.completable(self.picks(made))
 
     def sample(self, rng: Random) -> Point:
         """Draw an architecture, all valid ones equally likely (``supernet.architectures.sample``).

@@ -97,9 +97,13 @@ class TunedDecisions(Decisions):
         found = self._architecture.following(self._without_own(made))
         return found or next((each for each in self._own if each.name not in made), None)
 
-    def permits(self, point: Point) -> bool:
-        """Whether a complete point is an architecture; every value of a tuned field is allowed."""
-        return self._architecture.permits(self._without_own(point))
+    def fault(self, point: Point) -> str | None:
+        """Return why a complete point is no architecture; every value of a tuned field is allowed."""
+        return self._architecture.fault(self._without_own(point))
+
+    def completable(self, made: Point) -> bool:
+        """Return False where the decisions on the architecture already rule out every one."""
+        return self._architecture.completable(self._without_own(made))
 
     def sample(self, rng: Random) -> Point:
         """Draw an architecture, and each tuned field uniformly."""

@@ -223,16 +223,13 @@ class NASBench101Space(SearchSpace):
         fault = super().valid(picks)
         if fault:
             return fault
-        kept = {PAIRS[row] for row, name in picks[EDGES] if name == EDGE}
-        used = [any(vertex in pair for pair in kept) for vertex in INNER]
-        if used != sorted(used, reverse=True):
-            return f"vertex {1 + used.index(False)} has no edge, but a later one has"
-        for vertex, name in picks[OPERATIONS]:
-            if not used[vertex] and name != NASBENCH101_OPS[0]:
-                return f"vertex {vertex + 1} has no edge; its operation must be {NASBENCH101_OPS[0]}"
-        size = range(MAX_VERTICES)
-        problem = problem_of([[int((source, target) in kept) for target in size] for source in size])
-        return f"{problem[0]}; allowed {problem[1]}" if problem else None
+        return _fault_of_edges(picks) or _fault_of_operations(picks)
+
+    def completable(self, picks: Picks) -> bool:
+        """Return whether the edges, as soon as all are decided, and the operations so far are those of a cell."""
+        if len(picks[EDGES]) < len(PAIRS):
+            return True
+        return _fault_of_edges(picks) is None and _fault_of_operations(picks) is None
 
     def inherit(self, network: Any, supernet: Any, genotype: Any) -> None:
         """Refuse: there is no supernet.
@@ -266,6 +263,30 @@ def _operation(name: str, channels: int) -> nn.Module:
     if name == "maxpool3x3":
         return nn.MaxPool2d(3, 1, 1)
     return ConvBNReLU(channels, channels, 3 if name == "conv3x3-bn-relu" else 1)
+
+
+def _used(picks: Picks) -> list[bool]:
+    """Return of each inner vertex whether it has an edge."""
+    kept = {PAIRS[row] for row, name in picks[EDGES] if name == EDGE}
+    return [any(vertex in pair for pair in kept) for vertex in INNER]
+
+
+def _fault_of_edges(picks: Picks) -> str | None:
+    used = _used(picks)
+    if used != sorted(used, reverse=True):
+        return f"vertex {1 + used.index(False)} has no edge, but a later one has"
+    kept = {PAIRS[row] for row, name in picks[EDGES] if name == EDGE}
+    size = range(MAX_VERTICES)
+    problem = problem_of([[int((source, target) in kept) for target in size] for source in size])
+    return f"{problem[0]}; allowed {problem[1]}" if problem else None
+
+
+def _fault_of_operations(picks: Picks) -> str | None:
+    used = _used(picks)
+    for vertex, name in picks[OPERATIONS]:
+        if not used[vertex] and name != NASBENCH101_OPS[0]:
+            return f"vertex {vertex + 1} has no edge; its operation must be {NASBENCH101_OPS[0]}"
+    return None
 
 
 def _require_cell(genotype: Any) -> None:

@@ -155,6 +155,14 @@ class SearchSpace(Protocol):
         """Return why picks are no architecture of this space, in one line; None where they are one."""
         return violation(self.tables, picks)
 
+    def completable(self, picks: Picks) -> bool:
+        """Return False where some pairs of an architecture already rule out a valid one; enumerating skips these.
+
+        Args:
+            picks: of every table those pairs that are decided so far.
+        """
+        return True
+
     def inherit(self, network: Any, supernet: Any, genotype: Any) -> None:
         """Copy the weights of a supernet to a ``searched`` network of a genotype: it then equals the supernet under the
         genotype's one-hot gates."""

@@ -68,6 +68,7 @@ def test_ours_are_looked_up_and_what_was_shortened_is_said(tmp_path, monkeypatch
     assert rows["rsps_nasbench201"]["changed"]["budget.epochs"] == [3, 100]
     console = Console(record=True, width=200)
     console.print(one_shot.one_shot_table(list(rows.values())))
-    assert "54.30 ± 0.00" in console.export_text() and "epochs 3 for 250" in console.export_text()
+    printed = console.export_text()
+    assert "54.30 ± 0.00" in printed and "epochs 3 for 250" in printed
     with pytest.raises(UserError, match="`one_shot.recipes` holds 'setn'"):
         one_shot.one_shot_rows(one_shot.OneShotOptions(recipes=("setn",)), Table(), QUIET)
