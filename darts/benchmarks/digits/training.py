@@ -28,7 +28,7 @@ DIGITS = 1797
 """Images of scikit-learn's digits."""
 
 CPU = torch.device("cpu")
-EVALUATED_AT_ONCE = 250
+EVALUATED_AT_ONCE = 500
 """Images of a forward pass in evaluation, so that activations stay in the processor's cache."""
 
 
@@ -138,6 +138,9 @@ def train(genotype: NASBench201Genotype, seed: int, images: Images, protocol: Pr
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = protocol.space.network(genotype)
+    for weight in network.parameters():
+        if weight.ndim == 4:  # activations follow; a third faster than PyTorch's default on a CPU
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.SGD(
         network.parameters(),
