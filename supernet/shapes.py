@@ -6,7 +6,7 @@ shape with arbitrary content, for passes whose values do not matter.
 Axes: ``b`` batch, ``c`` channel, ``h w`` space, ``t`` time.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -15,17 +15,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ImageShape:
-    """Square images with one class each.
+    """Square images and what is predicted of each.
 
     Attributes:
         channels: of an image.
         size: side of the square, in pixels.
-        classes: number of classes.
+        classes: number of classes; of masks, with the background.
+        target: a row of ``supernet.heads.HEADS``: ``class``, ``mask`` or ``boxes``.
     """
 
     channels: int
     size: int
     classes: int
+    target: str = field(default="class", repr=False)
 
     def example(self, count: int) -> Tensor:
         """Return ``count`` images of zeros, ``(b, c, h, w)``."""

@@ -24,10 +24,10 @@ def of_data_set(data: DataSet) -> str:
 
     Of many examples, ``SAMPLED`` values of each split are in the digest; of images that stay on disk, their names.
     """
-    labels = data.train.class_labels()
+    labels = data.train.targets()
     moments = data.train.moments()
     parts = [
-        "" if labels is None else _tensor(labels),
+        "" if labels.numel() == 0 else _tensor(labels),
         " ".join(f"{value:.4g}" for values in moments or () for value in values),
         *(_tensor(split.content()) for split in (data.train, data.test)),
         *(f"{word} {index}" for word, index in (data.vocabulary or {}).items()),

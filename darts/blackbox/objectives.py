@@ -26,6 +26,7 @@ from darts.config.fields import replaced
 from darts.config.objectives import MAXIMIZED
 from darts.errors import UserError
 from darts.methods.space_factory import space_from
+from darts.training.objective import score_of
 from genotypes import Genotype
 from supernet.cost.architecture import COSTS, Deployment, costs_of
 from supernet.cost.limits import exceeded, parse_limits, shown
@@ -47,8 +48,9 @@ NATIVE_CONSTRAINTS = int(optuna.__version__.partition(".")[0]) >= 5
 
 
 def value_of(score: Score) -> float:
-    """Return what a search by accuracy maximizes: the validation accuracy, or the loss with its sign turned."""
-    return score.values.get("valid_accuracy", -score.values.get("valid_loss", 0.0))
+    """Return what a search by accuracy maximizes on the validation examples: the accuracy, the mean IoU or the average
+    precision; or the loss with its sign turned."""
+    return score_of(score.values)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Goals:
 def shown_value(name: str, value: float) -> str:
     """Return the value of an objective in words."""
     if name == "accuracy":
-        return f"{100 * value:.2f} %" if value > 0 else f"loss {-value:.4f}"
+        return f"{100 * value:.2f} %" if value >= 0 else f"loss {-value:.4f}"
     if name == "loss":
         return f"loss {value:.4f}"
     if name == "proxy":

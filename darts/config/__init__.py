@@ -5,8 +5,9 @@ range, and whether a run may be resumed with another value, stand beside it; ``c
 """
 
 from darts.config.blackbox import BlackboxConfig, BudgetConfig, LookupConfig
+from darts.config.canvas import CanvasConfig
 from darts.config.checks import Config, check
-from darts.config.data import DataConfig, DataName
+from darts.config.data import CanvasDataConfig, DataConfig, DataName
 from darts.config.language import DropoutConfig, LanguageConfig
 from darts.config.method import MethodConfig
 from darts.config.optimizers import LogitsConfig, WeightsConfig
@@ -20,6 +21,8 @@ __all__ = [
     "BenchmarkConfig",
     "BlackboxConfig",
     "BudgetConfig",
+    "CanvasConfig",
+    "CanvasDataConfig",
     "Config",
     "DataConfig",
     "DataName",

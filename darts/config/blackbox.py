@@ -79,8 +79,8 @@ class BlackboxConfig:
     exhaustive, evolution, genetic, reinforce, enas, rsps, bananas, nsga2, tpe, gp, nsga2_optuna."""
     objectives: str = "accuracy"
     """What is searched for: accuracy, or several separated by commas, such as accuracy,multiply_adds. Accuracy is
-    maximized; loss, parameters, multiply_adds, memory, latency and seconds are minimized. The first chooses the
-    result."""
+    maximized (mean IoU or average precision, where images have masks or boxes); loss, parameters, multiply_adds,
+    memory, latency and seconds are minimized. The first chooses the result."""
     limits: str | None = None
     """Largest allowed costs, such as parameters=200k,multiply_adds=3M: parameters, multiply_adds, memory (MB) and
     latency (ms). They are counted before training, and an architecture over a limit is not trained."""

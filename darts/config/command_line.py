@@ -79,7 +79,7 @@ def parse_options(default: C, arguments: Sequence[str], prog: str, description: 
     Raises:
         UserError: where the command line has an unknown option or a value of the wrong type, in one line.
     """
-    options = dict(_options(type(default)))
+    options = dict(_options(type(default), default))
     _refuse_unknown(options, arguments)
     written = io.StringIO()
     try:
@@ -98,8 +98,14 @@ def parse_options(default: C, arguments: Sequence[str], prog: str, description: 
     raise UserError(_in_one_line(written.getvalue(), options, arguments))
 
 
-def _options(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the options of a configuration: how each is typed, and its type. Those that are hidden are left out."""
+def _options(kind: type, default: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the options of a configuration: how each is typed, and its type. Those that are hidden are left out.
+
+    Args:
+        kind: of the configuration.
+        default: an instance, whose sections may be of classes derived from those of the fields.
+        prefix: of the options.
+    """
     hints, plain = get_type_hints(kind, include_extras=True), get_type_hints(kind)
     assert dataclasses.is_dataclass(kind)
     for field in dataclasses.fields(kind):
@@ -108,8 +114,8 @@ def _options(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
         if tyro.conf.Suppress in metadata:
             continue
         if dataclasses.is_dataclass(hint):
-            assert isinstance(hint, type)
-            yield from _options(hint, f"{prefix}{field.name}.")
+            section = getattr(default, field.name)
+            yield from _options(type(section), section, f"{prefix}{field.name}.")
             continue
         yield option(prefix + field.name), hint
         for each in metadata:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
+from darts.config.canvas import CanvasConfig
 from darts.config.fields import Resume
 from darts.config.ranges import NOT_NEGATIVE, POSITIVE, at_most
 
 DataName = Literal[
     "digits", "digits201", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "imagenet", "folder", "npz", "csv",
-    "text", "ptb", "wikitext2",
+    "text", "ptb", "wikitext2", "segmentation_digits", "segmentation_mnist", "segmentation_folder",
+    "detection_digits", "detection_mnist", "detection_coco",
 ]  # fmt: skip
 
 
@@ -21,9 +23,10 @@ class DataConfig:
 
     name: DataName = "digits"
     """The data set. Your own: folder (images in torchvision's ImageFolder layout), npz (a file of arrays), csv (a file
-    of sentences and labels), text (running text: one file, or a folder with train, valid and test)."""
+    of sentences and labels), text (running text: one file, or a folder with train, valid and test), segmentation_folder
+    (images with masks), detection_coco (images with boxes in COCO's JSON files)."""
     root: Annotated[Path | None, Resume.FREE] = None
-    """The folder or file of the data set (digits and digits201 need none)."""
+    """The folder or file of the data set (digits need none)."""
     download: Annotated[bool, Resume.FREE] = False
     """Download the data set if it is not there (torchvision's data sets)."""
     size: Annotated[int | None, POSITIVE, at_most(16_384)] = None
@@ -42,3 +45,12 @@ class DataConfig:
     """Color jitter (brightness, contrast, saturation) of training images that are read from disk (ImageNet)."""
     workers: Annotated[int, NOT_NEGATIVE, at_most(4096), Resume.FREE] = 4
     """Processes that decode images which do not fit into memory."""
+    canvas: ClassVar[CanvasConfig] = CanvasConfig()
+    """For the data sets composed of digits; an option in ``CanvasDataConfig``."""
+
+
+@dataclass(frozen=True)
+class CanvasDataConfig(DataConfig):
+    """A data set composed of digits on canvases, and how its training images are augmented."""
+
+    canvas: CanvasConfig = field(default_factory=CanvasConfig)  # type: ignore[misc]

@@ -17,9 +17,9 @@ class SpaceConfig:
     """Number of channels of the first layers; hidden size of a recurrent network."""
     layers: Annotated[int, POSITIVE, at_most(10_000)] = 8
     """Depth: the number of cells (DARTS), of cells in a stage (NAS-Bench-201) or of blocks."""
-    stem: Literal["auto", "cifar", "imagenet", "imagenet_wide"] = "auto"
-    """The first layers. imagenet divides the image's size by 8, and auto takes it from 96 pixels on; imagenet_wide is
-    three times as wide, as in the supernets of PC-DARTS and DrNAS."""
+    stem: Literal["auto", "cifar", "strided", "imagenet", "imagenet_wide"] = "auto"
+    """The first layers. strided halves the image's size, imagenet divides it by 8, and auto takes imagenet from 96
+    pixels on; imagenet_wide is three times as wide, as in the supernets of PC-DARTS and DrNAS."""
     name: str | None = None
     """The search space; by default darts, or the space of the genotype that is retrained."""
 

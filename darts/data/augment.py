@@ -96,12 +96,14 @@ def draw(
     return Draws(top, left, mirrored, row, column, policy.cutout)
 
 
-def cropped(images: Tensor, indices: Tensor, draws: Draws) -> Tensor:
+def cropped(images: Tensor, indices: Tensor, draws: Draws, fill: int = 0) -> Tensor:
     """Return raw images, cropped and mirrored, ``(b, c, h, w)`` of the images' type; channels-last where cropped.
 
     Args:
         images: the data set, ``(n, c, h, w)``.
         indices: of the batch, ``(b,)``.
+        draws: of the batch.
+        fill: the value of the padding.
     """
     if draws.top is None or draws.left is None:
         return images[indices]
@@ -114,7 +116,7 @@ def cropped(images: Tensor, indices: Tensor, draws: Draws) -> Tensor:
         indices[:, None, None], rows.clamp(0, h - 1)[:, :, None], columns.clamp(0, w - 1)[:, None, :]
     ]
     padding = ((rows < 0) | (rows >= h))[:, :, None] | ((columns < 0) | (columns >= w))[:, None, :]
-    return rearrange(pixels.masked_fill_(padding[..., None], 0), "b h w c -> b c h w")
+    return rearrange(pixels.masked_fill_(padding[..., None], fill), "b h w c -> b c h w")
 
 
 def normalized(images: Tensor, draws: Draws, mean: Tensor, std: Tensor) -> Tensor:

@@ -55,8 +55,9 @@ class Arrays:
 
     Attributes:
         train_images, test_images: ``(n, c, h, w)``.
-        train_labels, test_labels: ``(n,)``, from 0 up.
+        train_labels, test_labels: classes ``(n,)``, from 0 up; or what ``target`` says.
         classes: name of each class; empty for the numbers themselves.
+        target: a row of ``darts.data.dense.targets.TARGETS``, which says what the labels are.
         preprocessing, notes: as of ``DataSet``.
     """
 
@@ -65,14 +66,19 @@ class Arrays:
     test_images: np.ndarray
     test_labels: np.ndarray
     classes: tuple[str, ...] = ()
+    target: str = "class"
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def limited(self, limit: int | None) -> Arrays:
-        """Return at most ``limit`` examples of each split, stratified by class; all of them for None."""
+        """Return at most ``limit`` examples of each split; all of them for None.
+
+        Images of one class each are stratified by class; of others, the first are taken.
+        """
         if limit is None:
             return self
-        train, test = stratified(self.train_labels, limit), stratified(self.test_labels, limit)
+        chosen = stratified if self.target == "class" else _first
+        train, test = chosen(self.train_labels, limit), chosen(self.test_labels, limit)
         return replace(
             self,
             train_images=self.train_images[train],
@@ -80,6 +86,10 @@ class Arrays:
             test_images=self.test_images[test],
             test_labels=self.test_labels[test],
         )
+
+
+def _first(labels: np.ndarray, count: int) -> np.ndarray:
+    return np.arange(min(count, len(labels)))
 
 
 HELD_OUT_NOTE = "a fifth held out for testing, by class"

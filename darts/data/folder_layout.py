@@ -139,8 +139,8 @@ def _without_splits(root: Path) -> Listing:
     if found:
         given = ", ".join(f"{folder.name}/" for folder in found.values())
         raise UserError(f"`data.root` {root}: {given} holds class folders, but no training split does; name one train/")
-    folders = _folders(root)
-    unlabelled = [folder for folder in _unlabelled(root) if _split_of(folder.name, alone=True) != "train"]
+    folders = folders_of(root)
+    unlabelled = [folder for folder in _unlabelled(root) if split_of(folder.name, alone=True) != "train"]
     if unlabelled and len(folders) > len(unlabelled):
         name = unlabelled[0].name
         raise UserError(
@@ -163,7 +163,7 @@ def _hold_out(root: Path, samples: Samples) -> tuple[Samples, Samples]:
 def _unwrapped(root: Path) -> Path:
     """Return the folder itself, or the innermost of folders that hold one folder and nothing else, as archives do."""
     inner = root
-    while len(folders := _folders(inner)) == 1 and not _split_of(folders[0].name, alone=True):
+    while len(folders := folders_of(inner)) == 1 and not split_of(folders[0].name, alone=True):
         inner = folders[0]
         if _has_images(inner):
             return root
@@ -176,10 +176,10 @@ def _splits(root: Path) -> dict[str, Path]:
     Raises:
         UserError: where two folders are of one split.
     """
-    labelled = [folder for folder in _folders(root) if not _has_images(folder) and _class_folders(folder)]
+    labelled = [folder for folder in folders_of(root) if not _has_images(folder) and _class_folders(folder)]
     found: dict[str, list[Path]] = {}
     for alone in (True, False):
-        named = [(folder, _split_of(folder.name, alone)) for folder in labelled]
+        named = [(folder, split_of(folder.name, alone)) for folder in labelled]
         if not alone and "train" not in {*found, *(split for _, split in named)}:
             break  # without a training split, a word within a longer name, such as "test tube", makes no split
         for split in SPLITS:
@@ -193,7 +193,7 @@ def _splits(root: Path) -> dict[str, Path]:
     return {split: folders[0] for split, folders in found.items()}
 
 
-def _split_of(name: str, alone: bool) -> str | None:
+def split_of(name: str, alone: bool) -> str | None:
     """Return the split that a folder is named like; with ``alone``, where its name has no further word."""
     words = [word.removesuffix("set") or word for word in re.findall(r"[^\W\d_]+", name.casefold())]
     words = [word for word in words if word not in FILLERS]
@@ -206,8 +206,8 @@ def _split_of(name: str, alone: bool) -> str | None:
 def _refuse_unknown_split(root: Path, train_root: Path) -> None:
     """Refuse a folder beside the training split that holds the same class folders under a name that is no split's."""
     classes = {folder.name for folder in _class_folders(train_root)}
-    for folder in _folders(root):
-        if folder != train_root and not any(_split_of(folder.name, alone) for alone in (True, False)):
+    for folder in folders_of(root):
+        if folder != train_root and not any(split_of(folder.name, alone) for alone in (True, False)):
             shared = classes & {inner.name for inner in _class_folders(folder)}
             if len(shared) > 1:
                 raise UserError(
@@ -218,10 +218,10 @@ def _refuse_unknown_split(root: Path, train_root: Path) -> None:
 
 def _unlabelled(root: Path) -> list[Path]:
     """Return sub-folders that are named like a split, and hold images but no class folders."""
-    return [f for f in _folders(root) if _split_of(f.name, alone=True) and _has_images(f) and not _class_folders(f)]
+    return [f for f in folders_of(root) if split_of(f.name, alone=True) and _has_images(f) and not _class_folders(f)]
 
 
-def _folders(root: Path) -> list[Path]:
+def folders_of(root: Path) -> list[Path]:
     """Return visible sub-folders, sorted by name."""
     return sorted(
         (path for path in root.iterdir() if path.is_dir() and _is_visible(path.name)), key=lambda path: path.name
@@ -230,7 +230,7 @@ def _folders(root: Path) -> list[Path]:
 
 def _class_folders(root: Path) -> list[Path]:
     """Return visible sub-folders that hold images at any depth, sorted by name."""
-    return [folder for folder in _folders(root) if any(any(map(_is_image, files)) for _, files in _walk(folder))]
+    return [folder for folder in folders_of(root) if any(any(map(_is_image, files)) for _, files in _walk(folder))]
 
 
 def _is_visible(name: str) -> bool:
@@ -245,7 +245,7 @@ def _has_images(folder: Path) -> bool:
     return any(_is_image(path.name) and path.is_file() for path in folder.iterdir())
 
 
-def _images(folder: Path) -> list[str]:
+def images_of(folder: Path) -> list[str]:
     """Return the images of a folder and of its sub-folders, in the order of torchvision's ImageFolder."""
     return [
         os.path.join(place, name) for place, files in sorted(_walk(folder)) for name in sorted(files) if _is_image(name)
@@ -279,10 +279,10 @@ def _samples(root: Path) -> tuple[tuple[str, ...], Samples]:
     Raises:
         UserError: where there are fewer than two, or one holds no images.
     """
-    folders = _folders(root)
+    folders = folders_of(root)
     if not folders:
         raise UserError(f"`data.root` {root}: one sub-folder of images for each class is needed; there is none")
-    files = [_images(folder) for folder in folders]
+    files = [images_of(folder) for folder in folders]
     for folder, found in zip(folders, files):
         if not found:
             ends = ", ".join(EXTENSIONS)

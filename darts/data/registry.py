@@ -68,6 +68,28 @@ def _by_reader(request: Request) -> DataSet:
     return _resident(request, arrays.limited(request.config.limit))
 
 
+def _canvases(request: Request) -> DataSet:
+    from darts.data.dense.canvases import canvases
+
+    config = request.config
+    digits, target = CANVASES[config.name]
+    reader = READERS[digits]
+    arrays = reader.read(request.root if reader.needs_root else Path(), config.download)
+    return _resident(request, canvases(arrays, config.canvas, target).limited(config.limit))
+
+
+def _masks(request: Request) -> DataSet:
+    from darts.data.dense.mask_folder import read_masks  # torchvision takes a second to import
+
+    return _resident(request, read_masks(request.root, request.config.size, request.config.limit))
+
+
+def _boxes(request: Request) -> DataSet:
+    from darts.data.dense.coco import read_coco  # torchvision takes a second to import
+
+    return _resident(request, read_coco(request.root, request.config.size, request.config.limit))
+
+
 def _folder(request: Request) -> DataSet:
     from darts.data.folder_layout import list_folder
     from darts.data.image_folder import form_of, read_listing  # torchvision takes a second to import
@@ -99,10 +121,20 @@ def _text(request: Request) -> DataSet:
     return read_text(request.config.name, request.root, request.language, request.device, request.config.limit)
 
 
+CANVASES = {
+    f"{task}_{digits}": (digits, target)
+    for task, target in (("segmentation", "mask"), ("detection", "boxes"))
+    for digits in ("digits", "mnist")
+}
+"""Data set of canvases -> the data set of its digits, and what is predicted (``ImageShape.target``)."""
+
 DATA_SETS: dict[str, Callable[[Request], DataSet]] = {
     **{name: _by_reader for name in READERS},
     "folder": _folder,
     "imagenet": _folder,
+    **{name: _canvases for name in CANVASES},
+    "segmentation_folder": _masks,
+    "detection_coco": _boxes,
     "csv": _sentences,
     **{name: _text for name in TEXTS},
 }

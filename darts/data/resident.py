@@ -17,6 +17,7 @@ from torch import Tensor
 
 from darts.data.augment import Augmentation, Draws, cropped, draw, normalized
 from darts.data.dataset import Arrays, DataSet
+from darts.data.dense.targets import TARGETS, Target
 from darts.data.order import shard
 from darts.data.split import HostBatch, Split
 from darts.errors import UserError
@@ -30,13 +31,14 @@ class ResidentImages(Split):
 
     Attributes:
         images: raw, ``(n, c, h, w)``.
-        labels: ``(n,)``, int64.
+        labels: ``(n,)``, int64; or masks or boxes, as ``target`` says.
         mean, std: of each channel of the training split, in the raw unit, ``(c,)``; their type is the batches'.
         augmentation: of training batches.
         generator: draws the augmentation; on the images' device.
         progress: the share of the training that is over, ``()``, on the images' device; ``begin_epoch`` writes it.
         channels_last: the memory format of batches.
         ranks: the processes that share each batch.
+        target: what the labels are, and how they follow the augmentation of the images.
     """
 
     images: Tensor
@@ -48,6 +50,7 @@ class ResidentImages(Split):
     progress: Tensor
     channels_last: bool = True
     ranks: Ranks = SINGLE_PROCESS
+    target: Target = TARGETS["class"]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,7 +60,7 @@ class ResidentImages(Split):
         yield from ((indices,) for indices in order.to(self.labels.device).split(size)[first:])
 
     def load(self, *host_batch: Tensor, training: bool) -> tuple[Tensor, Tensor]:
-        """Return this rank's shard of the images ``(b, c, h, w)`` and labels ``(b,)`` of these indices."""
+        """Return this rank's shard of the images ``(b, c, h, w)`` and labels ``(b, ...)`` of these indices."""
         (indices,) = host_batch
         height, width = self.images.shape[2:]
         draws = Draws()
@@ -66,7 +69,7 @@ class ResidentImages(Split):
         positions = shard(len(indices), training, self.ranks, indices.device)
         indices, draws = indices[positions], draws.of(positions)
         images = batch_of(self.images, indices, draws, self.mean, self.std, self.channels_last)
-        return images, self.labels[indices]
+        return images, self.target.moved(self.labels[indices], draws, width)
 
     def begin_epoch(self, progress: float) -> None:
         self.progress.fill_(progress)
@@ -84,11 +87,14 @@ class ResidentImages(Split):
     def moments(self) -> tuple[list[float], list[float]]:
         return self.mean.tolist(), self.std.tolist()
 
-    def class_labels(self) -> Tensor:
-        return self.labels.cpu()
+    def class_labels(self) -> Tensor | None:
+        return self.labels.cpu() if self.labels.ndim == 1 else None
 
     def content(self) -> Tensor:
         return self.images
+
+    def targets(self) -> Tensor:
+        return self.labels
 
 
 def batch_of(
@@ -128,12 +134,13 @@ def resident(
         UserError: where images are not square.
     """
     device = generator.device
+    target, labels = TARGETS[arrays.target], (arrays.train_labels, arrays.test_labels)
     mean, std = (torch.from_numpy(moment).to(device, dtype) for moment in statistics(arrays.train_images))
 
     def split(images: np.ndarray, labels: np.ndarray) -> ResidentImages:
         return ResidentImages(
             images=torch.from_numpy(images).to(device),
-            labels=torch.from_numpy(labels.astype(np.int64)).to(device),
+            labels=torch.from_numpy(labels.astype(target.dtype)).to(device),
             mean=mean,
             std=std,
             augmentation=augmentation,
@@ -141,19 +148,21 @@ def resident(
             progress=torch.zeros((), device=device),
             channels_last=channels_last,
             ranks=ranks,
+            target=target,
         )
 
     _, channels, height, width = arrays.train_images.shape
-    classes = 1 + int(max(arrays.train_labels.max(), arrays.test_labels.max()))
+    classes = arrays.classes or tuple(map(str, range(1 + int(max(part.max() for part in labels)))))
     if height != width:
         raise UserError(f"data set {name}: images are {height}x{width}; square ones are needed")
     train, test = split(arrays.train_images, arrays.train_labels), split(arrays.test_images, arrays.test_labels)
     return DataSet(
         name,
-        ImageShape(channels, height, classes),
+        ImageShape(channels, height, len(classes), arrays.target),
         train,
         test,
-        classes=arrays.classes or tuple(map(str, range(classes))),
+        objective=target.objective(len(classes)),
+        classes=classes,
         preprocessing=arrays.preprocessing,
         notes=arrays.notes,
     )

@@ -108,6 +108,11 @@ class Split(ABC):
         """Return values by which the examples are recognized, of any form; empty where they are not known."""
         return torch.empty(0)
 
+    def targets(self) -> Tensor:
+        """Return the targets of all examples, of any form; empty where they are not known."""
+        labels = self.class_labels()
+        return torch.empty(0) if labels is None else labels
+
 
 @dataclass(frozen=True)
 class SplitSubset(Split):
@@ -161,6 +166,10 @@ class SplitSubset(Split):
 
     def content(self) -> Tensor:
         return self.split.content()
+
+    def targets(self) -> Tensor:
+        targets = self.split.targets()
+        return targets[self.indices] if len(targets) else targets
 
 
 def split_search_set(split: Split, train: float, valid: float | None = None) -> tuple[Tensor, Tensor]:

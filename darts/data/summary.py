@@ -30,10 +30,14 @@ def summary(data: DataSet) -> str:
 
 
 def _classes(data: DataSet) -> tuple[list[str], list[str]]:
-    """Return the classes with their counts, and those of too few examples; nothing where there are no classes."""
+    """Return the classes and those of too few examples, both with counts where each example is of one class; nothing
+    where there are no classes."""
     train, test = data.train.class_labels(), data.test.class_labels()
-    if not data.classes or train is None or test is None:
+    if not data.classes:
         return [], []
+    if train is None or test is None:
+        shown = data.classes if len(data.classes) <= MAX_NAMED else (*data.classes[:MAX_NAMED], "...")
+        return [f"{len(data.classes)} classes ({', '.join(shown)})"], []
     counts, tested = (torch.bincount(labels, minlength=len(data.classes)).tolist() for labels in (train, test))
     named = [f"{name} {a + b:,}" for name, a, b in zip(data.classes, counts, tested)]
     if len(named) > MAX_NAMED:

@@ -19,7 +19,7 @@ from darts.data.split import SplitSubset
 from darts.oneshot.task import SearchTask
 from darts.retraining.task import RetrainTask
 from darts.training.loop import train
-from darts.training.objective import ranked_by
+from darts.training.objective import SCORES, ranked_by
 from darts.training.progress import pluralize
 from genotypes import Genotype, describe, read, write
 from genotypes.atomic_write import write_atomically
@@ -32,7 +32,7 @@ class Candidate:
     Attributes:
         epoch: that derived it, counted from 0.
         genotype: of that epoch.
-        figure: by which candidates are ranked: ``accuracy`` or ``loss``.
+        figure: by which candidates are ranked: of ``SCORES``, or ``loss``.
         value: of the figure, on the validation split after retraining.
         searched: the same with the supernet's weights.
         parameters: number of weights of the retrained network.
@@ -61,7 +61,7 @@ class Candidate:
         Args:
             epochs: of its retraining.
         """
-        reached = f"{100 * self.value:.2f} %" if self.figure == "accuracy" else f"{self.figure} {self.value:.4f}"
+        reached = f"{100 * self.value:.2f} %" if self.figure in SCORES else f"{self.figure} {self.value:.4f}"
         after = f"after {pluralize(epochs, 'epoch')}"
         return f"candidate of epoch {self.epoch + 1:>3}: {reached} {after}, {self.parameters:,} parameters"
 
@@ -88,7 +88,7 @@ def rank(search: SearchTask, folder: Path, console: Console) -> list[Candidate]:
         evaluate(search, epoch, genotype, folder, console)
         for epoch, genotype in best_epochs(search, search.config.rerank)
     ]
-    return sorted(found, key=lambda candidate: -candidate.value if candidate.figure == "accuracy" else candidate.value)
+    return sorted(found, key=lambda candidate: -candidate.value if candidate.figure in SCORES else candidate.value)
 
 
 def evaluate(search: SearchTask, epoch: int, genotype: Genotype, folder: Path, console: Console) -> Candidate:

@@ -28,6 +28,7 @@ from darts.training.distributed import average_statistics, synchronize_batchnorm
 from darts.training.evaluate import ReportProgress
 from darts.training.hidden_state import HiddenState
 from darts.training.microbatch import BatchPartition
+from darts.training.objective import score_of
 from darts.training.sgd import set_learning_rate
 from darts.training.state_form import load_optimizer
 from genotypes import Genotype, describe, read
@@ -197,14 +198,11 @@ class SearchTask:
         return kinds, self.problem.optimizer.param_groups[0]["weight_decay"], checked_radius(self.context)
 
     def update(self, train: Batch, valid: Batch, moves: bool) -> Mapping[str, Tensor]:
-        """Take one step on a batch of each part of the search set.
+        """Take one step on a batch of each part of the search set; return sums over this rank's share of ``train``.
 
         Args:
             train, valid: the batches.
             moves: whether the logits are updated.
-
-        Returns:
-            Sums over this rank's share of the training batch.
         """
         order, problem = self.config.order, self.problem
         problem.kept.valid = {}
@@ -250,7 +248,7 @@ class SearchTask:
         figures |= cost_figures(self.limits, self.problem, picks)
         self.genotypes.append(figures["genotype"])
         figures["gates"] = gates_to_json(scores, self.space.tables, self.space.titles)
-        context.accuracies.append(figures.get("valid_accuracy", -figures["valid_loss"]))
+        context.accuracies.append(score_of(self.evaluated))
         for callback in self.method.acting:
             figures |= callback.after_epoch(context, epoch)
         checked = {} if self.hidden.is_stateful else check_differences(self.method.step, context, epoch + 1)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from darts.config import DataConfig
+from darts.config import CanvasConfig, CanvasDataConfig, DataConfig
 
 DIGITS = DataConfig("digits", crop_padding=1)
 MNIST = DataConfig("mnist", crop_padding=2)
@@ -13,6 +13,11 @@ SVHN = DataConfig("svhn", crop_padding=4)
 FOLDER = DataConfig("folder", crop_padding=4)
 NPZ = DataConfig("npz", crop_padding=4)
 """Your own images are not mirrored: digits, letters and organs mean something else then. Ask for it: ``data.flip``."""
+SEGMENTATION_DIGITS = CanvasDataConfig("segmentation_digits", crop_padding=2)
+DETECTION_DIGITS = CanvasDataConfig("detection_digits", crop_padding=2)
+MNIST_CANVAS = CanvasConfig(size=64, objects=6, smallest=18, largest=28, train=10_000, test=1000)
+SEGMENTATION_MNIST = CanvasDataConfig("segmentation_mnist", crop_padding=4, canvas=MNIST_CANVAS)
+DETECTION_MNIST = CanvasDataConfig("detection_mnist", crop_padding=4, canvas=MNIST_CANVAS)
 SENTENCES = DataConfig("csv")
 
 IMAGENET = DataConfig("imagenet", size=224, flip=True)

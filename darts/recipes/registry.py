@@ -11,6 +11,8 @@ from darts.recipes import (
     darts_retrainings,
     darts_searches,
     darts_variants,
+    dense_retrainings,
+    dense_searches,
     later_methods,
     mobile,
     models,
@@ -89,6 +91,10 @@ SEARCH_RECIPES: dict[str, Callable[[], SearchConfig]] = by_name(
     recurrent.darts_recurrent_ptb,
     recurrent.darts_v2_recurrent_ptb,
     recurrent.darts_recurrent_text,
+    dense_searches.segmentation_digits,
+    dense_searches.detection_digits,
+    dense_searches.segmentation_mnist,
+    dense_searches.detection_mnist,
 )
 
 BLACKBOX_RECIPES: dict[str, Callable[[], BlackboxConfig]] = {
@@ -138,6 +144,10 @@ FINAL_RECIPES: dict[str, Callable[[], RetrainConfig]] = by_name(
     recurrent.recurrent_ptb,
     recurrent.recurrent_wikitext2,
     recurrent.recurrent_text,
+    dense_retrainings.segmentation_digits,
+    dense_retrainings.detection_digits,
+    dense_retrainings.segmentation_mnist,
+    dense_retrainings.detection_mnist,
 )
 
 

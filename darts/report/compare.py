@@ -16,7 +16,19 @@ from darts.report.compare_studies import compared_studies
 from darts.report.figures import COST, differing, is_share, mean_and_spread, ordered, title
 from darts.report.page import architectures, figure
 
-PRINTED = ("test_accuracy", "valid_accuracy", "test_perplexity", "valid_perplexity", "parameters", *COST)
+PRINTED = (
+    "test_accuracy",
+    "valid_accuracy",
+    "test_mean_iou",
+    "valid_mean_iou",
+    "test_average_precision",
+    "test_average_precision_50",
+    "valid_average_precision",
+    "test_perplexity",
+    "valid_perplexity",
+    "parameters",
+    *COST,
+)
 """Figures of the printed table; the page has all figures."""
 
 

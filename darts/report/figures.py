@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from darts.training.objective import SHARES
+
 TITLES = {
     "test_accuracy": "test accuracy",
     "test_error": "test error",
+    "test_mean_iou": "test mean IoU",
+    "test_pixel_accuracy": "test pixel accuracy",
+    "test_average_precision": "test average precision (.5:.95)",
+    "test_average_precision_50": "test average precision (.5)",
     "test_perplexity": "test perplexity",
     "test_loss": "test loss",
     "valid_accuracy": "validation accuracy",
+    "valid_mean_iou": "validation mean IoU",
+    "valid_pixel_accuracy": "validation pixel accuracy",
+    "valid_average_precision": "validation average precision (.5:.95)",
+    "valid_average_precision_50": "validation average precision (.5)",
     "valid_perplexity": "validation perplexity",
     "valid_loss": "validation loss",
     "train_accuracy": "training accuracy",
@@ -22,6 +32,15 @@ TITLES = {
     "energy_j": "energy",
 }
 """Figure -> its title, in the order in which figures are shown; others follow under their own names."""
+
+HEADLINES = (
+    ("test_accuracy",),
+    ("test_mean_iou", "test_pixel_accuracy"),
+    ("test_average_precision_50", "test_average_precision"),
+    ("valid_perplexity", "test_perplexity"),
+    ("test_perplexity",),
+)
+"""Figures that are the result of a retraining: the first of these whose first figure is there."""
 
 COST = ("seconds", "images_per_second", "peak_memory_mib", "energy_j")
 
@@ -40,7 +59,7 @@ def ordered(keys: set[str]) -> list[str]:
 
 def is_share(key: str) -> bool:
     """Return whether a figure is a fraction that is shown in percent."""
-    return key.endswith(("accuracy", "_error"))
+    return key.endswith((*SHARES, "_error"))
 
 
 def formatted(key: str, value: float) -> str:
@@ -62,7 +81,7 @@ def formatted(key: str, value: float) -> str:
 
 def headline(figures: Mapping[str, float]) -> str:
     """Return the result of a retraining in a few words."""
-    keys = ("test_accuracy",) if "test_accuracy" in figures else ("valid_perplexity", "test_perplexity")
+    keys = next((keys for keys in HEADLINES if keys[0] in figures), ())
     return ", ".join(f"{title(key)} {formatted(key, figures[key])}" for key in keys if key in figures)
 
 

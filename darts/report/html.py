@@ -27,7 +27,7 @@ p { margin: 6px 0 } .soft { color: var(--soft) }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); gap: 14px 22px }
 .maps { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)); gap: 12px 22px }
 figure { margin: 0; min-width: 0 } figcaption { font-weight: 600; font-size: 14px; margin-bottom: 2px }
-.genotype { display: block; max-width: 100%; height: auto }
+.genotype, .predictions { display: block; max-width: 100%; height: auto }
 .chart { display: block; width: 100%; height: auto }
 .chart text { font: 11px system-ui, sans-serif; fill: var(--soft); dominant-baseline: central }
 .chart .y { text-anchor: end } .chart .x { text-anchor: middle }

@@ -27,6 +27,10 @@ PARETO_FILE = "pareto.svg"
 CURVES = (
     ("Loss", ("train_loss", "valid_loss", "test_loss")),
     ("Accuracy", ("train_accuracy", "valid_accuracy", "test_accuracy")),
+    ("Mean IoU", ("valid_mean_iou", "test_mean_iou")),
+    ("Pixel accuracy", ("train_pixel_accuracy", "valid_pixel_accuracy", "test_pixel_accuracy")),
+    ("Average precision, .5:.95", ("valid_average_precision", "test_average_precision")),
+    ("Average precision, .5", ("valid_average_precision_50", "test_average_precision_50")),
     ("Perplexity", ("valid_perplexity", "test_perplexity")),
 )
 """The charts of every run; charts of further figures follow, grouped by ``STEMS``."""
@@ -68,6 +72,7 @@ def run_page(record: RunRecord) -> str:
         word = "The search that found it" if run is searched else "Retraining"
         curves = study_parts(run)[0] if is_study(run) else _charts(run, further=run is searched)
         parts += [f"<h3>{word}: {_link(run)}</h3>", curves]
+    parts += [predictions(run) for run in (record, *related)]
     parts.append(gates(record) or (gates(searched) if searched else ""))
     parts += [costs([record, *related]), _reproduction([*([searched] if searched else []), record, *trained])]
     parts.append(configuration(record))
@@ -148,6 +153,18 @@ def gates(record: RunRecord) -> str:
     for label, figures in heat_maps(lines).items():
         parts.append(f'<h3>{escape(label)}</h3><div class="maps">{figures}</div>')
     return "".join(parts)
+
+
+def predictions(record: RunRecord) -> str:
+    """Return what the network of a retraining predicts on test examples, as picture or text; empty where not known."""
+    picture_file, text_file = record.folder / "predictions.png", record.folder / "predictions.txt"
+    parts = []
+    if picture_file.is_file():
+        code = base64.b64encode(picture_file.read_bytes()).decode()
+        parts.append(f'<img class="predictions" src="data:image/png;base64,{code}" alt="predictions">')
+    if text_file.is_file():
+        parts.append(f"<pre>{escape(text_file.read_text(encoding='utf-8', errors='replace'))}</pre>")
+    return f"<h2>Predictions of {escape(record.name)}</h2>{''.join(parts)}" if parts else ""
 
 
 def costs(records: Sequence[RunRecord]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,9 @@ from supernet.cost.network import count
 from supernet.network import count_parameters
 from supernet.ops import draw_noise_from
 from supernet.shapes import ImageShape
+
+SHOWN = 8
+"""Test examples whose predictions are shown."""
 
 
 class RetrainTask:
@@ -164,8 +168,9 @@ class RetrainTask:
     def update(self, *pick: Tensor) -> Mapping[str, Tensor]:
         """Take one step on the batch that the host prepared."""
         batch = self.data.train.load(*pick, training=True)
-        batch = (*self.hidden.attach("train", batch), *self._drawn_paths(len(batch[0])))
-        loss, sums = self.partition.backward(self.network, self._loss, batch)
+        batch, paths = self.hidden.attach("train", batch), self._drawn_paths(len(batch[0]))
+        loss = partial(self._loss, drops=bool(paths))
+        loss, sums = self.partition.backward(self.network, loss, (*batch, *paths))
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.weights.clip)
         self.optimizer.step()
         self.averaging.step()
@@ -184,9 +189,17 @@ class RetrainTask:
         mine = draws[self.ranks.shard(size, draws.device)] if self.ranks.count > 1 else draws
         return [(mine < self.keep) / self.keep]
 
-    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
-        """Return the scalar to differentiate, the loss to report, and sums over the batch."""
-        outcome = self.objective(self._cast(self._compiled), batch)
+    def _loss(self, batch: Batch, drops: bool) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
+        """Return the scalar to differentiate, the loss to report, and sums over the batch.
+
+        Args:
+            drops: whether the batch's last tensor is that of ``_drawn_paths``, for drop path.
+        """
+        network = self._compiled
+        if drops:
+            *batch, paths = batch
+            network = partial(network, drop_path=_dropping(paths))
+        outcome = self.objective(self._cast(network), batch)
         return outcome.descended, outcome.loss, outcome.sums
 
     def _cast(self, network: Call) -> Call:
@@ -198,9 +211,9 @@ class RetrainTask:
 
     def _classified(self, network: Call, batch: Batch) -> Outcome:
         """Return the cross-entropy of the main head and, as the extra loss, that of the auxiliary head."""
-        images, labels, *paths = batch
+        images, labels = batch
         smoothing, weight = self.config.label_smoothing, self.config.auxiliary
-        out = network(images, **({"drop_path": _dropping(*paths)} if paths else {}))
+        out = network(images)
         scores, auxiliary = out if weight else (out, None)
         loss = F.cross_entropy(scores.float(), labels, label_smoothing=smoothing)
         extra = None
@@ -310,7 +323,19 @@ class RetrainTask:
             ("metrics.json", json.dumps(figures, indent=2) + "\n"),
         ):
             write_atomically(folder / file, content.encode())
+        for name, shown in self._predictions(weights).items():
+            write_atomically(folder / name, shown)
         return figures
+
+    @torch.no_grad()
+    def _predictions(self, weights: Mapping[str, Tensor]) -> dict[str, bytes]:
+        """Return files that show what the network predicts on the first test examples: name -> content."""
+        if self.data.objective is None:
+            return {}
+        batch = next(self.data.test.batches(torch.arange(min(SHOWN, len(self.data.test))), SHOWN, training=False))
+        network = self.network.eval()
+        call = self._cast(lambda *inputs: torch.func.functional_call(network, dict(weights), inputs))
+        return self.data.objective.predictions(call, batch, self.data.classes)
 
 
 def _parts(config: RetrainConfig, data: DataSet) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,13 @@
 """Evaluation: the loss of a network on a split, and what else its objective counts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from darts.data.objective import Call, Objective
+from darts.data.objective import Call, Objective, Rows
 from darts.data.split import Split
+from darts.processes import Ranks
 from darts.training.hidden_state import HiddenState
 from darts.training.microbatch import BatchPartition
 from darts.training.objective import examples
@@ -40,18 +41,31 @@ def evaluate(
     before = network.training
     network.eval()
     totals: dict[str, Tensor] = {}
+    found: dict[str, Rows] = {}
     last = split.steps(len(indices), batch_size, training=False)
     with torch.no_grad():
         for number, batch in enumerate(split.batches(indices, batch_size, training=False), 1):
             if examples(batch):
                 batch = hidden.attach("evaluated", batch)
-                loss, sums = partition.outcome(lambda part: objective(call, part)[:2], batch)
+                loss, sums = partition.outcome(lambda part: objective.evaluate(call, part), batch)
                 for name, value in {"loss": loss.double() * sums["images"], **sums}.items():
-                    totals[name] = totals[name] + value.double() if name in totals else value.double()
+                    if isinstance(value, Rows):
+                        found[name] = found[name] + value if name in found else value
+                    else:
+                        totals[name] = totals[name] + value.double() if name in totals else value.double()
             report(number, last)
     network.train(before)
-    found = partition.ranks.total(torch.tensor([total.item() for total in totals.values()], dtype=torch.float64))
-    means = dict(zip(totals, found.tolist()))
-    count = means.pop("images")
-    means = {name: total / count for name, total in means.items()}
-    return means | objective.figures(means)
+    return _figures(totals, found, objective, partition.ranks)
+
+
+def _figures(
+    totals: Mapping[str, Tensor], found: Mapping[str, Rows], objective: Objective, ranks: Ranks
+) -> dict[str, float]:
+    """Return the means of the totals over all ranks, and the figures that an objective computes from them."""
+    flat = torch.cat([total.cpu().reshape(-1) for total in totals.values()])
+    parts = ranks.total(flat).split([total.numel() for total in totals.values()])
+    summed = {name: part.view(totals[name].shape) for name, part in zip(totals, parts)}
+    count = summed.pop("images").item()
+    means = {name: total.item() / count for name, total in summed.items() if total.ndim == 0}
+    arrays = {name: total for name, total in summed.items() if total.ndim}
+    return means | objective.figures(means, {**arrays, **{name: rows.gathered(ranks) for name, rows in found.items()}})

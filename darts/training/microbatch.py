@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,8 @@ from darts.errors import UserError
 from darts.processes import SINGLE_PROCESS, Ranks
 from darts.training.out_of_memory import retry_smaller
 
-Sums = Mapping[str, Tensor]
-"""Figures summed over the examples of a batch."""
+Sums = Mapping[str, Any]
+"""Figures summed over the examples of a batch: tensors, or ``Rows`` in an evaluation."""
 
 
 @dataclass
@@ -146,7 +147,7 @@ class BatchPartition:
             before: copies of them, where there are several micro-batches.
         """
         values: list[Tensor] = []
-        sums: dict[str, Tensor] = {}
+        sums: dict[str, Any] = {}
         total: list[Tensor] = []
         moves = [torch.zeros_like(s) for s in before]
         for share, part in self._split(batch):

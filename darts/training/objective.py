@@ -51,6 +51,12 @@ class Classification(Objective):
             raise UserError(f"`data` has a label {int(labels.min())}; without a loss they must be {classes}: {instead}")
 
 
+SCORES = ("mean_iou", "average_precision", "accuracy")
+"""Figures by which networks are ranked, where their objective has them."""
+
+SHARES = (*SCORES, "average_precision_50")
+"""Ends of the names of figures that are shares of 1, the more the better."""
+
 classification = Classification()
 """The default objective; it has no state."""
 
@@ -89,6 +95,13 @@ def examples(batch: Any) -> int:
 def ranked_by(figures: Mapping[str, float]) -> tuple[str, int]:
     """Return the figure by which networks are ranked, and 1 where more of it is better, -1 where less is.
 
-    It is the accuracy, or the loss where there is no accuracy.
+    It is the first of ``SCORES`` that is there under its own name or with a split's before it, or the loss.
     """
-    return ("accuracy", 1) if any(name.endswith("accuracy") for name in figures) else ("loss", -1)
+    known = {part for name in figures for part in (name, name.partition("_")[2])}
+    return next(((score, 1) for score in SCORES if score in known), ("loss", -1))
+
+
+def score_of(figures: Mapping[str, float], split: str = "valid") -> float:
+    """Return the value by which networks are ranked, the larger the better: the loss with its sign turned."""
+    figure, sign = ranked_by(figures)
+    return sign * figures.get(f"{split}_{figure}", 0.0)

@@ -14,6 +14,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from darts.training.objective import SHARES
+
 WARM_UP_STEPS, MEASURED_STEPS = 3, 10
 """Steps of a process before the measured ones, and the measured ones, that estimate the time left."""
 
@@ -173,8 +175,8 @@ def pluralize(count: int, thing: str) -> str:
 
 
 def progress_line(figures: Mapping[str, Any]) -> str:
-    """Return the training loss, accuracies and perplexities, for the terminal."""
+    """Return the training loss, accuracies and other shares, and perplexities, for the terminal."""
     shown = [f"train loss {figures['train_loss']:.4f}"]
-    shown += [f"{k.replace('_', ' ')} {100 * v:.2f} %" for k, v in figures.items() if k.endswith("accuracy")]
+    shown += [f"{k.replace('_', ' ')} {100 * v:.2f} %" for k, v in figures.items() if k.endswith(SHARES)]
     shown += [f"{k.replace('_', ' ')} {v:.2f}" for k, v in figures.items() if k.endswith("perplexity")]
     return "  ".join(shown)

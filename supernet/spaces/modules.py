@@ -1,7 +1,7 @@
 """Any network as a search space: every label of its choices among layers, inputs and values is one decision."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
 from typing import Any
@@ -276,7 +276,11 @@ def refuse(options: SpaceOptions) -> None:
 
 
 def space_of_model(
-    model: Callable[[SpaceOptions], nn.Module], options: SpaceOptions, kind: type, reads: str
+    model: Callable[[SpaceOptions], nn.Module],
+    options: SpaceOptions,
+    kind: type,
+    reads: str,
+    targets: Collection[str] = ("class",),
 ) -> ModuleSpace:
     """Return the space of a model that is built from the options of a run.
 
@@ -285,11 +289,12 @@ def space_of_model(
         options: of the run.
         kind: of the data set's shape that the model reads.
         reads: the kind of data, as a message names it.
+        targets: of images that the model has heads for, of ``supernet.heads.HEADS``.
 
     Raises:
         SpaceError: where the data set is of another kind, or the options do not apply to a model.
     """
-    options.require(kind, reads)
+    options.require(kind, reads, targets)
     refuse(options)
     with torch.random.fork_rng(devices=[]):
         return ModuleSpace(model(options), options.allowed, partial(model, options))

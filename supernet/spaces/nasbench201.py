@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBENCH201_STATES, NASBench201Genotype
 from supernet.choice import ChoiceTable, Gates, Picks, bias_of, edges_of, skip_of
 from supernet.errors import SpaceError
+from supernet.heads import HEADS, Level, head
 from supernet.mixed.backends import Backend
 from supernet.mixed.graph import MixedGraph
 from supernet.mixed.parts import graph_parts
@@ -133,7 +134,7 @@ class StagedNetwork(nn.Module):
         self.stages = cast(Sequence[Sequence[Any]], stages)
         self.blocks = nn.ModuleList(ResidualBlock(*pair) for pair in pairwise(widths))
         self.norm = BatchNorm(widths[-1])
-        self.classifier = nn.Linear(widths[-1], shape.classes)
+        self.classifier = head(shape, [Level(width, 2**index) for index, width in enumerate(widths)])
 
     @property
     def paths(self) -> int:
@@ -142,7 +143,7 @@ class StagedNetwork(nn.Module):
         return sum(not isinstance(op, nn.Identity | Zero) for op in ops)
 
     def forward(self, x: Tensor, gates: Gates | None = None, drop_path: DropPath | None = None) -> Tensor:
-        """Return the logits of the classes, ``(b, classes)``, of images ``(b, c, h, w)``.
+        """Return what the head predicts of images ``(b, c, h, w)``, such as logits of classes, ``(b, classes)``.
 
         Args:
             x: images.
@@ -150,11 +151,14 @@ class StagedNetwork(nn.Module):
             drop_path: is applied to the paths of a derived network, or to the edges of a supernet while it trains.
         """
         x = self.stem(x)
+        levels: list[Tensor] = []
         for index, stage in enumerate(self.stages):
-            x = self.blocks[index - 1](x) if index else x
+            if index:
+                levels += [x] if self.classifier.reads_all_levels else []
+                x = self.blocks[index - 1](x)
             for cell in stage:
                 x = cell(x, gates, drop_path)
-        return self.classifier(F.relu(self.norm(x)).mean((2, 3)))
+        return self.classifier([*levels, F.relu(self.norm(x))])
 
 
 @dataclass(frozen=True)
@@ -306,7 +310,7 @@ def make(options: SpaceOptions) -> NASBench201Space:
     Raises:
         SpaceError: where the data set holds no images, or the options do not fit.
     """
-    options.require(ImageShape, "images")
+    options.require(ImageShape, "images", HEADS)
     nodes = options.own_as(NASBench201Options).nodes
     if nodes != NASBENCH201_STATES:
         raise SpaceError(f"`space.nodes` is {nodes}; NAS-Bench-201's cell has {NASBENCH201_STATES} states")

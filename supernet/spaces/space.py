@@ -4,7 +4,7 @@ No file outside this folder knows what the networks of a space are made of. A ne
 ``SPACES``. Spaces inherit from ``SearchSpace``, which gives the optional members their defaults.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -15,6 +15,7 @@ from supernet.choice import ChoiceTable, Picks
 from supernet.conditions import violation
 from supernet.errors import SpaceError
 from supernet.parts import Part
+from supernet.shapes import ImageShape
 
 Own = TypeVar("Own")
 
@@ -43,12 +44,13 @@ class SpaceOptions:
     searching: bool = True
     own: Any = None
 
-    def require(self, kind: type, reads: str) -> None:
+    def require(self, kind: type, reads: str, targets: Collection[str] = ("class",)) -> None:
         """Refuse a data set of the wrong kind.
 
         Args:
             kind: of the shape that the space supports.
             reads: the kind of data, as the message names it.
+            targets: of images that its networks have heads for, of ``supernet.heads.HEADS``.
 
         Raises:
             SpaceError: where the data set's shape is another.
@@ -56,6 +58,11 @@ class SpaceOptions:
         if not isinstance(self.shape, kind):
             raise SpaceError(
                 f"this space reads {reads}, which the data set does not hold: set `space.name` or `data.name`"
+            )
+        if isinstance(self.shape, ImageShape) and self.shape.target not in targets:
+            raise SpaceError(
+                f"this space has no head that predicts {self.shape.target} of images: "
+                "set `space.name` to darts, nasbench201, nasbenchmacro or mobile"
             )
 
     def own_as(self, kind: type[Own]) -> Own:

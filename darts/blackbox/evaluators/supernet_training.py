@@ -30,7 +30,7 @@ from darts.retraining.inherit import TrainedSupernet
 from darts.training.hidden_state import HiddenState
 from darts.training.loop import train
 from darts.training.microbatch import Batch
-from darts.training.objective import examples
+from darts.training.objective import examples, ranked_by
 from genotypes.atomic_write import write_atomically
 
 SUPERNET = "supernet"
@@ -69,7 +69,8 @@ class ControllerPaths(Callback):
             with torch.no_grad():
                 call = problem.functional(weights, problem.expected_gates())
                 loss, sums, _ = problem.objective(call, hidden.attach("controller", batch))
-            reward = sums["accuracy"] / sums["images"] if "accuracy" in sums else -loss
+            figure, _ = ranked_by(sums)
+            reward = sums[figure] / sums["images"] if figure in sums else -loss
             controller.tell(point, float(reward))
 
     def controller(self, context: MethodContext) -> Controller:

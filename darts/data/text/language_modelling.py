@@ -50,6 +50,6 @@ class LanguageModelling(Objective):
             extra = extra + self.slowness * (passed.raw[1:] - passed.raw[:-1]).square().mean()
         return Outcome(loss, {"images": torch.tensor(targets.numel())}, extra)
 
-    def figures(self, means: Mapping[str, float]) -> dict[str, float]:
+    def figures(self, means: Mapping[str, float], arrays: Mapping[str, Tensor]) -> dict[str, float]:
         """Return the perplexity: e to the mean loss."""
         return {"perplexity": math.exp(min(means["loss"], LARGEST_LOSS))}

@@ -16,13 +16,17 @@ from torch import Tensor, nn
 
 from genotypes import Cell as CellWiring
 from supernet.choice import Gates, bias_of, edges_of, skip_of
+from supernet.heads import Level, head
 from supernet.mixed.graph import MixedGraph
 from supernet.mixed.source import Make
 from supernet.network import DropPath, Logits
 from supernet.ops import BatchNorm, FactorizedReduce, ReLUConvBN
 from supernet.shapes import ImageShape
 
-Stem = Literal["cifar", "imagenet", "imagenet_wide"]
+Stem = Literal["cifar", "strided", "imagenet", "imagenet_wide"]
+
+STRIDES: dict[str, int] = {"cifar": 1, "strided": 2, "imagenet": 8, "imagenet_wide": 8}
+"""Stem -> the number by which it divides the image's size."""
 
 
 class MixedCell(nn.Module):
@@ -105,11 +109,11 @@ class Cell(nn.Module):
 
 
 class CIFARStem(nn.Module):
-    """One convolution at full size; both cell inputs are its output."""
+    """One convolution, at full size unless strided; both cell inputs are its output."""
 
-    def __init__(self, channels_in: int, channels: int):
+    def __init__(self, channels_in: int, channels: int, stride: int = 1):
         super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels, 3, padding=1, bias=False)
+        self.conv = nn.Conv2d(channels_in, channels, 3, stride, padding=1, bias=False)
         self.norm = BatchNorm(channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,12 +148,13 @@ class AuxiliaryHead(nn.Module):
 
     def __init__(self, channels: int, side: int, classes: int, stem: Stem):
         super().__init__()
-        assumed, stride = (8, 3) if stem == "cifar" else (7, 2)
+        imagenet = stem.startswith("imagenet")
+        assumed, stride = (7, 2) if imagenet else (8, 3)
         self.pool = nn.AvgPool2d(5, stride) if side == assumed else nn.AdaptiveAvgPool2d(2)
         self.conv0 = nn.Conv2d(channels, 128, 1, bias=False)
         self.norm0 = BatchNorm(128)
         self.conv1 = nn.Conv2d(128, 768, 2, bias=False)
-        self.norm1 = BatchNorm(768) if stem == "cifar" else nn.Identity()
+        self.norm1 = nn.Identity() if imagenet else BatchNorm(768)
         self.classifier = nn.Linear(768, classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -161,11 +166,11 @@ class Network(nn.Module):
     """A network of stem, cells and head.
 
     Args:
-        shape: of the images and the number of classes.
+        shape: of the images, the number of classes and what is predicted; see ``supernet.heads``.
         channels: width of the first cells; doubled at each of the two reductions.
         layers: number of cells; those at ``layers // 3`` and ``2 * layers // 3`` reduce.
-        stem: ``cifar`` keeps the image's size, ``imagenet`` divides it by 8; ``imagenet_wide`` as well, three times as
-            wide.
+        stem: ``cifar`` keeps the image's size, ``strided`` halves it, ``imagenet`` divides it by 8; ``imagenet_wide``
+            as well, three times as wide.
         inside: builds the inside of a cell from its width and whether it reduces.
         affine: whether the cells' BatchNorm learns a scale and shift.
         auxiliary: whether to build the auxiliary head.
@@ -183,26 +188,29 @@ class Network(nn.Module):
     ):
         super().__init__()
         self.stem: CIFARStem | ImageNetStem
-        if stem == "cifar":
-            self.stem = CIFARStem(shape.channels, 3 * channels)
-            c0 = c1 = 3 * channels
-            side, reduced = shape.size, False
-        else:
+        if stem.startswith("imagenet"):
             c0 = c1 = 3 * channels if stem == "imagenet_wide" else channels
-            self.stem = ImageNetStem(shape.channels, c0)
-            side, reduced = -(-shape.size // 8), True
+            self.stem, reduced = ImageNetStem(shape.channels, c0), True
+        else:
+            c0 = c1 = 3 * channels
+            self.stem, reduced = CIFARStem(shape.channels, c0, STRIDES[stem]), False
+        side, stride = -(-shape.size // STRIDES[stem]), STRIDES[stem]
         self.auxiliary_after = 2 * layers // 3
+        self.reductions = (layers // 3, self.auxiliary_after)
+        levels: list[Level] = []
         self.cells = cast(MutableSequence[Cell], nn.ModuleList())
         self.auxiliary_head: AuxiliaryHead | None = None
         for index in range(layers):
-            reduction = index in (layers // 3, 2 * layers // 3)
-            channels, side = (2 * channels, -(-side // 2)) if reduction else (channels, side)
+            reduction = index in self.reductions
+            if reduction:
+                levels.append(Level(c1, stride))
+                channels, side, stride = 2 * channels, -(-side // 2), 2 * stride
             body = inside(channels, reduction)
             self.cells.append(Cell(c0, c1, channels, reduced, affine, body))
             c0, c1, reduced = c1, body.width * channels, reduction
             if auxiliary and index == self.auxiliary_after:
                 self.auxiliary_head = AuxiliaryHead(c1, side, shape.classes, stem)
-        self.classifier = nn.Linear(c1, shape.classes)
+        self.classifier = head(shape, [*levels, Level(c1, stride)])
 
     @property
     def paths(self) -> int:
@@ -211,7 +219,8 @@ class Network(nn.Module):
         return sum(not isinstance(op, nn.Identity) for inside in derived for op in inside.ops)
 
     def forward(self, x: Tensor, gates: Gates | None = None, drop_path: DropPath | None = None) -> Tensor | Logits:
-        """Return the logits of the classes, ``(b, classes)``; in training with an auxiliary head, of both heads.
+        """Return what the head predicts, such as the logits of the classes, ``(b, classes)``; in training with an
+        auxiliary head, the logits of both heads.
 
         Args:
             x: images, ``(b, c, h, w)``.
@@ -219,13 +228,15 @@ class Network(nn.Module):
             drop_path: is applied to the paths of a derived network, or to the edges of a supernet while it trains.
         """
         s0, s1 = self.stem(x)
-        auxiliary = None
+        auxiliary, levels = None, []
         for index, cell in enumerate(self.cells):
+            if self.classifier.reads_all_levels and index in self.reductions:
+                levels.append(s1)
             s0, s1 = s1, cell(s0, s1, gates, drop_path)
             if self.training and self.auxiliary_head is not None and index == self.auxiliary_after:
                 # The original applies this ReLU in place, so the main path sees it too. Cells begin with a ReLU;
                 # it shows only where the head follows at once.
                 s1 = F.relu(s1)
                 auxiliary = self.auxiliary_head(s1)
-        scores = self.classifier(s1.mean((2, 3)))
+        scores = self.classifier([*levels, s1])
         return scores if auxiliary is None else Logits(scores, auxiliary)

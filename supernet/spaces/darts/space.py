@@ -7,6 +7,7 @@ from typing import Any, Literal
 from genotypes import CELL_INPUTS, Cell, CellGenotype, Edge
 from supernet.choice import ChoiceTable, Picks
 from supernet.errors import SpaceError
+from supernet.heads import HEADS
 from supernet.mixed.backends import Backend
 from supernet.mixed.graph import MixedGraph
 from supernet.mixed.parts import graph_parts
@@ -32,8 +33,8 @@ class DARTSOptions:
     nodes: int = 4
     """Intermediate nodes of each cell."""
     stem: Stem | Literal["auto"] = "auto"
-    """The first layers: imagenet divides the image's size by 8, imagenet_wide too and is three times as wide; auto
-    takes imagenet from 96 pixels on."""
+    """The first layers: strided halves the image's size, imagenet divides it by 8, imagenet_wide too and is three times
+    as wide; auto takes imagenet from 96 pixels on."""
     candidates: Literal["darts", "s1", "s2", "s3", "s4"] = "darts"
     """The operations of each edge: DARTS's eight, or a reduced space of RobustDARTS."""
 
@@ -100,9 +101,11 @@ class DARTSSpace(SearchSpace):
             searched: whether pooling is followed by BatchNorm, as in the supernet; see ``inherit``.
 
         Raises:
-            SpaceError: where the genotype is of another kind.
+            SpaceError: where the genotype is of another kind, or an auxiliary head is asked for that cannot be.
         """
         _require_cells(genotype)
+        if auxiliary and self.shape.target != "class":
+            raise SpaceError("an auxiliary head classifies whole images, not maps or boxes: set `auxiliary` 0")
         make = supernet_op if searched else derived
 
         def inside(channels: int, reduction: bool) -> DerivedCell:
@@ -228,7 +231,7 @@ def make(options: SpaceOptions) -> DARTSSpace:
     Raises:
         SpaceError: where the data set holds no images, or the options do not fit.
     """
-    options.require(ImageShape, "images")
+    options.require(ImageShape, "images", HEADS)
     own = options.own_as(DARTSOptions)
     if options.searching and options.layers < 3:
         raise SpaceError(f"`space.layers` is {options.layers}; two cells reduce, so a search needs 3 or more")

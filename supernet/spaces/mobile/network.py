@@ -5,10 +5,12 @@ Axes: ``b`` batch, ``c`` channel, ``h w`` space.
 """
 
 from collections.abc import Callable, Mapping
+from itertools import accumulate
 
 from torch import Tensor, nn
 
 from supernet.errors import SpaceError
+from supernet.heads import HEADS, Level, head
 from supernet.layer_choice import LayerChoice
 from supernet.shapes import ImageShape
 from supernet.spaces.mobile.blocks import ConvBN, Inverted, InvertedResidual
@@ -59,19 +61,27 @@ class MobileNet(nn.Module):
             raise SpaceError(f"`space.layers` is {layers}; three stages need 3 or more blocks")
         self.stem = ConvBN(shape.channels, channels, kernel=3, activation="relu")
         blocks: list[nn.Module] = []
+        levels: list[Level] = []
+        self.ends = tuple(accumulate(stage_sizes(layers)))
         for size in stage_sizes(layers):
             for index in range(size):
                 before, stride = channels, 1 if index else 2
                 channels *= stride
                 made = {name: make(before, channels, stride) for name, make in candidates.items()}
                 blocks.append(LayerChoice(made, f"block{len(blocks)}"))
+            levels.append(Level(channels, 2 ** (len(levels) + 1)))
         self.blocks = nn.Sequential(*blocks)
         self.last = ConvBN(channels, HEAD, activation="relu")
-        self.classifier = nn.Linear(HEAD, shape.classes)
+        self.classifier = head(shape, [*levels[:-1], levels[-1]._replace(channels=HEAD)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of the classes, ``(b, classes)``, of images ``(b, c, h, w)``."""
-        return self.classifier(self.last(self.blocks(self.stem(x))).mean((2, 3)))
+        """Return what the head predicts of images ``(b, c, h, w)``, such as logits of classes, ``(b, classes)``."""
+        x, levels = self.stem(x), []
+        for number, block in enumerate(self.blocks, 1):
+            x = block(x)
+            if self.classifier.reads_all_levels and number in self.ends[:-1]:
+                levels.append(x)
+        return self.classifier([*levels, self.last(x)])
 
 
 def make(options: SpaceOptions, candidates: Mapping[str, Candidate]) -> ModuleSpace:
@@ -85,4 +95,4 @@ def make(options: SpaceOptions, candidates: Mapping[str, Candidate]) -> ModuleSp
         assert isinstance(options.shape, ImageShape)
         return MobileNet(options.shape, options.channels, options.layers, candidates)
 
-    return space_of_model(build, options, ImageShape, "images")
+    return space_of_model(build, options, ImageShape, "images", HEADS)

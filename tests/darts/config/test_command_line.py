@@ -29,7 +29,7 @@ def parsed(*arguments, recipes=SEARCH_RECIPES):
         (["--epochs", "1e3"], "--epochs is '1e3'; it must be a whole number"),
         (["--weights.lr=x"], "--weights.lr is 'x'; it must be a number"),
         (["--space.nodes", "x"], "--space.nodes is 'x'; it must be a whole number or None"),
-        (["--space.stem", "cifer"], "--space.stem is 'cifer'; it must be one of auto, cifar, imagenet, imagenet_wide"),
+        (["--space.stem", "cifer"], "--space.stem is 'cifer'; it must be one of auto, cifar, strided, imagenet, "),
         (["--logits.betas", 0.5], "--logits.betas lacks its value: a list of 2, each a number"),
         (["--resume", "False"], "unexpected argument False; a recipe comes first"),
         (["--epochs", 3, "darts_svhn"], "unexpected argument darts_svhn; a recipe comes first"),

@@ -1,0 +1,28 @@
+"""Canvases of digits: how pictures with several objects are composed, whose masks and boxes are exact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from darts.config.ranges import POSITIVE, SEED, at_most
+
+
+@dataclass(frozen=True)
+class CanvasConfig:
+    """The composition of the canvases."""
+
+    size: Annotated[int, POSITIVE, at_most(4096)] = 24
+    """Side of a canvas, in pixels."""
+    objects: Annotated[int, POSITIVE, at_most(255)] = 3
+    """Largest number of digits on a canvas; each canvas has one at least."""
+    smallest: Annotated[int, POSITIVE, at_most(4096)] = 9
+    """Side that the smallest digits are resized to, in pixels."""
+    largest: Annotated[int, POSITIVE, at_most(4096)] = 13
+    """Side that the largest digits are resized to, in pixels."""
+    train: Annotated[int, POSITIVE, at_most(1_000_000)] = 1500
+    """Number of training canvases, made of training digits."""
+    test: Annotated[int, POSITIVE, at_most(1_000_000)] = 300
+    """Number of test canvases, made of test digits."""
+    seed: Annotated[int, SEED] = 0
+    """Seed of the composition, apart from the run's: runs of several seeds have the same canvases."""

@@ -1,0 +1,259 @@
+"""Images with boxes in JSON files of COCO's form (Lin et al. 2014): ``images``, ``annotations`` and ``categories``.
+
+``ROOT/annotations/instances_train2017.json`` with ``ROOT/train2017/*.jpg``, or ``ROOT/train/*.json`` beside the images,
+or one JSON file, of which a fifth is held out. As torchvision's reference training does, boxes are clipped to their
+image, those without area and those of crowds are left out; images without boxes are kept, as background.
+
+Axes: ``n`` image, ``c`` channel, ``h w`` space, ``m`` box of an image.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from darts.data.dataset import Arrays
+from darts.data.dense.labels import NO_BOX
+from darts.data.folder_layout import Listing, folders_of, split_of
+from darts.data.image_decoder import read_header
+from darts.data.image_folder import ImageForm, form_of, read_image
+from darts.data.order import hold_out
+from darts.data.reading_progress import with_progress
+from darts.errors import UserError
+
+LARGEST_FILE = 2**31
+"""Bytes of a JSON file that is looked at."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """An image file and its boxes.
+
+    Attributes:
+        path: of the image.
+        size: width and height that the JSON file states; None where it does not.
+        boxes: left, top, right, bottom in pixels of the file, and the class.
+    """
+
+    path: str
+    size: tuple[int, int] | None
+    boxes: list[tuple[float, float, float, float, int]] = field(default_factory=list)
+
+
+def read_coco(root: Path, size: int | None, limit: int | None) -> Arrays:
+    """Read images with boxes; at most ``limit`` images of each split, brought to ``size`` pixels.
+
+    Raises:
+        UserError: naming the folder or file, and the entry, that is not as it has to be.
+    """
+    files = _files(root)
+    notes: Counter[str] = Counter()
+    found = {split: _labelled(file, root, split, notes) for split, file in files.items()}
+    (classes, train), *rest = (found.pop(split) for split in ("train", "test", "val") if split in found)
+    if rest:
+        names, test = rest[0]
+        if names != classes:
+            odd = sorted(set(names) ^ set(classes)) or list(names)
+            raise UserError(f"`data.root` {root}: category {odd[0]!r} is not the same in both splits' JSON files")
+        order = np.random.default_rng(0).permutation(len(train)).tolist()
+        train, said = [train[place] for place in order], ()
+    else:
+        try:
+            kept, held = hold_out(np.zeros(len(train)))
+        except UserError as error:
+            raise UserError(f"`data.root` {root}: {error}") from None
+        train, test = [train[place] for place in kept], [train[place] for place in held]
+        said = ("a fifth held out for testing",)
+    train, test = train[:limit], test[:limit]
+    form = form_of(Listing((), *([(image.path, 0) for image in part] for part in (train, test))), size)
+    if not form.fits_memory(len(train) + len(test)):
+        raise UserError(f"`data.root` {root}: more than 2 GiB of pixels; lower `data.size` or set `data.limit`")
+    arrays = [_read(part, form, notes) for part in (train, test)]
+    return Arrays(
+        *arrays[0],
+        *arrays[1],
+        classes=classes,
+        target="boxes",
+        preprocessing=form.preprocessing(),
+        notes=(*said, *(f"{count} {what}" for what, count in notes.items()), *form.notes()),
+    )
+
+
+def _files(root: Path) -> dict[str, Path]:
+    """Return split -> its JSON file; a single file is that of the training split.
+
+    Raises:
+        UserError: where there is none, or several are of one split.
+    """
+    if root.is_file():
+        return {"train": root}
+    places = [root, *folders_of(root)]
+    files = [file for place in places for file in sorted(place.glob("*.json")) if _is_coco(file)]
+    if len(files) == 1:
+        return {"train": files[0]}
+    found: dict[str, Path] = {}
+    for file in files:
+        split = split_of(file.stem, alone=False) or split_of(file.parent.name, alone=False)
+        if split in found:
+            raise UserError(f"`data.root` {root}: {found[split]} and {file} are both of the {split} split; keep one")
+        if split:
+            found[split] = file
+    if "train" not in found:
+        what = "none is named like a training split" if files else "there is none"
+        raise UserError(
+            f"`data.root` {root}: a JSON file of COCO's form is needed, such as instances_train.json; {what}"
+        )
+    return found
+
+
+def _is_coco(file: Path) -> bool:
+    """Return whether a file begins like an object that lists images, without reading all of it."""
+    try:
+        with open(file, encoding="utf-8", errors="replace") as opened:
+            return opened.read(1).strip() in ("{", "") and '"images"' in file.read_text("utf-8", "replace")
+    except OSError:
+        return False
+
+
+def _labelled(file: Path, root: Path, split: str, notes: Counter[str]) -> tuple[tuple[str, ...], list[Labelled]]:
+    """Return the names of the classes, by rising id of their categories, and the images of a JSON file.
+
+    Args:
+        file: of COCO's form.
+        root: of the data set.
+        split: of the file.
+        notes: counts what is left out or changed.
+
+    Raises:
+        UserError: naming the entry that is not as it has to be.
+    """
+    content = _content(file)
+    categories = {_whole(each, "id", f"{file}: categories[{k}]"): each for k, each in enumerate(content["categories"])}
+    if not categories:
+        raise UserError(f"{file}: `categories` is empty; each class needs an id and a name")
+    labels = {number: label for label, number in enumerate(sorted(categories))}
+    names = tuple(str(categories[number].get("name", number)) for number in labels)
+    places = _places(file, root, split)
+    images: dict[int, Labelled] = {}
+    for k, each in enumerate(with_progress(content["images"], "looking for images")):
+        where = f"{file}: images[{k}]"
+        number, name = _whole(each, "id", where), str(each.get("file_name", ""))
+        path = next((place / name for place in places if name and (place / name).is_file()), None)
+        if path is None:
+            folders = ", ".join(map(str, places[:3]))
+            raise UserError(f"{where}: no file {name!r} in {folders}; add it, or remove the entry")
+        stated = each.get("width"), each.get("height")
+        images[number] = Labelled(str(path), stated if all(isinstance(side, int) for side in stated) else None)
+    if not images:
+        raise UserError(f"{file}: `images` is empty")
+    for k, each in enumerate(content["annotations"]):
+        where = f"{file}: annotations[{k}]"
+        image = images.get(_whole(each, "image_id", where))
+        if image is None:
+            raise UserError(f"{where}: `image_id` {each['image_id']} is none of `images`")
+        label = labels.get(_whole(each, "category_id", where))
+        if label is None:
+            known = ", ".join(map(str, list(labels)[:10]))
+            raise UserError(f"{where}: `category_id` {each['category_id']} is none of `categories` ({known})")
+        if each.get("iscrowd"):
+            notes["crowd regions left out"] += 1
+            continue
+        x, y, width, height = _box(each, where)
+        if width <= 0 or height <= 0:
+            notes["boxes without area left out"] += 1
+            continue
+        image.boxes.append((x, y, x + width, y + height, label))
+    empty = sum(not image.boxes for image in images.values())
+    if empty:
+        notes["images without boxes"] += empty
+    return names, list(images.values())
+
+
+def _content(file: Path) -> dict[str, Any]:
+    """Return the content of a JSON file of COCO's form.
+
+    Raises:
+        UserError: where it is none.
+    """
+    if file.stat().st_size > LARGEST_FILE:
+        raise UserError(f"{file}: larger than 2 GiB; divide it")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file}: no JSON ({' '.join(str(error).split())[:80]})") from None
+    for name in ("images", "annotations", "categories"):
+        entries = content.get(name) if isinstance(content, dict) else None
+        if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+            raise UserError(f"{file}: `{name}` is no list of objects, which a file of COCO's form has")
+    return content
+
+
+def _whole(entry: Mapping[str, Any], name: str, where: str) -> int:
+    value = entry.get(name)
+    if type(value) is not int:
+        raise UserError(f"{where}: `{name}` is {str(value)[:40]!r}; it must be a whole number")
+    return value
+
+
+def _box(entry: Mapping[str, Any], where: str) -> tuple[float, float, float, float]:
+    """Return left, top, width and height."""
+    box = entry.get("bbox")
+    numbers = isinstance(box, list) and len(box) == 4 and all(type(value) in (int, float) for value in box)
+    if not numbers or not all(map(math.isfinite, box)):
+        raise UserError(f"{where}: `bbox` is {str(box)[:60]!r}; it must be left, top, width and height, in pixels")
+    x, y, width, height = map(float, box)
+    return x, y, width, height
+
+
+def _places(file: Path, root: Path, split: str) -> Sequence[Path]:
+    """Return the folders in which the images of a split may lie, the likeliest first."""
+    base = root if root.is_dir() else root.parent
+    named = [folder for folder in folders_of(base) if split_of(folder.name, alone=False) == split]
+    nested = [folder / "images" for folder in (*named, file.parent, base)]
+    inner = [folder for folder in folders_of(base / "images")] if (base / "images").is_dir() else []
+    return [*named, file.parent, base, *nested, *(each for each in inner if split_of(each.name, alone=False) == split)]
+
+
+def _read(images: Sequence[Labelled], form: ImageForm, notes: Counter[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return images ``(n, c, h, w)``, uint8, and boxes ``(n, m, 5)``, float32, in pixels of these.
+
+    Boxes whose centre the crop cuts off are left out, as in training crops.
+
+    Raises:
+        UserError: naming the image of another size than stated, or the box outside its image.
+    """
+    pixels = np.empty((len(images), form.channels, form.size, form.size), np.uint8)
+    most = max([1, *(len(image.boxes) for image in images)])
+    boxes = np.zeros((len(images), most, 5), np.float32)
+    boxes[..., 4] = NO_BOX
+    for index, image in enumerate(with_progress(images, "reading images")):
+        header = read_header(image.path)
+        width, height = header.width, header.height
+        if image.size is not None and image.size != (width, height):
+            stated = f"{image.size[0]}x{image.size[1]}"
+            raise UserError(f"{image.path}: {width}x{height} pixels, {stated} in its JSON file; correct one of them")
+        pixels[index] = read_image(image.path, form)
+        scale = form.size / min(width, height)
+        left, top = ((round(scale * side) - form.size) / 2 for side in (width, height))
+        for number, (x0, y0, x1, y1, label) in enumerate(image.boxes):
+            if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
+                raise UserError(
+                    f"{image.path}: the box from ({x0:g}, {y0:g}) to ({x1:g}, {y1:g}) lies outside the image of "
+                    f"{width}x{height} pixels; correct its `bbox`"
+                )
+            clipped = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
+            notes["boxes clipped to their images"] += clipped != (x0, y0, x1, y1)
+            corners = np.array(clipped) * scale - (left, top, left, top)
+            centre = (corners[:2] + corners[2:]) / 2
+            if (centre >= 0).all() and (centre < form.size).all():
+                boxes[index, number] = *corners.clip(0, form.size), label
+            else:
+                notes["boxes cut off by the crop left out"] += 1
+    return pixels, boxes

@@ -1,0 +1,167 @@
+"""Heads: what a network predicts from the feature maps of its backbone.
+
+A backbone gives one map for each of its *levels*, the finest first. Classification reads the last; masks and boxes read
+all of them, through a feature pyramid (Lin et al. 2017a). Masks are brought to the image's size by sub-pixel
+convolution (Shi et al. 2016). Boxes are predicted without anchors, one at each location of each level (FCOS, Tian et
+al. 2019).
+
+Axes: ``b`` batch, ``c`` channel, ``h w`` space, ``n`` location of all levels.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from supernet.ops import BatchNorm
+from supernet.shapes import ImageShape
+
+PRIOR = 0.01
+"""Probability of each class that a new ``BoxHead`` predicts everywhere (Lin et al. 2017b, section 3.3)."""
+
+GROUPS = 8
+"""Groups of GroupNorm in the ``BoxHead``, whose weights are shared by levels of unlike statistics."""
+
+LOCATION = 3
+"""Numbers of a ``BoxHead``'s output before the box: x, y and stride of the location."""
+
+BOX = 4
+"""Numbers of a box."""
+
+
+class Level(NamedTuple):
+    """A feature map of a backbone.
+
+    Attributes:
+        channels: of the map.
+        stride: pixels of the image for each of the map, in each direction.
+    """
+
+    channels: int
+    stride: int
+
+
+class ClassHead(nn.Linear):
+    """The logits of classes, ``(b, classes)``, from the means of the last level.
+
+    Attributes:
+        reads_all_levels: False: the network need not keep the maps of other levels.
+    """
+
+    reads_all_levels = False
+
+    def __init__(self, shape: ImageShape, levels: Sequence[Level]):
+        super().__init__(levels[-1].channels, shape.classes)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        return super().forward(maps[-1].mean((2, 3)))
+
+
+class FeaturePyramid(nn.Module):
+    """Maps of one width, in which the coarser levels are added to the finer ones: a list of ``(b, width, h, w)``."""
+
+    def __init__(self, levels: Sequence[Level], width: int):
+        super().__init__()
+        self.lateral = nn.ModuleList(_conv(level.channels, width, 1) for level in levels)
+        self.smooth = nn.ModuleList(nn.Sequential(nn.ReLU(), _conv(width, width, 3), nn.ReLU()) for _ in levels)
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        found: list[Tensor] = []
+        for x, lateral in zip(reversed(maps), reversed(self.lateral)):
+            y = lateral(x)
+            found.append(y + F.interpolate(found[-1], size=y.shape[2:]) if found else y)
+        return [smooth(y) for y, smooth in zip(reversed(found), self.smooth)]
+
+
+def _conv(c_in: int, c_out: int, kernel: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2, bias=False), BatchNorm(c_out))
+
+
+def _width(levels: Sequence[Level]) -> int:
+    """Return the width of a pyramid: that of the finest level, as a multiple of ``GROUPS``, 16 at least."""
+    return max(2 * GROUPS, -(-levels[0].channels // GROUPS) * GROUPS)
+
+
+class MaskHead(nn.Module):
+    """The logits of the classes of every pixel, ``(b, classes, h, w)``, as large as the images."""
+
+    reads_all_levels = True
+
+    def __init__(self, shape: ImageShape, levels: Sequence[Level]):
+        super().__init__()
+        width, self.stride, self.size = _width(levels), levels[0].stride, shape.size
+        self.pyramid = FeaturePyramid(levels, width)
+        self.scores = nn.Conv2d(width, shape.classes * self.stride**2, 1)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        finest, *_ = self.pyramid(maps)
+        return F.pixel_shuffle(self.scores(finest), self.stride)[:, :, : self.size, : self.size]
+
+
+class BoxHead(nn.Module):
+    """A box and its logits of classes at each location, ``(b, n, 7 + classes)``, in single precision at least.
+
+    The numbers of a location are its x, y and stride; the box's left, top, right and bottom; and the logits of the
+    classes; all lengths in pixels. Levels of stride 1 are not predicted from, unless there is no other.
+    """
+
+    reads_all_levels = True
+
+    def __init__(self, shape: ImageShape, levels: Sequence[Level]):
+        super().__init__()
+        width = _width(levels)
+        self.pyramid = FeaturePyramid(levels, width)
+        self.strides = [level.stride for level in levels if level.stride > 1] or [levels[-1].stride]
+        self.tower = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.GroupNorm(GROUPS, width), nn.ReLU()
+        )
+        self.scores = nn.Conv2d(width, shape.classes, 3, padding=1)
+        self.distances = nn.Conv2d(width, BOX, 3, padding=1)
+        nn.init.constant_(self.scores.bias, -math.log((1 - PRIOR) / PRIOR))
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        found = []
+        for x, stride in zip(self.pyramid(maps)[-len(self.strides) :], self.strides):
+            y = self.tower(x)
+            found.append(_decoded(self.distances(y), self.scores(y), stride))
+        return torch.cat(found, dim=1)
+
+
+def _decoded(distances: Tensor, scores: Tensor, stride: int) -> Tensor:
+    """Return the output of one level.
+
+    Args:
+        distances: logarithms of the distances from each location to the left, top, right and bottom of its box, in
+            strides, ``(b, 4, h, w)``.
+        scores: logits, ``(b, classes, h, w)``.
+        stride: of the level.
+    """
+    dtype = torch.promote_types(distances.dtype, torch.float32)
+    b, _, h, w = distances.shape
+    y, x = ((torch.arange(n, device=distances.device, dtype=dtype) + 0.5) * stride for n in (h, w))
+    x, y = x.expand(h, w).flatten(), y[:, None].expand(h, w).flatten()
+    centre = torch.stack([x, y], dim=1)
+    left_top, right_bottom = (distances.to(dtype).clamp(max=8).exp() * stride).flatten(2).mT.split(2, dim=2)
+    location = torch.cat([centre, torch.full_like(centre[:, :1], stride)], dim=1).expand(b, -1, -1)
+    return torch.cat([location, centre - left_top, centre + right_bottom, scores.to(dtype).flatten(2).mT], dim=2)
+
+
+HEADS: dict[str, Callable[[ImageShape, Sequence[Level]], nn.Module]] = {
+    "class": ClassHead,
+    "mask": MaskHead,
+    "boxes": BoxHead,
+}
+"""What is predicted of an image (``ImageShape.target``) -> the head that predicts it."""
+
+
+def head(shape: ImageShape, levels: Sequence[Level]) -> nn.Module:
+    """Return the head for what is predicted of images.
+
+    Args:
+        shape: of the images, the number of classes and what is predicted.
+        levels: of the backbone, the finest first.
+    """
+    return HEADS[shape.target](shape, levels)
