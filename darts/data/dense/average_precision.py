@@ -10,6 +10,7 @@ Axes: ``d`` detection, ``m`` true box, ``t`` threshold, ``c`` class.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -82,7 +83,7 @@ def _of_class(detections: Tensor, true_boxes: float) -> Tensor:
     hits = detections[order, 1:].double().cumsum(0)
     recall, precision = hits / true_boxes, hits / torch.arange(1, len(hits) + 1, dtype=torch.float64)[:, None]
     best = precision.flip(0).cummax(0).values.flip(0)
-    read = torch.linspace(0, 1, RECALLS, dtype=torch.float64).expand(recall.shape[1], -1).contiguous()
+    read = torch.from_numpy(np.linspace(0, 1, RECALLS)).expand(recall.shape[1], -1).contiguous()
     places = torch.searchsorted(recall.T.contiguous(), read)
     padded = torch.cat([best, best.new_zeros(1, best.shape[1])])
     return padded.T.gather(1, places).mean(1)

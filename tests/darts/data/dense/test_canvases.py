@@ -11,7 +11,7 @@ from darts.data.dense.canvases import canvases, compose
 from darts.data.dense.labels import NO_BOX
 from darts.errors import UserError
 
-CONFIG = CanvasConfig(size=20, objects=3, smallest=6, largest=9, train=30, test=8)
+CONFIG = CanvasConfig(size=14, objects=3, smallest=6, largest=9, train=30, test=8)
 
 
 def blocks(count=40):
@@ -23,8 +23,9 @@ def blocks(count=40):
 
 def test_masks_and_boxes_are_exact():
     made = compose(*blocks(), CONFIG, count=30, part=0)
-    assert made.images.shape == (30, 1, 20, 20) and made.boxes.shape == (30, 3, 5)
-    assert ((made.images[:, 0] >= 140) == (made.masks > 0)).mean() > 0.98  # but for half-covered rims
+    assert made.images.shape == (30, 1, 14, 14) and made.boxes.shape == (30, 3, 5)
+    ink = made.masks > 0
+    assert made.images[:, 0][ink].min() >= 94 and np.median(made.images[:, 0][~ink]) <= 120
     counts = (made.boxes[..., 4] != NO_BOX).sum(1)
     assert counts.min() >= 1 and len(set(counts)) == 3
     overlapping = 0
@@ -38,7 +39,7 @@ def test_masks_and_boxes_are_exact():
             covered[top:bottom, left:right] += 1
         assert (mask[covered == 0] == 0).all() and set(mask[mask > 0] - 1) == set(boxes[:, 4])
         overlapping += covered.max() > 1
-    assert overlapping > 3
+    assert overlapping >= 1
 
 
 def test_equal_arguments_give_equal_canvases():
@@ -59,5 +60,5 @@ def test_arrays_of_either_target():
 
 
 def test_digits_that_do_not_fit():
-    with pytest.raises(UserError, match=r"`data.canvas.largest` 30; they must rise, up to `data.canvas.size`, 20"):
+    with pytest.raises(UserError, match=r"`data.canvas.largest` 30; they must rise, up to `data.canvas.size`, 14"):
         compose(*blocks(), replace(CONFIG, largest=30), count=1, part=0)

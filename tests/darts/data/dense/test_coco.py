@@ -134,7 +134,7 @@ def test_what_is_wrong_is_one_line(tmp_path, change, message):
 
 
 def test_files_that_are_not_of_the_form(tmp_path):
-    with pytest.raises(UserError, match="a JSON file of COCO's form, such as .* is needed; there is none"):
+    with pytest.raises(UserError, match="a JSON file of COCO's form is needed, such as .*; there is none"):
         read_coco(tmp_path, None, None)
     (tmp_path / "a.json").write_text('{"images": [')
     with pytest.raises(UserError, match=r"a\.json: no JSON"):

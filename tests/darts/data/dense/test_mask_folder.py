@@ -110,7 +110,7 @@ def test_masks_are_resized_with_their_images(tmp_path):
          r"masks/3\.png: a damaged image"),
         (lambda root: (root / "masks").rename(root / "others"), "no folders images/ and masks/"),
         (lambda root: [save(path, np.zeros((12, 12), np.uint8)) for path in (root / "masks").glob("*.png")],
-         "masks of 1 classes, as values of pixels; 2 to 255 are needed"),
+         "masks of 1 classes; 2 to 255 are needed, as values of pixels"),
         (lambda root: [path.unlink() for path in (root / "images").glob("*.png")], "images: holds no images"),
     ],
 )  # fmt: skip

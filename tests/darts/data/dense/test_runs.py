@@ -1,0 +1,74 @@
+"""Searches and retrainings for masks and boxes, small: from recipe to picture, resumed, and without gradients."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from rich.console import Console
+
+from darts.artifacts.checkpoint import canonical, load, save
+from darts.artifacts.fingerprint import of_data_set
+from darts.config.fields import replaced
+from darts.data.registry import open_data
+from darts.oneshot.builder import make_search
+from darts.oneshot.task import SearchTask
+from darts.recipes import FINAL_RECIPES, SEARCH_RECIPES, final_for
+from darts.retraining.evaluator import Budget, Retraining, Trial
+from darts.retraining.task import RetrainTask
+from darts.training.objective import SCORES, score_of
+from tests import tiny
+
+SMALL = {
+    "data.canvas.train": 24,
+    "data.canvas.test": 6,
+    "data.canvas.size": 16,
+    "data.canvas.objects": 2,
+    "space.channels": 2,
+    "space.layers": 3,
+    "epochs": 2,
+    "batch_size": 6,
+}
+TASKS = {"segmentation_digits": "mean_iou", "detection_digits": "average_precision"}
+
+
+def small(recipe):
+    config = replaced(recipe(), SMALL)
+    return config, open_data(config.data, tiny.CPU, config.seed)
+
+
+def searched(config, data):
+    settings = replace(config, space=replace(config.space, nodes=1))
+    return make_search(settings, data, tiny.CPU)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_from_search_to_picture(name, tmp_path):
+    config, data = small(SEARCH_RECIPES[name])
+    task: SearchTask = searched(config, data)
+    save(tmp_path / "state", {"task": task.state()})
+    tiny.run(task, saving=[((1, 1), tmp_path / "within")])
+    figure = TASKS[name]
+    assert figure in SCORES and task.context.accuracies[-1] == task.evaluated[f"valid_{figure}"] == score_of(
+        task.evaluated
+    )
+    again = small(SEARCH_RECIPES[name])
+    resumed = tiny.resumed(searched(*again), tmp_path / "within", 1, 1)
+    assert of_data_set(again[1]) == of_data_set(data) and resumed.genotypes == task.genotypes
+    assert all(map(torch.equal, canonical(resumed.problem.weights).values(), canonical(task.problem.weights).values()))
+    assert final_for(config.space.name, config.data.name) == name
+    final, data = small(FINAL_RECIPES[name])
+    retraining = RetrainTask(replace(final, drop_path=0.2), task.genotype(), data, tiny.CPU)
+    tiny.run(retraining)
+    written = retraining.write(tmp_path)
+    assert f"test_{figure}" in written and "test_error" not in written
+    assert (tmp_path / "predictions.png").read_bytes().startswith(b"\x89PNG")
+    assert load(tmp_path / "weights.pt")["shape"] == [1, 16, len(data.classes), data.shape.target]
+
+
+def test_a_trial_of_a_search_without_gradients(tmp_path):
+    config, data = small(FINAL_RECIPES["detection_digits"])
+    task = searched(*small(SEARCH_RECIPES["detection_digits"]))
+    settings = replace(config, epochs=1)
+    score = Retraining(settings, data, tiny.CPU, Console(quiet=True))(task.genotype(), Budget(1), Trial(tmp_path / "t"))
+    values = {f"valid_{name.removeprefix('test_')}": value for name, value in score.values.items()}
+    assert score_of(values) == score.values["test_average_precision"]
