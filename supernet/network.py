@@ -1,5 +1,6 @@
 """Parts that the networks of every space share: drop path, the logits of two heads, the number of weights."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,6 +42,15 @@ class DropPath:
         """Drop each value independently, with the probability ``skips``, and scale the others."""
         keep = 1.0 - self.skips
         return x * (torch.rand(x.shape, device=x.device, generator=self.generator) < keep).to(x.dtype) / keep
+
+
+def dropping(factors: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return a function that multiplies one path after the other by its column of ``(b, paths)``: 0, or what scales it.
+
+    It is a ``DropPath`` whose numbers are drawn before.
+    """
+    columns = iter(factors.unbind(1))
+    return lambda x: x * next(columns).to(x.dtype)[:, None, None, None]
 
 
 class Logits(NamedTuple):

@@ -6,7 +6,7 @@ Axes: ``b`` example of the batch, ``c`` channel, ``h w`` space.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple
 from functools import partial
 from pathlib import Path
@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from darts.artifacts.checkpoint import canonical, save, write_atomically
 from darts.config import RetrainConfig
 from darts.data.dataset import DataSet
-from darts.data.objective import Call, Outcome
+from darts.data.objective import Call
 from darts.data.order import stratified
 from darts.data.split import Batch, HostBatch, Split
 from darts.errors import UserError
 from darts.methods.space_factory import space_from
 from darts.processes import SINGLE_PROCESS, Ranks
 from darts.retraining.best_epoch import BestEpoch
+from darts.retraining.classification import RetrainingClassification
 from darts.retraining.inherit import inherited
 from darts.retraining.start import Frozen, begin_with
 from darts.retraining.weight_averaging import Averaging
@@ -41,7 +41,7 @@ from darts.training.sgd import set_learning_rate, sgd
 from darts.training.state_form import load_optimizer
 from genotypes import Genotype, describe, picture, schema_from, write
 from supernet.cost.network import count
-from supernet.network import count_parameters
+from supernet.network import count_parameters, dropping
 from supernet.ops import draw_noise_from
 from supernet.shapes import ImageShape
 
@@ -85,7 +85,7 @@ class RetrainTask:
         self.generator = torch.Generator(device).manual_seed(config.seed)
         draw_noise_from(self.generator, self.network)
         self.autocast = autocast(device, config.run.precision)
-        self.objective: Callable[[Call, Batch], Outcome] = data.objective or self._classified
+        self.objective = data.objective or RetrainingClassification(config.label_smoothing, config.auxiliary)
         self.hidden = HiddenState(self.network)
         self.hidden.require_single_process(ranks)
         self.averaging = Averaging(self.network, config.average_after)
@@ -198,7 +198,7 @@ class RetrainTask:
         network = self._compiled
         if drops:
             *batch, paths = batch
-            network = partial(network, drop_path=_dropping(paths))
+            network = partial(network, drop_path=dropping(paths))
         outcome = self.objective(self._cast(network), batch)
         return outcome.descended, outcome.loss, outcome.sums
 
@@ -208,19 +208,6 @@ class RetrainTask:
                 return network(*inputs, **options)
 
         return call
-
-    def _classified(self, network: Call, batch: Batch) -> Outcome:
-        """Return the cross-entropy of the main head and, as the extra loss, that of the auxiliary head."""
-        images, labels = batch
-        smoothing, weight = self.config.label_smoothing, self.config.auxiliary
-        out = network(images)
-        scores, auxiliary = out if weight else (out, None)
-        loss = F.cross_entropy(scores.float(), labels, label_smoothing=smoothing)
-        extra = None
-        if auxiliary is not None:
-            extra = weight * F.cross_entropy(auxiliary.float(), labels, label_smoothing=smoothing)
-        correct = (scores.argmax(1) == labels).sum()
-        return Outcome(loss, {"accuracy": correct, "images": torch.tensor(len(labels))}, extra)
 
     def _evaluated(self) -> Iterator[tuple[str, Split, Tensor]]:
         """Yield the name of each part to evaluate on, its split and its examples, ``(n,)``."""
@@ -359,9 +346,3 @@ def _parts(config: RetrainConfig, data: DataSet) -> tuple[Tensor, Tensor]:
         raise UserError(f"`patience` is {config.patience}, but there is no validation part: set `valid_share`")
     train, valid = indices.tensor_split([len(indices) - data.valid])
     return train, valid
-
-
-def _dropping(factors: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return a function that multiplies one path after the other by its column of ``(b, paths)``."""
-    columns = iter(factors.unbind(1))
-    return lambda x: x * next(columns).to(x.dtype)[:, None, None, None]

@@ -23,7 +23,7 @@ from darts.data.dataset import Arrays
 from darts.data.dense.labels import NO_BOX
 from darts.data.folder_layout import Listing, folders_of, split_of
 from darts.data.image_decoder import read_header
-from darts.data.image_folder import ImageForm, form_of, read_image
+from darts.data.image_folder import ImageForm, form_of, read_files
 from darts.data.order import hold_out
 from darts.data.reading_progress import with_progress
 from darts.errors import UserError
@@ -229,17 +229,15 @@ def _read(images: Sequence[Labelled], form: ImageForm, notes: Counter[str]) -> t
     Raises:
         UserError: naming the image of another size than stated, or the box outside its image.
     """
-    pixels = np.empty((len(images), form.channels, form.size, form.size), np.uint8)
     most = max([1, *(len(image.boxes) for image in images)])
     boxes = np.zeros((len(images), most, 5), np.float32)
     boxes[..., 4] = NO_BOX
-    for index, image in enumerate(with_progress(images, "reading images")):
+    for index, image in enumerate(with_progress(images, "reading boxes")):
         header = read_header(image.path)
         width, height = header.width, header.height
         if image.size is not None and image.size != (width, height):
             stated = f"{image.size[0]}x{image.size[1]}"
             raise UserError(f"{image.path}: {width}x{height} pixels, {stated} in its JSON file; correct one of them")
-        pixels[index] = read_image(image.path, form)
         scale = form.size / min(width, height)
         left, top = ((round(scale * side) - form.size) / 2 for side in (width, height))
         for number, (x0, y0, x1, y1, label) in enumerate(image.boxes):
@@ -256,4 +254,4 @@ def _read(images: Sequence[Labelled], form: ImageForm, notes: Counter[str]) -> t
                 boxes[index, number] = *corners.clip(0, form.size), label
             else:
                 notes["boxes cut off by the crop left out"] += 1
-    return pixels, boxes
+    return read_files([image.path for image in images], form), boxes

@@ -21,7 +21,7 @@ from darts.data.dataset import Arrays
 from darts.data.dense.labels import IGNORED
 from darts.data.folder_layout import Listing, folders_of, images_of, split_of
 from darts.data.image_decoder import read_header
-from darts.data.image_folder import ImageForm, form_of, read_image
+from darts.data.image_folder import ImageForm, form_of, read_files
 from darts.data.order import hold_out
 from darts.data.reading_progress import with_progress
 from darts.errors import UserError
@@ -190,9 +190,8 @@ def _read(pairs: Pairs, form: ImageForm, labels: Mapping[int, int]) -> tuple[np.
     resize: Callable[[Any], Any] = v2.Compose(
         [v2.Resize(form.size, InterpolationMode.NEAREST), v2.CenterCrop(form.size)]
     )
-    images = np.empty((len(pairs), form.channels, form.size, form.size), np.uint8)
     masks = np.empty((len(pairs), form.size, form.size), np.uint8)
-    for index, (image, mask) in enumerate(with_progress(pairs, "reading images")):
+    for index, (image, mask) in enumerate(with_progress(pairs, "reading masks")):
         header, codes = read_header(image), codes_of(mask)
         if codes.shape != (header.height, header.width):
             height, width = codes.shape
@@ -207,5 +206,5 @@ def _read(pairs: Pairs, form: ImageForm, labels: Mapping[int, int]) -> tuple[np.
                 f"or set it to {IGNORED} for no class"
             )
         mapped = np.array([labels[int(value)] for value in values], np.uint8)[places].reshape(codes.shape)
-        images[index], masks[index] = read_image(image, form), np.asarray(resize(Image.fromarray(mapped)))
-    return images, masks
+        masks[index] = np.asarray(resize(Image.fromarray(mapped)))
+    return read_files([image for image, _ in pairs], form), masks
