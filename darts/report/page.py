@@ -38,6 +38,9 @@ CURVES = (
 STEMS = {"gate_entropy": "Entropy of the gates (1: undecided)", "skips": "Skip connections"}
 """Beginning of the names of figures that are logged once for each choice table -> the title of their chart."""
 
+COST_FIGURES = ("expected_", "derived_")
+"""Beginnings of the names of a cost's figures, which share a chart: under the gates, and of the derived network."""
+
 MAX_RETRAININGS = 12
 """Number of retrainings, the last by name, that a search's report shows."""
 
@@ -136,7 +139,10 @@ def _charts(record: RunRecord, further: bool = True) -> str:
 
 
 def _stem(key: str) -> str:
-    """Return a figure's name without that of its choice table: ``gate_entropy_normal`` -> ``gate_entropy``."""
+    """Return a figure's chart: ``gate_entropy`` of ``gate_entropy_normal``, ``cost: memory`` of ``derived_memory``."""
+    for beginning in COST_FIGURES:
+        if key.startswith(beginning):
+            return f"cost: {key.removeprefix(beginning)}"
     return next((stem for stem in STEMS if key.startswith(stem)), key)
 
 

@@ -229,6 +229,17 @@ def test_a_chart_holds_its_curves(tmp_path):
     assert chart("T", {"a": []}) == ""
 
 
+def test_costs_stand_beside_the_accuracy(tmp_path):
+    """Of a cost, the expected one and that of the derived network share a chart."""
+    folder = made(tmp_path, "search")
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    costs = [line | {"expected_latency": 4.0, "derived_latency": 5.0 - line["epoch"]} for line in lines]
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in costs))
+    page = run_page(read_record(folder))
+    assert page.count('aria-label="Cost: latency"') == 1 and 'aria-label="Accuracy"' in page
+    assert "expected latency" in page and "derived latency" in page
+
+
 def test_heat_maps_follow_candidates_that_leave_and_edges_that_are_weighed():
     first = {"gates": {"normal": {"candidates": ["x", "y"], "rows": {"0 to 1": [0.25, 0.75]}}}}
     later = {"gates": {"normal": {"candidates": ["y"], "rows": {"0 to 1": [1.0]}}}}
