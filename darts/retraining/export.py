@@ -3,7 +3,9 @@
     python -m darts.export runs/NAME --format onnx
 
 What is written is read back, run, and compared with the network; only then does it get its name. ONNX and torch.export
-hold the normalization too: they take images as the data set stores them, any number at once, and give class scores.
+hold the normalization too: they take images as the data set stores them, any number at once, and give class scores;
+those of every pixel where masks are predicted; where boxes are, what ``supernet.heads.BoxHead`` gives, before
+suppression.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from darts.config.command_line import parse_command
 from darts.errors import UserError
 from darts.methods.space_factory import space_from
 from darts.retraining.exchange import compared, replacing, write_onnx, write_program
+from supernet.heads import BOX, LOCATION
 from supernet.shapes import ImageShape
 
 METADATA = ("classes", "preprocessing")
@@ -36,6 +39,13 @@ METADATA = ("classes", "preprocessing")
 
 OUTPUT = "--output"
 """The option that names the file, for messages."""
+
+OUTPUTS: dict[str, Callable[[ImageShape], str]] = {
+    "class": lambda shape: f"(b, {shape.classes})",
+    "mask": lambda shape: f"(b, {shape.classes}, {shape.size}, {shape.size})",
+    "boxes": lambda shape: f"(b, n, {LOCATION + BOX + shape.classes}): x, y, stride, box, logits of classes",
+}
+"""What is predicted of an image -> the form of the output, in words."""
 
 FILES = {"onnx": "model.onnx", "torch.export": "model.pt2", "state_dict": "state_dict.pt"}
 
@@ -74,7 +84,7 @@ class Normalized(nn.Module):
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
-        """Class scores ``(b, classes)`` of images ``(b, c, h, w)``, float32."""
+        """Class scores of images ``(b, c, h, w)``, or what else the head gives (``OUTPUTS``), float32."""
         return self.network((images - self.mean) / self.std)
 
 
@@ -95,7 +105,9 @@ def main(arguments: Sequence[str], console: Console) -> None:
     if config.format != "state_dict":
         form = f"(b, {shape.channels}, {shape.size}, {shape.size})"
         unit = f"channel means {', '.join(f'{mean:.4g}' for mean in model.mean.flatten().tolist())}"
-        console.print(f"images: {form}, float32, as the data set stores them, {unit}; scores: (b, {shape.classes})")
+        console.print(
+            f"images: {form}, float32, as the data set stores them, {unit}; scores: {OUTPUTS[shape.target](shape)}"
+        )
     if model.metadata.get("classes"):
         console.print(f"classes: {', '.join(json.loads(model.metadata['classes']))}", highlight=False, markup=False)
 
@@ -138,8 +150,10 @@ def rebuilt(record: RunRecord) -> tuple[Normalized, ImageShape]:
 def _invalid(state: Mapping[str, Any]) -> str | None:
     """Return what is wrong with the content of ``weights.pt``, or ``None``."""
     shape, network, classes = (state.get(name) for name in ("shape", "network", "classes"))
-    if not (isinstance(shape, list) and len(shape) == 3 and all(type(n) is int and 0 < n < 2**20 for n in shape)):
-        return f"`shape` is {str(shape)[:60]!r}; it must be channels, size and classes"
+    numbers, target = (shape[:3], shape[3:] or ["class"]) if isinstance(shape, list) else ([], [])
+    known = target in [[name] for name in OUTPUTS]
+    if not known or len(numbers) != 3 or not all(type(n) is int and 0 < n < 2**20 for n in numbers):
+        return f"`shape` is {str(shape)[:60]!r}; it must be channels, size, classes and what is predicted"
     for name in ("mean", "std"):
         values: Any = state.get(name)
         numbers = isinstance(values, list) and all(type(value) is float and math.isfinite(value) for value in values)

@@ -8,12 +8,16 @@ from rich.console import Console
 
 from darts.artifacts.checkpoint import canonical, load, save
 from darts.artifacts.fingerprint import of_data_set
+from darts.artifacts.run_config import describe_run
+from darts.artifacts.run_record import read_record
+from darts.config import to_dict
 from darts.config.fields import replaced
 from darts.data.registry import open_data
 from darts.oneshot.builder import make_search
 from darts.oneshot.task import SearchTask
 from darts.recipes import FINAL_RECIPES, SEARCH_RECIPES, final_for
 from darts.retraining.evaluator import Budget, Retraining, Trial
+from darts.retraining.export import WRITERS, rebuilt
 from darts.retraining.task import RetrainTask
 from darts.training.objective import SCORES, score_of
 from tests import tiny
@@ -72,3 +76,14 @@ def test_a_trial_of_a_search_without_gradients(tmp_path):
     score = Retraining(settings, data, tiny.CPU, Console(quiet=True))(task.genotype(), Budget(1), Trial(tmp_path / "t"))
     values = {f"valid_{name.removeprefix('test_')}": value for name, value in score.values.items()}
     assert score_of(values) == score.values["test_average_precision"]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_what_is_exported_computes_the_same(name, tmp_path):
+    final, data = small(FINAL_RECIPES[name])
+    genotype = searched(*small(SEARCH_RECIPES[name])).genotype()
+    describe_run(tmp_path, "retrain", to_dict(final), tiny.CPU)
+    RetrainTask(final, genotype, data, tiny.CPU).write(tmp_path)
+    model, shape = rebuilt(read_record(tmp_path))
+    assert shape == data.shape and shape.target == data.shape.target
+    assert WRITERS["state_dict"](model, shape, tmp_path / "state.pt") < 1e-4
