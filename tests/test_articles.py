@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import darts
+from darts.config import WeightsConfig
 from darts.data.readers import mnist as read_mnist
 from supernet import LayerChoice, ValueChoice, layers
 
@@ -21,6 +22,7 @@ LONG = pytest.mark.skipif(
     not ROOT or not os.environ.get("LONG_TESTS"), reason="DATA_ROOT has no MNIST, or LONG_TESTS is not set"
 )
 SHORT = dict(device="cpu", verbose=False)
+FAST = WeightsConfig(lr=0.1, lr_min=0.0)
 
 
 def mnist(train, count):
@@ -123,10 +125,10 @@ def test_layer_choices_in_a_module_on_mnist(method):
 
 
 def test_layer_choices_in_a_module_on_digits():
-    settings = dict(epochs=2, batch_size=32, **SHORT)
+    settings = dict(epochs=3, batch_size=32, weights=FAST, **SHORT)
     result = darts.search(Choices(), digits(*TRAIN), method="evolution:population=2,sample=1", trials=2, **settings)
     assert accuracy(result.network(inherit=True), digits(*TEST)) > 0.6
-    result = darts.search(Widths(8, (8, 16), (16, 32)), digits(*TRAIN), **settings)
+    result = darts.search(Widths(8, (8, 16), (16, 32)), digits(0, 1400), **settings)
     network = result.network(inherit=True)
     assert network.conv2.out_channels == int(result.genotype["conv2"][0])
     assert accuracy(network, digits(*TEST)) > 0.3
@@ -159,9 +161,10 @@ def test_a_list_of_layers_by_a_genetic_algorithm_on_digits():
         digits(*TRAIN),
         method=darts.Genetic(population=2, mutation_rate=0.1, elite=1),
         validation_split=0.2,
-        epochs=6,
+        epochs=4,
         trials=3,
         batch_size=32,
+        weights=FAST,
         **SHORT,
     )
     assert accuracy(result.network(inherit=True), digits(*TEST)) > 0.6
@@ -200,7 +203,7 @@ def test_the_loop(tmp_path):
         stem = [layers.Conv2d(1, width, kernel, padding="same"), layers.BatchNorm2d(width), nn.ReLU()]
         return nn.Sequential(*stem, nn.AdaptiveAvgPool2d(4), nn.Flatten(), layers.Linear(16 * width, 5))
 
-    settings = dict(batch_size=32, **SHORT)
+    settings = dict(batch_size=32, weights=FAST, **SHORT)
     result = darts.search(model(), low, method="random", trials=2, epochs=3, patience=1, **settings)
     network = result.network()
     figures = darts.retrain(network, low, validation_split=0.2, epochs=6, patience=2, run=tmp_path / "low", **settings)
