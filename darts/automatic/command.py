@@ -159,8 +159,17 @@ def _predictions(run: Path, files: Sequence[Path]) -> tuple[list[str], list[str]
 
 
 def _of_retraining(run: Path, files: Sequence[Path]) -> tuple[list[str], list[str], list[list[object]]]:
-    """Return predictions of a retrained network of images."""
+    """Return predictions of a retrained network that classifies images.
+
+    Raises:
+        UserError: where it predicts masks or boxes, which have no place in a row of class and probabilities.
+    """
     network, shape = rebuilt(read_record(run))
+    if shape.target != "class":
+        raise UserError(
+            f"{run}: its network predicts {shape.target} of images, not classes; "
+            f"export it: python -m darts.export {run} --format torch.export"
+        )
     known = {name: json.loads(value) for name, value in network.metadata.items()}
     bits = known.get("preprocessing", {}).get("bits", 8)
     paths = _images(files)

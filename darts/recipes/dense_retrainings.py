@@ -9,8 +9,7 @@ from darts.recipes.recipe import for_data, recipe
 
 @recipe
 def segmentation_digits() -> RetrainConfig:
-    """A small network of the searched cells that segments canvases of scikit-learn's digits, in a minute on 2 CPU
-    cores."""
+    """A small network of the searched cells that segments canvases of scikit-learn's digits. No number is published."""
     return RetrainConfig(
         data=SEGMENTATION_DIGITS,
         space=SpaceConfig(channels=8, layers=4, stem="strided"),
@@ -24,8 +23,7 @@ def segmentation_digits() -> RetrainConfig:
 
 @recipe
 def detection_digits() -> RetrainConfig:
-    """A small network of the searched cells that detects scikit-learn's digits on canvases, in a minute on 2 CPU
-    cores."""
+    """A small network of the searched cells that detects scikit-learn's digits on canvases. No number is published."""
     return for_data(segmentation_digits, DETECTION_DIGITS)
 
 

@@ -150,9 +150,9 @@ def rebuilt(record: RunRecord) -> tuple[Normalized, ImageShape]:
 def _invalid(state: Mapping[str, Any]) -> str | None:
     """Return what is wrong with the content of ``weights.pt``, or ``None``."""
     shape, network, classes = (state.get(name) for name in ("shape", "network", "classes"))
-    numbers, target = (shape[:3], shape[3:] or ["class"]) if isinstance(shape, list) else ([], [])
+    sizes, target = (shape[:3], shape[3:] or ["class"]) if isinstance(shape, list) else ([], [])
     known = target in [[name] for name in OUTPUTS]
-    if not known or len(numbers) != 3 or not all(type(n) is int and 0 < n < 2**20 for n in numbers):
+    if not known or len(sizes) != 3 or not all(type(n) is int and 0 < n < 2**20 for n in sizes):
         return f"`shape` is {str(shape)[:60]!r}; it must be channels, size, classes and what is predicted"
     for name in ("mean", "std"):
         values: Any = state.get(name)
