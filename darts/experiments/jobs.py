@@ -26,6 +26,7 @@ from darts.blackbox.study import FILE, POLL, open_study
 from darts.cli import say
 from darts.errors import UserError
 from darts.report.figures import duration
+from darts.training.loop import Interrupted
 from darts.training.progress import pluralize
 from supernet.bench.machine import machine
 
@@ -114,6 +115,7 @@ def carry_out(experiment: Experiment, jobs: Sequence[Job], console: Console) -> 
 
     Raises:
         UserError: where a job fails, which is then done by the next worker, or the storage is gone.
+        Interrupted: after a signal, when the job's run is saved.
     """
     waiting = False
     try:
@@ -132,9 +134,12 @@ def carry_out(experiment: Experiment, jobs: Sequence[Job], console: Console) -> 
             waiting = False
             job = next(job for job in jobs if job.name == trial.user_attrs[JOB])
             say(console, _progress(experiment, jobs, job))
+            began = time.monotonic()
             try:
-                began = time.monotonic()
                 _record(experiment, trial, job.do(experiment.done()), time.monotonic() - began)
+            except Interrupted as stopped:
+                text = f"stopped in {job.name}; the state is saved. Continue with the same command"
+                raise Interrupted(text, stopped.code) from None
             finally:
                 experiment.claims.release(trial.number)
     except STORAGE_ERRORS as error:

@@ -23,15 +23,21 @@ from darts.config.ranges import POSITIVE
 from darts.errors import UserError
 from darts.experiments.jobs import Figures, Job, carry_out, open_experiment
 from darts.experiments.published import differences
-from darts.experiments.runs import named, search
-from darts.recipes import BLACKBOX_RECIPES, SEARCH_RECIPES
+from darts.experiments.runs import SEARCHES, named, search
 from darts.training.device import choose_device
 from genotypes import describe, load
 
-SAME = {"cifar10": (54.30, None), "cifar100": (15.61, None), "imagenet16": (16.32, None)}
+Accuracies = dict[str, tuple[float, float | None]]
+"""Data set -> mean and standard deviation of the test accuracy, in percent."""
+
+SAME: Accuracies = {
+    "cifar10": (54.30, None),
+    "cifar100": (15.61, None),
+    "imagenet16": (16.32, None),
+}
 """Of a cell of nothing but skip connections, which these searches end with."""
 
-PUBLISHED: dict[str, dict[str, tuple[float, float | None]]] = {
+PUBLISHED: dict[str, Accuracies] = {
     "rsps_nasbench201": {"cifar10": (87.66, 1.69), "cifar100": (58.33, 4.34), "imagenet16": (31.14, 3.88)},
     "darts_nasbench201_cifar10": SAME,
     "darts_v2_nasbench201_cifar10": SAME,
@@ -39,9 +45,9 @@ PUBLISHED: dict[str, dict[str, tuple[float, float | None]]] = {
     "gdas_nasbench201_cifar10": {"cifar10": (93.51, 0.13), "cifar100": (70.61, 0.26), "imagenet16": (41.84, 0.90)},
     "SETN": {"cifar10": (86.19, 4.63), "cifar100": (56.87, 7.77), "imagenet16": (31.90, 4.07)},
 }
-"""Recipe, or a method without one -> data set -> mean and standard deviation of the test accuracy, in percent."""
+"""Recipe, or a method without one -> published figures."""
 
-RECIPES = {name: {**SEARCH_RECIPES, **BLACKBOX_RECIPES}[name] for name in PUBLISHED if name != "SETN"}
+RECIPES = {name: SEARCHES[name] for name in PUBLISHED if name in SEARCHES}
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ from darts.experiments.checklist import checklist
 from darts.experiments.jobs import Experiment, Figures, Job, carry_out, open_experiment
 from darts.experiments.judgement import ARCHITECTURES, RANDOM, SEARCHED, judgement, lines
 from darts.experiments.published import differences, published_errors
-from darts.experiments.runs import named, random_genotype, retrain, retraining_of, search, space_of
+from darts.experiments.runs import SEARCHES, named, random_genotype, retrain, retraining_of, search, space_of
 from darts.methods.compose import compose
-from darts.recipes import BLACKBOX_RECIPES, FINAL_RECIPES, SEARCH_RECIPES
+from darts.recipes import FINAL_RECIPES
 from darts.report.protocol_page import protocol_page
 from darts.training.device import choose_device
 from genotypes import describe, load
@@ -98,8 +98,7 @@ def search_config(recipe: str, arguments: Sequence[str]) -> SearchConfig | Black
     Raises:
         UserError: where there is no such recipe or option, or the result of the search has no test accuracy.
     """
-    recipes = {**SEARCH_RECIPES, **BLACKBOX_RECIPES}
-    config = parse("train_search.py", recipes, [recipe, *arguments], default=recipe)
+    config = parse("train_search.py", SEARCHES, [recipe, *arguments], default=recipe)
     if isinstance(config, LanguageSearchConfig):
         raise UserError(
             f"{recipe} searches a language model, which has no test accuracy; name a recipe of a classifier"
@@ -243,7 +242,7 @@ def results_of(plan: Plan, experiment: Experiment, done: Mapping[str, Figures]) 
         "search": _of_protocol(plan.config),
         "retraining": _of_protocol(final),
     }
-    recipe = {**SEARCH_RECIPES, **BLACKBOX_RECIPES}[options.recipe]()
+    recipe = SEARCHES[options.recipe]()
     changed = {
         "search": differences(settings["search"], _of_protocol(recipe)),
         "retraining": differences(settings["retraining"], _of_protocol(FINAL_RECIPES[final.recipe]())),

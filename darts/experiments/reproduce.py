@@ -1,12 +1,11 @@
 """Rerun a published table as far as the machine allows, published beside ours, with what was shortened.
 
     python -m darts.experiments reproduce nasbench201 --benchmark.file nb201.csv        see its --help for the parts
-    python -m darts.experiments reproduce darts_v1_cifar10 --data.root DIR              a recipe's published test error
-    python -m darts.experiments reproduce darts_v1_cifar10 --data.root DIR --searches 2 --retrains 1 --random 2 \
-        --final-epochs 20 -- --epochs 5
+    python -m darts.experiments reproduce darts_v1_cifar10 -- --data.root DIR           a recipe's published test error
+    python -m darts.experiments reproduce darts_v1_cifar10 --random 2 --final-epochs 20 -- --data.root DIR --epochs 5
 
-A recipe runs by the protocol (``python -m darts.experiments protocol``); what differs from the published recipe is
-printed with the result.
+A recipe runs by the protocol (``python -m darts.experiments protocol``), with its own options before ``--`` and those
+of the search behind it; what differs from the published recipe is printed with the result.
 """
 
 from __future__ import annotations

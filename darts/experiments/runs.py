@@ -6,11 +6,11 @@ run that is finished is not trained again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from rich.console import Console
@@ -27,13 +27,18 @@ from darts.data.dataset import DataSet
 from darts.data.registry import open_data
 from darts.methods.space_factory import space_from
 from darts.oneshot.builder import make_search
-from darts.recipes import FINAL_RECIPES, final_for
+from darts.recipes import BLACKBOX_RECIPES, FINAL_RECIPES, SEARCH_RECIPES, final_for
 from darts.report.page import write_report
 from darts.retraining.task import RetrainTask
 from darts.training.loop import train
 from genotypes import Genotype
 from supernet import architectures
 from supernet.spaces.space import SearchSpace
+
+C = TypeVar("C", bound=SearchConfig | BlackboxConfig)
+
+SEARCHES: dict[str, Callable[[], SearchConfig | BlackboxConfig]] = {**SEARCH_RECIPES, **BLACKBOX_RECIPES}
+"""The recipes of searches, with and without gradients."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class Trained:
     seconds: float
 
 
-def named(config: SearchConfig | BlackboxConfig, name: str, runs: Path, device: str) -> SearchConfig | BlackboxConfig:
+def named(config: C, name: str, runs: Path, device: str) -> C:
     """Return a search that runs, or resumes, in a folder of this name."""
     return replace(config, run=replace(config.run, name=name, runs=runs, device=device, resume=True))
 

@@ -67,7 +67,7 @@ def _architectures(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 def _checklist(items: Sequence[Mapping[str, str]]) -> str:
     rows = [[item["answer"], item["question"], item["evidence"]] for item in items]
     note = "After Lindauer and Hutter 2020; answered from the configuration and the runs."
-    return f'<h2>Checklist</h2><p class="soft">{note}</p>' + table([], rows)
+    return f'<h2>Checklist</h2><p class="soft">{note}</p>' + table(["answer", "question", "evidence"], rows)
 
 
 def _drawings(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

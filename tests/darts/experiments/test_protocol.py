@@ -59,7 +59,8 @@ def test_runs_results_and_report(made, tmp_path):
     printed = console.export_text()
     assert "searched: 92.00 ± 0.00 % test accuracy" in printed and "epochs 4 in place of 15" in printed
     page = (tmp_path / "runs/protocol-digits/report.html").read_text()
-    assert "<svg" in page and "Lindauer and Hutter" in page and "random-" not in page and page.count("<circle") == 4
+    assert "<svg" in page and page.count("<circle") == 4
+    assert "Lindauer and Hutter" in page and "recipe digits, seeds 0 to 0; all fields are in protocol.json" in page
     made.clear()
     protocol.main([*sizes[:6], "3", *sizes[7:], "--", "--epochs", "4"], QUIET)
     assert [name for name, *_ in made] == ["random-2-retrain-0"], "the rest is there"
