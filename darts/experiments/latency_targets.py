@@ -122,7 +122,8 @@ class LatencyTargets:
         self, target: float, cost: AdditiveCost, baseline: float, generator: torch.Generator
     ) -> list[Score]:
         """Return what one descent of the logits looks up, from equal gates on, with one target."""
-        (table,), scores = self.space.tables, []
+        (table,) = self.space.tables
+        scores: list[Score] = []
         logits = torch.zeros(table.rows, len(table.candidates), requires_grad=True)
         latency, optimizer = Expectation(cost, self.space.tables, logits), torch.optim.Adam([logits], lr=LEARNING_RATE)
         for _ in range((QUERIES - FITTED) // DESCENTS):

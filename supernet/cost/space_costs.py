@@ -89,8 +89,10 @@ class SpaceCosts:
         found = sums(self._parts_for(batch if counts.batched else 1), counts.part)
         deployment = Deployment(self.shape, batch)
         if not counts.adds_up:
-            space = self.space
-            real = lambda picks: counts.network(network_on_meta(space, space.derive(picks)), deployment)  # noqa: E731
+
+            def real(picks: Picks) -> float:
+                return counts.network(network_on_meta(self.space, self.space.derive(picks)), deployment)
+
             return SpaceCost(found, real, adds_up=False)
         fixed = {counts.network(network, deployment) - found.of(picks) for picks, network in self._networks()}
         if len(fixed) > 1:
