@@ -33,24 +33,32 @@ BEST = 10
 """One in so many architectures is among the best."""
 
 CANDIDATES = tuple(
-    replace(PROTOCOL, channels=channels, train_images=images, batch_size=batch, epochs=epochs, lr=lr)
-    for channels, images, batch, epochs, lr in (
-        (8, 300, 50, 8, 0.1),
-        (4, 300, 50, 8, 0.1),
-        (8, 300, 50, 8, 0.05),
-        (8, 300, 50, 8, 0.2),
-        (8, 100, 25, 10, 0.1),
-        (8, 200, 50, 10, 0.1),
-        (8, 600, 100, 6, 0.1),
-        (8, 300, 100, 8, 0.1),
-        (8, 300, 50, 4, 0.1),
-        (8, 300, 25, 6, 0.05),
-        (8, 300, 50, 16, 0.1),
-        (8, 100, 50, 20, 0.1),
-        (4, 600, 50, 6, 0.1),
-        (4, 200, 25, 8, 0.05),
-        (16, 200, 50, 8, 0.1),
-        (8, 600, 100, 10, 0.02),
+    replace(
+        PROTOCOL,
+        channels=channels,
+        train_images=images,
+        batch_size=batch,
+        epochs=epochs,
+        lr=lr,
+        norm_momentum=momentum,
+    )
+    for channels, images, batch, epochs, lr, momentum in (
+        (8, 300, 50, 2, 0.1, 0.3),
+        (8, 300, 50, 3, 0.1, 0.3),
+        (8, 300, 50, 3, 0.03, 0.3),
+        (8, 300, 100, 4, 0.1, 0.3),
+        (8, 300, 100, 4, 0.03, 0.3),
+        (8, 300, 50, 4, 0.02, 0.3),
+        (8, 300, 50, 3, 0.01, 0.3),
+        (8, 600, 200, 4, 0.03, 0.3),
+        (8, 600, 200, 6, 0.01, 0.3),
+        (16, 300, 100, 4, 0.03, 0.3),
+        (8, 300, 50, 3, 0.1, 0.1),
+        (8, 100, 25, 4, 0.05, 0.3),
+        (8, 100, 50, 10, 0.05, 0.3),
+        (4, 300, 50, 4, 0.05, 0.3),
+        (8, 300, 50, 6, 0.01, 0.3),
+        (8, 300, 50, 8, 0.1, 0.1),
     )
 )
 """The protocols that are compared, the first ones first where time is short."""
