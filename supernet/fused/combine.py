@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from supernet.fused.launch import ceil_div, launch, many_tiles_of, sum_type, tile_of
+from supernet.fused.launch import PROGRAMS, ceil_div, launch, many_tiles_of, sum_type, tile_of
 from supernet.fused.tables import (
     NORMALIZED,
     STATE,
@@ -35,27 +35,24 @@ AT_ONCE = tl.constexpr(4)
 
 
 @triton.jit
-def _term(
-    inputs, nodes, planes, mean, rstd, table, gates, row, LAST, at, mask, k, inside_k, C, PIXELS, SUM: tl.constexpr
-):  # fmt: skip
-    """Return a tile of a term before its gate, ``(m, c)``, its gate, and whether it is computed; 0 where it is not.
-
-    Without a branch, so that the loads of several terms are under way at once.
-    """
-    row, known = tl.minimum(row, LAST - 1), row < LAST
-    gate = tl.load(gates + entry(table, row, TERM_GATE)).to(SUM)
-    live = known & (gate != 0)
-    form, place = entry(table, row, TERM_FORM), tl.maximum(entry(table, row, TERM_PLACE), 0)
-    state, plane = entry(table, row, TERM_STATE), tl.maximum(entry(table, row, TERM_PLANE), 0)
+def _address(inputs, nodes, planes, table, row, C, PIXELS):
+    """Return where a term's state or plane begins."""
+    form, state = entry(table, row, TERM_FORM), entry(table, row, TERM_STATE)
+    plane = tl.maximum(entry(table, row, TERM_PLANE), 0)
     start = planes + plane.to(tl.int64) * PIXELS * C
     start = tl.where(form == STATE, nodes + tl.maximum(state, 0).to(tl.int64) * PIXELS * C, start)
     for which in tl.static_range(len(inputs)):
         start = tl.where((form == STATE) & (state == -1 - which), inputs[which], start)
-    z = tl.load(start + at, mask=mask & live, other=0.0).to(SUM)
-    normed = inside_k & live & (form == NORMALIZED)
+    return start
+
+
+@triton.jit
+def _moments(mean, rstd, table, row, k, inside_k, C):
+    """Return mean and 1 / std that normalize a term, ``(c,)`` each; 0 and 1 for one that no BatchNorm follows."""
+    place = tl.maximum(entry(table, row, TERM_PLACE), 0)
+    normed = inside_k & (entry(table, row, TERM_FORM) == NORMALIZED)
     average = tl.load(mean + place * C + k, mask=normed, other=0.0)
-    scale = tl.load(rstd + place * C + k, mask=normed, other=1.0)
-    return tl.where(mask & live, (z - average[None, :]) * scale[None, :], 0.0), gate, live
+    return average, tl.load(rstd + place * C + k, mask=normed, other=1.0)
 
 
 @triton.jit
@@ -63,6 +60,7 @@ def _combine_kernel(
     out, inputs, nodes, planes, mean, rstd, table, gates, PIXELS, FIRST, LAST,
     C: tl.constexpr, M: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
+    """Sum a node's terms, several at a time and without a branch, so that their loads are under way at once."""
     tile, block = tl.program_id(0), tl.program_id(1)
     m, valid = pixels_of(tile, PIXELS, M)
     k, inside_k = channels_of(block, C, K)
@@ -70,35 +68,41 @@ def _combine_kernel(
     total = tl.zeros((M, K), SUM)
     for begin in range(FIRST, LAST, AT_ONCE):
         for offset in tl.static_range(AT_ONCE):
-            z, gate, live = _term(
-                inputs, nodes, planes, mean, rstd, table, gates, begin + offset, LAST, at, mask, k, inside_k, C, PIXELS,
-                SUM,
-            )  # fmt: skip
+            row = tl.minimum(begin + offset, LAST - 1)
+            gate = tl.load(gates + entry(table, row, TERM_GATE)).to(SUM)
+            live = (begin + offset < LAST) & (gate != 0)
+            start = _address(inputs, nodes, planes, table, row, C, PIXELS)
+            average, scale = _moments(mean, rstd, table, row, k, inside_k & live, C)
+            z = (tl.load(start + at, mask=mask & live, other=0.0).to(SUM) - average[None, :]) * scale[None, :]
             total += tl.where(live, gate, 0.0) * z
     tl.store(out + at, total.to(out.dtype.element_ty), mask=mask)
 
 
 @triton.jit
 def _sums_kernel(
-    grads, inputs, nodes, planes, mean, rstd, table, gates, partial, PIXELS, TILES, FIRST, LAST, NODE,
+    grads, inputs, nodes, planes, mean, rstd, table, gates, partial, PIXELS, TILES, SPLITS, FIRST, NODE,
     C: tl.constexpr, M: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
-    """Sum the node's gradient ``g``, and ``g z`` for each term ``z``, over a tile."""
-    tile, block = tl.program_id(0), tl.program_id(1)
-    m, valid = pixels_of(tile, PIXELS, M)
+    """Sum the node's gradient ``g``, and ``g z`` for a term ``z``, over a split of the pixels."""
+    row, split, block = FIRST + tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    if tl.load(gates + entry(table, row, TERM_GATE)) == 0:
+        return
     k, inside_k = channels_of(block, C, K)
-    at, mask = offsets_of(m, valid, k, inside_k, C)
-    g = tl.load(grads + NODE * PIXELS * C + at, mask=mask, other=0.0).to(SUM)
-    whole = tl.sum(g, 0)
-    for begin in range(FIRST, LAST, AT_ONCE):
-        for offset in tl.static_range(AT_ONCE):
-            row = begin + offset
-            z, _, live = _term(
-                inputs, nodes, planes, mean, rstd, table, gates, row, LAST, at, mask, k, inside_k, C, PIXELS, SUM
-            )
-            to = partial + (((row - FIRST) * TILES + tile) * 2) * C + k
-            tl.store(to, whole, mask=inside_k & live)
-            tl.store(to + C, tl.sum(g * z, 0), mask=inside_k & live)
+    start = _address(inputs, nodes, planes, table, row, C, PIXELS)
+    average, scale = _moments(mean, rstd, table, row, k, inside_k, C)
+    grads += NODE * PIXELS * C
+    whole = tl.zeros((M, K), SUM)
+    product = tl.zeros((M, K), SUM)
+    for tile in range(split, TILES, SPLITS):
+        m, valid = pixels_of(tile, PIXELS, M)
+        at, mask = offsets_of(m, valid, k, inside_k, C)
+        g = tl.load(grads + at, mask=mask, other=0.0).to(SUM)
+        z = tl.load(start + at, mask=mask, other=0.0).to(SUM) - average[None, :]
+        whole += g
+        product += g * z
+    to = partial + ((tl.program_id(0) * SPLITS + split) * 2) * C + k
+    tl.store(to, tl.sum(whole, 0), mask=inside_k)
+    tl.store(to + C, tl.sum(product, 0) * scale, mask=inside_k)
 
 
 @triton.jit
@@ -180,7 +184,7 @@ def combine_sums(
     node: int,
     gates: Tensor,
 ) -> Tensor:
-    """Return each tile's sums of ``g`` and ``g z`` for a node's terms, ``(r, tiles, 2, c)``.
+    """Return the sums of ``g`` and ``g z`` for a node's terms over each split of the pixels, ``(r, splits, 2, c)``.
 
     Args:
         grads: gradients of the nodes, ``(node, m, c)``; ``node`` selects one.
@@ -189,11 +193,13 @@ def combine_sums(
     """
     _, pixels, channels = nodes.shape
     tile = tile_of(pixels, channels)
-    partial = planes.new_empty(len(rows), tile.count, 2, channels, dtype=sum_type(planes.dtype))
+    blocks = ceil_div(channels, tile.k)
+    splits = min(tile.count, triton.next_power_of_2(ceil_div(PROGRAMS, len(rows) * blocks)))
+    partial = planes.new_empty(len(rows), splits, 2, channels, dtype=sum_type(planes.dtype))
     launch(
-        _sums_kernel, (tile.count, ceil_div(channels, tile.k)),
-        grads, tuple(inputs), nodes, planes, *statistics, table, gates, partial, pixels, tile.count,
-        rows.start, rows.stop, node, C=channels, M=tile.m, K=tile.k, SUM=tile.sums(nodes.dtype),
+        _sums_kernel, (len(rows), splits, blocks),
+        grads, tuple(inputs), nodes, planes, *statistics, table, gates, partial, pixels, tile.count, splits,
+        rows.start, node, C=channels, M=tile.m, K=tile.k, SUM=tile.sums(nodes.dtype),
     )  # fmt: skip
     return partial
 

@@ -1,156 +1,199 @@
 """Fused separable convolutions, forward: ReLU, depthwise, pointwise of all edges and candidates that leave one state.
 
 A *plane* is the output of one candidate on one edge before its BatchNorm, ``(m, c)``. One kernel computes all planes
-of a state together with their statistics; the second half of a separable convolution normalizes its input as it loads
-it. Programs that share a tile of pixels run side by side, so the state is read from memory once. Rows whose gate is 0
-are skipped on the device.
+of a state together with their statistics, as dense convolutions (``supernet.fused.dense``). The second half of a
+separable convolution reads its plane normalized and rectified, with a border of zeros as wide as the kernels reach, so
+that no pixel has to be looked at whether it lies inside. Rows whose gate is 0 are skipped on the device.
 
 Images are channels-last. Storage is float32, bfloat16 or float16, sums are float32; float64 throughout for float64
-storage, which Triton's interpreter runs. The definition is ``naive.conv_forward``; the backward pass is in
+storage, which Triton's interpreter runs. The definition is ``naive.convs_forward``; the backward pass is in
 ``conv_backward`` and ``conv_weight_backward``.
 
-Axes: ``r`` row of a launch table, ``m`` pixel of the batch, ``k`` input and ``c`` output channel, ``e`` slot in a
-stacked parameter.
+Axes: ``r`` row of a launch table, ``m`` pixel of the batch, ``k`` input and ``c`` or ``n`` output channel, ``t`` tap,
+``e`` slot in a stacked parameter.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from supernet.fused.launch import PRECISION, Tile, ceil_div, launch, sum_type, tile_of
-from supernet.fused.tables import CONV_GATE, CONV_KIND, CONV_SLOT, CONV_SOURCE, CONV_TARGET, entry
-from supernet.fused.tiles import load_norm, offsets_of, pixel_of, pixels_of
-
-
-@dataclass(frozen=True)
-class Kinds:
-    """The depthwise convolutions of a launch, which differ in kernel size.
-
-    Attributes:
-        sides, dilations: kernel size and dilation of each kind.
-        depthwise: stacked weights of each kind, ``(e, k, 1, side, side)``.
-        pointwise: stacked weights of each kind, ``(e, c, k, 1, 1)``.
-    """
-
-    sides: tuple[int, ...]
-    dilations: tuple[int, ...]
-    depthwise: tuple[Tensor, ...]
-    pointwise: tuple[Tensor, ...]
-
-
-@triton.jit
-def depthwise_tile(
-    x, weight, scale, shift, b, h, w, valid, k, inside_k,
-    H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, SIDE: tl.constexpr, DILATION: tl.constexpr,
-    NORMED: tl.constexpr, SUM: tl.constexpr,
-):  # fmt: skip
-    """Return ReLU and depthwise convolution of a tile, ``(m, k)``. ``h``, ``w``: where the middle tap reads."""
-    total = tl.zeros((b.shape[0], k.shape[0]), SUM)
-    for i in range(SIDE):
-        for j in tl.static_range(SIDE):
-            hh = h + (i - SIDE // 2) * DILATION
-            ww = w + (j - SIDE // 2) * DILATION
-            inside = valid & (hh >= 0) & (hh < H) & (ww >= 0) & (ww < W)
-            mask = inside[:, None] & inside_k[None, :]
-            value = tl.load(x + ((b * H + hh) * W + ww)[:, None] * C + k[None, :], mask=mask, other=0.0).to(SUM)
-            if NORMED:
-                value = tl.where(mask, value * scale[None, :] + shift[None, :], 0.0)
-            tap = tl.load(weight + (k * SIDE + i) * SIDE + j, mask=inside_k, other=0.0).to(SUM)
-            total += tl.maximum(value, 0.0) * tap[None, :]
-    return total
+from supernet.fused.dense import (
+    GROUP_COUNT,
+    GROUP_DILATION,
+    GROUP_FIRST,
+    GROUP_INVERSE,
+    GROUP_SIDE,
+    Kinds,
+    aligned,
+    columns_at_once,
+    divided,
+    group_entry,
+    groups_of,
+    groups_on,
+    inner_of,
+    pixels_at_once,
+    precision_of,
+)
+from supernet.fused.launch import Tile, ceil_div, launch, sum_type, tile_of
+from supernet.fused.tables import COLUMNS, CONV_GATE, CONV_SOURCE, CONV_TARGET, ConvRow, entry, table_of
+from supernet.fused.tiles import channels_of, load_channels, load_plane, offsets_of, pixel_of, pixels_of, within_border
 
 
 @triton.jit
 def _forward_kernel(
-    x, planes, table, gates, mean, rstd, partial, depthwise, pointwise, PIXELS, TILES,
+    x, planes, dense, table, groups, gates, partial, PIXELS, INPUTS, TILES, TAPS,
     H: tl.constexpr, W: tl.constexpr, HO: tl.constexpr, WO: tl.constexpr, C: tl.constexpr, STRIDE: tl.constexpr,
-    NORMED: tl.constexpr, SIDES: tl.constexpr, DILATIONS: tl.constexpr,
-    M: tl.constexpr, K: tl.constexpr, N: tl.constexpr, SUM: tl.constexpr, PRECISION: tl.constexpr,
+    BORDER: tl.constexpr, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, E: tl.constexpr, SUM: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
-    row, tile = tl.program_id(0), tl.program_id(1)
-    kind, slot = entry(table, row, CONV_KIND), entry(table, row, CONV_SLOT)
-    source, target = entry(table, row, CONV_SOURCE), entry(table, row, CONV_TARGET)
-    if tl.load(gates + entry(table, row, CONV_GATE)) == 0:
+    """Compute the planes of a group. ``INPUTS`` is the number of pixels between its rows' inputs; 0 for one state."""
+    group, tile = tl.program_id(0), tl.program_id(1)
+    first, count = group_entry(groups, group, GROUP_FIRST), group_entry(groups, group, GROUP_COUNT)
+    side, dilation = group_entry(groups, group, GROUP_SIDE), group_entry(groups, group, GROUP_DILATION)
+    inverse = group_entry(groups, group, GROUP_INVERSE)
+    column = tl.arange(0, E * N)
+    row, n = first + column // N, column % N
+    known = column // N < count
+    gate = tl.load(table + row * COLUMNS + CONV_GATE, mask=known, other=0)
+    live = known & (tl.load(gates + gate, mask=known, other=0.0) != 0)
+    if tl.max(live.to(tl.int32), 0) == 0:
         return
+    inside = known & (n < C)
+    x += first.to(tl.int64) * INPUTS * C
     m, valid = pixels_of(tile, PIXELS, M)
-    b, h, w = pixel_of(m, HO, WO)
-    n = tl.arange(0, N)
-    inside_n = n < C
-    if NORMED:
-        x += source.to(tl.int64) * PIXELS * C
-    out = tl.zeros((M, N), SUM)
-    for k0 in range(0, C, K):
-        k = k0 + tl.arange(0, K)
+    b, h, w = pixel_of(tl.minimum(m, PIXELS - 1), HO, WO)
+    h = h * STRIDE - side // 2 * dilation
+    w = w * STRIDE - side // 2 * dilation
+    begin = (b * (H + 2 * BORDER) + h + BORDER) * (W + 2 * BORDER) + w + BORDER
+    blocks: tl.constexpr = (C + K - 1) // K
+    total = tl.zeros((M, E * N), SUM)
+    for step in tl.range(0, side * side * blocks):
+        tap = step // blocks
+        k = step % blocks * K + tl.arange(0, K)
         inside_k = k < C
-        scale = tl.zeros((K,), SUM)
-        shift = tl.zeros((K,), SUM)
-        if NORMED:
-            scale, shift = load_norm(mean, rstd, source, k, inside_k, C, SUM)
-        d = tl.zeros((M, K), SUM)
-        p = tl.zeros((K, N), x.dtype.element_ty)
-        for which in tl.static_range(len(SIDES)):
-            if kind == which:
-                weight = depthwise[which] + slot * C * SIDES[which] * SIDES[which]
-                d = depthwise_tile(
-                    x, weight, scale, shift, b, h * STRIDE, w * STRIDE, valid, k, inside_k, H, W, C,
-                    SIDES[which], DILATIONS[which], NORMED, SUM,
-                )  # fmt: skip
-                p_mask = inside_k[:, None] & inside_n[None, :]
-                p_at = pointwise[which] + slot * C * C + n[None, :] * C + k[:, None]
-                p = tl.load(p_at, mask=p_mask, other=0.0).to(x.dtype.element_ty)
-        out += tl.dot(d.to(x.dtype.element_ty), p, out_dtype=SUM, input_precision=PRECISION)
-    y = out.to(planes.dtype.element_ty)
-    at, mask = offsets_of(m, valid, n, inside_n, C)
-    tl.store(planes + target.to(tl.int64) * PIXELS * C + at, y, mask=mask)
+        line = divided(tap, inverse)
+        down, across = line * dilation, (tap - line * side) * dilation
+        start = x + (down * (W + 2 * BORDER) + across) * C
+        mask = inside_k[None, :]
+        if BORDER == 0:
+            inside_m = (h + down >= 0) & (h + down < H) & (w + across >= 0) & (w + across < W)
+            mask = mask & inside_m[:, None]
+        left = tl.load(start + begin[:, None] * C + k[None, :], mask=mask, other=0.0)
+        at = dense + ((row * TAPS + tap) * C + n)[:, None] * C + k[None, :]
+        right = tl.load(at, mask=inside[:, None] & inside_k[None, :], other=0.0)
+        if BORDER == 0:
+            left = tl.maximum(left, 0.0).to(left.dtype)
+        total += tl.dot(left, tl.trans(right), out_dtype=SUM, input_precision=PRECISION)
+    y = total.to(planes.dtype.element_ty)
+    written = live & inside
+    target = tl.load(table + row * COLUMNS + CONV_TARGET, mask=known, other=0).to(tl.int64)
+    mask = valid[:, None] & written[None, :]
+    tl.store(planes + (target * PIXELS * C + n)[None, :] + m[:, None] * C, y, mask=mask)
     stored = tl.where(mask, y.to(SUM), 0.0)
-    count = tl.minimum(PIXELS - tile * M, M).to(SUM)
-    average = tl.sum(stored, 0) / count
+    average = tl.sum(stored, 0) / tl.minimum(PIXELS - tile * M, M).to(SUM)
     away = tl.where(mask, stored - average[None, :], 0.0)
     to = partial + ((row * TILES + tile) * 2) * C + n
-    tl.store(to, average, mask=inside_n)
-    tl.store(to + C, tl.sum(away * away, 0), mask=inside_n)
+    tl.store(to, average, mask=written)
+    tl.store(to + C, tl.sum(away * away, 0), mask=written)
+
+
+@triton.jit
+def _normalized_kernel(
+    planes, out, table, gates, mean, rstd, PIXELS, OUTPUTS,
+    H: tl.constexpr, W: tl.constexpr, BORDER: tl.constexpr, C: tl.constexpr, M: tl.constexpr, K: tl.constexpr,
+    SUM: tl.constexpr,
+):  # fmt: skip
+    row, tile, block = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    source = entry(table, row, CONV_SOURCE)
+    if tl.load(gates + entry(table, row, CONV_GATE)) == 0:
+        return
+    to, valid = pixels_of(tile, OUTPUTS, M)
+    m, inside = within_border(to, H, W, BORDER)
+    k, inside_k = channels_of(block, C, K)
+    at, mask = offsets_of(m, valid & inside, k, inside_k, C)
+    y = load_plane(planes, source, at, mask, PIXELS, C, SUM)
+    average = load_channels(mean, source, k, inside_k, C, SUM)
+    scale = load_channels(rstd, source, k, inside_k, C, SUM)
+    z = tl.where(mask, tl.maximum((y - average[None, :]) * scale[None, :], 0.0), 0.0)
+    at, mask = offsets_of(to, valid, k, inside_k, C)
+    tl.store(out + row.to(tl.int64) * OUTPUTS * C + at, z.to(out.dtype.element_ty), mask=mask)
+
+
+def normalized_sources(
+    planes: Tensor,
+    rows: Sequence[ConvRow],
+    gates: Tensor,
+    statistics: tuple[Tensor, Tensor],
+    size: tuple[int, int, int],
+    border: int,
+) -> Tensor:
+    """Return each row's source plane, normalized and rectified, ``(r, b, h + 2 border, w + 2 border, c)``.
+
+    Undefined where the gate is 0.
+
+    Args:
+        planes: ``(plane, m, c)``.
+        statistics: mean and 1 / std of every plane, ``(plane, c)``.
+        size: batch, rows and columns of a plane.
+        border: width of the border of zeros.
+    """
+    b, h, w = size
+    _, pixels, channels = planes.shape
+    out = planes.new_empty(len(rows), b, h + 2 * border, w + 2 * border, channels)
+    outputs = out[0].numel() // channels
+    tile = tile_of(outputs, channels)
+    launch(
+        _normalized_kernel, (len(rows), tile.count, ceil_div(channels, tile.k)),
+        planes, out, table_of(rows, planes.device), gates, *statistics, pixels, outputs,
+        H=h, W=w, BORDER=border, C=channels, M=tile.m, K=tile.k, SUM=tile.sums(planes.dtype),
+    )  # fmt: skip
+    return out
 
 
 def convs_forward(
     x: Tensor,
     planes: Tensor,
-    table: Tensor,
+    dense: Tensor,
+    rows: Sequence[ConvRow],
     kinds: Kinds,
     gates: Tensor,
-    size: tuple[int, int, int],
     stride: int = 1,
-    statistics: tuple[Tensor, Tensor] | None = None,
+    border: int = 0,
 ) -> tuple[Tensor, Tile]:
     """Compute the planes of a launch.
 
     Args:
-        x: the state, ``(b, h, w, k)``, contiguous; for second halves, ``planes`` itself.
+        x: the state, ``(b, h, w, k)``, contiguous; for second halves each row's input (``normalized_sources``).
         planes: ``(plane, m, c)``; the rows' targets are written.
-        table: ``(r, 6)``, rows as ``supernet.fused.tables.ConvRow``.
-        kinds: the weights.
-        size: batch, rows and columns of ``x``.
+        dense: the rows' weights, ``(r, t, c, k)`` (``supernet.fused.dense.dense_weights``).
+        rows: of the launch.
+        kinds: of the convolutions.
         stride: of the depthwise convolutions.
-        statistics: for second halves, mean and 1 / std of every plane, ``(plane, c)``, which normalize the input.
+        border: of each row's input, as wide as the kinds reach.
         gates: flattened; rows whose gate is 0 are not computed.
 
     Returns:
         Mean and sum of squared deviations of each row's tiles, ``(r, tiles, 2, c)``, and the tile size.
     """
-    b, h, w = size
+    b, h, w, channels = x.shape[-4:]
+    inputs, h, w = b * h * w, h - 2 * border, w - 2 * border
     ho, wo = ceil_div(h, stride), ceil_div(w, stride)
-    channels, pixels = planes.shape[2], b * ho * wo
-    tile = tile_of(pixels, channels)
-    partial = planes.new_empty(len(table), tile.count, 2, channels, dtype=sum_type(planes.dtype))
-    mean, rstd = statistics if statistics is not None else (partial, partial)
+    pixels, n, k = b * ho * wo, aligned(channels), inner_of(channels, planes.dtype)
+    most = max(1, columns_at_once(planes.dtype) // n) if x.dim() == 4 else 1
+    groups = groups_of(rows, kinds, most)
+    edges = triton.next_power_of_2(max(group.count for group in groups))
+    m = pixels_at_once(edges * n, pixels, planes.dtype)
+    tile = Tile(m, k, n, ceil_div(pixels, m))
+    partial = planes.new_empty(len(rows), tile.count, 2, channels, dtype=sum_type(planes.dtype))
     launch(
-        _forward_kernel, (len(table), tile.count),
-        x, planes, table, gates, mean, rstd, partial, kinds.depthwise, kinds.pointwise,
-        pixels, tile.count, H=h, W=w, HO=ho, WO=wo, C=channels, STRIDE=stride, NORMED=statistics is not None,
-        SIDES=kinds.sides, DILATIONS=kinds.dilations,
-        M=tile.m, K=tile.k, N=tile.n, SUM=tile.sums(planes.dtype), PRECISION=PRECISION,
+        _forward_kernel, (len(groups), tile.count),
+        x, planes, dense, table_of(rows, x.device), groups_on(groups, x.device), gates, partial,
+        pixels, inputs if x.dim() == 5 else 0, tile.count, dense.shape[1],
+        H=h, W=w, HO=ho, WO=wo, C=channels, STRIDE=stride, BORDER=border, M=m, N=n, K=k, E=edges,
+        SUM=tile.sums(planes.dtype), PRECISION=precision_of(planes.dtype),
     )  # fmt: skip
     return partial, tile

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from supernet.fused.conv_forward import Kinds
+from supernet.fused.dense import Kinds
 from supernet.fused.tables import NORMALIZED, STATE, ConvRow, TermRow
 from supernet.ops import BatchNorm
 
@@ -39,30 +39,29 @@ def separable(x: Tensor, kinds: Kinds, row: ConvRow, stride: int) -> Tensor:
     return y.flatten(0, 2) @ kinds.pointwise[row.kind][row.slot, :, :, 0, 0].to(x.dtype).t()
 
 
-def source_of(
-    row: ConvRow, x: Tensor, planes: Tensor, size: tuple[int, int, int], statistics: Statistics | None
-) -> Tensor:
-    """Return the input of a row's convolution, ``(b, h, w, c)``: the state, or its normalized source plane."""
-    if statistics is None:
-        return x
+def source_of(row: ConvRow, planes: Tensor, statistics: Statistics) -> Tensor:
+    """Return the input of a second half's row before its ReLU: its normalized source plane, ``(m, c)``."""
     mean, rstd = statistics
-    return ((planes[row.source] - mean[row.source]) * rstd[row.source]).view(*size, -1)
+    return (planes[row.source] - mean[row.source]) * rstd[row.source]
+
+
+def normalized_sources(planes: Tensor, rows: Sequence[ConvRow], gates: Tensor, statistics: Statistics) -> Tensor:
+    """Return each row's normalized source plane after its ReLU, ``(r, m, c)``; 0 where the gate is 0."""
+    found = [F.relu(source_of(row, planes, statistics)) * (gates[row.gate] != 0) for row in rows]
+    return torch.stack(found)
 
 
 def convs_forward(
-    x: Tensor,
-    planes: Tensor,
-    rows: Sequence[ConvRow],
-    kinds: Kinds,
-    gates: Tensor,
-    size: tuple[int, int, int],
-    stride: int = 1,
-    statistics: Statistics | None = None,
+    x: Tensor, planes: Tensor, rows: Sequence[ConvRow], kinds: Kinds, gates: Tensor, stride: int = 1
 ) -> None:
-    """Write the planes of all rows whose gate is not 0."""
-    for row in rows:
+    """Write the planes of all rows whose gate is not 0.
+
+    Args:
+        x: the state, ``(b, h, w, k)``, or each row's input, ``(r, b, h, w, k)``.
+    """
+    for index, row in enumerate(rows):
         if gates[row.gate] != 0:
-            planes[row.target] = separable(source_of(row, x, planes, size, statistics), kinds, row, stride)
+            planes[row.target] = separable(x if x.dim() == 4 else x[index], kinds, row, stride)
 
 
 def finalize_statistics(
@@ -77,71 +76,68 @@ def finalize_statistics(
             variances[row.target] = y.var(0, correction=1)
 
 
-def plane_gradient(row: ConvRow, planes: Tensor, grads: Tensor, coefficients: Tensor) -> Tensor:
-    """Return the gradient of a row's plane, BatchNorm's backward ``a g + b y + s``, ``(m, c)``."""
-    a, b, s = coefficients[:, row.target]
-    return a * grads[row.behind] + b * planes[row.target] + s
-
-
-def depthwise_output_gradient(
-    planes: Tensor, grads: Tensor, coefficients: Tensor, rows: Sequence[ConvRow], kinds: Kinds, gates: Tensor
+def plane_gradients(
+    planes: Tensor, grads: Tensor, coefficients: Tensor, rows: Sequence[ConvRow], gates: Tensor
 ) -> Tensor:
-    """Return the gradient of each row's depthwise output, ``(r, m, c)``; 0 where the gate is 0."""
-    d = planes.new_zeros(len(rows), *planes.shape[1:])
+    """Return the gradient of each row's plane, ``a g + b y + s``, ``(r, m, c)``; 0 where the gate is 0."""
+    dy = planes.new_zeros(len(rows), *planes.shape[1:])
     for index, row in enumerate(rows):
         if gates[row.gate] != 0:
-            weight = kinds.pointwise[row.kind][row.slot, :, :, 0, 0]
-            d[index] = plane_gradient(row, planes, grads, coefficients) @ weight
-    return d
+            a, b, s = coefficients[:, row.target]
+            dy[index] = a * grads[row.behind] + b * planes[row.target] + s
+    return dy
+
+
+def dense_weights(rows: Sequence[ConvRow], kinds: Kinds) -> list[Tensor]:
+    """Return each row's weights as those of one dense convolution, ``(t, n, k)``."""
+    found = []
+    for row in rows:
+        w, p = (weights[row.kind][row.slot] for weights in (kinds.depthwise, kinds.pointwise))
+        found.append(w.flatten(1).t()[:, None] * p[:, :, 0, 0])
+    return found
 
 
 def conv_weight_gradients(
-    x: Tensor,
-    planes: Tensor,
-    grads: Tensor,
-    coefficients: Tensor,
-    rows: Sequence[ConvRow],
-    kinds: Kinds,
-    gates: Tensor,
-    size: tuple[int, int, int],
-    stride: int = 1,
-    statistics: Statistics | None = None,
+    x: Tensor, dy: Tensor, rows: Sequence[ConvRow], kinds: Kinds, gates: Tensor, stride: int = 1
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the gradients of each kind's depthwise and pointwise weights; 0 where the gate is 0."""
+    """Return the gradients of each kind's depthwise and pointwise weights; 0 where the gate is 0.
+
+    Args:
+        x: the state, ``(b, h, w, k)``, or each row's input, ``(r, b, h, w, k)``.
+    """
     weights = [*kinds.depthwise, *kinds.pointwise]
     with torch.enable_grad():
         leaves = [weight.detach().requires_grad_() for weight in weights]
         count = len(kinds.sides)
         given = Kinds(kinds.sides, kinds.dilations, tuple(leaves[:count]), tuple(leaves[count:]))
         loss = torch.stack([(weight * 0).sum() for weight in leaves]).sum()
-        for row in rows:
+        for index, row in enumerate(rows):
             if gates[row.gate] != 0:
-                y = separable(source_of(row, x, planes, size, statistics), given, row, stride)
-                loss = loss + (y * plane_gradient(row, planes, grads, coefficients)).sum()
+                y = separable(x if x.dim() == 4 else x[index], given, row, stride)
+                loss = loss + (y * dy[index]).sum()
     found = torch.autograd.grad(loss, leaves)
     return list(found[:count]), list(found[count:])
 
 
 def input_gradient(
-    x: Tensor, d: Tensor, out: Tensor, rows: Sequence[ConvRow], kinds: Kinds, gates: Tensor, stride: int
+    x: Tensor, dy: Tensor, out: Tensor, rows: Sequence[ConvRow], kinds: Kinds, gates: Tensor, stride: int
 ) -> None:
-    """Add the gradient of a state ``(b, h, w, c)``, from those of its rows' depthwise outputs ``d``, to ``out``."""
+    """Add the gradient of a state ``(b, h, w, c)``, from those of its rows' planes ``dy``, to ``out``."""
     for index, row in enumerate(rows):
         if gates[row.gate] != 0:
-            weight, dilation = kinds.depthwise[row.kind][row.slot], kinds.dilations[row.kind]
-            out += depthwise_backward(x, d[index], weight, dilation, stride)
+            out += separable_backward(x, dy[index], kinds, row, stride)
 
 
-def depthwise_backward(x: Tensor, d: Tensor, weight: Tensor, dilation: int, stride: int) -> Tensor:
-    """Return the gradient of ``x`` through ``depthwise`` from that of its output, ``d``, ``(m, c)``."""
+def separable_backward(x: Tensor, dy: Tensor, kinds: Kinds, row: ConvRow, stride: int) -> Tensor:
+    """Return the gradient of ``x`` through ``separable`` from that of its output, ``dy``, ``(m, c)``."""
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
-        y = depthwise(leaf, weight, dilation, stride)
-    return torch.autograd.grad(y, leaf, d.view_as(y))[0]
+        y = separable(leaf, kinds, row, stride)
+    return torch.autograd.grad(y, leaf, dy)[0]
 
 
 def half_gradient(
-    d: Tensor,
+    dy: Tensor,
     planes: Tensor,
     statistics: Statistics,
     grads: Tensor,
@@ -159,11 +155,10 @@ def half_gradient(
     sums = planes.new_zeros(len(rows), 2, planes.shape[-1])
     for index, row in enumerate(rows):
         if gates[row.gate] != 0:
-            z = source_of(row, planes, planes, size, statistics)
-            weight, dilation = kinds.depthwise[row.kind][row.slot], kinds.dilations[row.kind]
-            g = depthwise_backward(z, d[index], weight, dilation, stride=1).flatten(0, 2)
+            z = source_of(row, planes, statistics)
+            g = separable_backward(z.view(*size, -1), dy[index], kinds, row, stride=1).flatten(0, 2)
             grads[first + row.source] = g
-            sums[index] = torch.stack([g.sum(0), (g * z.flatten(0, 2)).sum(0)])
+            sums[index] = torch.stack([g.sum(0), (g * z).sum(0)])
     return sums
 
 

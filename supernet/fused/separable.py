@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from supernet.fused.batch_norm import finalize_statistics
 from supernet.fused.combine import combine_sums
-from supernet.fused.conv_backward import depthwise_output_gradient, input_gradient
-from supernet.fused.conv_forward import Kinds, convs_forward
+from supernet.fused.conv_backward import input_gradient, plane_gradients
+from supernet.fused.conv_forward import convs_forward
 from supernet.fused.conv_weight_backward import conv_weight_gradients
+from supernet.fused.dense import Kinds, dense_weights
 from supernet.fused.launch import ceil_div, on_device, sum_type
 from supernet.fused.tables import NORMALIZED, ConvRow, TermRow, table_of
 from supernet.ops import BatchNorm, Separable
@@ -108,8 +109,8 @@ def half_forward(
     out, plane, mean, rstd, variance = _empty(x, stride)
     table, gate = table_of(ROWS, x.device), _gate(x)
     kinds, pixels = _kinds(depthwise, pointwise, dilation), plane.shape[1]
-    b, h, w, _ = x.shape
-    partial, tile = convs_forward(x, plane, table, kinds, gate, (b, h, w), stride)
+    dense = dense_weights(ROWS, kinds, x)
+    partial, tile = convs_forward(x, plane, dense, ROWS, kinds, gate, stride)
     if training:
         finalize_statistics(partial, tile, pixels, table, mean, rstd, variance, gate)
         biased = variance[0] * (max(pixels - 1, 1) / pixels)
@@ -158,7 +159,7 @@ def half_backward(
         plane, mean, rstd: as ``half_forward`` returned them; the others as it takes them.
     """
     _, pixels, channels = plane.shape
-    table, gate, terms = table_of(ROWS, x.device), _gate(x), table_of(TERMS, x.device)
+    gate, terms = _gate(x), table_of(TERMS, x.device)
     kinds, grads = _kinds(depthwise, pointwise, dilation), grad.view(1, pixels, channels)
     partial = combine_sums(grads, [], grads, plane, (mean, rstd), terms, range(1), 0, gate)
     whole, product = partial[0].sum(0)  # sums of g and of g z, with z the normalized plane
@@ -168,13 +169,11 @@ def half_backward(
         slope = -a * rstd[0] * product / pixels
         constant = -a * whole / pixels - slope * mean[0]
     coefficients = torch.stack([a, slope, constant])[:, None].contiguous()
-    b, h, w, _ = x.shape
-    d = depthwise_output_gradient(plane, grads, coefficients, table, kinds, gate)
-    (to_depthwise,), (to_pointwise,) = conv_weight_gradients(
-        x, plane, grads, coefficients, table, kinds, gate, (b, h, w), stride
-    )
+    b, h, w, _ = grad.shape
+    dy = plane_gradients(plane, grads, coefficients, ROWS, gate, (b, h, w))
+    (to_depthwise,), (to_pointwise,) = conv_weight_gradients(x, dy, ROWS, kinds, gate, stride)
     back = torch.zeros_like(x)
-    input_gradient(x, d, back, table, kinds, gate, stride)
+    input_gradient(x, dy, back, dense_weights(ROWS, kinds, x), ROWS, kinds, stride)
     to_norm = (total.to(scale.dtype, copy=True) for total in (product, whole))
     return [back, to_depthwise[0], to_pointwise[0], *to_norm]
 

@@ -25,6 +25,14 @@ def pixels_of(tile, PIXELS, M: tl.constexpr):
 
 
 @triton.jit
+def within_border(m, H, W, BORDER: tl.constexpr):
+    """Return the flat indices of the pixels of images with a border in those without, and which of them lie inside."""
+    b, h, w = pixel_of(m, H + 2 * BORDER, W + 2 * BORDER)
+    inside = (h >= BORDER) & (h < H + BORDER) & (w >= BORDER) & (w < W + BORDER)
+    return (b * H + h - BORDER) * W + w - BORDER, inside
+
+
+@triton.jit
 def channels_of(block, C, K: tl.constexpr):
     """Return the channels of a block, ``(k,)``, and which of them exist."""
     k = block * K + tl.arange(0, K)
@@ -47,10 +55,3 @@ def load_plane(planes, number, at, mask, PIXELS, C, SUM: tl.constexpr):
 def load_channels(values, row, k, inside_k, C, SUM: tl.constexpr):
     """Return one row of a tensor that has a value for each channel, ``(k,)``."""
     return tl.load(values + row * C + k, mask=inside_k, other=0.0).to(SUM)
-
-
-@triton.jit
-def load_norm(mean, rstd, row, k, inside_k, C, SUM: tl.constexpr):
-    """Return the scale and shift, ``(k,)`` each, that normalize a plane: ``1 / std`` and ``-mean / std``."""
-    scale = load_channels(rstd, row, k, inside_k, C, SUM)
-    return scale, -load_channels(mean, row, k, inside_k, C, SUM) * scale

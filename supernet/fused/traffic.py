@@ -46,33 +46,35 @@ def _plane(a: dict[str, Any], like: str) -> float:
     return a["PIXELS"] * a["C"] * a[like].element_size()
 
 
-def _edges(a: dict[str, Any]) -> list[tuple[int, int]]:
-    """Return (number of edges, number of taps) of each kind."""
-    return [(len(weight), side * side) for weight, side in zip(a["depthwise"], a["SIDES"])]
-
-
-def _state(a: dict[str, Any], rows: int) -> float:
-    """Return the bytes of a convolution's input: one state for all rows together, or one plane for each."""
-    x: Tensor = a["x"]
-    return rows * _plane(a, "x") if a["NORMED"] else x.nbytes
+def _products(a: dict[str, Any]) -> float:
+    """Return the operations of a launch's dense convolutions for each pixel."""
+    taps = sum(count * side * side for _, count, side, *_ in a["groups"].tolist())
+    return 2.0 * taps * a["C"] ** 2
 
 
 def _forward(a: dict[str, Any]) -> Work:
-    rows, c = sum(e for e, _ in _edges(a)), a["C"]
-    operations = sum(e * 2 * (taps + c) for e, taps in _edges(a)) * a["PIXELS"] * c
-    return Work(_state(a, rows) + rows * _plane(a, "planes"), operations)
+    x, dense = a["x"], a["dense"]
+    return Work(x.nbytes + len(dense) * _plane(a, "planes"), _products(a) * a["PIXELS"])
 
 
-def _pointwise_backward(a: dict[str, Any]) -> Work:
-    rows = len(a["table"])
-    return Work(3 * rows * _plane(a, "planes"), rows * 2 * a["C"] ** 2 * a["PIXELS"])
+def _dense(a: dict[str, Any]) -> Work:
+    return Work(a["dense"].nbytes, a["dense"].numel())
+
+
+def _normalized(a: dict[str, Any]) -> Work:
+    out: Tensor = a["out"]
+    return Work(len(out) * _plane(a, "planes") + out.nbytes, 3 * out.numel())
+
+
+def _plane_gradients(a: dict[str, Any]) -> Work:
+    out: Tensor = a["out"]
+    return Work(2 * len(out) * _plane(a, "planes") + out.nbytes, 4 * out.numel())
 
 
 def _weight(a: dict[str, Any]) -> Work:
-    rows, c = len(a["table"]), a["C"]
+    taps = sum(len(weight) * side * side for weight, side in zip(a["depthwise"], a["SIDES"]))
     parts = a["depthwise_parts"].nbytes + a["pointwise_parts"].nbytes
-    operations = sum(e * 2 * taps * c for e, taps in _edges(a)) * a["PIXELS"] * c
-    return Work(_state(a, rows) + 2 * rows * _plane(a, "planes") + parts, operations)
+    return Work(a["x"].nbytes + a["dy"].nbytes + parts, 2 * taps * a["C"] ** 2 * a["PIXELS"])
 
 
 def _weight_sums(a: dict[str, Any]) -> Work:
@@ -81,15 +83,11 @@ def _weight_sums(a: dict[str, Any]) -> Work:
 
 
 def _input_gradient(a: dict[str, Any]) -> Work:
-    rows, size = len(a["table"]), a["d"].element_size()
-    read = rows * a["OUTPUTS"] * a["C"] * size
-    operations = sum(e * 2 * taps for e, taps in _edges(a)) * a["OUTPUTS"] * a["C"]
-    return Work(read + 3 * _plane(a, "out"), operations)
+    return Work(a["dy"].nbytes + 3 * _plane(a, "out"), _products(a) * a["OUTPUTS"])
 
 
 def _half_gradient(a: dict[str, Any]) -> Work:
-    operations = sum(e * 2 * taps for e, taps in _edges(a)) * a["PIXELS"] * a["C"]
-    return Work(3 * len(a["table"]) * _plane(a, "d"), operations)
+    return Work(a["dy"].nbytes + 2 * len(a["table"]) * _plane(a, "planes"), _products(a) * a["PIXELS"])
 
 
 def _pools(a: dict[str, Any]) -> Work:
@@ -106,6 +104,11 @@ def _combine(a: dict[str, Any]) -> Work:
     return Work((terms + 1) * _plane(a, "planes"), 4 * terms * a["PIXELS"] * a["C"])
 
 
+def _sums(a: dict[str, Any]) -> Work:
+    terms = len(a["partial"])
+    return Work((terms + 1) * _plane(a, "planes"), 4 * terms * a["PIXELS"] * a["C"])
+
+
 def _shared_gradient(a: dict[str, Any]) -> Work:
     terms = a["POOLS"] + a["STATES"]
     moved = 2 * a["POOLS"] + a["STATES"] + 2 * (a["POOLS"] > 0) + 2 * (a["STATES"] > 0)
@@ -119,7 +122,9 @@ def _parts(a: dict[str, Any]) -> Work:
 
 WORK: dict[str, Callable[[dict[str, Any]], Work]] = {
     "_forward_kernel": _forward,
-    "_pointwise_backward_kernel": _pointwise_backward,
+    "_dense_kernel": _dense,
+    "_normalized_kernel": _normalized,
+    "_plane_gradients_kernel": _plane_gradients,
     "_weight_kernel": _weight,
     "_weight_sums_kernel": _weight_sums,
     "_input_gradient_kernel": _input_gradient,
@@ -127,7 +132,7 @@ WORK: dict[str, Callable[[dict[str, Any]], Work]] = {
     "_pools_kernel": _pools,
     "_pools_backward_kernel": _pools_backward,
     "_combine_kernel": _combine,
-    "_sums_kernel": _combine,
+    "_sums_kernel": _sums,
     "_shared_gradient_kernel": _shared_gradient,
     "_statistics_kernel": _parts,
     "_coefficients_kernel": _parts,

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from supernet.fused.batch_norm import finalize_coefficients
 from supernet.fused.combine import combine_sums, shared_gradient
-from supernet.fused.conv_backward import depthwise_output_gradient, half_gradient, input_gradient
+from supernet.fused.conv_backward import half_gradient, input_gradient, plane_gradients
+from supernet.fused.conv_forward import normalized_sources
 from supernet.fused.conv_weight_backward import conv_weight_gradients
 from supernet.fused.graph.library_convs import library_backward
 from supernet.fused.graph.partial_channels import active_channels, bypass, bypass_backward, split_channels
 from supernet.fused.graph.plan import Convs, Plan, Source, plan_of
-from supernet.fused.graph.tensors import GraphTensors, edges_of, index_of
+from supernet.fused.graph.tensors import GraphTensors, dense_by_launch, edges_of, index_of
 from supernet.fused.pools import pools_backward
 from supernet.fused.tables import TERM_PLACE
 
@@ -77,7 +78,7 @@ class _Backward:
         self.plan, self.edges, self.training, self.need_params = plan, edges, training, need_params
         self.nodes, self.planes, mean, rstd, self.places, _ = saved
         self.run = run = GraphTensors(plan, inputs, gates, params)
-        self.statistics = mean, rstd
+        self.statistics, self.dense = (mean, rstd), dense_by_launch(run)
         count = len(self.nodes)
         self.states = active_channels(self.nodes, run.width).view(count, run.pixels, run.width)
         self.grads = self.planes.new_empty(count + plan.halves, run.pixels, run.width)
@@ -160,28 +161,29 @@ class _Backward:
 
     def _second_halves(self, source: Source) -> None:
         """Compute the gradients behind the first halves' BatchNorms, and the first halves' coefficients."""
-        run, convs = self.run, source.second
-        kinds, table = run.kinds(convs, 1), run.table(convs.rows)
-        d = depthwise_output_gradient(self.planes, self.grads, self.coefficients, table, kinds, run.gates)
+        run, rows = self.run, source.second.rows
+        kinds, behind = run.kinds(source.second, 1), len(self.nodes) - self.plan.finals
+        bordered = run.size, kinds.reach
+        dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, *bordered)
         if self.need_params:
-            given = self.planes, self.planes, self.grads, self.coefficients, table, kinds, run.gates
-            self._keep(convs, 1, *conv_weight_gradients(*given, run.size, 1, self.statistics))
-        behind = len(self.nodes) - self.plan.finals
-        sums = half_gradient(d, self.planes, self.statistics, self.grads, behind, table, kinds, run.gates, run.size)
-        halves = run.table([row._replace(target=row.source) for row in convs.rows])
+            middle = normalized_sources(self.planes, rows, run.gates, self.statistics, *bordered)
+            found = conv_weight_gradients(middle, dy, rows, kinds, run.gates, border=kinds.reach)
+            self._keep(source.second, 1, *found)
+        given = self.dense[source.state, 1], self.statistics, self.grads, behind
+        sums = half_gradient(dy, self.planes, *given, rows, kinds, run.gates, run.size)
+        halves = run.table([row._replace(target=row.source) for row in rows])
         finalize_coefficients(
             sums, run.pixels, halves, *self.statistics, self.coefficients, run.gates, None, self.training
         )
 
     def _first_halves(self, source: Source, x: Tensor, out: Tensor) -> None:
         """Add the gradient of a state through its convolutions to ``out``."""
-        run, convs, (b, h, w, _) = self.run, source.first, x.shape
-        kinds, table = run.kinds(convs, 0), run.table(convs.rows)
-        d = depthwise_output_gradient(self.planes, self.grads, self.coefficients, table, kinds, run.gates)
+        run, rows = self.run, source.first.rows
+        kinds, dense = run.kinds(source.first, 0), self.dense[source.state, 0]
+        dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, run.size)
         if self.need_params:
-            given = x, self.planes, self.grads, self.coefficients, table, kinds, run.gates
-            self._keep(convs, 0, *conv_weight_gradients(*given, (b, h, w), source.stride))
-        input_gradient(x, d, out, table, kinds, run.gates, source.stride)
+            self._keep(source.first, 0, *conv_weight_gradients(x, dy, rows, kinds, run.gates, source.stride))
+        input_gradient(x, dy, out, dense, rows, kinds, source.stride)
 
     def _bypass(self, source: Source, out: Tensor) -> None:
         """Add the gradients of a state's active and bypassed channels to that of the whole state."""

@@ -9,17 +9,19 @@ channels-last.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from supernet.fused.batch_norm import finalize_statistics, running_statistics
 from supernet.fused.combine import combine_forward
-from supernet.fused.conv_forward import convs_forward
+from supernet.fused.conv_forward import convs_forward, normalized_sources
 from supernet.fused.graph.description import POOLS
 from supernet.fused.graph.library_convs import library_forward
 from supernet.fused.graph.partial_channels import bypass, merge_channels
 from supernet.fused.graph.plan import Source, plan_of
-from supernet.fused.graph.tensors import GraphTensors, allocate, edges_of, index_of, norms_of
+from supernet.fused.graph.tensors import GraphTensors, allocate, dense_by_launch, edges_of, index_of, norms_of
 from supernet.fused.launch import Tile
 from supernet.fused.pools import pools_forward
 from supernet.ops import BatchNorm
@@ -53,6 +55,7 @@ def graph_forward(
     """
     plan = plan_of(description)
     run = GraphTensors(plan, inputs, gates, params)
+    dense = dense_by_launch(run)
     nodes, planes, mean, rstd, places, variances = allocate(plan, inputs)
     statistics = mean, rstd, variances
     states = nodes if plan.partial == 1 else planes.new_empty(plan.nodes, run.pixels, run.width)
@@ -70,7 +73,7 @@ def graph_forward(
             partial, tile = pools_forward(x, pools, places[source.state], source.stride)
             if training:
                 _pool_statistics(run, source, partial, tile, statistics)
-        _convolve(run, source, x, planes, statistics, training)
+        _convolve(run, source, x, planes, dense, statistics, training=training)
         _convolve_by_library(run, source, x, planes, statistics, training)
         if plan.partial > 1:
             rest = bypass(run.full_state(source, nodes), run.width, source.stride)
@@ -90,20 +93,29 @@ def graph_forward(
 
 
 def _convolve(
-    run: GraphTensors, source: Source, x: Tensor, planes: Tensor, statistics: Statistics, training: bool
+    run: GraphTensors,
+    source: Source,
+    x: Tensor,
+    planes: Tensor,
+    dense: Mapping[tuple[int, int], Tensor],
+    statistics: Statistics,
+    *,
+    training: bool,
 ) -> None:
     """Compute the planes of a source's separable and dilated convolutions, first halves before second ones."""
     mean, rstd, variances = statistics
     for half, convs in enumerate((source.first, source.second)):
         if not convs.rows:
             continue
-        kinds, table = run.kinds(convs, half), run.table(convs.rows)
+        kinds = run.kinds(convs, half)
+        given = dense[source.state, half], convs.rows, kinds, run.gates
         if half:
-            partial, tile = convs_forward(planes, planes, table, kinds, run.gates, run.size, 1, (mean, rstd))
+            middle = normalized_sources(planes, convs.rows, run.gates, (mean, rstd), run.size, kinds.reach)
+            partial, tile = convs_forward(middle, planes, *given, border=kinds.reach)
         else:
-            b, h, w, _ = x.shape
-            partial, tile = convs_forward(x, planes, table, kinds, run.gates, (b, h, w), source.stride)
+            partial, tile = convs_forward(x, planes, *given, source.stride)
         if training:
+            table = run.table(convs.rows)
             finalize_statistics(partial, tile, run.pixels, table, mean, rstd, variances, run.gates)
 
 

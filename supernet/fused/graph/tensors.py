@@ -5,13 +5,14 @@ Axes: ``b`` batch, ``h w`` space, ``c`` channel, ``m`` pixel of the batch; image
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from supernet.fused.conv_forward import Kinds
+from supernet.fused.dense import Kinds, dense_weights
 from supernet.fused.graph.partial_channels import active_channels
 from supernet.fused.graph.plan import Convs, Op, Plan, Source
 from supernet.fused.launch import ceil_div, on_device, sum_type
@@ -62,6 +63,28 @@ class GraphTensors:
         depthwise, pointwise = zip(*pairs)
         sides, dilations = zip(*((op.side, op.dilation) for op in convs.ops))
         return Kinds(sides, dilations, depthwise, pointwise)
+
+
+def dense_by_launch(run: GraphTensors) -> dict[tuple[int, int], Tensor]:
+    """Return (state, half) -> the dense weights of its launch, ``(r, t, c, k)``; one launch computes all of a graph."""
+    launches = [
+        (source.state, half, convs)
+        for source in run.plan.sources
+        for half, convs in enumerate((source.first, source.second))
+        if convs.rows
+    ]
+    if not launches:
+        return {}
+    rows: list[ConvRow] = []
+    kinds: list[Kinds] = []
+    for _, half, convs in launches:
+        before = sum(len(own.sides) for own in kinds)
+        rows += [row._replace(kind=before + row.kind) for row in convs.rows]
+        kinds.append(run.kinds(convs, half))
+    fields = zip(*((own.sides, own.dilations, own.depthwise, own.pointwise) for own in kinds))
+    together = Kinds(*(tuple(itertools.chain.from_iterable(parts)) for parts in fields))
+    found = dense_weights(rows, together, run.inputs[0]).split([len(convs.rows) for *_, convs in launches])
+    return {(state, half): own for (state, half, _), own in zip(launches, found)}
 
 
 def edges_of(plan: Plan, source: Source) -> list[tuple[int, int]]:

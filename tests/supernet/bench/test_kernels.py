@@ -39,4 +39,4 @@ def test_one_launch():
     launches = resources.record(("dil_conv_3x3",), 16, 1, batch=2, size=8, inputs=1, nodes=1, dtype=torch.bfloat16)
     (forward,) = (launch for launch in launches if launch.kernel.__name__ == "_forward_kernel")
     pixels = 2 * 8 * 8
-    assert traffic.work_of(forward) == traffic.Work(2 * pixels * 16 * 2, 2 * (9 + 16) * pixels * 16)
+    assert traffic.work_of(forward) == traffic.Work(2 * pixels * 16 * 2, 2 * 9 * 16 * pixels * 16)

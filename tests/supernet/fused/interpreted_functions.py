@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from supernet.fused import batch_norm, combine, conv_backward, conv_forward, conv_weight_backward, naive, pools
-from supernet.fused.conv_forward import Kinds
+from supernet.fused.dense import SHIFT, Kinds, dense_weights, groups_of
 from supernet.fused.launch import ceil_div, tile_of
 from supernet.fused.tables import NORMALIZED, PLAIN, STATE, TERM_PLACE, ConvRow, TermRow, table_of
 
@@ -51,62 +51,102 @@ def conv(request):
     rows = SECOND if normed else FIRST
     planes = randn(6, pixels, CHANNELS)
     statistics = (randn(6, CHANNELS), torch.rand(6, CHANNELS, dtype=torch.float64) + 0.5)
+    border = kinds.reach if normed else 0
+    middle = naive.normalized_sources(planes, rows, GATES, statistics).view(len(rows), *size, -1) if normed else None
     return SimpleNamespace(
-        x=planes if normed else randn(*size, CHANNELS),
+        x=bordered(middle, border) if normed else randn(*size, CHANNELS),
+        state=middle,
+        border=border,
         planes=planes,
         rows=rows,
-        table=table_of(rows, CPU),
         kinds=kinds,
+        dense=dense_weights(rows, kinds, planes),
         size=size,
         stride=stride,
-        statistics=statistics if normed else None,
-        all_statistics=statistics,
+        normed=normed,
+        statistics=statistics,
         grads=randn(3, pixels, CHANNELS),
         coefficients=randn(3, 6, CHANNELS),
         live=[index for index, row in enumerate(rows) if GATES[row.gate] != 0],
     )
 
 
+def bordered(images, border):
+    """Images ``(r, b, h, w, c)`` with a border of zeros."""
+    return torch.nn.functional.pad(images, (0, 0, border, border, border, border))
+
+
 def equal(found, expected):
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
+def test_dense_weights(conv):
+    for row, found, expected in zip(conv.rows, conv.dense, naive.dense_weights(conv.rows, conv.kinds), strict=True):
+        equal(found[: conv.kinds.sides[row.kind] ** 2], expected)
+
+
+def test_groups():
+    rows = [FIRST[0]] * 5 + [FIRST[2]]
+    weights = (torch.empty(5, 4, 1, 3, 3), torch.empty(1, 4, 1, 5, 5))
+    kinds = Kinds((3, 5), (1, 2), weights, weights)
+    found = groups_of(rows, kinds, 4)
+    assert [group[:4] for group in found] == [(0, 4, 3, 1), (4, 1, 3, 1), (5, 1, 5, 2)] and kinds.taps == 25
+
+
+@pytest.mark.parametrize("side", range(1, 12))
+def test_division_by_a_multiplication(side):
+    weight = (torch.empty(1, 4, 1, side, side),)
+    (group,) = groups_of(FIRST[:1], Kinds((side,), (1,), weight, weight), 1)
+    for number in range(20 * side):
+        assert number * group.inverse >> SHIFT.value == number // side
+
+
 def test_convolutions_and_statistics(conv):
     found, expected = conv.planes.clone(), conv.planes.clone()
-    geometry = conv.size, conv.stride, conv.statistics
-    x, other = (found, expected) if conv.statistics else (conv.x, conv.x)
-    partial, tile = conv_forward.convs_forward(x, found, conv.table, conv.kinds, GATES, *geometry)
-    naive.convs_forward(other, expected, conv.rows, conv.kinds, GATES, *geometry)
+    given = conv.dense, conv.rows, conv.kinds, GATES, conv.stride, conv.border
+    partial, tile = conv_forward.convs_forward(conv.x, found, *given)
+    naive.convs_forward(conv.state if conv.normed else conv.x, expected, conv.rows, conv.kinds, GATES, conv.stride)
     equal(found, expected)
     finalized, defined = torch.zeros(2, 3, 6, CHANNELS, dtype=torch.float64)
-    batch_norm.finalize_statistics(partial, tile, found.shape[1], conv.table, *finalized, GATES)
+    table = table_of(conv.rows, CPU)
+    batch_norm.finalize_statistics(partial, tile, found.shape[1], table, *finalized, GATES)
     naive.finalize_statistics(expected, conv.rows, *defined, GATES)
     equal(finalized, defined)
 
 
+def test_normalized_sources(conv):
+    if conv.normed:
+        given = conv.planes, conv.rows, GATES, conv.statistics, conv.size, conv.border
+        equal(conv_forward.normalized_sources(*given)[conv.live], conv.x[conv.live])
+
+
 def test_gradients_of_convolutions(conv):
-    given = conv.planes, conv.grads, conv.coefficients
-    d = conv_backward.depthwise_output_gradient(*given, conv.table, conv.kinds, GATES)
-    equal(d[conv.live], naive.depthwise_output_gradient(*given, conv.rows, conv.kinds, GATES)[conv.live])
-    geometry = conv.size, conv.stride, conv.statistics
-    found = conv_weight_backward.conv_weight_gradients(conv.x, *given, conv.table, conv.kinds, GATES, *geometry)
-    expected = naive.conv_weight_gradients(conv.x, *given, conv.rows, conv.kinds, GATES, *geometry)
-    equal(found, expected)
+    given = conv.planes, conv.grads, conv.coefficients, conv.rows, GATES
+    batch, h, w = conv.size
+    size = batch, ceil_div(h, conv.stride), ceil_div(w, conv.stride)
+    dy = naive.plane_gradients(*given)
+    found = conv_backward.plane_gradients(*given, size, conv.border)
+    equal(found, bordered(dy.view(len(dy), *size, -1), conv.border))
+    given = conv.rows, conv.kinds, GATES, conv.stride
+    found = conv_weight_backward.conv_weight_gradients(conv.x, found, *given, conv.border)
+    equal(found, naive.conv_weight_gradients(conv.state if conv.normed else conv.x, dy, *given))
 
 
 def test_gradient_of_a_state_and_between_halves(conv):
-    d = randn(len(conv.rows), *conv.planes.shape[1:])
-    if conv.statistics is None:
+    dy = randn(len(conv.rows), *conv.planes.shape[1:])
+    if not conv.normed:
         found = randn(*conv.x.shape)
         expected = found.clone()
-        conv_backward.input_gradient(conv.x, d, found, conv.table, conv.kinds, GATES, conv.stride)
-        naive.input_gradient(conv.x, d, expected, conv.rows, conv.kinds, GATES, conv.stride)
+        dy[[index for index in range(len(dy)) if index not in conv.live]] = 0
+        conv_backward.input_gradient(conv.x, dy, found, conv.dense, conv.rows, conv.kinds, conv.stride)
+        naive.input_gradient(conv.x, dy, expected, conv.rows, conv.kinds, GATES, conv.stride)
         return equal(found, expected)
     found, expected = torch.zeros(2, 7, *conv.planes.shape[1:], dtype=torch.float64)
-    partial = conv_backward.half_gradient(
-        d, conv.planes, conv.statistics, found, 2, conv.table, conv.kinds, GATES, conv.size
-    )
-    sums = naive.half_gradient(d, conv.planes, conv.statistics, expected, 2, conv.rows, conv.kinds, GATES, conv.size)
+    given = conv.statistics, found, 2, conv.rows, conv.kinds, GATES, conv.size
+    framed = bordered(dy.view(len(dy), *conv.size, -1), conv.border)
+    partial = conv_backward.half_gradient(framed, conv.planes, conv.dense, *given)
+    given = conv.statistics, expected, 2, conv.rows, conv.kinds, GATES, conv.size
+    sums = naive.half_gradient(dy, conv.planes, *given)
     equal(partial.sum(1)[conv.live], sums[conv.live])
     equal(found, expected)
 
