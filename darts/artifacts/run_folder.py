@@ -40,7 +40,7 @@ def shared_folder(run: RunConfig, name: str) -> Path:
 
 
 def _check_name(name: str, field: str) -> None:
-    if Path(name).name != name or name in (".", "..") or not name.isprintable():
+    if Path(name).name != name or name in (".", "..") or not name.isprintable() or not name.strip():
         raise UserError(f"`{field}` is {name!r}; it must be the name of a folder, without a path: set `run.runs` too")
 
 

@@ -6,6 +6,7 @@ locks; ``postgresql://USER@HOST/DATABASE`` serves any number of machines. Each c
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,9 @@ JOURNAL = "journal:"
 
 DRIVERS = ("psycopg", "psycopg2", "pg8000")
 """Python packages that speak to PostgreSQL, the preferred first."""
+
+FIRST_BYTES = b'{"op_code":'
+"""The beginning of every line of a journal."""
 
 WRITING: Key = (-1, 1)
 """The lock of a journal's file."""
@@ -86,12 +90,32 @@ def _journal(path: Path) -> Storage:
         raise UserError(_not_an_address(f"{JOURNAL}{path}"))
     locks = file_locks(_beside(path))
     try:
+        with holding(locks, OPENING), holding(locks, WRITING):
+            _drop_torn_line(path)
         with holding(locks, OPENING):
             own = None if isinstance(locks, NoLocks) else _JournalLock(locks)
             backend = JournalFileBackend(str(path), lock_obj=own)
             return Storage(f"{JOURNAL}{path}", JournalStorage(backend), locks)
     except Exception as error:  # json's, or the file system's
         raise UserError(f"`study.storage` {path}: no journal of Optuna ({_first_line(error)})") from None
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Take away the line that a killed process or a full disk has cut short at the end of a journal.
+
+    Raises:
+        ValueError: where the file is no journal; it is left as it is.
+    """
+    if not path.is_file():
+        return
+    *lines, rest = path.read_bytes().split(b"\n")
+    if not all(isinstance(line, dict) and "op_code" in line for line in map(json.loads, lines)):
+        raise ValueError("a line that is no record")
+    if rest and not rest.startswith(FIRST_BYTES[: len(rest)]):
+        raise ValueError("an end that is no record")
+    if rest:
+        with open(path, "rb+") as file:
+            file.truncate(sum(len(line) + 1 for line in lines))
 
 
 def _sqlite(path: Path) -> Storage:

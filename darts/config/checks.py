@@ -25,6 +25,7 @@ def check(config: Config) -> None:
             raise UserError("`start` and `inherit` are both given; give the one run whose weights to start with")
         return
     if isinstance(config, BlackboxConfig):
+        _refuse_unused(config)
         _check_budget(config)
         return
     if config.method.stages == ():
@@ -33,6 +34,23 @@ def check(config: Config) -> None:
     if share is not None and config.train_share + share >= 1 + 1e-9:
         both = f"at most 1 together with `train_share`, which is {config.train_share}"
         raise UserError(f"`valid_share` is {share}; it must be more than 0, and {both}")
+
+
+def _refuse_unused(config: BlackboxConfig) -> None:
+    """Refuse options of a search with gradients that a search without them would not follow."""
+    run = config.run
+    unused = {
+        "run.max_steps": (run.max_steps, "set `budget.epochs` or `budget.trials`"),
+        "run.max_hours": (run.max_hours, "set `budget.seconds`"),
+        "run.memory": (run.memory, "lower `batch_size` or `space.channels`"),
+        "space.partial": (config.space.partial, "leave it out"),
+    }
+    for field, (value, instead) in unused.items():
+        if value is not None:
+            raise UserError(f"`{field}` is {value}; a search without gradients does not follow it: {instead}")
+    if config.benchmark.file is not None and config.evaluator != "benchmark":
+        evaluator = f"`evaluator` {config.evaluator} looks nothing up"
+        raise UserError(f"`benchmark.file` is {config.benchmark.file}, and {evaluator}: set it to benchmark")
 
 
 def _check_budget(config: BlackboxConfig) -> None:

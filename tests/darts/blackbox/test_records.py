@@ -1,5 +1,6 @@
 """The records of a study that something else than a search has written are refused in one line; nothing is changed."""
 
+import json
 import re
 import sqlite3
 
@@ -117,6 +118,28 @@ def test_a_damaged_database_is_one_line(damage, message, tmp_path):
     with pytest.raises(UserError, match=f"study.db: .*{message}.*; choose another `run.name`") as error:
         open_study(storage, "search", sampler, {"seed": 0}, decisions=Letters())
     assert "\n" not in str(error.value) and path.read_bytes() == before
+
+
+def test_a_journal_that_a_killed_process_has_torn_is_continued(tmp_path):
+    path, sampler = tmp_path / "j.log", StrategySampler(RandomSearch(), Letters(), 0)
+    open_study(open_storage(f"journal:{path}"), "search", sampler, {"seed": 0}).add_trial(trial())
+    whole = path.read_bytes()
+    end = whole.rindex(b"\n", 0, -1) + 1
+    for torn in (whole[:-1], whole[: end + 1], whole[: end + 20], b'{"op', b""):
+        path.write_bytes(torn)
+        study = open_study(open_storage(f"journal:{path}"), "search", sampler, {"seed": 0})
+        study.add_trial(trial())
+        found = open_study(open_storage(f"journal:{path}"), "search", sampler, {"seed": 0})
+        assert len(found.trials) == len(study.trials) > 0 and all(map(json.loads, path.read_text().splitlines()))
+
+
+@pytest.mark.parametrize("content", ["words\n", "words", "{}\n", '{"op_code": 0}\n{}\n', '{"op_code": 0}\n[1', "\0\n"])
+def test_a_file_that_is_no_journal_is_left_as_it_is(content, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text(content)
+    with pytest.raises(UserError, match="notes.txt: no journal of Optuna"):
+        open_storage(f"journal:{path}")
+    assert path.read_text() == content
 
 
 def test_a_search_of_other_settings_leaves_no_trace(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -13,7 +14,7 @@ from darts.blackbox.evaluators import Problem, Setting, evaluator_of, problem_of
 from darts.blackbox.evaluators.benchmark import lookup_problem
 from darts.blackbox.run import require_options, run_replays, run_study, write_study
 from darts.blackbox.strategies import STRATEGIES
-from darts.config import SearchSpaceConfig, WeightsConfig, check
+from darts.config import RunConfig, SearchSpaceConfig, WeightsConfig, check
 from darts.config.blackbox import BlackboxConfig, BudgetConfig, LookupConfig
 from darts.errors import UserError
 from darts.recipes import BLACKBOX_RECIPES
@@ -187,6 +188,11 @@ def test_recipes_are_complete(name):
         (dict(train_share=1.0), "no examples to judge"),
         (dict(batch_size=1), "BatchNorm needs 2"),
         (dict(budget=BudgetConfig(trials=0)), "`budget.trials` is 0; it must be more than 0"),
+        (dict(run=RunConfig(max_hours=5.5)), "`run.max_hours` is 5.5; .*: set `budget.seconds`"),
+        (dict(run=RunConfig(max_steps=3)), "`run.max_steps` is 3; .*: set `budget.epochs`"),
+        (dict(run=RunConfig(memory="8GB")), "`run.memory` is 8GB; a search without gradients does not follow it"),
+        (dict(space=SearchSpaceConfig(partial=4)), "`space.partial` is 4"),
+        (dict(benchmark=LookupConfig(file=Path("x.csv"))), "`evaluator` training looks nothing up"),
     ],
 )
 def test_what_cannot_work_is_refused(change, reason):
