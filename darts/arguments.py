@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,9 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
+
+from darts.config.ranges import FINITE, POSITIVE, SEED, WIDEST, Range
 from darts.errors import UserError
 from darts.training.loop import Diverged
 
@@ -32,6 +36,14 @@ OF_A_METHOD = ", in a Python file that defines METHOD and is given as `method`"
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+RANGES: dict[str, tuple[Range, ...]] = {
+    "seed": (SEED,),
+    "batch_size": (POSITIVE, WIDEST),
+    "patience": (POSITIVE, WIDEST),
+    "folds": (WIDEST,),
+}
+"""Argument of any function -> its ranges; functions check further ones by themselves."""
 
 KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     NoneType: ("None", lambda value: value is None),
@@ -56,9 +68,12 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     @wraps(function)
     def checked(*given: P.args, **named: P.kwargs) -> R:
         with in_arguments():
-            for name, value in signature.bind(*given, **named).arguments.items():
+            bound = signature.bind(*given, **named)
+            for name, value in bound.arguments.items():
                 _check(name, value, hints.get(name, Any))
-            return function(*given, **named)
+                if isinstance(value, np.number):
+                    bound.arguments[name] = value.item()
+            return function(*bound.args, **bound.kwargs)
 
     return checked
 
@@ -75,6 +90,12 @@ def _check(name: str, value: Any, hint: Any) -> None:
     if len(known) == len(kinds) and not any(fits(value) for _, fits in known):
         words = [word for word, _ in known if word != "None"] + (["None"] if NoneType in allowed else [])
         raise UserError(f"`{name}` is {_shown(value)}; it must be {' or '.join(words)}")
+    if isinstance(value, str) and "\0" in value:
+        raise UserError(f"`{name}` is {_shown(value)}; no name holds a null character")
+    if isinstance(value, Real) and not isinstance(value, bool):
+        for allowed_range in (FINITE, *RANGES.get(name, ())):
+            if not allowed_range.contains(value):
+                raise UserError(f"`{name}` is {_shown(value)}; it must be {allowed_range.text}")
 
 
 def _shown(value: Any) -> str:
@@ -95,7 +116,7 @@ def in_arguments() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        message = str(error)
+        message = " ".join(str(error).splitlines())  # a path may hold line breaks
         if isinstance(error, Diverged):
             cause = message.partition(";")[0]
             message = f"{cause}; look for NaN in `data`, or lower the learning rate: `weights` WeightsConfig(lr=0.01)"
@@ -105,3 +126,7 @@ def in_arguments() -> Iterator[None]:
         if renamed == str(error):
             raise
         raise type(error)(renamed) from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise UserError(f"{str(error.filename)[:40]}...: {error.strerror}; give a shorter path") from None

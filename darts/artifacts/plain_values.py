@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
-from darts.config.types_in_words import in_words
+from darts.config.types_in_words import fits, in_words
 
 R = TypeVar("R")
 
@@ -39,24 +38,8 @@ def _value(hint: Any, value: Any, field: str) -> Any:
     if dataclasses.is_dataclass(hint):
         assert isinstance(hint, type)
         return record_from(hint, value, field)
-    if not _fits(hint, value):
+    if not fits(hint, value):
         raise ValueError(f"{field} is {str(value)[:60]!r}; it must be {in_words(hint)}")
     if isinstance(value, list):
         return tuple(map(Path, value)) if Path in get_args(hint) else tuple(value)
     return Path(value) if value is not None and Path in (hint, *get_args(hint)) else value
-
-
-def _fits(hint: Any, value: Any) -> bool:
-    """Whether a plain value can be one of the type."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        return any(_fits(each, value) for each in inner)
-    if origin is Literal:
-        return isinstance(value, str) and value in inner
-    if origin is tuple:
-        right_length = inner[-1] is Ellipsis or (isinstance(value, list) and len(value) == len(inner))
-        return isinstance(value, list) and right_length and all(_fits(inner[0], item) for item in value)
-    if hint in (float, int) and isinstance(value, bool):
-        return False
-    accepted: dict[Any, Any] = {float: (float, int), Path: str}
-    return isinstance(value, accepted.get(hint, hint))

@@ -65,6 +65,8 @@ def fit_data(
     names = metrics_of(target.task, metric)
     answers = target.encode(given.answers)
     _require_enough(answers, target)
+    if folds is not None and folds > len(given):
+        raise UserError(f"`folds` is {folds}; `x` has {len(given)} examples, and each fold needs one")
     chosen = choose_device(RunConfig(device=device))
     console = Console(soft_wrap=True, quiet=not verbose)
     problem = replace(

@@ -100,6 +100,8 @@ def metrics_of(task: Task, names: str | Sequence[str] | None) -> tuple[str, ...]
         UserError: where one is unknown, or not of the task.
     """
     known = [name for name, metric in METRICS.items() if task in metric.tasks]
+    if names is not None and not isinstance(names, str | list | tuple):
+        raise UserError(f"`metric` is {str(names)[:40]}; it must be a name, or a list of names")
     given = [names] if isinstance(names, str) else list(names or ())
     for name in given:
         if name not in known:

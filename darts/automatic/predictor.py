@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from darts.arguments import public
 from darts.artifacts import checkpoint
 from darts.automatic.examples.inputs import ENCODERS, Encoder, read_examples, read_new
 from darts.automatic.examples.targets import Target, target_from
@@ -90,6 +91,7 @@ class Predictor:
             raise UserError("the model predicts numbers, which have no probabilities: call predict")
         return self.outputs(x)
 
+    @public
     def score(self, x: Any, y: Any = None, metric: str | None = None) -> float:
         """Return a metric of the predictions, by default the one that was searched by.
 
@@ -162,6 +164,7 @@ class Predictor:
             lines.append(f"{row['rank']:>4}  {row['figures'][metric]:>20.4f}  {cost}  {shown}")
         return "\n".join(lines)
 
+    @public
     def save(self, path: str | Path) -> Path:
         """Write the model to a folder: ``model.pt``, ``genotype.json`` and ``report.txt``; return the folder.
 
@@ -196,6 +199,7 @@ class Predictor:
             "label": self.label,
         }
 
+    @public
     def export(self, path: str | Path) -> float:
         """Write the model as ONNX, ``.onnx``, or as a program of torch.export, ``.pt2``.
 

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
 
 from darts.config.ranges import FINITE, LARGEST, SEED, WIDEST, Range
+from darts.config.types_in_words import fits, in_words
 from darts.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,19 +33,21 @@ class Field(NamedTuple):
     path: str
     """Its dotted path, such as ``weights.lr``."""
     value: Any
+    hint: Any
+    """Its type, without annotations."""
     metadata: tuple[Any, ...]
     """The annotations beside its type: ranges, ``Resume.FREE``, and those of the command line."""
 
 
 def fields_of(config: Any, prefix: str = "") -> Iterator[Field]:
     """Yield the fields of a configuration that are no configurations themselves, in the order of their declaration."""
-    hints = get_type_hints(type(config), include_extras=True)
+    hints, plain = get_type_hints(type(config), include_extras=True), get_type_hints(type(config))
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             yield from fields_of(value, f"{prefix}{field.name}.")
         else:
-            yield Field(prefix + field.name, value, getattr(hints[field.name], "__metadata__", ()))
+            yield Field(prefix + field.name, value, plain[field.name], getattr(hints[field.name], "__metadata__", ()))
 
 
 def replaced(config: C, values: Mapping[str, Any]) -> C:
@@ -62,7 +65,7 @@ def replaced(config: C, values: Mapping[str, Any]) -> C:
 
 
 def check_ranges(config: Any) -> None:
-    """Refuse the first number out of its field's range. Numbers are finite in any case.
+    """Refuse the first value of another type than its field's, or number out of its range. Numbers are finite.
 
     A sequence of numbers is looked at number by number.
 
@@ -70,6 +73,8 @@ def check_ranges(config: Any) -> None:
         UserError: naming the field, its value and what is allowed.
     """
     for field in fields_of(config):
+        if not fits(field.hint, field.value):
+            raise UserError(f"`{field.path}` is {str(field.value)[:60]!r}; it must be {in_words(field.hint, 'None')}")
         for number in field.value if isinstance(field.value, tuple) else (field.value,):
             if isinstance(number, bool) or not isinstance(number, int | float):
                 continue

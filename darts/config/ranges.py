@@ -8,6 +8,7 @@ and ``choose``.
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 
@@ -56,7 +57,7 @@ RANGES: dict[str, Range] = {
 
 
 def require(component: Any, **fields: tuple[str, ...]) -> None:
-    """Refuse options out of their range; those that are ``None`` are not looked at.
+    """Refuse options out of their range; those that are ``None`` by default may be ``None``.
 
     Args:
         component: whose options they are.
@@ -68,8 +69,11 @@ def require(component: Any, **fields: tuple[str, ...]) -> None:
     for kind, names in fields.items():
         for name in names:
             value = getattr(component, name)
-            if value is not None and not RANGES[kind].contains(value):
-                raise ValueError(f"{name} is {value}; it must be {RANGES[kind].text}")
+            if value is None and getattr(type(component), name, None) is None:
+                continue
+            number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+            if not number or not RANGES[kind].contains(value):
+                raise ValueError(f"{name} is {str(value)[:40]}; it must be {RANGES[kind].text}")
 
 
 def choose(component: Any, **fields: Iterable[str]) -> None:

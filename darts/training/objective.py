@@ -69,6 +69,8 @@ class UserLoss(Objective):
     """
 
     def __init__(self, loss: Callable[[Call, Any], Tensor]):
+        if not callable(loss):
+            raise UserError(f"`loss` is a {type(loss).__name__}; it must be a function of the network and a batch")
         self.loss = loss
 
     def __call__(self, network: Call, batch: Any) -> Outcome:

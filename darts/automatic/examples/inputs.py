@@ -112,7 +112,11 @@ def read_examples(x: Any, y: Any = None, *, label: str | None = None, test: bool
     if len(given) == 0:
         raise UserError("`x` holds no examples")
     if given.answers is not None:
-        count = len(given.answers)
+        try:
+            count = len(given.answers)
+        except TypeError:
+            kind = type(given.answers).__name__
+            raise UserError(f"`y` is one {kind}; it must hold an answer for each example") from None
         if count != len(given):
             raise UserError(f"`x` has {len(given)} examples and `y` has {count} answers; they must be equally many")
     return given

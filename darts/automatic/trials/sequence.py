@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from darts.blackbox.points import Decision
+from darts.config.types_in_words import fits
 from darts.errors import UserError
 from genotypes.types.choices import ChoicesGenotype
 
@@ -143,14 +144,20 @@ class Sequence:
     outputs: int | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.layers, list | tuple):
+            raise UserError(f"`layers` is a {type(self.layers).__name__}; it must be a list of layers")
         names = [layer.name for layer in self.layers]
         again = [name for name in names if names.count(name) > 1]
         if not names or again:
             raise UserError(f"`layers` must be several different layers; {again[0] if again else 'none'} is not")
-        least, most = self.depth
-        if not 1 <= least <= most:
+        if not fits(tuple[int, int], self.depth) or not 1 <= self.depth[0] <= self.depth[1]:
             raise UserError(f"`depth` is {self.depth}; it must be two numbers, from 1, the larger one last")
         for layer in self.layers:
+            for field, value in vars(layer).items():
+                if field in ("units", "filters", "kernel", "size") and not (fits(int, value) and 0 < value < 2**31):
+                    raise UserError(f"`{field}` is {str(value)[:40]!r}; it must be a whole number from 1 to 2**31")
+                if field == "p" and not (fits(float, value) and 0 <= value < 1):
+                    raise UserError(f"`p` is {str(value)[:40]!r}; it must be a probability below 1")
             activation = vars(layer).get("activation", "relu")
             if activation not in ACTIVATIONS:
                 raise UserError(f"`activation` is {activation!r}; it must be one of {', '.join(ACTIVATIONS)}")

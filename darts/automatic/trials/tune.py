@@ -227,7 +227,7 @@ class _Replayed(BaseSampler):
 
     def __init__(self, make: Callable[[int], BaseSampler], seed: int):
         self.make, self.seed = make, seed
-        self.number, self.sampler = -1, make(seed)
+        self.number, self.sampler = -1, make(0)
 
     def _of(self, trial: Any) -> BaseSampler:
         if trial.number != self.number:

@@ -36,7 +36,7 @@ def test_what_is_no_search_is_none(tmp_path):
         ("space", 3, "an object"),
         ("space.channels", True, "a whole number"),
         ("space.partial", 1.5, "a whole number or null"),
-        ("data.name", "cifar", "one of digits, mnist"),
+        ("data.name", "cifar", "one of digits, .*mnist"),
         ("data.root", 3, "a path or null"),
         ("method.penalties", "zero_one", "a list, each text or null"),
         ("weights.lr", "0.1", "a number"),
