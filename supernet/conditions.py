@@ -122,12 +122,19 @@ def canonical(tables: Sequence[ChoiceTable], picks: Picks) -> dict[str, Value]:
 
 def taking_part(tables: Sequence[ChoiceTable], picks: Picks) -> frozenset[str]:
     """Return the labels of the tables that take part where these pairs are kept."""
-    remaining, active = open_tables(tables), set()
-    while remaining:
-        label = next_open(remaining, picks).table.label
-        active.add(label)
-        remaining = decide(remaining, label, tuple(picks.get(label, ())))
-    return frozenset(active)
+    kept = {(label, name) for label, value in picks.items() for _, name in value}
+    when = {table.label: table.when for table in tables}
+    known: dict[str, bool] = {}
+
+    def takes_part(label: str) -> bool:
+        if label not in known:
+            ways = when.get(label, ())
+            known[label] = not ways or any(
+                all(pair in kept and takes_part(pair[0]) for pair in way) for way in ways
+            )  # fmt: skip
+        return known[label]
+
+    return frozenset(label for label in when if takes_part(label))
 
 
 def violation(tables: Sequence[ChoiceTable], picks: Picks) -> str | None:

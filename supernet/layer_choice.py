@@ -150,7 +150,7 @@ class GatedModel(nn.Module):
         """
         *given, gates = inputs
         found = list(choices(self.model))
-        values_by_label = _gate_values(gates)
+        values_by_label = gate_values(gates)
         for choice in found:
             choice.gate_values = values_by_label[choice.label]
         try:
@@ -165,7 +165,8 @@ def choices(model: nn.Module) -> Iterator[Choice]:
     return (module for module in model.modules() if isinstance(module, Choice))
 
 
-def _gate_values(gates: Gates) -> dict[str, GateValues]:
+def gate_values(gates: Gates) -> dict[str, GateValues]:
+    """Return the gates of each decision that has one row: label -> gates, and which are not 0."""
     rows = {label: gate[0] for label, gate in gates.items() if gate.ndim == 2}
     if torch.compiler.is_compiling():
         return {label: GateValues(row * (row != 0)) for label, row in rows.items()}

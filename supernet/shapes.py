@@ -76,6 +76,28 @@ class LanguageShape:
         return torch.zeros(1, count, dtype=torch.long), None
 
 
+@dataclass(frozen=True)
+class TranslationShape:
+    """Pairs of sentences, the second of which is the first in another language.
+
+    Attributes:
+        source_words, target_words: sizes of the vocabularies, with the tokens for padding, unknown words, beginning and
+            end.
+        source_length, target_length: of the longest sentence in tokens, with those of beginning and end.
+    """
+
+    source_words: int
+    target_words: int
+    source_length: int
+    target_length: int
+
+    def inputs(self, count: int) -> tuple[Tensor | None, ...]:
+        """Return what a network is called with for ``count`` pairs: the source, and the target without its end."""
+        lengths = self.source_length, self.target_length - 1
+        source, target = (torch.ones(count, length, dtype=torch.long) for length in lengths)
+        return source, target
+
+
 class Shape(Protocol):
     """What is known of the examples of a data set: with which inputs a network is called."""
 

@@ -70,7 +70,7 @@ def test_nasbench201_with_its_table(tmp_path, monkeypatch):
     assert "by nasbench201_cifar10 " in scripts.said(train_final, *TINY, *size, "--inherit", "runs/run")
 
 
-@pytest.mark.parametrize("name", ["nasbench201", "convnet", "textnet"])
+@pytest.mark.parametrize("name", ["nasbench201", "convnet", "textnet", "vit"])
 def test_search_retrain_and_inherit(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = ["--data.root", "set.csv"] if name == "textnet" else []

@@ -16,12 +16,15 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from darts.bilevel.requirements import DOUBLE_BACKWARD, Component, Requirements
+from darts.bilevel.requirements import DOUBLE_BACKWARD, SGD_STEPS, Component, Requirements
 from darts.config.ranges import require
 from darts.training.cuda_graph import capturing
 
 Params = Mapping[str, Tensor]
 Batch = Any
+
+AHEAD = {SGD_STEPS: "the step looks ahead by steps of SGD"}
+"""What steps require that compute how the weights will move."""
 
 RADIUS = 0.01
 """Length of the step of the finite difference (DARTS, footnote to equation 8)."""
@@ -131,7 +134,7 @@ class UnrolledExact(Component):
     """
 
     def requirements(self) -> Requirements:
-        return Requirements(requires={DOUBLE_BACKWARD: "the step unrolled_exact differentiates twice"})
+        return Requirements(requires={**AHEAD, DOUBLE_BACKWARD: "the step unrolled_exact differentiates twice"})
 
     def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:
         weights, logits = problem.weights, problem.logits
@@ -153,6 +156,9 @@ class FiniteDifference(Component, ABC):
 
     radius: float = RADIUS
     choose: bool = True
+
+    def requirements(self) -> Requirements:
+        return Requirements(requires=AHEAD)
 
     @abstractmethod
     def __call__(self, problem: Bilevel, train: Batch, valid: Batch) -> dict[str, Tensor]:

@@ -46,7 +46,7 @@ class SearchProblem:
         tables: its choices.
         logits: table label -> ``(e, o)``, leaves that require gradients.
         relax: how logits become gates.
-        optimizer: of the supernet's weights: SGD with momentum and weight decay.
+        optimizer: of the supernet's weights; SGD with momentum and weight decay where the step looks ahead.
         generator: for relaxations that sample.
         autocast: the context in which the supernet is called.
         progress: share of the search that is done, ``()`` in float64; a tensor, so that a captured step reads it anew.
@@ -68,7 +68,7 @@ class SearchProblem:
     tables: tuple[ChoiceTable, ...]
     logits: dict[str, Tensor]
     relax: Relaxation
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     generator: torch.Generator
     autocast: AbstractContextManager
     progress: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))

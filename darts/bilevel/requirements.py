@@ -15,6 +15,9 @@ OPERATIONS = "operations"
 DOUBLE_BACKWARD = "double_backward"
 """Property of a supernet's backend through which a gradient's gradient can be taken: the ``reference`` backend."""
 
+SGD_STEPS = "sgd_steps"
+"""Property of weights that take steps of SGD: a step ahead of them is computed from gradient and momentum."""
+
 NETWORKS = "networks"
 """Property of stages that change the network's candidates or begin with a new network."""
 

@@ -18,6 +18,8 @@ def check(config: Config) -> None:
         UserError: naming the first such field, its value and what is allowed.
     """
     check_ranges(config)
+    if config.weights.nesterov and config.weights.optimizer != "sgd":
+        raise UserError(f"`weights.nesterov` is on, which `weights.optimizer` {config.weights.optimizer} does not have")
     if isinstance(config, RetrainConfig):
         if config.batch_size < 2:
             raise UserError(f"`batch_size` is {config.batch_size}; BatchNorm needs 2 or more images")

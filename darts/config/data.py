@@ -13,7 +13,7 @@ from darts.config.ranges import NOT_NEGATIVE, POSITIVE, at_most
 DataName = Literal[
     "digits", "digits201", "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "imagenet", "folder", "npz", "csv",
     "text", "ptb", "wikitext2", "segmentation_digits", "segmentation_mnist", "segmentation_folder",
-    "detection_digits", "detection_mnist", "detection_coco",
+    "detection_digits", "detection_mnist", "detection_coco", "pairs", "reversed_digits",
 ]  # fmt: skip
 
 
@@ -23,8 +23,9 @@ class DataConfig:
 
     name: DataName = "digits"
     """The data set. Your own: folder (images in torchvision's ImageFolder layout), npz (a file of arrays), csv (a file
-    of sentences and labels), text (running text: one file, or a folder with train, valid and test), segmentation_folder
-    (images with masks), detection_coco (images with boxes in COCO's JSON files)."""
+    of sentences and labels), text (running text: one file, or a folder with train, valid and test), pairs (a file of
+    sentences and their translations), segmentation_folder (images with masks), detection_coco (images with boxes in
+    COCO's JSON files)."""
     root: Annotated[Path | None, Resume.FREE] = None
     """The folder or file of the data set (digits need none)."""
     download: Annotated[bool, Resume.FREE] = False

@@ -1,4 +1,4 @@
-"""The optimizers: SGD and its learning rate schedule for the weights, Adam for the architecture's logits."""
+"""The optimizers: SGD or AdamW and its learning rate schedule for the weights, Adam for the architecture's logits."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from darts.config.ranges import BELOW_1, NOT_NEGATIVE, POSITIVE
 
 @dataclass(frozen=True)
 class WeightsConfig:
-    """SGD for the network's weights."""
+    """The optimizer of the network's weights."""
 
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """SGD with momentum; or AdamW, by which transformers are trained, with decoupled weight decay."""
     lr: Annotated[float, POSITIVE] = 0.025
     """Learning rate of the first epoch."""
     lr_min: Annotated[float, NOT_NEGATIVE] = 0.001
@@ -26,7 +28,7 @@ class WeightsConfig:
     horizon: Annotated[int | None, POSITIVE] = None
     """Epochs that the schedule is made for, where the run is cut short; by default the run's."""
     momentum: Annotated[float, BELOW_1] = 0.9
-    """Momentum."""
+    """Momentum; of AdamW the decay rate of the running mean of gradients."""
     nesterov: bool = False
     """Nesterov momentum."""
     weight_decay: Annotated[float, NOT_NEGATIVE] = 3e-4

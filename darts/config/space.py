@@ -32,6 +32,20 @@ class SearchSpaceConfig(SpaceConfig):
     """Intermediate nodes of the searched cell; by default the search space's own number."""
     candidates: Literal["darts", "s1", "s2", "s3", "s4"] = "darts"
     """Candidate operations of an edge: the eight of DARTS, or those of a reduced space, S1 to S4 (RobustDARTS)."""
+    patches: Annotated[tuple[int, ...], POSITIVE] = ()
+    """Candidate sides of a vision transformer's patches, in pixels; by default those that cut the image's side into 4
+    to 8."""
+    widths: Annotated[tuple[int, ...], POSITIVE, at_most(65_536)] = ()
+    """Candidate widths of its tokens; by default a half, three quarters and all of the channels."""
+    depths: Annotated[tuple[int, ...], POSITIVE, at_most(256)] = ()
+    """Candidate numbers of its blocks; by default a half, three quarters and all of the layers."""
+    heads: Annotated[tuple[int, ...], POSITIVE, at_most(65_536)] = ()
+    """Candidate numbers of heads of a block; by default a half, three quarters and all of those that fit into the
+    channels."""
+    ratios: Annotated[tuple[float, ...], POSITIVE, at_most(64)] = ()
+    """Candidate widths between a block's two layers, as multiples of the tokens' width; by default 1, 2 and 4."""
+    head_width: Annotated[int | None, POSITIVE, at_most(65_536)] = None
+    """Width of a head; by default a third of the channels, and 64 at most."""
     partial: Annotated[int | None, POSITIVE] = None
     """K: candidate operations see 1/K of the channels (PC-DARTS); by default the method's own."""
     backend: Annotated[Literal["auto", "reference", "batched", "fused"], Resume.FREE] = "auto"

@@ -14,7 +14,7 @@ import numpy as np
 from darts.data.objective import Objective
 from darts.data.order import hold_out, stratified
 from darts.data.split import Split
-from supernet.shapes import ImageShape, LanguageShape, TextShape
+from supernet.shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,20 @@ class DataSet:
         valid: number of examples at the end of ``train`` that are the data set's own validation part; 0 for none.
         objective: what is minimized; None for classification.
         vocabulary: index of each word, where examples are words.
+        target_vocabulary: the same of the targets, where these are words of another language.
         classes: name of each class, in the order of labels; empty where targets are no classes.
         preprocessing: how a file becomes an example, for whoever applies a trained network to further files.
         notes: what was done to the examples, or is odd about them, for people.
     """
 
     name: str
-    shape: ImageShape | TextShape | LanguageShape | None
+    shape: Shape | None
     train: Split
     test: Split
     valid: int = 0
     objective: Objective | None = None
     vocabulary: Mapping[str, int] | None = None
+    target_vocabulary: Mapping[str, int] | None = None
     classes: tuple[str, ...] = ()
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -13,6 +13,8 @@ from darts.data.augment import Augmentation
 from darts.data.dataset import Arrays, DataSet
 from darts.data.readers import READERS
 from darts.data.resident import resident
+from darts.data.text.pairs import pairs_of, read_pairs
+from darts.data.text.reversed_digits import reversed_digits
 from darts.data.text.sentences import read_sentences
 from darts.data.text.text_reader import TEXTS, read_text
 from darts.errors import UserError
@@ -117,6 +119,13 @@ def _sentences(request: Request) -> DataSet:
     return read_sentences(request.root, request.device, request.ranks, request.config.limit)
 
 
+def _pairs(request: Request) -> DataSet:
+    config = request.config
+    if config.name == "reversed_digits":
+        return pairs_of(config.name, reversed_digits(), request.device, request.ranks, config.limit)
+    return pairs_of(config.name, read_pairs(request.root), request.device, request.ranks, config.limit)
+
+
 def _text(request: Request) -> DataSet:
     return read_text(request.config.name, request.root, request.language, request.device, request.config.limit)
 
@@ -136,6 +145,8 @@ DATA_SETS: dict[str, Callable[[Request], DataSet]] = {
     "segmentation_folder": _masks,
     "detection_coco": _boxes,
     "csv": _sentences,
+    "pairs": _pairs,
+    "reversed_digits": _pairs,
     **{name: _text for name in TEXTS},
 }
 """Data set -> what opens it. Those that are arrays of images stand in ``READERS``."""

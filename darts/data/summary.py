@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from darts.data.dataset import DataSet
-from supernet.shapes import ImageShape, LanguageShape, TextShape
+from supernet.shapes import ImageShape, LanguageShape, TextShape, TranslationShape
 
 MAX_NAMED = 20
 """Classes that are named with their counts; of more classes, the most and the least frequent are named."""
@@ -22,6 +22,10 @@ def summary(data: DataSet) -> str:
         parts = [f"{split} sentences of up to {shape.length} tokens, vocabulary of {shape.words:,}"]
     elif isinstance(shape, LanguageShape):
         parts = [f"{split} tokens, vocabulary of {shape.words:,}"]
+    elif isinstance(shape, TranslationShape):
+        words = f"vocabularies of {shape.source_words:,} and {shape.target_words:,}"
+        lengths = f"{shape.source_length - 2} and {shape.target_length - 2}"
+        parts = [f"{split} pairs of sentences of up to {lengths} tokens, {words}"]
     else:
         parts = [f"{split} examples"]
     classes, few = _classes(data)

@@ -13,7 +13,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from darts.bilevel.requirements import DOUBLE_BACKWARD, OPERATIONS, SINGLE_LEVEL, Requirements, requirements_of
+from darts.bilevel.requirements import (
+    DOUBLE_BACKWARD,
+    OPERATIONS,
+    SGD_STEPS,
+    SINGLE_LEVEL,
+    Requirements,
+    requirements_of,
+)
 from darts.config import SearchConfig
 from darts.errors import UserError
 from darts.methods import (
@@ -166,6 +173,8 @@ def _conflicts(config: SearchConfig, method: Method) -> Iterator[str]:
     provided = method.properties.union(*(statement.provides for _, statement in stated))
     if config.space.backend in ("auto", "reference"):
         provided |= {DOUBLE_BACKWARD}
+    if config.weights.optimizer == "sgd":
+        provided |= {SGD_STEPS}
     for field, statement in stated:
         yield from (f"{why}: {without(field)}" for name, why in statement.excludes.items() if name in provided)
     for field, statement in stated:
@@ -195,6 +204,8 @@ def _provider_of(name: str) -> str:
     """Return the option that brings a property."""
     if name == DOUBLE_BACKWARD:
         return "`space.backend` reference"
+    if name == SGD_STEPS:
+        return "`weights.optimizer` sgd"
     for field, registry in COMPONENTS.items():
         names = [key for key, component in registry.items() if name in requirements_of(component).provides]
         if names:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from darts.bilevel.hypergradients import (
+    AHEAD,
     RADIUS,
     Batch,
     Bilevel,
@@ -53,7 +54,8 @@ class Neumann(FiniteDifference):
         require(self, from_0=("terms",), above_0=("radius",))
 
     def requirements(self) -> Requirements:
-        return Requirements(requires={DOUBLE_BACKWARD: "neumann:exact=true differentiates twice"} if self.exact else {})
+        exact = {DOUBLE_BACKWARD: "neumann:exact=true differentiates twice"} if self.exact else {}
+        return Requirements(requires={**AHEAD, **exact})
 
     def at(self, radius: float) -> Neumann:
         return replace(self, radius=radius)

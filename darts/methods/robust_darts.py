@@ -17,6 +17,7 @@ import torch
 
 from darts.bilevel.hypergradients import Unrolled
 from darts.bilevel.problem import SearchProblem
+from darts.bilevel.requirements import SGD_STEPS, Requirements
 from darts.config.ranges import require
 from darts.methods.context import Callback, MethodContext
 from darts.methods.method import Method
@@ -50,6 +51,10 @@ class EigenvalueStop(Callback):
     def __post_init__(self) -> None:
         require(self, from_1=("every",), from_2=("window",), share=("first",))
         require(self, above_0=("ratio", "factor", "most"))
+
+    def requirements(self) -> Requirements:
+        back = {SGD_STEPS: "eigenvalue_stop:adapt=true goes back to an earlier momentum of SGD"} if self.adapt else {}
+        return Requirements(requires=back)
 
     def after_epoch(self, context: MethodContext, epoch: int) -> dict[str, float]:
         if epoch % self.every and epoch + 1 < context.epochs:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from darts.bilevel.arch_optimizers import Identity
 from darts.bilevel.discretization import NEVER_KEPT
-from darts.bilevel.hypergradients import Batch, Bilevel, Params, first_order, frozen, gradient
+from darts.bilevel.hypergradients import AHEAD, Batch, Bilevel, Params, first_order, frozen, gradient
 from darts.bilevel.problem import SearchProblem
 from darts.bilevel.requirements import Component, Requirements
 from darts.config.ranges import require
@@ -66,7 +66,10 @@ class MonteCarlo(Component):
     def requirements(self) -> Requirements:
         return Requirements(
             provides=frozenset({"displacement"}),
-            requires={"takes_displacement": "the step monte_carlo returns a displacement of the logits, no gradient"},
+            requires={
+                **AHEAD,
+                "takes_displacement": "the step monte_carlo returns a displacement of the logits, no gradient",
+            },
             excludes={"simplex": "the step monte_carlo displaces gates out of the simplex"},
         )
 

@@ -27,7 +27,7 @@ from darts.methods.method import Method, Stage
 from darts.methods.space_factory import Allowed, space_from
 from darts.training.device import autocast, check_fused
 from darts.training.objective import classification
-from darts.training.sgd import sgd
+from darts.training.weights_optimizer import weights_optimizer
 from supernet.choice import ChoiceTable, edges_of
 from supernet.cost.space_costs import SpaceCosts
 from supernet.fused.verification import prefer_fused
@@ -136,7 +136,7 @@ class StageNetworks:
             space.tables,
             logits,
             method.relax,
-            sgd(supernet, config.weights),
+            weights_optimizer(supernet, config.weights),
             torch.Generator(device).manual_seed(config.seed + number),
             autocast(device, config.run.precision),
             modifiers=GateModifiers(method.edges, method.skip),
@@ -174,7 +174,7 @@ class StageNetworks:
             return self.build(number, allowed)
         if stage.keep is None and stage.partial == self.method.stages[number - 1].partial:
             if stage.restart:
-                problem.optimizer = sgd(problem.supernet, config.weights)
+                problem.optimizer = weights_optimizer(problem.supernet, config.weights)
             return built
         later = self.build(number, allowed)
         seed = config.seed + number

@@ -29,8 +29,8 @@ from darts.training.evaluate import ReportProgress
 from darts.training.hidden_state import HiddenState
 from darts.training.microbatch import BatchPartition
 from darts.training.objective import score_of
-from darts.training.sgd import set_learning_rate
 from darts.training.state_form import load_optimizer
+from darts.training.weights_optimizer import set_learning_rate
 from genotypes import Genotype, describe, read
 from supernet.choice import Picks
 from supernet.network import DropPath

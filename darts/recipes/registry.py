@@ -21,6 +21,7 @@ from darts.recipes import (
     robust,
     scheduled,
     several_objectives,
+    transformers,
 )
 from darts.recipes.recipe import by_name
 
@@ -85,6 +86,11 @@ SEARCH_RECIPES: dict[str, Callable[[], SearchConfig]] = by_name(
     nasbench201.darts_nasbench201_digits,
     mobile.darts_nasbenchmacro_cifar10,
     mobile.darts_mobile_digits,
+    transformers.darts_vit_digits,
+    transformers.darts_vit_mnist,
+    transformers.darts_vit_cifar10,
+    transformers.gdas_translation_reversed_digits,
+    transformers.gdas_translation_pairs,
     models.darts_convnet_digits,
     models.darts_convnet_mnist,
     models.darts_textnet_csv,
@@ -117,6 +123,10 @@ BLACKBOX_RECIPES: dict[str, Callable[[], BlackboxConfig]] = {
         several_objectives.nsga2_cifar10,
         several_objectives.nsga2_nasbench201,
         mobile.evolution_nasbenchmacro,
+        transformers.evolution_vit_digits,
+        transformers.evolution_vit_mnist,
+        transformers.evolution_vit_cifar10,
+        transformers.evolution_translation_reversed_digits,
     ),
 }
 """Searches without gradients."""
@@ -138,6 +148,11 @@ FINAL_RECIPES: dict[str, Callable[[], RetrainConfig]] = by_name(
     nasbench201.nasbench201_digits,
     mobile.nasbenchmacro_cifar10,
     mobile.mobile_digits,
+    transformers.vit_digits,
+    transformers.vit_mnist,
+    transformers.vit_cifar10,
+    transformers.translation_reversed_digits,
+    transformers.translation_pairs,
     models.convnet_digits,
     models.convnet_mnist,
     models.textnet_csv,

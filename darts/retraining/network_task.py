@@ -16,8 +16,8 @@ from darts.data.user_data import UserSplit
 from darts.retraining.best_epoch import BestEpoch
 from darts.retraining.start import Frozen
 from darts.training.evaluate import ReportProgress, evaluate
-from darts.training.sgd import set_learning_rate, sgd
 from darts.training.state_form import load_optimizer
+from darts.training.weights_optimizer import set_learning_rate, weights_optimizer
 
 
 class NetworkTask:
@@ -69,7 +69,7 @@ class NetworkTask:
             split.steps(len(split), self._batch_of(split), training=False) for split in self.judged.values() if split
         )
         self.attempt = 0
-        self.optimizer = optimizer or sgd(network, weights)
+        self.optimizer = optimizer or weights_optimizer(network, weights)
         self.rates = [group["lr"] for group in optimizer.param_groups] if optimizer else None
         self.selection = BestEpoch(patience)
         self.tested: dict[str, float] = {}

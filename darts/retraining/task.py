@@ -37,8 +37,8 @@ from darts.training.evaluate import ReportProgress, evaluate
 from darts.training.hidden_state import HiddenState
 from darts.training.microbatch import BatchPartition
 from darts.training.objective import classification
-from darts.training.sgd import set_learning_rate, sgd
 from darts.training.state_form import load_optimizer
+from darts.training.weights_optimizer import set_learning_rate, weights_optimizer
 from genotypes import Genotype, describe, picture, schema_from, write
 from supernet.cost.network import count
 from supernet.network import count_parameters, dropping
@@ -81,7 +81,7 @@ class RetrainTask:
         self.partition.release = lambda: self.graph.forget()
         self.space = space_from(config, shape=data.shape, genotype=genotype)
         self.network = self._new_network(device)
-        self.optimizer = sgd(self.network, config.weights)
+        self.optimizer = weights_optimizer(self.network, config.weights)
         self.generator = torch.Generator(device).manual_seed(config.seed)
         draw_noise_from(self.generator, self.network)
         self.autocast = autocast(device, config.run.precision)
@@ -279,7 +279,8 @@ class RetrainTask:
         """Return what the network reads: the vocabulary; or the shape of images, and each channel's mean and deviation,
         by which they are normalized."""
         if not isinstance(self.data.shape, ImageShape):
-            return {"vocabulary": dict(self.data.vocabulary)} if self.data.vocabulary else {}
+            known = {"vocabulary": self.data.vocabulary, "target_vocabulary": self.data.target_vocabulary}
+            return {name: dict(words) for name, words in known.items() if words}
         moments = self.data.test.moments()
         assert moments is not None, "splits of images are normalized"
         return {"shape": astuple(self.data.shape), **dict(zip(("mean", "std"), moments))}

@@ -19,7 +19,7 @@ from genotypes.formats.namedtuple_text import find_texts, is_identifier, read_te
 from genotypes.formats.spans import Span
 from genotypes.formats.validation import LocatedGenotype
 from genotypes.neighbours import neighbours
-from genotypes.types import cell, choices, nasbench101, nasbench201, recurrent
+from genotypes.types import cell, choices, nasbench101, nasbench201, recurrent, vision_transformer
 from genotypes.types.genotype import Genotype
 
 
@@ -153,6 +153,10 @@ def _graph_svg(genotype: Any, theme: str) -> str:
     return dag_svg(genotype.name or describe(genotype), *genotype.graph())
 
 
+def _entries_svg(genotype: Any, theme: str) -> str:
+    return list_svg(genotype.name or describe(genotype), genotype.entries())
+
+
 def _choices_svg(genotype: choices.ChoicesGenotype, theme: str) -> str:
     entries = {label: " + ".join(names) for label, names in genotype.picks}
     return list_svg(genotype.name or describe(genotype), entries)
@@ -230,6 +234,24 @@ TYPES: dict[str, GenotypeType] = {
         entries=recurrent.RecurrentGenotype.entries,
         outline=_entries_outline,
         pictures={".svg": _graph_svg},
+        embeddable=False,
+        warnings=_no_warnings,
+        differences=_entries_differences,
+        neighbours=None,
+    ),
+    "vision-transformer-genotype": GenotypeType(
+        type=vision_transformer.VisionTransformerGenotype,
+        fields=vision_transformer.VisionTransformerGenotype.fields,
+        names=(*vision_transformer.SIZES, "blocks"),
+        read_fields=vision_transformer.from_fields,
+        describe=str,
+        matches=vision_transformer.is_text,
+        find=lambda text: (),
+        read=_without_lines(vision_transformer.from_text),
+        notations={"text": str},
+        entries=vision_transformer.VisionTransformerGenotype.entries,
+        outline=_entries_outline,
+        pictures={".svg": _entries_svg},
         embeddable=False,
         warnings=_no_warnings,
         differences=_entries_differences,

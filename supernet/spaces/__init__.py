@@ -5,6 +5,7 @@ from supernet.spaces.darts import space as darts
 from supernet.spaces.examples import convnet, textnet
 from supernet.spaces.mobile import inverted, mobilenet, nasbenchmacro
 from supernet.spaces.space import SpaceEntry
+from supernet.spaces.transformer import translation, vision
 
 SPACES: dict[str, SpaceEntry] = {
     "darts": darts.ENTRY,
@@ -13,7 +14,9 @@ SPACES: dict[str, SpaceEntry] = {
     "nasbenchmacro": nasbenchmacro.ENTRY,
     "mobile": inverted.ENTRY,
     "mobilenet": mobilenet.ENTRY,
+    "vit": vision.ENTRY,
     "convnet": convnet.ENTRY,
     "textnet": textnet.ENTRY,
     "recurrent": recurrent.ENTRY,
+    "translation": translation.ENTRY,
 }

@@ -22,12 +22,14 @@ from genotypes import (
 from genotypes.__main__ import main
 from genotypes.formats.registry import TYPES
 from genotypes.types.nasbench101 import NASBench101Genotype
+from genotypes.types.vision_transformer import VIT_B_16
 
 ONE_OF_EACH = [
     load("PDARTS"),
     NASBench201Genotype(("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3", "none")),
     NASBench101Genotype([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ("maxpool3x3",)),
     RecurrentGenotype((Edge("tanh", 0), Edge("relu", 1)), (1, 2)),
+    VIT_B_16,
     ChoicesGenotype({"kernel": ["3x3"], "inputs": ["stem", "block"]}),
 ]
 

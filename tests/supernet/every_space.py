@@ -5,7 +5,7 @@ from torch import nn
 
 from supernet import architectures
 from supernet.layer_choice import InputChoice, LayerChoice
-from supernet.shapes import ImageShape, TextShape
+from supernet.shapes import ImageShape, LanguageShape, TextShape, TranslationShape
 from supernet.spaces.darts.robust import ALLOWED, CANDIDATES
 from supernet.spaces.darts.space import DARTSSpace
 from supernet.spaces.examples.convnet import ConvNet
@@ -14,9 +14,18 @@ from supernet.spaces.modules import ModuleSpace
 from supernet.spaces.nasbench101 import NASBench101Space
 from supernet.spaces.nasbench201 import NASBench201Space
 from supernet.spaces.recurrent import RecurrentSpace
-from supernet.spaces.space import SearchSpace
+from supernet.spaces.space import SearchSpace, SpaceOptions
+from supernet.spaces.transformer import translation, vision
 
 IMAGES = ImageShape(3, 8, 4)
+SHAPES = {
+    "textnet": TextShape(9, 5, 3),
+    "recurrent": LanguageShape(9),
+    "translation": TranslationShape(9, 8, 6, 5),
+}
+"""Shapes of the data of spaces that read no images."""
+
+FEW = vision.VisionTransformerOptions(widths=(4, 6), heads=(1,), ratios=(1, 2), kernels=(3,))
 
 
 class Nested(nn.Module):
@@ -56,6 +65,8 @@ SPACES: dict[str, SearchSpace] = {
     "nasbench201": NASBench201Space(IMAGES),
     "nasbench101": NASBench101Space(IMAGES),
     "recurrent": RecurrentSpace(9, nodes=4),
+    "vit": vision.make(SpaceOptions(IMAGES, channels=12, layers=3)),
+    "translation": translation.TranslationSpace(SHAPES["translation"], 4),
     "convnet": ModuleSpace(ConvNet(IMAGES, 3, 1)),
     "textnet": ModuleSpace(TextNet(TextShape(9, 5, 3), 8, 1)),
     "nested": ModuleSpace(Nested()),
@@ -66,6 +77,7 @@ SMALL: dict[str, SearchSpace] = {
     "narrowed": SPACES["narrowed"],
     "nasbench201": NASBench201Space(IMAGES, candidates=("none", "skip_connect")),
     "recurrent": RecurrentSpace(9, nodes=3, candidates=("none", "tanh", "relu")),
+    "vit": vision.make(SpaceOptions(IMAGES, channels=6, layers=2, own=FEW)),
     "nested": SPACES["nested"],
 }
 

@@ -8,11 +8,12 @@ from genotypes import CELL_OPS
 from genotypes.types.nasbench201 import NASBENCH201_OPS
 from supernet import SPACES, architectures
 from supernet.ops import OPS, BatchNorm, FactorizedReduce, HalvingConv, Operation, candidate
-from supernet.shapes import ImageShape, LanguageShape, TextShape
+from supernet.shapes import ImageShape
 from supernet.spaces.darts import DARTS_PRIMITIVES
 from supernet.spaces.darts.space import DARTSSpace
 from supernet.spaces.space import SpaceOptions
 from tests import tiny
+from tests.supernet.every_space import SHAPES
 
 
 def test_tables_agree():
@@ -87,7 +88,6 @@ def test_a_halving_convolution_is_the_strided_one(channels, size, layout):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
-SHAPES = {"textnet": TextShape(9, 5, 3), "recurrent": LanguageShape(9)}
 SPACES_AND_STEMS = {
     **{name: entry.make(SpaceOptions(SHAPES.get(name, ImageShape(3, 32, 4)), channels=4, layers=3))
        for name, entry in SPACES.items()},

@@ -33,6 +33,7 @@ SPACES = {
     "darts": SearchSpaceConfig(name="darts", channels=2, layers=3, nodes=1),
     "nasbench201": SearchSpaceConfig(name="nasbench201", channels=2, layers=1),
     "convnet": SearchSpaceConfig(name="convnet", channels=2, layers=1),
+    "vit": SearchSpaceConfig(name="vit", channels=4, layers=2),
     "nasbench101": SearchSpaceConfig(name="nasbench101", channels=8, layers=1),
 }
 QUICKER = {
@@ -111,7 +112,7 @@ def test_a_sampler_that_knows_no_constraints_is_told_which_points_are_no_archite
     assert load(tmp_path / "genotype.json").matrix
 
 
-@pytest.mark.parametrize("space", ["darts", "nasbench201", "convnet"])
+@pytest.mark.parametrize("space", ["darts", "nasbench201", "convnet", "vit"])
 @pytest.mark.parametrize("evaluator", [name for name in EVALUATORS if name != "benchmark"] + ["training:folds=2"])
 def test_an_evaluator_judges_the_network_of_the_genotype(tmp_path, evaluator, space):
     config = config_of(space, evaluator=evaluator)

@@ -28,7 +28,7 @@ CHEAPER = {
 }
 """The same methods by smaller numbers; where the logits move seldom, they move in every step here."""
 
-SPACES = {"darts": tiny.few_candidates, "nasbench201": None, "modules": tiny.modules}
+SPACES = {"darts": tiny.few_candidates, "nasbench201": None, "vit": None, "modules": tiny.modules}
 
 REFUSED = {
     "pc_darts": "partial channels",
@@ -39,7 +39,7 @@ REFUSED = {
     "darts_minus": "auxiliary skips",
     "oles": "stopping of operations",
 }
-"""Methods that need operations between states, which a network of a user's does not have."""
+"""Methods that need operations between states, which neither a network of a user's nor a transformer has."""
 
 
 def settings(name, space="darts"):
@@ -47,7 +47,7 @@ def settings(name, space="darts"):
     made = tiny.config(name, channels=CHANNELS.get(name, 2), epochs=epochs, **CHEAPER.get(name, {}))
     if space == "darts":
         return made
-    size = replace(made.space, nodes=None, layers=1, name="nasbench201" if space == "nasbench201" else None)
+    size = replace(made.space, nodes=None, layers=1, name=None if space == "modules" else space)
     return replace(made, space=size)
 
 
@@ -73,7 +73,7 @@ def test_search_resume_retrain(name, space, tmp_path):
     def task():
         return tiny.search(settings(name, space), make=SPACES[space])
 
-    if space == "modules" and name in REFUSED:
+    if space in ("modules", "vit") and name in REFUSED:
         with pytest.raises((UserError, SpaceError), match=REFUSED[name]):
             task()
         return

@@ -27,7 +27,7 @@ from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES
 from darts.retraining.task import RetrainTask
 from darts.training.cuda_graph import KEPT, WARM_UP, StepGraph, capturing
 from darts.training.microbatch import BatchPartition
-from darts.training.sgd import set_learning_rate
+from darts.training.weights_optimizer import set_learning_rate
 from supernet.mixed.graph import MixedGraph
 from tests import tiny
 from tests.darts.training.recorded import WAITING, RecordedGraph, Recorder

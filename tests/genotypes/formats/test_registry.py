@@ -12,6 +12,7 @@ from genotypes.types.choices import ChoicesGenotype
 from genotypes.types.nasbench101 import NASBench101Genotype
 from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBench201Genotype, from_string
 from genotypes.types.recurrent import RecurrentGenotype, from_recurrent_text
+from genotypes.types.vision_transformer import TransformerBlock, VisionTransformerGenotype
 
 STRING = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|avg_pool_3x3~0|nor_conv_1x1~1|nor_conv_3x3~2|"
 TANH = RecurrentGenotype((Edge("tanh", 0), Edge("relu", 1), Edge("identity", 1)), (1, 2, 3), "mine")
@@ -19,6 +20,9 @@ EXAMPLES = [
     NASBench201Genotype(("nor_conv_3x3", "skip_connect", "none", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3")),
     NASBench101Genotype([[0, 1, 1, 1], [0, 0, 1, 0], [0, 0, 0, 1], [0] * 4], ("maxpool3x3", "conv1x1-bn-relu"), "x"),
     TANH,
+    VisionTransformerGenotype(
+        4, 48, 16, (TransformerBlock("attention", 3, 2), TransformerBlock("convolution", 5, 2.5))
+    ),
     ChoicesGenotype((("kernel", ("3x3",)), ("inputs", ("stem", "block 1"))), "chosen"),
     load("DARTS_V2"),
 ]

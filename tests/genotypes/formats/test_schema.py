@@ -14,11 +14,12 @@ from genotypes.types.choices import ChoicesGenotype
 from genotypes.types.nasbench101 import from_text
 from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBench201Genotype
 from genotypes.types.recurrent import RECURRENT_OPS, RecurrentGenotype
+from genotypes.types.vision_transformer import TransformerBlock, VisionTransformerGenotype
 from tests.strategies import genotypes
 
 PUBLISHED = json.loads(SCHEMA.read_text(encoding="utf-8"))
 NOTES = {"title", "description", "enumDescriptions", "$defs", "then"}
-TYPES = {"object": dict, "array": list, "string": str, "integer": int, "null": type(None)}
+TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "null": type(None)}
 RULES = {
     "$schema": lambda value, rule: True,
     "$ref": lambda value, rule: valid(value, PUBLISHED["$defs"][rule.removeprefix("#/$defs/")]),
@@ -27,6 +28,7 @@ RULES = {
         for name in (rule if type(rule) is list else [rule])
     ),
     "allOf": lambda value, rules: all(not valid(value, rule["if"]) or valid(value, rule["then"]) for rule in rules),
+    "anyOf": lambda value, rules: any(valid(value, rule) for rule in rules),
     "const": lambda value, rule: value == rule and type(value) is type(rule),
     "enum": lambda value, rule: value in rule,
     "pattern": lambda value, rule: re.search(rule, value) is not None,
@@ -40,6 +42,7 @@ RULES = {
     "uniqueItems": lambda value, rule: len(set(value)) == len(value),
     "minimum": lambda value, rule: value >= rule,
     "maximum": lambda value, rule: value <= rule,
+    "exclusiveMinimum": lambda value, rule: value > rule,
 }
 
 
@@ -109,6 +112,9 @@ OTHERS = {
     **{op: NASBench201Genotype((op,) * len(EDGES)) for op in NASBENCH201_OPS},
     "nasbench101": from_text("conv3x3-bn-relu~0|maxpool3x3~0,1|output~0,2"),
     "recurrent": RecurrentGenotype((Edge("tanh", 0), Edge("identity", 1)), (2, 1), "mine"),
+    "vit": VisionTransformerGenotype(
+        4, 48, 16, (TransformerBlock("attention", 3, 2), TransformerBlock("convolution", 5, 2.5))
+    ),
     "choices": ChoicesGenotype({"kernel": ["3x3"], "inputs": ["stem", "block"]}),
 }
 
@@ -140,6 +146,15 @@ def test_other_kinds_are_valid_and_name_it(name):
         ("recurrent", r'"nodes"', '"node"'),
         ("recurrent", r'"version": 1', '"version": true'),
         ("recurrent", r'"name": "mine"', '"name": 3'),
+        ("vit", r'"patch": 4', '"patch": 0'),
+        ("vit", r'"width": 48', '"width": "48"'),
+        ("vit", r'"heads": 3', '"heads": 0'),
+        ("vit", r'"heads": 3', '"kernel": 3'),
+        ("vit", r'"kernel": 5', '"kernel": 4'),
+        ("vit", r'"ratio": 2.5', '"ratio": 0'),
+        ("vit", r'"ratio": 2.5', '"ratio": true'),
+        ("vit", r'"mixer": "attention"', '"mixer": "pooling"'),
+        ("vit", r'"blocks": (.|\n)*\]', '"blocks": []'),
         ("choices", r'\["3x3"\]', "[]"),
         ("choices", r'\["3x3"\]', "[3]"),
         ("choices", r'\["3x3"\]', '"3x3"'),

@@ -8,16 +8,16 @@ import torch
 from darts.bilevel.discretization import top_edges
 from supernet import architectures
 from supernet.errors import SpaceError
-from supernet.shapes import ImageShape, LanguageShape, TextShape
+from supernet.shapes import ImageShape
 from supernet.spaces import SPACES
 from supernet.spaces.darts.space import DARTSSpace
 from supernet.spaces.modules import refuse
 from supernet.spaces.nasbench201 import NASBench201Space
 from supernet.spaces.space import SpaceOptions
+from tests.supernet.every_space import SHAPES
 
 IMAGES = ImageShape(3, 12, 4)
 GRAPHS = {"darts": DARTSSpace(IMAGES, 4, 3, 3), "nasbench201": NASBench201Space(IMAGES, 4, 1)}
-SHAPES = {"textnet": TextShape(9, 5, 3), "recurrent": LanguageShape(9)}
 
 
 def twins(space):

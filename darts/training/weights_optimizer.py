@@ -1,4 +1,4 @@
-"""The optimizer of a network's weights: SGD with momentum, as a configuration describes it."""
+"""The optimizer of a network's weights, SGD with momentum or AdamW, as a configuration describes it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,29 @@ from torch import Tensor, nn
 from darts.config import WeightsConfig
 
 
-def sgd(network: nn.Module, config: WeightsConfig) -> torch.optim.SGD:
+def weights_optimizer(network: nn.Module, config: WeightsConfig) -> torch.optim.Optimizer:
     """Return the optimizer of all parameters of a network, in one group; on a GPU a fused one.
 
     A fused optimizer reads its learning rate from the GPU, so that a captured CUDA graph can change it.
     """
     parameters = list(network.parameters())
+    on_gpu = parameters[0].is_cuda
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(
+            parameters,
+            config.lr,
+            betas=(config.momentum, 0.999),
+            weight_decay=config.weight_decay,
+            fused=on_gpu,
+            capturable=on_gpu,
+        )
     return torch.optim.SGD(
         parameters,
         config.lr,
         config.momentum,
         weight_decay=config.weight_decay,
         nesterov=config.nesterov,
-        fused=parameters[0].is_cuda,
+        fused=on_gpu,
     )
 
 

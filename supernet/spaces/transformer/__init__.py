@@ -1,0 +1,1 @@
+"""Vision transformers with entangled weights, and encoder-decoders for translation."""
