@@ -107,11 +107,13 @@ def configured(name: str, options: OneShotOptions) -> SearchConfig | BlackboxCon
         channels=options.channels or config.space.channels,
         layers=options.layers or config.space.layers,
     )
-    made = replace(config, space=size, data=replace(config.data, root=options.root))
-    if options.epochs and isinstance(made, BlackboxConfig):
-        made = replace(made, budget=replace(made.budget, epochs=options.epochs))
-    elif options.epochs:
-        made = replace(made, epochs=options.epochs)
+    data = replace(config.data, root=options.root)
+    made: SearchConfig | BlackboxConfig
+    if isinstance(config, BlackboxConfig):
+        budget = replace(config.budget, epochs=options.epochs or config.budget.epochs)
+        made = replace(config, space=size, data=data, budget=budget)
+    else:
+        made = replace(config, space=size, data=data, epochs=options.epochs or config.epochs)
     check(made)
     return made
 

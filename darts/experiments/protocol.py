@@ -234,7 +234,7 @@ def results_of(plan: Plan, experiment: Experiment, done: Mapping[str, Figures]) 
                 }
             )
     final = plan.retraining(SEARCHED, 0, 0)
-    settings = {
+    settings: dict[str, Any] = {
         "recipe": options.recipe,
         "searches": options.searches,
         "retrains": options.retrains,
