@@ -17,7 +17,7 @@ import triton.language as tl
 from torch import Tensor
 
 from supernet.fused.dense import (
-    GROUP_COUNT,
+    GROUP_ROWS,
     GROUP_DILATION,
     GROUP_FIRST,
     GROUP_INVERSE,
@@ -76,7 +76,7 @@ def _input_gradient_kernel(
     column = tl.arange(0, E * N)
     total = tl.zeros((M, K), SUM)
     for group in range(0, GROUPS):
-        first, count = group_entry(groups, group, GROUP_FIRST), group_entry(groups, group, GROUP_COUNT)
+        first, count = group_entry(groups, group, GROUP_FIRST), group_entry(groups, group, GROUP_ROWS)
         side, dilation = group_entry(groups, group, GROUP_SIDE), group_entry(groups, group, GROUP_DILATION)
         inverse = group_entry(groups, group, GROUP_INVERSE)
         row, known = first + column // N, column // N < count
@@ -203,7 +203,7 @@ def input_gradient(
     ho, wo, pixels = ceil_div(h, stride), ceil_div(w, stride), b * h * w
     n = inner_of(channels, out.dtype)
     groups = groups_of(rows, kinds, max(1, columns_at_once(out.dtype) // 2 // n))
-    edges = triton.next_power_of_2(max(group.count for group in groups))
+    edges = triton.next_power_of_2(max(group.rows for group in groups))
     m, k = (128, n) if pixels >= 2**16 else (64, min(n, 32))
     launch(
         _input_gradient_kernel, (ceil_div(pixels, m), ceil_div(channels, k)),

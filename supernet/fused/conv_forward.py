@@ -22,7 +22,7 @@ import triton.language as tl
 from torch import Tensor
 
 from supernet.fused.dense import (
-    GROUP_COUNT,
+    GROUP_ROWS,
     GROUP_DILATION,
     GROUP_FIRST,
     GROUP_INVERSE,
@@ -52,7 +52,7 @@ def _forward_kernel(
 ):  # fmt: skip
     """Compute the planes of a group. ``INPUTS`` is the number of pixels between its rows' inputs; 0 for one state."""
     group, tile = tl.program_id(0), tl.program_id(1)
-    first, count = group_entry(groups, group, GROUP_FIRST), group_entry(groups, group, GROUP_COUNT)
+    first, count = group_entry(groups, group, GROUP_FIRST), group_entry(groups, group, GROUP_ROWS)
     side, dilation = group_entry(groups, group, GROUP_SIDE), group_entry(groups, group, GROUP_DILATION)
     inverse = group_entry(groups, group, GROUP_INVERSE)
     column = tl.arange(0, E * N)
@@ -185,7 +185,7 @@ def convs_forward(
     pixels, n, k = b * ho * wo, aligned(channels), inner_of(channels, planes.dtype)
     most = max(1, columns_at_once(planes.dtype) // n) if x.dim() == 4 else 1
     groups = groups_of(rows, kinds, most)
-    edges = triton.next_power_of_2(max(group.count for group in groups))
+    edges = triton.next_power_of_2(max(group.rows for group in groups))
     m = pixels_at_once(edges * n, pixels, planes.dtype)
     tile = Tile(m, k, n, ceil_div(pixels, m))
     partial = planes.new_empty(len(rows), tile.count, 2, channels, dtype=sum_type(planes.dtype))

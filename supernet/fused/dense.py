@@ -56,19 +56,20 @@ class Group(NamedTuple):
     """Consecutive rows of a launch that are computed together.
 
     Attributes:
-        first, count: which rows.
+        first: the first of them.
+        rows: how many.
         side, dilation: of their depthwise convolution.
         inverse: ``SHIFT`` bits of 1 / side, rounded up, by which kernels divide.
     """
 
     first: int
-    count: int
+    rows: int
     side: int
     dilation: int
     inverse: int
 
 
-GROUP_FIRST, GROUP_COUNT, GROUP_SIDE, GROUP_DILATION, GROUP_INVERSE = map(tl.constexpr, range(5))
+GROUP_FIRST, GROUP_ROWS, GROUP_SIDE, GROUP_DILATION, GROUP_INVERSE = map(tl.constexpr, range(5))
 """Columns of a table of groups, in the order of ``Group``."""
 
 GROUP_COLUMNS = tl.constexpr(len(Group._fields))
