@@ -94,7 +94,7 @@ def _check(name: str, value: Any, hint: Any) -> None:
         raise UserError(f"`{name}` is {_shown(value)}; no name holds a null character")
     if isinstance(value, Real) and not isinstance(value, bool):
         for allowed_range in (FINITE, *RANGES.get(name, ())):
-            if not allowed_range.contains(value):
+            if not allowed_range.contains(float(value)):
                 raise UserError(f"`{name}` is {_shown(value)}; it must be {allowed_range.text}")
 
 

@@ -10,7 +10,7 @@ Axes: ``b`` batch, ``c`` channel, ``h w`` space, ``n`` location of all levels.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -56,7 +56,7 @@ class ClassHead(nn.Linear):
     def __init__(self, shape: ImageShape, levels: Sequence[Level]):
         super().__init__(levels[-1].channels, shape.classes)
 
-    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+    def forward(self, maps: Any) -> Tensor:
         return super().forward(maps[-1].mean((2, 3)))
 
 
@@ -120,6 +120,7 @@ class BoxHead(nn.Module):
         )
         self.scores = nn.Conv2d(width, shape.classes, 3, padding=1)
         self.distances = nn.Conv2d(width, BOX, 3, padding=1)
+        assert self.scores.bias is not None
         nn.init.constant_(self.scores.bias, -math.log((1 - PRIOR) / PRIOR))
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:

@@ -286,5 +286,6 @@ def _mixed(examples: UserSplit, valid: UserSplit | None, seed: int) -> SplitSubs
         return SplitSubset(examples, order)
     if (examples.collate, examples.batch_size) != (valid.collate, valid.batch_size):
         raise UserError("`valid` must be of the same form as `data`: tensors beside tensors, a loader beside a loader")
-    items = ConcatDataset([examples.items, valid.items])  # type: ignore[list-item]  # lists of batches, too
+    both: list[Any] = [examples.items, valid.items]  # lists of batches, too
+    items: Any = ConcatDataset(both)
     return SplitSubset(replace(examples, items=items), torch.cat([order, len(order) + torch.arange(len(valid))]))

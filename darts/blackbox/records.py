@@ -202,7 +202,9 @@ def fault_of(
     """
     for place, trial in enumerate(trials):
         fault = "is missing" if trial.number != place else _attribute_fault(trial, records)
-        fault = fault or _value_fault(trial, objectives) or (decisions and _decision_fault(trial, decisions))
+        fault = fault or _value_fault(trial, objectives)
+        if not fault and decisions is not None:
+            fault = _decision_fault(trial, decisions)
         if fault:
             return f"trial {place + 1} {fault}"
     return None

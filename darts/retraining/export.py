@@ -149,7 +149,8 @@ def rebuilt(record: RunRecord) -> tuple[Normalized, ImageShape]:
 
 def _invalid(state: Mapping[str, Any]) -> str | None:
     """Return what is wrong with the content of ``weights.pt``, or ``None``."""
-    shape, network, classes = (state.get(name) for name in ("shape", "network", "classes"))
+    shape: Any = state.get("shape")
+    network, classes = state.get("network"), state.get("classes")
     sizes, target = (shape[:3], shape[3:] or ["class"]) if isinstance(shape, list) else ([], [])
     known = target in [[name] for name in OUTPUTS]
     if not known or len(sizes) != 3 or not all(type(n) is int and 0 < n < 2**20 for n in sizes):

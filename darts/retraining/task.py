@@ -169,8 +169,8 @@ class RetrainTask:
         """Take one step on the batch that the host prepared."""
         batch = self.data.train.load(*pick, training=True)
         batch, paths = self.hidden.attach("train", batch), self._drawn_paths(len(batch[0]))
-        loss = partial(self._loss, drops=bool(paths))
-        loss, sums = self.partition.backward(self.network, loss, (*batch, *paths))
+        loss_of = partial(self._loss, drops=bool(paths))
+        loss, sums = self.partition.backward(self.network, loss_of, (*batch, *paths))
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.weights.clip)
         self.optimizer.step()
         self.averaging.step()

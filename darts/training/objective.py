@@ -94,7 +94,7 @@ def examples(batch: Any) -> int:
     return next((examples(part) for part in parts), 1)
 
 
-def ranked_by(figures: Mapping[str, float]) -> tuple[str, int]:
+def ranked_by(figures: Mapping[str, Any]) -> tuple[str, int]:
     """Return the figure by which networks are ranked, and 1 where more of it is better, -1 where less is.
 
     It is the first of ``SCORES`` that is there under its own name or with a split's before it, or the loss.

@@ -17,10 +17,10 @@ import triton.language as tl
 from torch import Tensor
 
 from supernet.fused.dense import (
-    GROUP_ROWS,
     GROUP_DILATION,
     GROUP_FIRST,
     GROUP_INVERSE,
+    GROUP_ROWS,
     GROUP_SIDE,
     Kinds,
     columns_at_once,

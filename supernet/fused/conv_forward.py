@@ -22,10 +22,10 @@ import triton.language as tl
 from torch import Tensor
 
 from supernet.fused.dense import (
-    GROUP_ROWS,
     GROUP_DILATION,
     GROUP_FIRST,
     GROUP_INVERSE,
+    GROUP_ROWS,
     GROUP_SIDE,
     Kinds,
     aligned,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +83,7 @@ def train_epochs(
     return Trained(task.kept["network"], task.tested, best, max(task.selection.values))
 
 
-def run_once(network: nn.Module, batch: Any, objective: Objective, what: str) -> None:
+def run_once(network: nn.Module, batch: Any, objective: Callable[[nn.Module, Any], object], what: str) -> None:
     """Call a network on a batch, which also gives lazy layers their sizes.
 
     Args:

@@ -49,8 +49,8 @@ class Build:
 class Check:
     """Train a sample of the rows again and compare."""
 
-    file: Path | None = None
-    """File of trainings; the table by default."""
+    file: Path = Path("runs/digits201.jsonl")
+    """File of trainings, as ``build`` writes it."""
     count: int = 50
     """Size of the sample."""
     processes: int | None = None

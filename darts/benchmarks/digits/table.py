@@ -161,9 +161,9 @@ class Digits201(Benchmark):
         if seed not in self.protocol.seeds:
             raise UserError(f"seed {seed}: the digits benchmark has {', '.join(map(str, self.protocol.seeds))}")
         place = self.place(genotype), self.protocol.seeds.index(seed)
-        counts = {name: tuple(int(value) for value in self.series[name][place]) for name in COUNTS}
-        losses = {name: tuple(float(value) for value in self.series[name][place]) for name in LOSSES}
-        return Training(float(self.seconds[place]), 0.0, **counts, **losses)
+        series: dict[str, Any] = {name: tuple(map(int, self.series[name][place])) for name in COUNTS}
+        series |= {name: tuple(map(float, self.series[name][place])) for name in LOSSES}
+        return Training(float(self.seconds[place]), 0.0, **series)
 
     def best(self, count: int) -> list[NASBench201Genotype]:
         """Return architectures of the highest final test accuracy, the best first; one of each class."""

@@ -57,13 +57,14 @@ def read_coco(root: Path, size: int | None, limit: int | None) -> Arrays:
     notes: Counter[str] = Counter()
     found = {split: _labelled(file, root, split, notes) for split, file in files.items()}
     (classes, train), *rest = (found.pop(split) for split in ("train", "test", "val") if split in found)
+    said: tuple[str, ...] = ()
     if rest:
         names, test = rest[0]
         if names != classes:
             odd = sorted(set(names) ^ set(classes)) or list(names)
             raise UserError(f"`data.root` {root}: category {odd[0]!r} is not the same in both splits' JSON files")
         order = np.random.default_rng(0).permutation(len(train)).tolist()
-        train, said = [train[place] for place in order], ()
+        train = [train[place] for place in order]
     else:
         try:
             kept, held = hold_out(np.zeros(len(train)))
@@ -72,7 +73,8 @@ def read_coco(root: Path, size: int | None, limit: int | None) -> Arrays:
         train, test = [train[place] for place in kept], [train[place] for place in held]
         said = ("a fifth held out for testing",)
     train, test = train[:limit], test[:limit]
-    form = form_of(Listing((), *([(image.path, 0) for image in part] for part in (train, test))), size)
+    first, second = ([(image.path, 0) for image in part] for part in (train, test))
+    form = form_of(Listing((), first, second), size)
     if not form.fits_memory(len(train) + len(test)):
         raise UserError(f"`data.root` {root}: more than 2 GiB of pixels; lower `data.size` or set `data.limit`")
     arrays = [_read(part, form, notes) for part in (train, test)]
@@ -204,7 +206,7 @@ def _whole(entry: Mapping[str, Any], name: str, where: str) -> int:
 
 def _box(entry: Mapping[str, Any], where: str) -> tuple[float, float, float, float]:
     """Return left, top, width and height."""
-    box = entry.get("bbox")
+    box: Any = entry.get("bbox")
     numbers = isinstance(box, list) and len(box) == 4 and all(type(value) in (int, float) for value in box)
     if not numbers or not all(map(math.isfinite, box)):
         raise UserError(f"{where}: `bbox` is {str(box)[:60]!r}; it must be left, top, width and height, in pixels")

@@ -75,7 +75,11 @@ class Detection(Objective):
             rows.append(torch.cat([found.classes[:, None], found.scores[:, None].double(), hits.double()], dim=1))
         classes = boxes[..., BOX].flatten().long()
         true_boxes = torch.bincount(classes[classes != NO_BOX], minlength=self.classes)
-        sums = {"detections": Rows(tuple(rows)), "boxes": true_boxes, "images": torch.tensor(len(boxes))}
+        sums: dict[str, Tensor | Rows] = {
+            "detections": Rows(tuple(rows)),
+            "boxes": true_boxes,
+            "images": torch.tensor(len(boxes)),
+        }
         return self._loss(output, boxes), sums
 
     def detections(self, output: Tensor) -> list[Found]:

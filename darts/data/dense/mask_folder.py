@@ -50,7 +50,8 @@ def read_masks(root: Path, size: int | None, limit: int | None) -> Arrays:
     """
     train, test, notes = _splits(root)
     train, test = train[:limit], test[:limit]
-    form = form_of(Listing((), *([(image, 0) for image, _ in pairs] for pairs in (train, test))), size)
+    first, second = ([(image, 0) for image, _ in pairs] for pairs in (train, test))
+    form = form_of(Listing((), first, second), size)
     if not form.fits_memory(2 * (len(train) + len(test))):
         raise UserError(f"`data.root` {root}: more than 2 GiB of pixels; lower `data.size` or set `data.limit`")
     codes = sorted({code for _, mask in with_progress(train, "looking at masks") for code in np.unique(codes_of(mask))})
