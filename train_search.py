@@ -16,6 +16,7 @@ if __name__ == "__main__":
 
 import os
 import shlex
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -143,6 +144,7 @@ def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ra
 
     if ranks.count > 1:
         raise UserError("a search without gradients runs in one process: leave out torchrun")
+    start = time.monotonic()
     run.require_options(config)
     device = choose_device(config.run)
     default = f"search-{config.recipe}-seed{config.seed}"
@@ -165,7 +167,7 @@ def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ra
         say(console, f"in {folder}: replays.json")
         return
     begun = partial(write_config, folder, "search", config, device)
-    study = run.run_study(config, problem, folder, console, device, begun)
+    study = run.run_study(config, problem, folder, console, device, begun, start)
     with alone():
         genotype = run.write_study(config, study, folder)
         write_report(folder)

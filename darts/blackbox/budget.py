@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from optuna.trial import FrozenTrial
 
@@ -11,30 +11,36 @@ from darts.blackbox.records import CPU_SECONDS, GPU_SECONDS, INFEASIBLE, SECONDS
 from darts.config.blackbox import BudgetConfig
 
 
-@dataclass(frozen=True)
-class Spent:
-    """What the trials of a study have used, in the units of ``BudgetConfig``.
+class Spent(NamedTuple):
+    """The budget that trials of a study have used, in the units of ``BudgetConfig``.
 
     Attributes:
         epochs: that were trained, or are being trained, in all.
     """
 
-    trials: int
-    epochs: int
-    seconds: float
-    cpu_hours: float
-    gpu_hours: float
+    trials: int = 0
+    epochs: int = 0
+    seconds: float = 0.0
+    cpu_hours: float = 0.0
+    gpu_hours: float = 0.0
 
 
-def spent(trials: Sequence[FrozenTrial]) -> Spent:
-    """Return what trials have used; those that are enqueued, or over a limit, have used nothing."""
-    begun = [trial for trial in trials if not is_queued(trial) and INFEASIBLE not in trial.user_attrs]
+def spent_by(trial: FrozenTrial) -> Spent:
+    """Return what a trial has used; one that is enqueued, or over a limit, has used nothing."""
+    if is_queued(trial) or INFEASIBLE in trial.user_attrs:
+        return Spent()
+    seconds, cpu, gpu = (trial.user_attrs.get(name, 0.0) for name in (SECONDS, CPU_SECONDS, GPU_SECONDS))
+    return Spent(1, _epochs(trial), seconds, cpu / 3600, gpu / 3600)
+
+
+def total(parts: Sequence[Spent]) -> Spent:
+    """Return the sum of what trials have used."""
     return Spent(
-        trials=len(begun),
-        epochs=sum(_epochs(trial) for trial in begun),
-        seconds=_total(begun, SECONDS),
-        cpu_hours=_total(begun, CPU_SECONDS) / 3600,
-        gpu_hours=_total(begun, GPU_SECONDS) / 3600,
+        trials=sum(part.trials for part in parts),
+        epochs=sum(part.epochs for part in parts),
+        seconds=sum(part.seconds for part in parts),
+        cpu_hours=sum(part.cpu_hours for part in parts),
+        gpu_hours=sum(part.gpu_hours for part in parts),
     )
 
 
@@ -49,7 +55,7 @@ def allows_trial(used: Spent, budget: BudgetConfig) -> bool:
 
 
 def allows_epochs(used: Spent, budget: BudgetConfig, epochs: int) -> bool:
-    """Return whether so many epochs may be trained."""
+    """Return whether this number of epochs may be trained."""
     return budget.total_epochs is None or used.epochs + epochs <= budget.total_epochs
 
 
@@ -65,10 +71,6 @@ def _hours(used: Spent, budget: BudgetConfig) -> tuple[float, float]:
 
 def _share(used: float, limit: float | None) -> float:
     return 0.0 if limit is None else used / limit
-
-
-def _total(trials: Sequence[FrozenTrial], attribute: str) -> float:
-    return sum(trial.user_attrs.get(attribute, 0.0) for trial in trials)
 
 
 def _epochs(trial: FrozenTrial) -> int:

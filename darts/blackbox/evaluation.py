@@ -1,7 +1,7 @@
 """The evaluation of one trial of a search: trained for the epochs that it was given, from where it stands.
 
 A trial that fails (a loss that is not finite, no memory, a latency that cannot be measured) is recorded with its
-reason, and the search goes on.
+reason, and the search continues.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
 from optuna.trial import Trial as OptunaTrial
+from optuna.trial import TrialState
 
 from darts.artifacts.tuned import TUNED
 from darts.benchmarks.protocol import Score
+from darts.blackbox.ledger import Ledger
 from darts.blackbox.objectives import Costs, Goals, record_constraints, uncounted
 from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.records import (
@@ -32,7 +33,6 @@ from darts.blackbox.records import (
     SECONDS,
     VALUES,
     epochs_of,
-    records_of,
     results_of,
 )
 from darts.blackbox.samplers import suggest
@@ -40,7 +40,7 @@ from darts.blackbox.schedulers.scheduler import OneRung, Schedule
 from darts.blackbox.stoppers import Stopper
 from darts.blackbox.tuning import Tuned, suggest_tuned
 from darts.config.blackbox import BudgetConfig
-from darts.retraining.evaluator import Budget, Evaluator, Trial
+from darts.retraining.evaluator import Budget, Evaluator, OutOfTime, Trial
 from darts.training.loop import Diverged
 from darts.training.out_of_memory import out_of_memory
 from genotypes import describe
@@ -51,15 +51,35 @@ ACCURACY = Goals()
 
 @dataclass(frozen=True)
 class Listener:
-    """Is told of the progress of a search.
+    """Is called while a search makes progress.
 
     Attributes:
-        report: is called after each training of a trial, with its record.
-        waits: is called once with the number of running trials, where nothing can be done until one of them ends.
+        report: after each training of a trial, with its number and the trials as they are then.
+        say: with a line on why the search waits for other workers, or stops before its budget is spent.
     """
 
-    report: Callable[[FrozenTrial], None] = lambda trial: None
-    waits: Callable[[int], None] = lambda trials: None
+    report: Callable[[int, Ledger], None] = lambda number, ledger: None
+    say: Callable[[str], None] = lambda text: None
+
+
+class TimeLimit:
+    """The time that a process may take for a search.
+
+    Args:
+        deadline: by ``time.monotonic()``; None without a limit.
+    """
+
+    def __init__(self, deadline: float | None = None):
+        self.deadline = deadline
+        self._longest = 0.0
+
+    def took(self, seconds: float) -> None:
+        """Note how long a training took."""
+        self._longest = max(self._longest, seconds)
+
+    def allows_another(self) -> bool:
+        """Whether there is time for another training that takes as long as any before it."""
+        return self.deadline is None or time.monotonic() + self._longest < self.deadline
 
 
 @dataclass(frozen=True)
@@ -75,6 +95,7 @@ class Plan:
         costs: counts what the goals ask for.
         tuned: fields of the configuration that each trial chooses.
         last: trials after which there are no more architectures, those over a limit included; None without end.
+        clock: the time that this process may take.
     """
 
     budget: BudgetConfig
@@ -86,6 +107,7 @@ class Plan:
     tuned: Sequence[Tuned] = ()
     listener: Listener = field(default_factory=Listener)
     last: int | None = None
+    clock: TimeLimit = field(default_factory=TimeLimit)
 
     @property
     def rungs(self) -> Schedule:
@@ -94,14 +116,19 @@ class Plan:
 
 
 def carry_out(
-    study: Study,
+    ledger: Ledger,
     trial: OptunaTrial,
     decisions: ArchitectureDecisions,
     evaluator: Evaluator,
     plan: Plan,
     folder: Path,
 ) -> None:
-    """Train a trial for the epochs that it was given, from where it stands, and record the result."""
+    """Train a trial for the epochs that it was given, from where it stands, and record the result.
+
+    Raises:
+        OutOfTime: where it could not be trained for as long; it continues when the search is resumed.
+    """
+    study = ledger.study
     point = suggest(trial, decisions)
     if fault := decisions.fault(point):  # samplers of Optuna know no constraint of a space
         _record_infeasible(study, trial, plan, f"no architecture of the space: {fault}", {})
@@ -122,12 +149,13 @@ def carry_out(
     if over := plan.goals.infeasible(counted):
         _record_infeasible(study, trial, plan, over, counted)
         return
-    frozen = _frozen(study, trial.number)
-    rung, reached = epochs_of(frozen)[-1], max(results_of(frozen), default=0)
+    frozen = study._storage.get_trial(trial._trial_id)
+    rung, results = epochs_of(frozen)[-1], results_of(frozen)
+    reached = max(results, default=0)
     for epochs in range(reached + 1, rung + 1) if plan.stoppers else [rung] if reached < rung else []:
         began, cpu = time.monotonic(), time.process_time()
         try:
-            score = evaluator(genotype, Budget(epochs), Trial(folder, settings))
+            score = evaluator(genotype, Budget(epochs), Trial(folder, settings, plan.clock.deadline))
             score = replace(score, values={**counted, **score.values})
             values = plan.goals.values(score)
             if not all(map(math.isfinite, values)):
@@ -138,14 +166,19 @@ def carry_out(
             _record_usage(trial, cpu, began, plan.gpus)
             _fail(study, trial, error)
             return
+        except OutOfTime:
+            _record_usage(trial, cpu, began, plan.gpus)
+            raise
         _record_usage(trial, cpu, began, plan.gpus)
-        _record_score(study, trial, epochs, score, values)
-        if epochs < max(plan.rungs.rungs) and (reason := _stopped(study, trial.number, plan)):
+        plan.clock.took(time.monotonic() - began)
+        results[epochs] = values
+        _record_score(study, trial, epochs, score, results)
+        if epochs < max(plan.rungs.rungs) and (reason := _stopped(ledger, trial.number, plan)):
             trial.set_user_attr(REASON, reason)
             study.tell(trial.number, state=TrialState.PRUNED)
             return
     if rung == max(plan.rungs.rungs):
-        study.tell(trial.number, results_of(_frozen(study, trial.number))[rung])
+        study.tell(trial.number, results[rung])
     else:
         study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
@@ -168,22 +201,27 @@ def _record_infeasible(study: Study, trial: OptunaTrial, plan: Plan, reason: str
     study.tell(trial.number, plan.goals.values_untrained(counted))
 
 
-def _record_score(study: Study, trial: OptunaTrial, epochs: int, score: Score, values: Sequence[float]) -> None:
-    """Record a result; ``OBJECTIVES`` last, by which it is known that all is recorded."""
+def _record_score(
+    study: Study, trial: OptunaTrial, epochs: int, score: Score, results: Mapping[int, Sequence[float]]
+) -> None:
+    """Record a result; ``OBJECTIVES`` last, by which it is known that all is recorded.
+
+    Args:
+        results: all of the trial, by their epochs.
+    """
     trial.set_user_attr(SECONDS, score.seconds)
     trial.set_user_attr(VALUES, dict(score.values))
     if score.notes:
         trial.set_user_attr(NOTES, dict(score.notes))
-    study._storage.set_trial_intermediate_value(trial._trial_id, epochs, values[0])
-    trial.set_user_attr(OBJECTIVES, {**trial.user_attrs.get(OBJECTIVES, {}), str(epochs): list(values)})
+    study._storage.set_trial_intermediate_value(trial._trial_id, epochs, results[epochs][0])
+    trial.set_user_attr(OBJECTIVES, {str(epochs): list(values) for epochs, values in results.items()})
 
 
-def _stopped(study: Study, number: int, plan: Plan) -> str | None:
+def _stopped(ledger: Ledger, number: int, plan: Plan) -> str | None:
     """Return why the first stopper ends a trial; None where all let it continue."""
     if not plan.stoppers:
         return None
-    trials = study.get_trials(deepcopy=False)
-    records = {record.number: record for record in records_of(trials, study.directions[0])}
+    records = {record.number: record for record in ledger.read().records}
     trial = records.pop(number)
     reasons = (stopper.reason(trial, list(records.values()), plan.budget.epochs) for stopper in plan.stoppers)
     return next(filter(None, reasons), None)
@@ -195,7 +233,3 @@ def _record_usage(trial: OptunaTrial, cpu: float, began: float, gpus: int) -> No
     trial.set_user_attr(CPU_SECONDS, before.get(CPU_SECONDS, 0.0) + time.process_time() - cpu)
     if gpus:
         trial.set_user_attr(GPU_SECONDS, before.get(GPU_SECONDS, 0.0) + gpus * (time.monotonic() - began))
-
-
-def _frozen(study: Study, number: int) -> FrozenTrial:
-    return study.get_trials(deepcopy=False)[number]

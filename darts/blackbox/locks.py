@@ -7,14 +7,16 @@ delay, and never while its worker is alive.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
 import sqlalchemy
+
+from darts.artifacts import file_lock
 
 Key = tuple[int, int]
 """Number of a study in its storage, and a number within it."""
@@ -101,27 +103,14 @@ class FileLocks:
         Raises:
             OSError: where the folder cannot be written.
         """
-        import fcntl
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        while True:
-            descriptor = os.open(self._path(key), os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                os.close(descriptor)
-                return False
-            if _is_at(descriptor, self._path(key)):
-                self._held[key] = descriptor
-                return True
-            os.close(descriptor)  # its last owner has just removed it
+        descriptor = file_lock.take(self._path(key), wait)
+        if descriptor is not None:
+            self._held[key] = descriptor
+        return descriptor is not None
 
     def release(self, key: Key) -> None:
         """Give a lock back, and remove its file."""
-        descriptor = self._held.pop(key)
-        with suppress(OSError):
-            self._path(key).unlink()
-        os.close(descriptor)
+        file_lock.give_back(self._path(key), self._held.pop(key))
 
     def _path(self, key: Key) -> Path:
         return self.folder / "-".join(map(str, key))
@@ -149,15 +138,4 @@ class AdvisoryLocks:
 
 def file_locks(folder: Path) -> Locks:
     """Return the locks of a folder; none where the system has no locks of files."""
-    try:
-        import fcntl  # noqa: F401
-    except ImportError:  # Windows
-        return NoLocks()
-    return FileLocks(folder)
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except OSError:
-        return False
+    return NoLocks() if find_spec("fcntl") is None else FileLocks(folder)

@@ -18,12 +18,12 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial
 
 from darts.benchmarks.protocol import Benchmark, Score
-from darts.blackbox.pareto.fronts import Outcome, Values
+from darts.blackbox.pareto.fronts import Outcome, Values, larger_better
 from darts.blackbox.records import first_result
 from darts.config import RetrainConfig
 from darts.config.blackbox import BlackboxConfig
 from darts.config.fields import replaced
-from darts.config.objectives import MAXIMIZED
+from darts.config.objectives import OBJECTIVES
 from darts.errors import UserError
 from darts.methods.space_factory import space_from
 from darts.training.objective import score_of
@@ -35,10 +35,7 @@ from supernet.cost.timing import Protocol, forward_pass, measure
 from supernet.spaces.space import SearchSpace
 
 Costs = Callable[[Genotype, Mapping[str, Any]], Mapping[str, float]]
-"""(architecture, tuned fields of the configuration) -> its costs, by their names in ``FIGURES``."""
-
-FIGURES = {"accuracy": "valid_accuracy", "loss": "valid_loss", "latency": "latency_ms"}
-"""Name of an objective -> the figure of a score, where that has another name."""
+"""(architecture, tuned fields of the configuration) -> its costs, by the names of their figures."""
 
 CONSTRAINTS = "constraints"
 """Attribute of a trial: name of a cost -> its relative excess over the limit, negative within it."""
@@ -58,7 +55,7 @@ class Goals:
     """The objectives of a search, the first of which chooses its result, and its limits.
 
     Attributes:
-        objectives: names of ``MAXIMIZED``.
+        objectives: names of ``OBJECTIVES``.
         limits: name of a cost -> the largest allowed value.
     """
 
@@ -68,7 +65,8 @@ class Goals:
     @property
     def directions(self) -> list[StudyDirection]:
         """The directions of the objectives."""
-        return [StudyDirection.MAXIMIZE if MAXIMIZED[name] else StudyDirection.MINIMIZE for name in self.objectives]
+        ways = {True: StudyDirection.MAXIMIZE, False: StudyDirection.MINIMIZE}
+        return [ways[OBJECTIVES[name].maximized] for name in self.objectives]
 
     @property
     def counted(self) -> tuple[str, ...]:
@@ -83,27 +81,32 @@ class Goals:
         """
         return [self._value(name, score) for name in self.objectives]
 
+    def oriented(self, score: Score) -> Values:
+        """Return the value of each objective, the larger the better; raise what ``values`` raises."""
+        return larger_better(self.values(score), [OBJECTIVES[name].maximized for name in self.objectives])
+
     def _value(self, name: str, score: Score) -> float:
         if name == "accuracy":
             return value_of(score)
         if name == "seconds":
             return score.seconds
-        if FIGURES.get(name, name) not in score.values:
+        if OBJECTIVES[name].figure not in score.values:
             raise UserError(f"`objectives`: this evaluation knows no {name}; leave it out, or set another `evaluator`")
-        return score.values[FIGURES.get(name, name)]
+        return score.values[OBJECTIVES[name].figure]
 
     def values_untrained(self, costs: Mapping[str, float]) -> list[float]:
         """Return the values of an architecture that is not trained: its costs, and the worst for what is not known."""
         worst = {True: -math.inf, False: math.inf}
-        return [costs.get(FIGURES.get(name, name), worst[MAXIMIZED[name]]) for name in self.objectives]
+        objectives = [OBJECTIVES[name] for name in self.objectives]
+        return [costs.get(objective.figure, worst[objective.maximized]) for objective in objectives]
 
     def excesses(self, costs: Mapping[str, float]) -> dict[str, float]:
         """Return how far each limited cost is above its limit, as a share of the limit; negative below it."""
-        return {name: costs[FIGURES.get(name, name)] / limit - 1 for name, limit in self.limits.items()}
+        return {name: costs[OBJECTIVES[name].figure] / limit - 1 for name, limit in self.limits.items()}
 
     def infeasible(self, costs: Mapping[str, float]) -> str:
         """Return which limits the costs of an architecture exceed, in words; empty where none is."""
-        known = {name: costs[FIGURES.get(name, name)] for name in self.limits}
+        known = {name: costs[OBJECTIVES[name].figure] for name in self.limits}
         over = exceeded(known, self.limits)
         return ", ".join(f"{_named(name, known[name])}, limit {shown(name, self.limits[name])}" for name in over)
 
@@ -135,11 +138,11 @@ def goals_of(config: BlackboxConfig) -> Goals:
         UserError: naming the first name or number that is wrong, and what is allowed.
     """
     names = tuple(config.objectives.split(","))
-    if config.evaluator.startswith("proxy:"):
+    if config.evaluator_name == "proxy":
         names = tuple("proxy" if name == "accuracy" else name for name in names)
     for position, name in enumerate(names):
-        if name not in MAXIMIZED:
-            raise UserError(f"`objectives`: {name[:40]!r} is none; it must be of {', '.join(MAXIMIZED)}")
+        if name not in OBJECTIVES:
+            raise UserError(f"`objectives`: {name[:40]!r} is none; it must be of {', '.join(OBJECTIVES)}")
         if name in names[:position]:
             raise UserError(f"`objectives` names {name} twice")
     return Goals(names, parse_limits(config.limits) if config.limits else {})
@@ -159,11 +162,11 @@ def looked_up_costs(goals: Goals, benchmark: Benchmark, data: str, epochs: int) 
 
     def costs(genotype: Genotype, settings: Mapping[str, Any]) -> Mapping[str, float]:
         known = benchmark.query(genotype, data, epochs).values
-        missing = [name for name in goals.counted if FIGURES.get(name, name) not in known]
+        missing = [name for name in goals.counted if OBJECTIVES[name].figure not in known]
         if missing:
             field = "limits" if missing[0] in goals.limits else "objectives"
             raise UserError(f"`{field}`: the table has no {missing[0]} of its architectures; leave it out")
-        return {FIGURES.get(name, name): known[FIGURES.get(name, name)] for name in goals.counted}
+        return {figure: known[figure] for figure in (OBJECTIVES[name].figure for name in goals.counted)}
 
     return costs if goals.counted else uncounted
 
@@ -227,8 +230,7 @@ def is_feasible(trial: FrozenTrial) -> bool:
 
 def oriented(study: Study, values: Sequence[float]) -> Values:
     """Return values of the objectives, the larger the better."""
-    signs = [-1 if direction == StudyDirection.MINIMIZE else 1 for direction in study.directions]
-    return tuple(sign * value for sign, value in zip(signs, values))
+    return larger_better(values, [direction != StudyDirection.MINIMIZE for direction in study.directions])
 
 
 def outcome_of(study: Study, trial: FrozenTrial) -> Outcome | None:

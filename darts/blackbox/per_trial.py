@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from darts.blackbox.records import epochs_of, results_of
 
 ENOUGH = 10
-"""Results that a rung must have; those of Optuna's samplers draw at random before they have seen so many."""
+"""Results that a rung must have; samplers of Optuna draw at random before they have seen as many."""
 
 
 class PerTrialSampler(BaseSampler):

@@ -1,4 +1,4 @@
-"""What a study of Optuna records of a trial, by names, and how schedulers, budgets and strategies read it.
+"""The records of a trial in a study of Optuna, by their names, and how schedulers, budgets and strategies read it.
 
 A trial that was promoted has several ``epochs``, one for each rung; its intermediate values are those of the first
 objective. A paused trial is ``WAITING``, as Optuna calls it: a worker that promotes it sets it running again.
@@ -32,7 +32,7 @@ GENOTYPE, HASH = "genotype", "hash"
 VALUES = "values"
 """Figures of the last evaluation."""
 NOTES = "notes"
-"""What else an evaluation tells, as short texts (``Score.notes``)."""
+"""Further remarks on an evaluation, as short texts (``Score.notes``)."""
 OBJECTIVES = "objectives"
 """Epochs -> the value of each objective after them."""
 SECONDS, CPU_SECONDS, GPU_SECONDS = "seconds", "cpu_seconds", "gpu_seconds"
@@ -94,11 +94,6 @@ def record_of(trial: FrozenTrial, direction: StudyDirection) -> Record:
     sign = -1 if direction == StudyDirection.MINIMIZE else 1
     results = {epochs: sign * values[0] for epochs, values in results_of(trial).items()}
     return Record(trial.number, trial.user_attrs[BRACKET], epochs_of(trial)[-1], results, state)
-
-
-def records_of(trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[Record]:
-    """Return the trials of a search as schedulers see them; those over a limit take no place in a rung."""
-    return [record_of(trial, direction) for trial in trials if epochs_of(trial) and INFEASIBLE not in trial.user_attrs]
 
 
 @dataclass(frozen=True)

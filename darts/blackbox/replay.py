@@ -7,31 +7,28 @@ what counts is the test accuracy, after the long training, of the architecture o
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from random import Random
+from typing import Any, TypeVar
 
 from darts.benchmarks.protocol import Benchmark, Score
-from darts.blackbox.points import ArchitectureDecisions
+from darts.blackbox.points import ArchitectureDecisions, Decisions, Point
 from darts.blackbox.strategies import Strategy
 from darts.config.blackbox import BudgetConfig
+from darts.errors import UserError
 from genotypes import Genotype
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
-class Replay:
-    """A search that has ended.
-
-    Attributes:
-        genotype: of the best reward, the earliest among equals.
-        reward: its validation accuracy after the short training.
-        queries: architectures that were looked up, repeated ones included.
-        seconds: that they cost by the benchmark's records.
-    """
+class Query:
+    """An architecture that a search has looked up, and its score."""
 
     genotype: Genotype
-    reward: float
-    queries: int
-    seconds: float
+    score: Score
 
 
 class Table:
@@ -49,24 +46,52 @@ class Table:
 
 
 def replay(
-    strategy: Strategy, decisions: ArchitectureDecisions, table: Table, budget: BudgetConfig, seed: int
-) -> Replay:
-    """Run one search to the end of its budget.
+    strategy: Strategy,
+    decisions: Decisions,
+    seed: int,
+    look_up: Callable[[Point], Found],
+    outcome: Callable[[Found], Any],
+) -> Iterator[Found]:
+    """Run a search without end, and yield what was found of each point that it asks for.
+
+    Args:
+        outcome: of what was found, as ``Search.tell`` takes it.
+    """
+    search = strategy.start(decisions)
+    for number in count():
+        point = search.ask(Random(f"{seed}:{number}"))
+        found = look_up(point)
+        search.tell(point, outcome(found))
+        yield found
+
+
+def queries_of(
+    strategy: Strategy,
+    decisions: ArchitectureDecisions,
+    table: Table,
+    budget: BudgetConfig,
+    seed: int,
+    outcome: Callable[[Query], Any],
+) -> list[Query]:
+    """Return what a search looks up until the trials or the seconds of its budget are spent.
 
     Raises:
-        ValueError: where the budget is too small for one query.
+        UserError: where the budget is too small for one query.
     """
-    search, best, queries, seconds = strategy.start(decisions), None, 0, 0.0
-    while budget.trials is None or queries < budget.trials:
-        point = search.ask(Random(f"{seed}:{queries}"))
+
+    def look_up(point: Point) -> Query:
         genotype = decisions.genotype(point)
-        score = table.score(genotype)
-        if budget.seconds is not None and seconds + score.seconds > budget.seconds:
+        return Query(genotype, table.score(genotype))
+
+    found: list[Query] = []
+    seconds = 0.0
+    for query in replay(strategy, decisions, seed, look_up, outcome):
+        seconds += query.score.seconds
+        if budget.seconds is not None and seconds > budget.seconds:
             break
-        queries, seconds, reward = queries + 1, seconds + score.seconds, score.values["valid_accuracy"]
-        search.tell(point, reward)
-        if best is None or reward > best[0]:
-            best = reward, genotype
-    if best is None:
-        raise ValueError("the budget is too small for one query")
-    return Replay(best[1], best[0], queries, seconds)
+        found.append(query)
+        if budget.trials is not None and len(found) >= budget.trials:
+            break
+    if not found:
+        raise UserError(f"`budget.seconds` is {budget.seconds}: the budget is too small for one query")
+    return found

@@ -1,4 +1,4 @@
-"""What a study has found: its best trial, and those that can be compared with it."""
+"""The results of a study: its best trial, and those that can be compared with it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from darts.artifacts.tuned import TUNED
 from darts.blackbox.objectives import is_feasible, oriented
+from darts.blackbox.pareto.fronts import Values
 from darts.blackbox.records import GENOTYPE, INFEASIBLE, VALUES, results_of
 from genotypes import Genotype, load
 
@@ -34,21 +35,42 @@ class Best:
     tuned: Mapping[str, Any]
 
 
-def best(study: Study, trials: Sequence[FrozenTrial] | None = None) -> Best | None:
+Rank = tuple[int, Values, int]
+"""Epochs that a trial was trained for, values of its objectives, the larger the better, and its number with its sign
+turned: the best trial has the largest."""
+
+
+def best(study: Study) -> Best | None:
     """Return the best of the trials that were trained longest; None where none was evaluated.
 
     It is the best by the first objective, among equals by the others, then the earliest.
+    """
+    trials = study.get_trials(deepcopy=False)
+    return best_of(trials, [rank_of(study, trial) for trial in trials])
+
+
+def best_of(trials: Sequence[FrozenTrial], ranks: Sequence[Rank | None]) -> Best | None:
+    """Return the trial of the highest rank; None where none has one.
 
     Args:
-        trials: all of the study, where they are known.
+        trials: in the order of their numbers, from 0.
+        ranks: of each trial.
     """
-    reached = comparable(trials or study.get_trials(deepcopy=False))
-    if not reached:
+    highest = max((rank for rank in ranks if rank is not None), default=None)
+    if highest is None:
         return None
-    trial = max(reached, key=lambda trial: (oriented(study, last_result(trial)[1]), -trial.number))
+    trial = trials[-highest[2]]
     attributes = trial.user_attrs
     genotype, tuned = load(attributes[GENOTYPE]), attributes.get(TUNED, {})
     return Best(trial.number, genotype, attributes[VALUES], last_result(trial)[1], tuned)
+
+
+def rank_of(study: Study, trial: FrozenTrial) -> Rank | None:
+    """Return what a trial is compared with others by; None where it was not evaluated."""
+    if not _is_evaluated(trial):
+        return None
+    epochs, values = last_result(trial)
+    return epochs, oriented(study, values), -trial.number
 
 
 def comparable(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -56,11 +78,6 @@ def comparable(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     reached = [trial for trial in trials if _is_evaluated(trial)]
     longest = max((last_result(trial)[0] for trial in reached), default=0)
     return [trial for trial in reached if last_result(trial)[0] == longest]
-
-
-def evaluated(study: Study) -> list[FrozenTrial]:
-    """Return the completed trials whose architectures are within the limits."""
-    return [trial for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if is_feasible(trial)]
 
 
 def last_result(trial: FrozenTrial) -> tuple[int, Sequence[float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,17 +17,17 @@ from rich.console import Console
 from rich.progress import track
 
 from darts.artifacts.tuned import PARETO_FILE, TUNED
-from darts.blackbox.budget import spent
-from darts.blackbox.evaluation import Plan
+from darts.blackbox.evaluation import Plan, TimeLimit
 from darts.blackbox.evaluators import Problem
+from darts.blackbox.ledger import Ledger
 from darts.blackbox.locks import Claims
 from darts.blackbox.objectives import goals_of, outcome_of
 from darts.blackbox.pareto.replay import ParetoReplays, replay_pareto
 from darts.blackbox.pareto.results import pareto_json
 from darts.blackbox.per_trial import PerTrialSampler, bohb_model
 from darts.blackbox.progress import listener
-from darts.blackbox.replay import Table, replay
-from darts.blackbox.results import best
+from darts.blackbox.records import REASON
+from darts.blackbox.replay import Query, Table, queries_of
 from darts.blackbox.samplers import OPTUNA, SEVERAL, StrategySampler
 from darts.blackbox.schedulers import BOHB, scheduler_of
 from darts.blackbox.stoppers import STOPPERS, Stopper
@@ -36,7 +37,7 @@ from darts.blackbox.strategies.beginning import Beginning
 from darts.blackbox.study import FILE, open_study, search
 from darts.blackbox.trials_file import write_trials, written_too
 from darts.blackbox.tuning import TunedDecisions, tuned_of
-from darts.config import flat, to_dict
+from darts.config import identity, to_dict
 from darts.config.blackbox import BlackboxConfig
 from darts.errors import UserError
 from darts.methods.compose import component
@@ -44,20 +45,6 @@ from darts.oneshot.prior import results_in
 from darts.retraining.evaluator import Lookup
 from genotypes import Genotype, describe, picture, write
 from genotypes.atomic_write import write_atomically
-
-FREE = (
-    "budget.trials",
-    "budget.seconds",
-    "budget.total_epochs",
-    "budget.cpu_hours",
-    "budget.gpu_hours",
-    "recipe",
-    "seeds",
-    "data.root",
-    "data.download",
-    "data.workers",
-)
-"""Fields that may change when a study is continued; those of ``run`` and ``study`` may, too."""
 
 CPU = torch.device("cpu")
 
@@ -104,14 +91,16 @@ def sampler_of(config: BlackboxConfig, problem: Problem) -> BaseSampler:
         return PerTrialSampler(OPTUNA[config.strategy], config.seed, rungs)
     tuned = tuned_of(config)
     decisions = TunedDecisions(problem.decisions, tuned) if tuned else problem.decisions
-    strategy, name = problem.strategy or strategy_of(config), config.strategy.partition(":")[0]
+    strategy = problem.strategy or strategy_of(config)
     if config.prior:
         earlier = results_in(problem.decisions.space, config.prior)
         strategy = Beginning(strategy, tuple(map(problem.decisions.point, earlier)))
-    if name in SEVERAL:
-        return StrategySampler(strategy, decisions, config.seed, told=outcome_of)
+    if config.strategy_name in SEVERAL:
+        return StrategySampler(strategy, decisions, config.seed, outcome=outcome_of)
     if len(goals_of(config).objectives) > 1:
-        raise UserError(f"`strategy` {name} searches by one of `objectives`; by several do {', '.join(SEVERAL)}")
+        raise UserError(
+            f"`strategy` {config.strategy_name} searches by one of `objectives`; by several do {', '.join(SEVERAL)}"
+        )
     return StrategySampler(strategy, decisions, config.seed)
 
 
@@ -121,10 +110,9 @@ def strategy_of(config: BlackboxConfig) -> Strategy:
     Raises:
         UserError: where there is no such strategy or option.
     """
-    name = config.strategy.partition(":")[0]
-    if name not in STRATEGIES:
+    if config.strategy_name not in STRATEGIES:
         allowed = ", ".join([*STRATEGIES, *OPTUNA])
-        raise UserError(f"`strategy` is {name!r}; it must be one of {allowed}")
+        raise UserError(f"`strategy` is {config.strategy_name!r}; it must be one of {allowed}")
     return component("`strategy`", STRATEGIES, config.strategy)
 
 
@@ -134,7 +122,7 @@ def last_trial(config: BlackboxConfig, problem: Problem) -> int | None:
     Raises:
         UserError: where the architectures of the space are not counted, and no number of trials is given.
     """
-    name = config.strategy.partition(":")[0]
+    name = config.strategy_name
     if name not in STRATEGIES or not STRATEGIES[name].enumerates:
         return None
     count = problem.decisions.count()
@@ -150,6 +138,7 @@ def run_study(
     console: Console,
     device: torch.device = CPU,
     begun: Callable[[], None] = lambda: None,
+    start: float | None = None,
 ) -> Study:
     """Search until the budget is spent, a line for each training; continue a study that is there.
 
@@ -157,6 +146,7 @@ def run_study(
         folder: of the run; that of a shared study is used by all of its workers.
         device: that evaluates.
         begun: is called when it is certain that the study is this configuration's, before the first trial.
+        start: when the time of ``run.max_hours`` began, by ``time.monotonic()``; by default now.
 
     Raises:
         UserError: where the study in the storage was made with other settings, or an option is unknown.
@@ -171,6 +161,8 @@ def run_study(
     advice = f"choose another `{'study' if config.study.shared else 'run'}.name`"
     study = open_study(storage, name, sampler, _settings(config), goals, advice, problem.decisions)
     begun()
+    hours = config.run.max_hours
+    start = time.monotonic() if start is None else start
     plan = Plan(
         config.budget,
         schedule,
@@ -179,8 +171,9 @@ def run_study(
         goals=goals,
         costs=problem.costs,
         tuned=tuned_of(config),
-        listener=written_too(listener(study, goals, config.budget, console), study, folder),
+        listener=written_too(listener(Ledger(study).read(), goals, config.budget, console), study, folder),
         last=last_trial(config, problem),
+        clock=TimeLimit(None if hours is None else start + 3600 * hours),
     )
     try:
         search(study, problem.decisions, problem.evaluator, plan, folder, Claims(storage.locks, study._study_id))
@@ -196,12 +189,13 @@ def write_study(config: BlackboxConfig, study: Study, folder: Path) -> Genotype:
     Raises:
         UserError: where no trial was completed.
     """
-    found = best(study)
+    goals, ledger = goals_of(config), Ledger(study).read()
+    found = ledger.best
     if found is None:
-        reasons = [trial.user_attrs.get("reason", "unknown") for trial in study.get_trials(deepcopy=False)]
-        raise UserError(f"{folder}: none of {len(reasons)} trials was completed; the last failed: {reasons[-1][:120]}")
+        reasons = [trial.user_attrs.get(REASON) for trial in ledger.trials]
+        why = f"the last failed: {reasons[-1][:120]}" if reasons and reasons[-1] else "continue with `run.resume`"
+        raise UserError(f"{folder}: none of {len(reasons)} trials was completed; {why}")
     genotype = found.genotype.named(folder.name)
-    goals = goals_of(config)
     tuned = {TUNED: found.tuned} if found.tuned else {}
     origin = {"recipe": config.recipe, "data": config.data.name, "seed": config.seed, "trial": found.number + 1}
     several = {PARETO_FILE: pareto_json(study, goals)} if len(goals.objectives) > 1 else {}
@@ -211,8 +205,8 @@ def write_study(config: BlackboxConfig, study: Study, folder: Path) -> Genotype:
         "genotype": describe(genotype),
         "genotype_hash": genotype.hash,
         "trial": found.number + 1,
-        "trials": len(study.get_trials(deepcopy=False)),
-        "seconds": spent(study.get_trials(deepcopy=False)).seconds,
+        "trials": len(ledger.trials),
+        "seconds": ledger.spent.seconds,
     }
     for file, content in (
         ("genotype.json", write(genotype, extra={"searched": {**origin, **tuned}})),
@@ -258,19 +252,21 @@ def run_replays(config: BlackboxConfig, problem: Problem, console: Console) -> R
     table = Table(benchmark, problem.evaluator.data, config.budget.epochs)
     goals, seeds = goals_of(config), range(config.seed, config.seed + config.seeds)
     if len(goals.objectives) > 1:
-        if config.strategy.partition(":")[0] not in SEVERAL:
+        if config.strategy_name not in SEVERAL:
             raise UserError(f"`strategy` {config.strategy} searches by one of `objectives`; set it to nsga2 or random")
         return replay_pareto(strategy, problem.decisions, table, goals, config.budget, seeds, console)
     if goals.limits or goals.objectives != ("accuracy",):
         raise UserError("`seeds` replays searches by accuracy without `limits`, or by several `objectives`")
     test: dict[str, list[float]] = {data: [] for data in benchmark.data}
     queries = []
+
+    def reward(query: Query) -> float:
+        return query.score.values["valid_accuracy"]
+
     for seed in track(seeds, "searches", console=console, transient=True):
-        try:
-            found = replay(strategy, problem.decisions, table, config.budget, seed)
-        except ValueError as error:
-            raise UserError(f"`budget.seconds` is {config.budget.seconds}: {error}") from None
-        queries.append(found.queries)
+        looked_up = queries_of(strategy, problem.decisions, table, config.budget, seed, reward)
+        found = max(looked_up, key=reward)
+        queries.append(len(looked_up))
         for data, accuracies in test.items():
             length = max(benchmark.lengths, default=config.budget.epochs)
             accuracies.append(benchmark.query(found.genotype, data, length).values["test_accuracy"])
@@ -287,6 +283,5 @@ def write_replays(
 
 
 def _settings(config: BlackboxConfig) -> dict[str, Any]:
-    """Return what the trials of a study depend on."""
-    content = flat(to_dict(config)).items()
-    return {name: value for name, value in content if not (name in FREE or name.startswith(("run.", "study.")))}
+    """Return what the trials of a study depend on; its workers may compute on different devices."""
+    return {name: value for name, value in identity(config).items() if name != "run.device"}

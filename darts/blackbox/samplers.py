@@ -1,9 +1,9 @@
 """Strategies as samplers of Optuna, so that its storage, workers and dashboard serve them.
 
-A study's own records restore a strategy: before each trial, what other trials have reached since is told to it in the
-order of their numbers. The generator of a trial depends on the seed and the trial's number alone. So a study of one
-worker that is interrupted and continued asks for the same points as one that was not. Under a scheduler a strategy is
-told the result of each trial at its first rung, at which all trials can be compared.
+A study's own records restore a strategy: before each trial it learns the values that other trials have reached since,
+in the order of their numbers. The generator of a trial depends on the seed and the trial's number alone. So a study of
+one worker that is interrupted and continued asks for the same points as one that was not. Under a scheduler a strategy
+learns the result of each trial at its first rung, at which all trials can be compared.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class StrategySampler(BaseSampler):
         strategy: its options.
         decisions: the space. Parameters that are none of its decisions are drawn at random.
         seed: of all draws.
-        told: what the strategy is told of a finished trial; by default its value, or None where it failed, was pruned,
-            or is over a limit. A strategy for several objectives is told ``objectives.outcome_of``.
+        outcome: of a finished trial, as ``Search.tell`` takes it; by default its value, or None where it failed, was
+            pruned, or is over a limit. For strategies that search by several objectives, ``objectives.outcome_of``.
     """
 
     def __init__(
@@ -54,18 +54,19 @@ class StrategySampler(BaseSampler):
         strategy: Strategy,
         decisions: Decisions,
         seed: int = 0,
-        told: Callable[[Study, FrozenTrial], Any] = feasible_value,
+        outcome: Callable[[Study, FrozenTrial], Any] = feasible_value,
     ):
         self.seed = seed
-        self._outcome = told
+        self._outcome = outcome
         self._search = strategy.start(decisions)
         self._asked: dict[int, Point] = {}
         self._told: set[int] = set()
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Tell the strategy what was reached since, and ask it for this trial's point."""
-        for reached in filter(has_first_result, study.get_trials(deepcopy=False)):
-            if reached.number < trial.number or reached.number in self._asked:
+        for reached in study.get_trials(deepcopy=False):
+            known = reached.number < trial.number or reached.number in self._asked
+            if known and reached.number not in self._told and has_first_result(reached):
                 self._tell(study, reached)
         self._ask(trial.number)
 
@@ -94,8 +95,6 @@ class StrategySampler(BaseSampler):
             self._asked[number] = self._search.ask(Random(f"{self.seed}:{number}"))
 
     def _tell(self, study: Study, trial: FrozenTrial) -> None:
-        if trial.number in self._told:
-            return
         self._ask(trial.number)  # of a trial of another process or an earlier one: what it drew must be drawn again
         self._told.add(trial.number)
         asked = self._asked[trial.number]

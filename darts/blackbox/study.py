@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from optuna.trial import Trial as OptunaTrial
 
 from darts.blackbox import budget as budgets
 from darts.blackbox.evaluation import ACCURACY, Plan, carry_out
+from darts.blackbox.ledger import Ledger
 from darts.blackbox.locks import Claims, NoLocks
 from darts.blackbox.objectives import Goals
 from darts.blackbox.points import ArchitectureDecisions, Decisions
@@ -34,12 +36,12 @@ from darts.blackbox.records import (
     fault_of,
     is_queued,
     is_unfinished,
-    records_of,
 )
 from darts.blackbox.schedulers.scheduler import Decision, Promote, Start
 from darts.blackbox.storage import Storage
 from darts.errors import UserError
-from darts.retraining.evaluator import Evaluator
+from darts.retraining.evaluator import Evaluator, OutOfTime
+from darts.training.progress import pluralize
 
 FILE = "study.db"
 TRIALS = "trials"
@@ -52,7 +54,7 @@ MAX_INFEASIBLE = 500
 """Architectures over a limit, one after the other, after which a search gives up."""
 
 POLL = 0.2
-"""Seconds between two looks at the trials of other workers, where there is nothing else to do."""
+"""Seconds between two readings of the trials of other workers, where there is nothing else to do."""
 
 
 def open_study(
@@ -123,6 +125,8 @@ def search(
 ) -> None:
     """Evaluate architectures until the budget is spent, and no other worker of the study has anything left to do.
 
+    Where the time of the plan's clock is over, the search ends before; it continues when it is called again.
+
     Args:
         folder: of the run; each trial has one of its own in it.
         claims: the locks that the study's workers share; None where there is one worker.
@@ -131,46 +135,51 @@ def search(
         UserError: where no architecture within the limits is found.
     """
     claims = claims or Claims(NoLocks(), study._study_id)
-    waiting = False
-    while True:
+    ledger, waiting = Ledger(study), False
+    while plan.clock.allows_another():
         with claims.deciding():
-            trial = _next(study, plan, claims)
+            ledger = ledger.read()
+            trial = _next(ledger, plan, claims)
         if isinstance(trial, int):
             if trial == 0:
                 return
             if not waiting:
-                plan.listener.waits(trial)
+                plan.listener.say(f"waiting for {pluralize(trial, 'trial')} of other workers")
             waiting = True
             time.sleep(POLL)
             continue
         waiting = False
         try:
-            carry_out(study, trial, decisions, evaluator, plan, folder / TRIALS / str(trial.number))
+            carry_out(ledger, trial, decisions, evaluator, plan, folder / TRIALS / str(trial.number))
+        except OutOfTime:
+            break
         finally:
             claims.release(trial.number)
-        plan.listener.report(_frozen(study, trial.number))
+        ledger = ledger.read()
+        plan.listener.report(trial.number, ledger)
+    plan.listener.say("--max-hours: no time for another trial; --resume continues")
 
 
-def _next(study: Study, plan: Plan, claims: Claims) -> OptunaTrial | int:
+def _next(ledger: Ledger, plan: Plan, claims: Claims) -> OptunaTrial | int:
     """Claim a trial that was interrupted, or one that the schedule promotes or starts.
 
     Returns:
         The trial; where there is none, the number of trials that other workers are running.
     """
-    trials = study.get_trials(deepcopy=False)
-    for trial in filter(is_unfinished, trials):
+    study, trials = ledger.study, ledger.trials
+    begun = [trials[number] for number in ledger.unfinished if is_unfinished(trials[number])]
+    for trial in begun:
         if claims.claim(trial.number):
             now = study._storage.get_trial(trial._trial_id)
             if is_unfinished(now):
                 return _set_running(study, now)
             claims.release(trial.number)  # its worker has finished it meanwhile
-            return _next(study, plan, claims)
-    running = sum(map(is_unfinished, trials))
-    used = budgets.spent(trials)
+            return _next(ledger.read(), plan, claims)
+    running, used = len(begun), ledger.spent
     if budgets.out_of_time(used, plan.budget):
         return running
     _check_limits(trials)
-    decision = _decide(study, trials, used, plan)
+    decision = _decide(ledger, used, plan)
     for number in decision.lost:
         study._storage.set_trial_state_values(trials[number]._trial_id, TrialState.RUNNING)
         study.tell(number, state=TrialState.PRUNED)
@@ -180,19 +189,19 @@ def _next(study: Study, plan: Plan, claims: Claims) -> OptunaTrial | int:
         _give(study, promoted, promoted.user_attrs[BRACKET], [*epochs_of(promoted), decision.job.epochs])
         return _set_running(study, promoted)
     if isinstance(decision.job, Start):
-        return _started(study, decision.job, trials, claims)
+        return _started(ledger, decision.job, claims)
     return running
 
 
 def _check_limits(trials: Sequence[FrozenTrial]) -> None:
-    over = [trial.user_attrs.get(INFEASIBLE) for trial in trials[-MAX_INFEASIBLE:]]
-    if len(over) == MAX_INFEASIBLE and all(over):
-        raise UserError(f"`limits`: each of the last {len(over)} architectures exceeds one, the last with {over[-1]}")
+    over = list(takewhile(bool, (trial.user_attrs.get(INFEASIBLE) for trial in reversed(trials[-MAX_INFEASIBLE:]))))
+    if len(over) == MAX_INFEASIBLE:
+        raise UserError(f"`limits`: each of the last {len(over)} architectures exceeds one, the last with {over[0]}")
 
 
-def _decide(study: Study, trials: Sequence[FrozenTrial], used: budgets.Spent, plan: Plan) -> Decision:
+def _decide(ledger: Ledger, used: budgets.Spent, plan: Plan) -> Decision:
     """Ask the schedule; where its job does not fit the budget, ask for one without new trials."""
-    records = records_of(trials, study.directions[0])
+    trials, records = ledger.trials, ledger.records
     decision = Decision(None)
     left = plan.last is None or len(trials) < plan.last
     for may_start in dict.fromkeys([left and budgets.allows_trial(used, plan.budget), False]):
@@ -204,9 +213,10 @@ def _decide(study: Study, trials: Sequence[FrozenTrial], used: budgets.Spent, pl
     return Decision(None, () if decision.job else decision.lost)
 
 
-def _started(study: Study, job: Start, trials: Sequence[FrozenTrial], claims: Claims) -> OptunaTrial:
+def _started(ledger: Ledger, job: Start, claims: Claims) -> OptunaTrial:
     """Begin a trial that was enqueued, or a new one."""
-    queued = next(filter(is_queued, trials), None)
+    study = ledger.study
+    queued = next((ledger.trials[number] for number in ledger.unfinished if is_queued(ledger.trials[number])), None)
     if queued is not None:
         claims.claim(queued.number)
         _give(study, queued, job.bracket, [job.epochs])
@@ -234,7 +244,3 @@ def _set_running(study: Study, trial: FrozenTrial) -> OptunaTrial:
 def _opened(study: Study, trial_id: int) -> OptunaTrial:
     """Return a trial to suggest values for, of a study whose trials are read anew: ``ask`` would take a paused one."""
     return OptunaTrial(Study(study.study_name, study._storage, study.sampler), trial_id)
-
-
-def _frozen(study: Study, number: int) -> FrozenTrial:
-    return study.get_trials(deepcopy=False)[number]

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from optuna.study import Study
-from optuna.trial import FrozenTrial
 
 from darts.blackbox.evaluation import Listener
+from darts.blackbox.ledger import Ledger
 from darts.blackbox.records import INFEASIBLE, is_paused
 from genotypes.atomic_write import write_atomically
 
@@ -31,9 +31,9 @@ def written_too(listener: Listener, study: Study, folder: Path, seconds: float =
     """Return a listener that also writes the trials, at most every ``seconds``."""
     last = -math.inf
 
-    def report(trial: FrozenTrial) -> None:
+    def report(number: int, ledger: Ledger) -> None:
         nonlocal last
-        listener.report(trial)
+        listener.report(number, ledger)
         if time.monotonic() - last >= seconds:
             write_trials(study, folder)
             last = time.monotonic()

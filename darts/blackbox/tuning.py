@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from itertools import chain
 from random import Random
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 from optuna.distributions import (
     BaseDistribution,
@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, Trial
 
 from darts.blackbox.points import Decision, Decisions, Point
 from darts.config.blackbox import BlackboxConfig
-from darts.config.fields import check_ranges, replaced
+from darts.config.fields import check_ranges, fields_of, replaced
 from darts.config.types_in_words import in_words
 from darts.errors import UserError
 
@@ -133,7 +133,7 @@ def tuned_of(config: BlackboxConfig) -> tuple[Tuned, ...]:
     for position, each in enumerate(found):
         if each.path in [other.path for other in found[:position]]:
             raise UserError(f"`tune` has {each.path} twice; leave out one")
-    if found and config.evaluator.partition(":")[0] != "training":
+    if found and config.evaluator_name != "training":
         raise UserError(f"`tune` needs architectures that are trained; `evaluator` is {config.evaluator}")
     return found
 
@@ -141,7 +141,7 @@ def tuned_of(config: BlackboxConfig) -> tuple[Tuned, ...]:
 def _tuned(config: BlackboxConfig, text: str) -> Tuned:
     path, equals, values = text.partition("=")
     path = path.strip().removeprefix("--").replace("-", "_")
-    known = dict(_hints(type(config)))
+    known = {field.path: field.hint for field in fields_of(config)}
     if not equals or path not in known:
         near = [name for name in known if name.endswith(f".{path}")]
         example = f"{near[0]}=..." if near else "FIELD=VALUES, such as weights.lr=log:1e-3..1e-1 or batch_size=32,64"
@@ -221,16 +221,6 @@ def _kinds(hint: Any) -> tuple[Any, ...]:
     if get_origin(hint) in (Union, UnionType):
         return tuple(chain.from_iterable(map(_kinds, get_args(hint))))
     return get_args(hint) if get_origin(hint) is Literal else (hint,)
-
-
-def _hints(kind: type, prefix: str = "") -> list[tuple[str, Any]]:
-    """Return the paths of a configuration's fields, each with its type."""
-    hints, found = get_type_hints(kind), []
-    assert is_dataclass(kind)
-    for each in fields(kind):
-        hint = hints[each.name]
-        found += _hints(hint, f"{prefix}{each.name}.") if is_dataclass(hint) else [(prefix + each.name, hint)]  # type: ignore[arg-type]
-    return found
 
 
 def suggest_tuned(trial: Trial | FrozenTrial, tuned: Sequence[Tuned]) -> dict[str, Any]:

@@ -33,8 +33,8 @@ class BudgetConfig:
     gpu_hours: Annotated[float | None, POSITIVE, Resume.FREE] = None
     """Hours of GPU time, summed over workers."""
     epochs: Annotated[int, POSITIVE] = 12
-    """Epochs for which an architecture is trained; a benchmark looks up 12 or 200. With a scheduler, the largest
-    number."""
+    """Epochs for which an architecture is trained; of a benchmark, one of the numbers that it has recorded, such as
+    12 or 200 of NAS-Bench-201. With a scheduler, the largest number."""
 
     @property
     def hours(self) -> tuple[float | None, float | None]:
@@ -78,8 +78,8 @@ class BlackboxConfig:
     """How architectures are chosen, with its options, such as evolution:population=20,sample=5: random, local_search,
     exhaustive, evolution, genetic, reinforce, enas, rsps, bananas, nsga2, tpe, gp, nsga2_optuna."""
     objectives: str = "accuracy"
-    """What is searched for: accuracy, or several separated by commas, such as accuracy,multiply_adds. Accuracy is
-    maximized (mean IoU or average precision, where images have masks or boxes); loss, parameters, multiply_adds,
+    """The objectives of the search: accuracy, or several separated by commas, such as accuracy,multiply_adds. Accuracy
+    is maximized (mean IoU or average precision, where images have masks or boxes); loss, parameters, multiply_adds,
     memory, latency and seconds are minimized. The first chooses the result."""
     limits: str | None = None
     """Largest allowed costs, such as parameters=200k,multiply_adds=3M: parameters, multiply_adds, memory (MB) and
@@ -114,3 +114,13 @@ class BlackboxConfig:
     seeds: Annotated[int, POSITIVE, Resume.FREE] = 1
     """Number of searches, with consecutive seeds; more than one with a benchmark only."""
     run: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
+
+    @property
+    def strategy_name(self) -> str:
+        """The strategy without its options."""
+        return self.strategy.partition(":")[0]
+
+    @property
+    def evaluator_name(self) -> str:
+        """The evaluator without its options; ``proxy`` for every proxy."""
+        return self.evaluator.partition(":")[0]

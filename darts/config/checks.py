@@ -59,7 +59,7 @@ def _check_budget(config: BlackboxConfig) -> None:
     """Refuse searches that never end, or whose architectures cannot be judged."""
     budget = config.budget
     limits = budget.trials, budget.seconds, budget.total_epochs, *budget.hours
-    ends = config.strategy.partition(":")[0] == "exhaustive"
+    ends = config.strategy_name == "exhaustive"
     if all(limit is None for limit in limits) and not ends:
         raise UserError(
             "no budget is given, and a search never ends without one: set `budget.trials`, `budget.seconds`, "

@@ -7,15 +7,15 @@ the nearest of those that there are.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 import tyro
 
+from darts.config.fields import fields_of
 from darts.config.types_in_words import in_words
 from darts.errors import UserError
 from genotypes.errors import InputError
@@ -79,7 +79,7 @@ def parse_options(default: C, arguments: Sequence[str], prog: str, description: 
     Raises:
         UserError: where the command line has an unknown option or a value of the wrong type, in one line.
     """
-    options = dict(_options(type(default), default))
+    options = dict(_options(default))
     _refuse_unknown(options, arguments)
     written = io.StringIO()
     try:
@@ -98,32 +98,18 @@ def parse_options(default: C, arguments: Sequence[str], prog: str, description: 
     raise UserError(_in_one_line(written.getvalue(), options, arguments))
 
 
-def _options(kind: type, default: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the options of a configuration: how each is typed, and its type. Those that are hidden are left out.
-
-    Args:
-        kind: of the configuration.
-        default: an instance, whose sections may be of classes derived from those of the fields.
-        prefix: of the options.
-    """
-    hints, plain = get_type_hints(kind, include_extras=True), get_type_hints(kind)
-    assert dataclasses.is_dataclass(kind)
-    for field in dataclasses.fields(kind):
-        annotated, hint = hints[field.name], plain[field.name]
-        metadata = get_args(annotated)[1:] if get_origin(annotated) is Annotated else ()
-        if tyro.conf.Suppress in metadata:
+def _options(config: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the options of a configuration: how each is typed, and its type. Those that are hidden are left out."""
+    for field in fields_of(config):
+        if tyro.conf.Suppress in field.metadata:
             continue
-        if dataclasses.is_dataclass(hint):
-            section = getattr(default, field.name)
-            yield from _options(type(section), section, f"{prefix}{field.name}.")
-            continue
-        yield option(prefix + field.name), hint
-        for each in metadata:
+        yield option(field.path), field.hint
+        for each in field.metadata:
             if isinstance(each, ARGUMENT):
-                yield from ((alias, hint) for alias in each.aliases or ())
-        if hint is bool:
-            section, dot, name = (prefix + field.name).removeprefix("run.").rpartition(".")
-            yield option(f"{section}{dot}no_{name}"), hint
+                yield from ((alias, field.hint) for alias in each.aliases or ())
+        if field.hint is bool:
+            section, dot, name = field.path.removeprefix("run.").rpartition(".")
+            yield option(f"{section}{dot}no_{name}"), field.hint
 
 
 def _refuse_unknown(options: dict[str, Any], arguments: Sequence[str]) -> None:

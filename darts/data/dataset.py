@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from darts.data.objective import Objective
 from darts.data.order import hold_out, stratified
-from darts.data.split import Split
+from darts.data.split import Split, split_search_set
 from supernet.shapes import Shape
 
 
@@ -45,6 +47,19 @@ class DataSet:
     classes: tuple[str, ...] = ()
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def search_split(self, train: float, valid: float | None = None) -> tuple[Tensor, Tensor]:
+        """Return the training examples that train the weights of a search, and those that validate, ``(n,)`` each.
+
+        The latter are the data set's own validation part where it has one.
+
+        Args:
+            train, valid: shares of the training split, as of ``split_search_set``, where it has none.
+        """
+        if self.valid:
+            first, second = torch.arange(len(self.train)).split([len(self.train) - self.valid, self.valid])
+            return first, second
+        return split_search_set(self.train, train, valid)
 
     def metadata(self) -> dict[str, Any]:
         """Return what an application of a trained network must know: the classes' names and the preprocessing."""

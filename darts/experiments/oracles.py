@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import kendalltau, spearmanr
 
 from darts.benchmarks.nasbench201 import NASBench201
+from darts.blackbox.pareto.fronts import Outcome, front_of, scaled_hypervolume
 from genotypes.types.nasbench201 import EDGES, NASBENCH201_OPS, NASBench201Genotype
 
 SAMPLES = (10, 100, 1000)
@@ -84,14 +85,10 @@ def pareto(accuracy: np.ndarray, cost: np.ndarray) -> tuple[int, float]:
 
     The reference is the largest cost and accuracy 0; volume 1 is the best accuracy at the least cost.
     """
-    order = np.lexsort((-accuracy, cost))
-    largest, points, volume, reached = cost.max(), 0, 0.0, 0.0
-    for index in order:
-        if accuracy[index] > reached:
-            points += 1
-            volume += (accuracy[index] - reached) * (largest - cost[index])
-            reached = accuracy[index]
-    return points, float(volume / (reached * (largest - cost.min())))
+    values = list(zip(accuracy.tolist(), (-cost).tolist()))
+    front = [values[index] for index in front_of(list(map(Outcome, values)))]
+    worst, best = (0.0, -float(cost.max())), (float(accuracy.max()), -float(cost.min()))
+    return len(front), scaled_hypervolume(front, worst, best)
 
 
 def ascents(values: np.ndarray) -> tuple[int, float]:

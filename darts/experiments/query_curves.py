@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from random import Random
+from itertools import islice
 from statistics import fmean, stdev
 from typing import Any
 
 from darts.benchmarks.nasbench201 import NASBench201
 from darts.blackbox.points import ArchitectureDecisions
+from darts.blackbox.replay import replay
 from darts.blackbox.strategies import STRATEGIES, Strategy
+from darts.blackbox.strategies.strategy import Key, key_of
 from darts.methods.compose import component
 
 BUDGETS = (100, 150, 300, 500)
@@ -37,39 +39,44 @@ class Curve:
     found: int | None
 
 
+@dataclass(frozen=True)
+class Known:
+    """Validation and test accuracy of a point, in percent."""
+
+    key: Key
+    valid: float
+    test: float
+
+
 class Accuracies:
     """Validation and test accuracy of each point, in percent, looked up once."""
 
     def __init__(self, benchmark: NASBench201, decisions: ArchitectureDecisions, data: str):
         self.benchmark, self.decisions, self.data = benchmark, decisions, data
         self.best = benchmark.table.descending(f"{data}_valid_acc")[0]
-        self._known: dict[tuple[str, ...], tuple[float, float]] = {}
+        self._known: dict[Key, Known] = {}
 
-    def of(self, point: Mapping[str, str]) -> tuple[float, float]:
-        """Return both accuracies of a point."""
-        key = tuple(point.values())
+    def of(self, point: Mapping[str, str]) -> Known:
+        """Return the accuracies of a point."""
+        key = key_of(point)
         if key not in self._known:
             line, table = str(self.decisions.genotype(point)), self.benchmark.table
             valid, test = (table.value(line, f"{self.data}_{split}_acc") for split in ("valid", "test"))
-            self._known[key] = valid, test
+            self._known[key] = Known(key, valid, test)
         return self._known[key]
 
 
 def searched(strategy: Strategy, accuracies: Accuracies, seed: int, queries: int, until_found: bool) -> Curve:
     """Search for some queries, or on until the best is found."""
-    search, seen = strategy.start(accuracies.decisions), set[tuple[str, ...]]()
-    best, reached = (-1.0, 0.0), list[float]()
+    seen, best, reached = set[Key](), (-1.0, 0.0), list[float]()
     found = None
-    for number in range(MAX_ASKED):
-        point = search.ask(Random(f"{seed}:{number}"))
-        valid, test = accuracies.of(point)
-        search.tell(point, valid / 100)
-        key = tuple(point.values())
-        if key in seen:
+    asked = replay(strategy, accuracies.decisions, seed, accuracies.of, lambda known: known.valid / 100)
+    for known in islice(asked, MAX_ASKED):
+        if known.key in seen:
             continue
-        seen.add(key)
-        best = max(best, (valid, test), key=lambda pair: pair[0])
-        if found is None and valid >= accuracies.best:
+        seen.add(known.key)
+        best = max(best, (known.valid, known.test), key=lambda pair: pair[0])
+        if found is None and known.valid >= accuracies.best:
             found = len(seen)
         if len(seen) in BUDGETS:
             reached.append(best[1])

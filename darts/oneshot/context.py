@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from darts.bilevel import hessian
@@ -17,7 +16,6 @@ from darts.bilevel.hypergradients import Batch
 from darts.bilevel.problem import SearchProblem
 from darts.config import SearchConfig
 from darts.data.dataset import DataSet
-from darts.data.split import split_search_set
 from darts.training.cuda_graph import capturing
 from darts.training.evaluate import ReportProgress, evaluate
 from darts.training.microbatch import BatchPartition
@@ -66,11 +64,8 @@ class SearchContext:
     states: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        train, valid, config = self.data.train, self.data.valid, self.config
-        if valid:
-            self.train_indices, self.valid_indices = torch.arange(len(train)).split([len(train) - valid, valid])
-        else:
-            self.train_indices, self.valid_indices = split_search_set(train, config.train_share, config.valid_share)
+        config = self.config
+        self.train_indices, self.valid_indices = self.data.search_split(config.train_share, config.valid_share)
         self.epochs, self.batch_size = config.epochs, config.batch_size
 
     @property

@@ -1,4 +1,4 @@
-"""Searches without gradients: every strategy on each of four tasks.
+"""Searches without gradients: every strategy on each of four tasks, and every scheduler where networks are trained.
 
 A recipe is named after a row of ``ROWS`` and one of ``TASKS``: ``evolution_digits``. On three tasks architectures are
 trained, or judged by shared weights where a strategy is defined by them. The fourth is NAS-Bench-201's table: 12,000
@@ -29,11 +29,16 @@ class Task:
         about: what is searched, for the recipe's docstring.
         config: of a search; the strategy is that of the row.
         shared: the budget where weights are shared: epochs of the supernet, architectures to judge.
+        scheduled: the budget under a scheduler: epochs of its last rung, architectures of three brackets of successive
+            halving; None where architectures are not trained.
+        hyperband: architectures of a round of Hyperband up to that rung.
     """
 
     about: str
     config: BlackboxConfig
     shared: BudgetConfig
+    scheduled: BudgetConfig | None = None
+    hyperband: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Row:
         looked_up: the same for the benchmark's table, where it differs.
         published: on the table.
         shared: whether architectures are judged by shared weights, on the table's task too.
+        scheduler: that decides which architectures are trained further.
+        rounds: of Hyperband, which the scheduler makes; 0 for brackets of one size.
         fields: further fields of the configuration.
     """
 
@@ -54,6 +61,8 @@ class Row:
     looked_up: str = ""
     published: str = NOT_PUBLISHED
     shared: bool = False
+    scheduler: str = "none"
+    rounds: int = 0
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -68,6 +77,8 @@ TASKS: dict[str, Task] = {
             data=DIGITS, space=SearchSpaceConfig(channels=8, layers=3), budget=BudgetConfig(trials=20, epochs=5)
         ),
         shared=BudgetConfig(trials=100, epochs=30),
+        scheduled=BudgetConfig(trials=27, epochs=9),
+        hyperband=17,
     ),
     "mnist": Task(
         about="in a convolutional network with choices on MNIST",
@@ -78,11 +89,15 @@ TASKS: dict[str, Task] = {
             batch_size=128,
         ),
         shared=BudgetConfig(trials=100, epochs=10),
+        scheduled=BudgetConfig(trials=27, epochs=9),
+        hyperband=17,
     ),
     "cifar10": Task(
         about="in the DARTS space on CIFAR-10",
         config=BlackboxConfig(data=CIFAR10, space=SearchSpaceConfig(), budget=BudgetConfig(trials=100, epochs=20)),
         shared=BudgetConfig(trials=100, epochs=150),
+        scheduled=BudgetConfig(trials=81, epochs=27),
+        hyperband=49,
     ),
     TABLE: Task(
         about="on NAS-Bench-201's table",
@@ -131,6 +146,10 @@ ROWS: dict[str, Row] = {
     "bananas": Row(
         "BANANAS, an ensemble of neural predictors,", "bananas:first=5,batch=5,parents=5", looked_up="bananas"
     ),
+    "asha": Row("ASHA among random architectures", "random", scheduler="asha"),
+    "halving": Row("Successive halving, three brackets of random architectures,", "random", scheduler="halving"),
+    "hyperband": Row("Hyperband, one round of random architectures,", "random", scheduler="hyperband", rounds=1),
+    "bohb": Row("BOHB, two rounds of Hyperband by Parzen estimators,", "tpe", scheduler="bohb", rounds=2),
 }
 
 
@@ -144,6 +163,9 @@ def made(name: str, data: str) -> Callable[[], BlackboxConfig]:
         config = replace(task.config, strategy=(row.looked_up if data == TABLE else "") or row.strategy)
         if shared:
             config = replace(config, evaluator="shared", budget=task.shared)
+        if task.scheduled and row.scheduler != "none":
+            trials = row.rounds * task.hyperband or task.scheduled.trials
+            config = replace(config, scheduler=row.scheduler, budget=replace(task.scheduled, trials=trials))
         if "trials" in fields:
             config = replace(config, budget=replace(config.budget, trials=fields.pop("trials"), seconds=None))
         return replace(config, **fields)
@@ -158,6 +180,8 @@ def made(name: str, data: str) -> Callable[[], BlackboxConfig]:
         budget = f"judged by the weights of a supernet that is trained for {config.budget.epochs} epochs first"
     elif data == TABLE:
         budget = "" if name == "exhaustive" else "12,000 s of its recorded training"
+    elif row.scheduler != "none":
+        budget = f"{config.budget.trials} architectures for up to {config.budget.epochs} epochs"
     else:
         budget = f"{config.budget.trials} architectures, {config.budget.epochs} epochs each"
     published = ""
@@ -172,6 +196,9 @@ def made(name: str, data: str) -> Callable[[], BlackboxConfig]:
 
 
 RECIPES: dict[str, Callable[[], BlackboxConfig]] = {
-    f"{name}_{data}": made(name, data) for data in TASKS for name in ROWS
+    f"{name}_{data}": made(name, data)
+    for data, task in TASKS.items()
+    for name, row in ROWS.items()
+    if task.scheduled or row.scheduler == "none"
 }
-"""Every strategy on every task."""
+"""Every strategy on every task, every scheduler on those whose architectures are trained."""

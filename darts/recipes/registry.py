@@ -19,7 +19,6 @@ from darts.recipes import (
     nasbench201,
     recurrent,
     robust,
-    scheduled,
     several_objectives,
     transformers,
 )
@@ -106,18 +105,6 @@ SEARCH_RECIPES: dict[str, Callable[[], SearchConfig]] = by_name(
 BLACKBOX_RECIPES: dict[str, Callable[[], BlackboxConfig]] = {
     **blackbox.RECIPES,
     **by_name(
-        scheduled.asha_digits,
-        scheduled.halving_digits,
-        scheduled.hyperband_digits,
-        scheduled.bohb_digits,
-        scheduled.asha_mnist,
-        scheduled.halving_mnist,
-        scheduled.hyperband_mnist,
-        scheduled.bohb_mnist,
-        scheduled.asha_cifar10,
-        scheduled.halving_cifar10,
-        scheduled.hyperband_cifar10,
-        scheduled.bohb_cifar10,
         several_objectives.nsga2_digits,
         several_objectives.nsga2_mnist,
         several_objectives.nsga2_cifar10,

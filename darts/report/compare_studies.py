@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from darts.artifacts.run_record import RunRecord
-from darts.blackbox.pareto.fronts import hypervolume
+from darts.blackbox.pareto.fronts import scaled_hypervolume
 from darts.report.charts import chart
 from darts.report.figures import is_share
 from darts.report.html import table
@@ -103,13 +103,8 @@ def hypervolumes(studies: Sequence[StudyRecord]) -> list[float]:
     The reference is the worst value of each objective among all evaluated trials, and values are divided by the range.
     """
     everyone = [study.oriented(trial) for study in studies for trial in study.evaluated]
-    worst = [min(values) for values in zip(*everyone)]
-    width = [max(values) - low or 1.0 for values, low in zip(zip(*everyone), worst)]
-
-    def volume(trials: Sequence[tuple[float, ...]]) -> float:
-        scaled = [tuple((v - low) / w for v, low, w in zip(values, worst, width)) for values in trials]
-        return hypervolume(scaled, tuple(0.0 for _ in worst))
-
-    whole = volume(everyone)
-    own = [volume([study.oriented(trial) for trial in study.front]) for study in studies]
+    worst = tuple(min(values) for values in zip(*everyone))
+    best = tuple(max(values) for values in zip(*everyone))
+    whole = scaled_hypervolume(everyone, worst, best)
+    own = [scaled_hypervolume([study.oriented(trial) for trial in study.front], worst, best) for study in studies]
     return [value / whole if whole > 0 else 1.0 for value in own]

@@ -69,7 +69,7 @@ def formatted(key: str, value: float) -> str:
     if key.endswith("perplexity"):
         return f"{value:,.2f}"
     if key in ("parameters", "multiply_adds"):
-        return f"{value / 1e6:.3f} M"
+        return f"{value / 1e6:.3f} M" if value >= 1e4 else f"{value:,.0f}"
     if key == "seconds":
         return duration(value)
     if key == "peak_memory_mib":

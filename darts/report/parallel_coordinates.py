@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from darts.report.figures import is_share
+from darts.report.figures import formatted
 
 SPACING, HEIGHT, SIDE, TOP, BOTTOM = 84, 300, 46, 34, 18
 """Distances in pixels: between two axes, the picture's height, and the margins."""
@@ -49,10 +49,8 @@ def parallel_coordinates(lines: Sequence[Line], objective: str) -> str:
     scales = [_scale([line.params[name] for line in lines if name in line.params]) for name in names]
     ends = min(line.value for line in lines), max(line.value for line in lines)
     width = 2 * SIDE + SPACING * len(names)
-    parts = [_axis(name, SIDE + SPACING * index, scale.marks) for index, (name, scale) in enumerate(zip(names, scales))]
-    shown = (lambda value: f"{100 * value:.2f} %") if is_share(objective) else (lambda value: f"{value:.4g}")
-    marks = [(shown(value), _relative(value, *ends)) for value in dict.fromkeys(ends)]
-    parts.append(_axis(objective, SIDE + SPACING * len(names), marks))
+    parts = [_axis(name, SIDE + SPACING * index) for index, name in enumerate([*names, objective])]
+    marks = [(formatted(objective, value), _relative(value, *ends)) for value in dict.fromkeys(ends)]
     ordered = sorted(lines, key=lambda line: line.rank)
     for index, line in enumerate(ordered):
         places: list[tuple[float, float] | None] = [
@@ -120,7 +118,7 @@ def _path(places: Sequence[tuple[float, float] | None]) -> str:
     return "".join(parts)
 
 
-def _axis(name: str, x: float, marks: Sequence[tuple[str, float]]) -> str:
+def _axis(name: str, x: float) -> str:
     words = name.replace("_", " ").replace("/", " ").split(" ")
     middle = (len(words) + 1) // 2
     lines = [" ".join(words[:middle]), " ".join(words[middle:])]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from darts.config.objectives import OBJECTIVES
 from darts.report.charts import axis_of
-from darts.report.figures import is_share, title
+from darts.report.figures import formatted, is_share, title
 from darts.report.trials import StudyRecord, TrialRow
 
 WIDTH, HEIGHT = 560, 340
@@ -26,9 +27,6 @@ STYLE = """
       --ground: #14191f; --found: #f0935a } }
 """
 """Every rule names the picture's class, so that a picture in a page does not change the rest of it."""
-
-FIGURES = {"accuracy": "valid_accuracy", "loss": "valid_loss", "latency": "latency_ms"}
-"""Objective -> the name of its figure, where that is another."""
 
 
 def pareto_svg(study: StudyRecord, across: int = 1) -> str:
@@ -93,20 +91,17 @@ def named(objective: str) -> str:
 
 def figure_of(objective: str) -> str:
     """Return the figure of an objective, by which it is named and formatted."""
-    return FIGURES.get(objective, objective)
+    return OBJECTIVES[objective].figure if objective in OBJECTIVES else objective
 
 
 def shown(study: StudyRecord, trial: TrialRow) -> str:
     """Return the values of a trial in words."""
     pairs = zip(study.objectives, trial.values or ())
-    return ", ".join(f"{named(name)} {_value(figure_of(name), value)}" for name, value in pairs)
-
-
-def _value(figure: str, value: float) -> str:
-    return f"{100 * value:.2f} %" if is_share(figure) else _number(value)
+    return ", ".join(f"{named(name)} {formatted(figure_of(name), value)}" for name, value in pairs)
 
 
 def _number(value: float) -> str:
+    """Return the number beside a tick."""
     for unit, size in ((" G", 1e9), (" M", 1e6), (" k", 1e3)):
         if abs(value) >= size:
             return f"{value / size:.4g}{unit}"
@@ -126,7 +121,7 @@ def _steps(study: StudyRecord, places: Sequence[tuple[float, float]], across: in
     ordered = sorted(places)
     if len(study.objectives) > 2:
         return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in ordered)
-    minimized = study.signs[across] < 0
+    minimized = not study.maximized[across]
     path = f"M{ordered[0][0]:.1f} {ordered[0][1]:.1f}"
     for x, y in ordered[1:]:
         path += f"H{x:.1f}V{y:.1f}" if minimized else f"V{y:.1f}H{x:.1f}"

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from darts.artifacts.run_record import RunRecord
 from darts.report.charts import chart
-from darts.report.figures import duration, is_share
+from darts.report.figures import duration, formatted, is_share
 from darts.report.html import table
 from darts.report.parallel_coordinates import Line, parallel_coordinates
 from darts.report.pareto_chart import figure_of, named, pareto_svg, shown
@@ -89,8 +89,7 @@ def _pareto(study: StudyRecord) -> str:
     rows = []
     for number, trial in enumerate(study.front, 1):
         tuned = ", ".join(f"{name} {value}" for name, value in trial.params.items() if "/" not in name)
-        values = [f"{100 * value:.2f} %" if is_share(figure_of(name)) else f"{value:,.6g}"
-                  for name, value in zip(study.objectives, trial.values or ())]  # fmt: skip
+        values = [formatted(figure_of(name), value) for name, value in zip(study.objectives, trial.values or ())]
         rows.append([f"@{number}", str(trial.number), *values, tuned])
     heads = ["point", "trial", *map(named, study.objectives), "tuned" if any(row[-1] for row in rows) else ""]
     command = f"python train_final.py --genotype {study.run.folder}/pareto.json@1"

@@ -11,8 +11,8 @@ from typing import Any
 
 from darts.artifacts.run_folder import read_list
 from darts.artifacts.run_record import RunRecord
-from darts.blackbox.pareto.fronts import Outcome, Values, front_of
-from darts.config.objectives import MAXIMIZED
+from darts.blackbox.pareto.fronts import Outcome, Values, front_of, larger_better
+from darts.config.objectives import OBJECTIVES
 
 FILE = "trials.json"
 MIN_TRIALS = 8
@@ -53,7 +53,7 @@ class StudyRecord:
 
     Attributes:
         run: the record of the run.
-        objectives: names of ``MAXIMIZED``.
+        objectives: names of ``OBJECTIVES``.
         trials: in the order of their numbers.
     """
 
@@ -62,9 +62,9 @@ class StudyRecord:
     trials: tuple[TrialRow, ...]
 
     @property
-    def signs(self) -> tuple[int, ...]:
-        """1 for each objective that is maximized, -1 for the others."""
-        return tuple(1 if MAXIMIZED.get(name, True) else -1 for name in self.objectives)
+    def maximized(self) -> list[bool]:
+        """Whether each objective is maximized; one that is not known is."""
+        return [name not in OBJECTIVES or OBJECTIVES[name].maximized for name in self.objectives]
 
     @property
     def evaluated(self) -> list[TrialRow]:
@@ -83,7 +83,7 @@ class StudyRecord:
 
     def oriented(self, trial: TrialRow) -> Values:
         """Return the values of an evaluated trial, the larger the better."""
-        return tuple(sign * value for sign, value in zip(self.signs, trial.values or ()))
+        return larger_better(trial.values or (), self.maximized)
 
     def incumbents(self) -> list[tuple[int, float, float]]:
         """Return (trial, seconds of all evaluations so far, best first objective so far) whenever that improves.
@@ -96,10 +96,10 @@ class StudyRecord:
         for trial in self.trials:
             seconds += trial.seconds
             if trial.number in comparable and trial.values:
-                value = self.signs[0] * trial.values[0]
+                value = self.oriented(trial)[0]
                 if best is None or value > best:
                     best = value
-                    found.append((trial.number, seconds, self.signs[0] * best))
+                    found.append((trial.number, seconds, trial.values[0]))
         if found and found[-1][0] != self.trials[-1].number:
             found.append((self.trials[-1].number, seconds, found[-1][2]))
         return found

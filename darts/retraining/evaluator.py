@@ -5,6 +5,7 @@ Searchers without gradients ask one for the score of each genotype that they try
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,10 +43,28 @@ class Trial:
     Attributes:
         folder: holds what the trial needs to continue where its last budget ended.
         settings: dotted path of a field of the configuration -> the value that this trial trains with.
+        deadline: by ``time.monotonic()``, until which an evaluation may take; None without a limit.
     """
 
     folder: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
+    deadline: float | None = None
+
+    @property
+    def hours(self) -> float | None:
+        """The hours that are left for an evaluation.
+
+        Raises:
+            OutOfTime: where none is left.
+        """
+        left = None if self.deadline is None else (self.deadline - time.monotonic()) / 3600
+        if left is not None and left <= 0:
+            raise OutOfTime
+        return left
+
+
+class OutOfTime(Exception):
+    """An evaluation was stopped by its deadline, with a checkpoint to continue from."""
 
 
 class Evaluator(Protocol):
@@ -76,20 +95,29 @@ class Retraining:
     console: Console
 
     def __call__(self, genotype: Genotype, budget: Budget, trial: Trial) -> Score:
-        """Return the figures of the last epoch of the budget, and the number of weights."""
-        run = replace(self.config.run, resume=True, max_steps=None, max_hours=None)
+        """Return the figures of the last epoch of the budget, and the number of weights.
+
+        Raises:
+            OutOfTime: where the trial's deadline has ended the training before its budget.
+        """
+        run = replace(self.config.run, resume=True, max_steps=None, max_hours=trial.hours)
         settings = replace(replaced(self.config, trial.settings), run=run)
+        for generator in self.data.train.generators:
+            generator.manual_seed(settings.seed)  # a training does not depend on those before it in this process
         task = RetrainTask(settings, genotype, self.data, self.device)
         epochs = min(budget.epochs, settings.epochs)
-        run = replace(settings.run, max_steps=epochs * task.steps_per_epoch)
+        steps = epochs * task.steps_per_epoch
+        run = replace(settings.run, max_steps=steps)
         made_with = {**identity(settings), "genotype": genotype.hash}
         train(task, run, trial.folder, made_with, self.console, verbose=False)
-        seconds = read_log(trial.folder)[-1]["seconds"]
+        last = read_log(trial.folder)[-1]
+        if last["step"] < steps:
+            raise OutOfTime
         notes = {}
         if not (settings.inherit or settings.fused):  # these build other modules for the same genotype
             auxiliary = settings.auxiliary > 0
             notes["network"] = checked_fingerprint(task.network, task.space, genotype, auxiliary=auxiliary)
-        return Score({**task.tested, "parameters": task.parameters}, seconds, notes)
+        return Score({**task.tested, "parameters": task.parameters}, last["seconds"], notes)
 
 
 @dataclass(frozen=True)

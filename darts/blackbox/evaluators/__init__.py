@@ -49,7 +49,7 @@ def problem_of(config: BlackboxConfig, setting: Callable[[], Setting]) -> Proble
     Raises:
         UserError: where the evaluator cannot judge what the configuration searches.
     """
-    options, name = evaluator_of(config), config.strategy.partition(":")[0]
+    options, name = evaluator_of(config), config.strategy_name
     if name in STRATEGIES and STRATEGIES[name].needs_shared_weights and not options.shares_weights:
         raise UserError(f"`strategy` {name} judges architectures by shared weights: set `evaluator` to shared")
     if (config.scheduler != "none" or config.stoppers) and not options.trains:

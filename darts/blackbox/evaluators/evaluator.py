@@ -22,7 +22,7 @@ from darts.config import LanguageRetrainConfig, RetrainConfig, SpaceConfig
 from darts.config.blackbox import BlackboxConfig
 from darts.config.fields import replaced
 from darts.data.dataset import DataSet
-from darts.data.split import SplitSubset, split_search_set
+from darts.data.split import SplitSubset
 from darts.methods.space_factory import space_from
 from darts.retraining.evaluator import Budget, Evaluator, Trial
 from genotypes import Genotype
@@ -47,7 +47,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Setting:
-    """What an evaluator is built for.
+    """The run that an evaluator is built for.
 
     Attributes:
         config: of the search.
@@ -95,13 +95,10 @@ class Setting:
             latencies=config.latencies,
         )
 
-    def halves(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the examples of the training set that train, and those that judge, ``(n,)`` each."""
-        data, share = self.data, self.config.train_share
-        if data.valid:
-            train, valid = torch.arange(len(data.train)).split([len(data.train) - data.valid, data.valid])
-            return train, valid
-        return split_search_set(data.train, share, None if data.train.class_labels() is None else 1 - share)
+    def split(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the examples of the training set that train, and those that validate, ``(n,)`` each."""
+        share, labels = self.config.train_share, self.data.train.class_labels()
+        return self.data.search_split(share, None if labels is None else 1 - share)
 
     def part(self, train: torch.Tensor, valid: torch.Tensor) -> DataSet:
         """Return some examples of the training set as a data set, whose test split are others of them."""

@@ -57,7 +57,7 @@ class ZeroCost(EvaluatorOptions):
                 f"`evaluator` proxy:{self.name} is defined for images with classes, which {data.name} has not: take "
                 "another `evaluator`, or set `data.name`"
             )
-        train, _ = opened.halves()
+        train, _ = opened.split()
         batch = next(data.train.batches(shuffled(train, config.seed, 0)[: self.images], self.images, training=False))
         decisions = opened.decisions()
         return Problem(decisions, Untrained(self, decisions.space, data.shape, batch, config.seed), opened.costs())

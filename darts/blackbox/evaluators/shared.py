@@ -26,7 +26,6 @@ from darts.config.blackbox import BlackboxConfig
 from darts.config.ranges import choose, require
 from darts.data.dataset import DataSet
 from darts.data.objective import Call
-from darts.data.split import split_search_set
 from darts.errors import UserError
 from darts.retraining.evaluator import Budget, Evaluator, Trial
 from darts.retraining.fingerprint import checked_fingerprint
@@ -40,7 +39,7 @@ from supernet.network import count_parameters
 from supernet.ops import BatchNorm
 
 STATISTICS = {"batch": "statistics of each batch", "recalibrated": "running statistics of the architecture alone"}
-"""What BatchNorm normalizes by -> how a trial's record says it."""
+"""Statistics that BatchNorm normalizes by -> how a trial's record says it."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +84,7 @@ class SharedWeights(EvaluatorOptions):
 
     def _evaluator(self, setting: Setting, trained: TrainedSupernet) -> Shared:
         data, search = setting.data, trained.search
-        if data.valid:
-            train, valid = torch.arange(len(data.train)).split([len(data.train) - data.valid, data.valid])
-        else:
-            train, valid = split_search_set(data.train, search.train_share, search.valid_share)
+        train, valid = data.search_split(search.train_share, search.valid_share)
         precision = autocast(setting.device, setting.config.run.precision)
         size = setting.config.batch_size
         return Shared(trained, data, train, valid, setting.device, precision, size, self.statistics, self.batches)

@@ -15,6 +15,7 @@ from random import Random
 import torch
 
 from darts.artifacts.fingerprint import of_data_set
+from darts.artifacts.log import read_log
 from darts.bilevel.sampled_paths import follow
 from darts.blackbox.evaluators.evaluator import Setting
 from darts.blackbox.points import ArchitectureDecisions
@@ -28,7 +29,7 @@ from darts.methods.context import Callback, MethodContext
 from darts.oneshot.builder import make_search
 from darts.retraining.inherit import TrainedSupernet
 from darts.training.hidden_state import HiddenState
-from darts.training.loop import train
+from darts.training.loop import Interrupted, train
 from darts.training.microbatch import Batch
 from darts.training.objective import examples, ranked_by
 from genotypes.atomic_write import write_atomically
@@ -88,6 +89,7 @@ def train_supernet(setting: Setting) -> tuple[TrainedSupernet, Strategy | None]:
 
     Raises:
         UserError: where the space has no supernet.
+        Interrupted: where ``run.max_hours`` has ended the training before its last epoch.
     """
     config, data = setting.config, setting.data
     name = config.space.name or "darts"
@@ -105,10 +107,10 @@ def train_supernet(setting: Setting) -> tuple[TrainedSupernet, Strategy | None]:
         collapse="off",
         train_share=config.train_share,
         seed=config.seed,
-        run=replace(config.run, resume=True, max_steps=None, max_hours=None),
+        run=replace(config.run, resume=True, max_steps=None),
     )
     method, options = compose(search), None
-    if config.strategy.partition(":")[0] == "enas":
+    if config.strategy_name == "enas":
         options = component("`strategy`", STRATEGIES, config.strategy)
         paths = ControllerPaths(options, decisions, config.seed)
         method = replace(method, callbacks=(paths,))
@@ -116,6 +118,8 @@ def train_supernet(setting: Setting) -> tuple[TrainedSupernet, Strategy | None]:
     folder = setting.folder / SUPERNET
     made_with = {**identity(search), "data": of_data_set(data), "strategy": config.strategy if options else "uniform"}
     train(task, search.run, folder, made_with, setting.console)
+    if read_log(folder)[-1]["step"] < task.epochs * task.steps_per_epoch:
+        raise Interrupted("the supernet is not trained to the end; --resume continues", 0)
     content = {"kind": "search", "config": to_dict(search)}
     write_atomically(folder / "config.json", (json.dumps(content, indent=2) + "\n").encode())
     trained = TrainedSupernet(task.space, task.problem.supernet, search)

@@ -45,7 +45,7 @@ class FromScratch(EvaluatorOptions):
         """
         opened = setting()
         if self.folds == 1:
-            parts = [opened.part(*opened.halves())]
+            parts = [opened.part(*opened.split())]
         else:
             parts = [opened.part(*fold) for fold in folds(opened.data, self.folds, config.seed)]
         trainings = [HeldOut(Retraining(opened.retraining(), part, opened.device, opened.console)) for part in parts]

@@ -29,6 +29,11 @@ class Outcome:
     violation: float = 0.0
 
 
+def larger_better(values: Sequence[float], maximized: Sequence[bool]) -> Values:
+    """Return the values of some objectives oriented: those that are minimized with their sign turned."""
+    return tuple(value if up else -value for value, up in zip(values, maximized, strict=True))
+
+
 def dominates(first: Outcome, second: Outcome) -> bool:
     """Whether the first is better: at least as good in every objective and better in one, or less over the limits."""
     if first.violation > 0 or second.violation > 0:
@@ -112,6 +117,20 @@ def front_of(outcomes: Sequence[Outcome]) -> list[int]:
         if not any(all(a >= b for a, b in zip(outcomes[rival].values, values)) for rival in rivals):
             found.append(index)
     return found
+
+
+def scaled_hypervolume(points: Sequence[Values], worst: Values, best: Values) -> float:
+    """Return the hypervolume above the worst corner, in units of the box between the two corners.
+
+    Args:
+        points: oriented values.
+        worst, best: the corners; an objective in which they are equal keeps its unit.
+    """
+    corners = list(zip(worst, best, strict=True))
+    scaled = [
+        tuple((value - low) / (high - low or 1.0) for value, (low, high) in zip(each, corners)) for each in points
+    ]
+    return hypervolume(scaled, (0.0,) * len(corners))
 
 
 def hypervolume(points: Sequence[Values], reference: Values) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from random import Random
 from statistics import mean, stdev
 
 from rich.console import Console
@@ -17,12 +16,12 @@ from rich.progress import track
 
 from darts.benchmarks.protocol import Score
 from darts.blackbox.objectives import Goals
-from darts.blackbox.pareto.fronts import Outcome, Values, front_of, hypervolume
+from darts.blackbox.pareto.fronts import Outcome, Values, front_of, scaled_hypervolume
 from darts.blackbox.points import ArchitectureDecisions, every
-from darts.blackbox.replay import Table
+from darts.blackbox.replay import Table, queries_of
 from darts.blackbox.strategies import Strategy
 from darts.config.blackbox import BudgetConfig
-from darts.config.objectives import MAXIMIZED
+from darts.config.objectives import OBJECTIVES
 from darts.errors import UserError
 
 
@@ -72,8 +71,6 @@ def replay_pareto(
     shares, found, queries = [], [], []
     for seed in track(seeds, "searches", console=console, transient=True):
         scores = searched(strategy, decisions, table, goals, budget, seed)
-        if not scores:
-            raise UserError(f"`budget.seconds` is {budget.seconds}: the budget is too small for one query")
         share, points = exact.share(scores)
         shares.append(share)
         found.append(points)
@@ -104,8 +101,9 @@ class ExactFront:
         truth = [_tested(goals, score) for score in scores if not goals.infeasible(score.values)]
         if not truth:
             raise UserError("`limits`: no architecture of the table is within them")
-        self._best = [max(values) for values in zip(*truth)]
-        self._worst = [0.0 if MAXIMIZED[name] else min(values) for name, values in zip(goals.objectives, zip(*truth))]
+        columns = dict(zip(goals.objectives, zip(*truth), strict=True))
+        self._best = tuple(max(values) for values in columns.values())
+        self._worst = tuple(0.0 if OBJECTIVES[name].maximized else min(values) for name, values in columns.items())
         self.values = [truth[index] for index in front_of([Outcome(values) for values in truth])]
         self.points, self.hypervolume = len(self.values), self._volume(self.values)
 
@@ -119,40 +117,23 @@ class ExactFront:
         return self._volume([_tested(self._goals, scores[index]) for index in front]) / self.hypervolume, len(front)
 
     def _volume(self, values: Sequence[Values]) -> float:
-        sides = list(zip(self._worst, self._best))
-        scaled = [tuple((v - low) / (high - low) for v, (low, high) in zip(each, sides)) for each in values]
-        return hypervolume(scaled, tuple(0.0 for _ in sides))
+        return scaled_hypervolume(values, self._worst, self._best)
 
 
 def searched(
     strategy: Strategy, decisions: ArchitectureDecisions, table: Table, goals: Goals, budget: BudgetConfig, seed: int
 ) -> list[Score]:
-    """Run one search to the end of its budget, and return all that it looked up."""
-    search, seconds = strategy.start(decisions), 0.0
-    scores: list[Score] = []
-    while budget.trials is None or len(scores) < budget.trials:
-        point = search.ask(Random(f"{seed}:{len(scores)}"))
-        score = table.score(decisions.genotype(point))
-        seconds += score.seconds
-        if budget.seconds is not None and seconds > budget.seconds:
-            break
-        scores.append(score)
-        search.tell(point, _outcome(goals, score))  # type: ignore[arg-type]
-    return scores
+    """Run one search to the end of its budget, and return all that it looked up; raise what ``queries_of`` raises."""
+    found = queries_of(strategy, decisions, table, budget, seed, lambda query: _outcome(goals, query.score))
+    return [query.score for query in found]
 
 
 def _outcome(goals: Goals, score: Score) -> Outcome:
     violation = sum(excess for excess in goals.excesses(score.values).values() if excess > 0)
-    return Outcome(_oriented(goals, score), violation)
-
-
-def _oriented(goals: Goals, score: Score) -> Values:
-    return tuple(
-        value if MAXIMIZED[name] else -value for name, value in zip(goals.objectives, goals.values(score), strict=True)
-    )
+    return Outcome(goals.oriented(score), violation)
 
 
 def _tested(goals: Goals, score: Score) -> Values:
     """Return the oriented values of an architecture, with its accuracy on the test split."""
     tested = {**score.values, "valid_accuracy": score.values["test_accuracy"]}
-    return _oriented(goals, Score(tested, score.seconds))
+    return goals.oriented(Score(tested, score.seconds))

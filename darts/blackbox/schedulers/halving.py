@@ -23,7 +23,7 @@ class Bracket:
     Attributes:
         trials: that enter the first rung.
         rungs: epochs, the smallest first.
-        eta: one of so many trials is promoted; the number of promotions is rounded down, but 1 or more.
+        eta: one of ``eta`` trials is promoted; the number of promotions is rounded down, but 1 or more.
     """
 
     trials: int
@@ -43,7 +43,7 @@ class Bracket:
 class SuccessiveHalving:
     """Brackets of ``trials`` architectures, one after the other until the budget is spent.
 
-    ``eta``: factor of epochs from rung to rung; one of so many trials is promoted. ``min_epochs``: of the first
+    ``eta``: factor of epochs from rung to rung; one of ``eta`` trials is promoted. ``min_epochs``: of the first
     rung. ``trials``: of a bracket; by default as many as leave one for the last rung.
     """
 
@@ -65,7 +65,7 @@ class SuccessiveHalving:
 class Hyperband:
     """The brackets of Hyperband, in turn until the budget is spent.
 
-    ``eta``: factor of epochs from rung to rung; one of so many trials is promoted. ``min_epochs``: of the first
+    ``eta``: factor of epochs from rung to rung; one of ``eta`` trials is promoted. ``min_epochs``: of the first
     rung of the first bracket. ``sizes``: ``algorithm``, the numbers of trials of the paper's pseudo-code, or ``table``,
     those of its printed table. For 81 epochs the first are 81, 34, 15, 8 and 5, the second 81, 27, 9, 6 and 5.
     """
@@ -148,10 +148,12 @@ class Synchronous:
     def following(self, records: Sequence[Record], may_start: bool) -> Decision:
         """Continue the first bracket in which something can be done."""
         lost: tuple[int, ...] = ()
-        begun = max((record.bracket for record in records), default=-1) + 1
+        members: dict[int, list[Record]] = {}
+        for record in records:
+            members.setdefault(record.bracket, []).append(record)
+        begun = max(members, default=-1) + 1
         for index in range(begun):
-            members = [record for record in records if record.bracket == index]
-            decision = _within(self._bracket(index), index, members, may_start)
+            decision = _within(self._bracket(index), index, members.get(index, []), may_start)
             lost += decision.lost
             if decision.job is not None:
                 return Decision(decision.job, lost)

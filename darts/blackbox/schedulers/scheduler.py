@@ -1,7 +1,7 @@
 """A scheduler of trials: how many epochs each architecture is trained before it is compared with the others.
 
 A record of options ``start``s a schedule for the largest number of epochs. A schedule decides on the records of the
-trials alone: whoever asks it with the same records gets the same answer, so that a study that was interrupted goes on
+trials alone: whoever asks it with the same records gets the same answer, so that an interrupted study continues
 as it would have, and any process may ask. A trial that is promoted continues from its own checkpoint.
 
 A rung is a number of epochs after which trials are compared; the last one is the whole training.

@@ -30,7 +30,7 @@ class Bananas(Strategy):
 
     ``surrogate``: ensemble, of ``members`` networks with two hidden layers of ``units``, trained by Adam for ``steps``
     with ``lr`` on all points; or gaussian_process, which needs no training. ``encoding``: path (in spaces without cells
-    one_hot), one_hot, or both; ``paths``: the path encoding keeps so many shortest paths of each cell.
+    one_hot), one_hot, or both; ``paths``: number of shortest paths of each cell that the path encoding keeps.
     ``candidates``: how many points are drawn to choose from, as mutations of the best ``parents`` points (``propose``
     mutation), or at random.
     """

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from darts.blackbox.points import Decision, Decisions, Point, permitted
-from darts.blackbox.strategies.strategy import MAX_DRAWS, Key, Search, Strategy, draw_new
+from darts.blackbox.strategies.strategy import LEAST, MAX_DRAWS, Key, Search, Strategy, draw_new
 from darts.config.ranges import choose, require
 
 INITIAL = 0.1
@@ -95,7 +95,7 @@ class Controller(Search):
         return point
 
     def tell(self, point: Point, value: float | None) -> None:
-        if value is None:
+        if value is None or value < LEAST:
             return
         options, state = self.options, self.state
         state.setdefault("seed", 0)
@@ -159,7 +159,7 @@ class Controller(Search):
         """Make all decisions in turn.
 
         Args:
-            decide: (decision, log-probabilities of its values ``(k,)``) -> the value to go on with.
+            decide: (decision, log-probabilities of its values ``(k,)``) -> the value that is chosen.
         """
         units = self.options.units
         made: Point = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from darts.blackbox.points import Decisions, Point, permitted
-from darts.blackbox.strategies.strategy import Search, Strategy
+from darts.blackbox.strategies.strategy import LEAST, Search, Strategy
 from darts.config.ranges import require
 
 
@@ -52,7 +52,7 @@ class _Search(Search):
         return point
 
     def tell(self, point: Point, value: float | None) -> None:
-        if value is None:
+        if value is None or value < LEAST:
             return
         self.steps += 1
         reward = self.options.scale * value

@@ -17,6 +17,9 @@ Key = tuple[tuple[str, str], ...]
 Evaluated = tuple[float, Point]
 """A value and the point that has it."""
 
+LEAST = -1e30
+"""Values below teach a policy gradient nothing: that of a proxy that is not finite is the most negative float."""
+
 MAX_DRAWS = 1000
 """Points that are drawn before one that was evaluated already is returned again."""
 
@@ -47,7 +50,7 @@ class Strategy(Protocol):
 
 
 def draw_new(draw: Callable[[], Point], asked: set[Key], draws: int = MAX_DRAWS) -> Point:
-    """Draw points until one was not asked before, and note it in ``asked``; the last one after so many draws."""
+    """Draw points until one was not asked before, and note it in ``asked``; after ``draws`` of them, the last one."""
     for _ in range(draws):
         point = draw()
         if key_of(point) not in asked:

@@ -8,16 +8,19 @@ from random import Random
 import optuna
 import pytest
 import torch
+from optuna.trial import TrialState
 from rich.console import Console
 
+from darts.blackbox.evaluation import Plan
 from darts.blackbox.evaluators import EVALUATORS, Setting, problem_of
 from darts.blackbox.objectives import goals_of
 from darts.blackbox.points import ArchitectureDecisions
-from darts.blackbox.run import run_study, write_study
+from darts.blackbox.run import run_study, sampler_of, write_study
 from darts.blackbox.samplers import OPTUNA, suggest
 from darts.blackbox.strategies import STRATEGIES
+from darts.blackbox.study import search
 from darts.config import DataConfig, RetrainConfig, SearchSpaceConfig, SpaceConfig, WeightsConfig
-from darts.config.blackbox import BlackboxConfig, BudgetConfig
+from darts.config.blackbox import BlackboxConfig, BudgetConfig, LookupConfig
 from darts.data.registry import open_data
 from darts.errors import UserError
 from darts.methods.compose import component
@@ -27,6 +30,7 @@ from darts.retraining.fingerprint import fingerprint
 from darts.retraining.task import RetrainTask
 from genotypes import load
 from tests import stories, tiny
+from tests.darts.benchmarks.test_nasbench201 import table  # noqa: F401
 
 QUIET = Console(quiet=True)
 SPACES = {
@@ -124,6 +128,68 @@ def test_an_evaluator_judges_the_network_of_the_genotype(tmp_path, evaluator, sp
     built = problem.decisions.space.network(genotype, searched=evaluator == "shared")
     assert score.values["parameters"] == sum(weight.numel() for weight in built.parameters())
     assert score.notes["network"] == fingerprint(built) and score.seconds > 0
+
+
+FITTING = {"shared": ("darts", "nasbench201", "convnet"), "benchmark": ("nasbench201",)}
+"""Evaluator -> the spaces that it can judge; all where it is not named."""
+
+SAMPLERS = [*STRATEGIES, *OPTUNA]
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory, table):  # noqa: F811
+    """A function that returns the problem of a configuration, whose scores are computed once for all strategies."""
+    problems = {}
+
+    def problem(config):
+        key = config.evaluator, config.space
+        if key not in problems:
+            folder = tmp_path_factory.mktemp("judged")
+            found = problem_of(replace(config, strategy="random"), lambda: setting_of(config, folder))
+            scores = {}
+
+            def evaluator(genotype, budget, trial):
+                if genotype not in scores:
+                    scores[genotype] = found.evaluator(genotype, budget, Trial(folder / str(len(scores))))
+                return scores[genotype]
+
+            problems[key] = replace(found, evaluator=evaluator)
+        return problems[key]
+
+    return problem
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_strategy_searches_with_every_evaluator_and_continues(tmp_path, judged, table, name):  # noqa: F811
+    """Every evaluator with every strategy, each pair in one of the spaces in turn; in two parts as at once."""
+    rare = STRATEGIES[name].needs_shared_weights if name in STRATEGIES else False
+    for place, evaluator in enumerate(EVALUATORS):
+        spaces = FITTING.get(evaluator, tuple(SPACES))
+        if rare and evaluator != "shared":
+            continue
+        space = spaces[(place + SAMPLERS.index(name)) % len(spaces)]
+        config = config_of(space, name, evaluator, benchmark=LookupConfig(file=table))
+        config = replace(config, budget=replace(config.budget, epochs=12 if evaluator == "benchmark" else 1))
+        goals, problem = goals_of(config), judged(config)
+
+        def searched(storage, trials, config=config, goals=goals, problem=problem):
+            study = optuna.create_study(
+                storage=storage,
+                study_name="s",
+                sampler=sampler_of(config, problem),
+                directions=goals.directions,
+                load_if_exists=True,
+            )
+            plan = Plan(replace(config.budget, trials=trials), goals=goals)
+            search(study, problem.decisions, problem.evaluator, plan, tmp_path)
+            return [(trial.params, trial.values, trial.state) for trial in study.trials]
+
+        whole, parts = optuna.storages.InMemoryStorage(), optuna.storages.InMemoryStorage()
+        found = searched(whole, 3)
+        assert {state for _, _, state in found} == {TrialState.COMPLETE}, (evaluator, space)
+        assert sum(all(map(math.isfinite, values)) for _, values, _ in found) == 3, (evaluator, space)
+        begun = searched(parts, 1)
+        assert begun == found[: len(begun)] and searched(parts, 3) == found, (evaluator, space)
 
 
 @pytest.mark.parametrize("space", ["darts", "nasbench201", "convnet"])

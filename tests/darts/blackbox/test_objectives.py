@@ -14,7 +14,7 @@ from darts.blackbox.objectives import Goals, goals_of, is_feasible
 from darts.blackbox.pareto.replay import replay_pareto
 from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.replay import Table
-from darts.blackbox.results import evaluated
+from darts.blackbox.results import comparable
 from darts.blackbox.run import run_study, sampler_of, write_study
 from darts.blackbox.samplers import suggest
 from darts.blackbox.strategies import NSGA2
@@ -136,7 +136,7 @@ def test_an_architecture_over_a_limit_is_recorded_and_not_evaluated(tmp_path, st
     write_study(config, study, tmp_path)
     rows = trials_of(tmp_path)
     over = [row for row in rows if row["state"] == "infeasible"]
-    assert once.calls == len(rows) - len(over) == len(evaluated(study)) == 12 and over, (
+    assert once.calls == len(rows) - len(over) == len(comparable(study.trials)) == 12 and over, (
         "they take nothing of the budget"
     )
     for row in over:
@@ -151,7 +151,7 @@ def test_constrained_samplers_of_optuna_learn_of_limits(tmp_path, strategy):
     config = searching(11, strategy=strategy, objectives=TWO, limits="parameters=2M")
     problem = made_up(config)
     study = run_study(config, problem, tmp_path, QUIET)
-    assert len(evaluated(study)) == 11
+    assert len(comparable(study.trials)) == 11
     assert all(is_feasible(trial) for trial in study.best_trials)
 
 

@@ -103,13 +103,26 @@ def test_nothing_completed_is_said(tmp_path, table):  # noqa: F811
 
 @pytest.mark.parametrize(
     ("change", "field"),
-    [(dict(seed=4), "seed"), (dict(strategy="random"), "strategy"), (dict(train_share=0.7), "train_share")],
+    [
+        (dict(seed=4), "seed"),
+        (dict(strategy="random"), "strategy"),
+        (dict(train_share=0.7), "train_share"),
+        (dict(run=RunConfig(precision="bfloat16")), "run.precision"),
+    ],
 )
 def test_a_study_of_other_settings_is_refused(tmp_path, table, change, field):  # noqa: F811
     searched(looked_up(table, 2), tmp_path)
     with pytest.raises(UserError, match=rf"study.db: made with `{field}` .*; choose another `run.name`"):
         searched(looked_up(table, 3, **change), tmp_path)
     assert len(trials_of(tmp_path)) == 2
+    assert len(searched(looked_up(table, 3, run=RunConfig(device="cpu", max_hours=1.0)), tmp_path)) == 3
+
+
+def test_a_search_without_time_for_a_trial_says_how_to_continue(tmp_path, table):  # noqa: F811
+    config = looked_up(table, 3, run=RunConfig(max_hours=1e-9))
+    with pytest.raises(UserError, match="none of 0 trials was completed; continue with `run.resume`"):
+        searched(config, tmp_path)
+    assert len(searched(looked_up(table, 3), tmp_path)) == 3
 
 
 def test_a_file_that_is_no_study_is_refused(tmp_path, table):  # noqa: F811

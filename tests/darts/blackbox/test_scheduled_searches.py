@@ -1,7 +1,10 @@
 """Searches whose trials are paused, promoted, stopped and resumed: decided on the study's records alone."""
 
 import math
+import time
 from dataclasses import replace
+from random import Random
+from statistics import fmean
 
 import optuna
 import pytest
@@ -11,9 +14,9 @@ from rich.console import Console
 
 from darts.artifacts.checkpoint import load, newest_first
 from darts.benchmarks.protocol import Score
-from darts.blackbox.budget import spent
-from darts.blackbox.evaluation import Listener, Plan
+from darts.blackbox.evaluation import Listener, Plan, TimeLimit
 from darts.blackbox.evaluators import Setting, problem_of
+from darts.blackbox.ledger import Ledger
 from darts.blackbox.per_trial import PerTrialSampler, bohb_model
 from darts.blackbox.records import epochs_of, is_paused
 from darts.blackbox.results import best
@@ -26,7 +29,7 @@ from darts.blackbox.study import search
 from darts.config import SearchSpaceConfig, WeightsConfig
 from darts.config.blackbox import BlackboxConfig, BudgetConfig
 from darts.errors import UserError
-from darts.retraining.evaluator import Budget, Trial
+from darts.retraining.evaluator import Budget, OutOfTime, Trial
 from darts.training.loop import Diverged
 from tests import tiny
 from tests.darts.blackbox.workers import Numbers
@@ -159,9 +162,10 @@ def test_errors_of_the_program_are_not_hidden(tmp_path):
 )
 def test_each_budget_ends_a_search(tmp_path, budget, used):
     study = run(Toy(), tmp_path, budget=budget, gpus=1)
-    assert used(spent(study.trials))
+    spent = Ledger(study).read().spent
+    assert used(spent)
     done = sum(epochs_of(trial)[-1] for trial in study.trials)
-    assert spent(study.trials).epochs == done and spent(study.trials).seconds == done
+    assert spent.epochs == done and spent.seconds == done
 
 
 def test_a_search_that_ran_out_of_time_promotes_with_a_larger_budget(tmp_path):
@@ -170,6 +174,66 @@ def test_a_search_that_ran_out_of_time_promotes_with_a_larger_budget(tmp_path):
     for seconds in (7.0, 20.0, 21.0, 60.0):
         run(Toy(), tmp_path, study=study, budget=BudgetConfig(seconds=seconds, epochs=9))
     assert trials_of(study) == trials_of(whole)
+
+
+def test_a_search_ends_when_there_is_no_time_for_another_trial_and_continues(tmp_path):
+    said, study = [], study_of()
+    clock = TimeLimit(time.monotonic() + 1000.0)
+
+    class Longer(Toy):
+        def __call__(self, genotype, budget, trial):
+            if len(self.calls) == 1:
+                clock.took(1000.0)
+            return super().__call__(genotype, budget, trial)
+
+    run(Longer(), tmp_path, 6, study=study, clock=clock, listener=Listener(say=said.append))
+    assert len(study.trials) == 2 and said == ["--max-hours: no time for another trial; --resume continues"]
+    run(Toy(), tmp_path, 6, study=study, clock=TimeLimit(time.monotonic() + 1000.0))
+    assert trials_of(study) == trials_of(run(Toy(), tmp_path, 6))
+
+
+def test_a_trial_without_time_to_end_is_continued(tmp_path):
+    study = study_of()
+    run(Toy(fails={1: OutOfTime()}), tmp_path, 3, study=study)
+    assert [trial.state for trial in study.trials] == [TrialState.WAITING, TrialState.RUNNING]
+    run(Toy(), tmp_path, 3, study=study)
+    assert trials_of(study) == trials_of(run(Toy(), tmp_path, 3))
+
+
+def test_a_ledger_reads_a_finished_trial_once(tmp_path):
+    study = study_of()
+    run(Toy(fails={2: MemoryError()}), tmp_path, 9, Hyperband(), study)
+    known = Ledger(study)
+    for count in (3, 9):
+        again = replace(known, study=Shown(study, count)).read()
+        assert again.entries == Ledger(Shown(study, count)).read().entries
+        assert all(again.entries[number] is entry for number, entry in enumerate(known.entries)
+                   if number not in known.unfinished)  # fmt: skip
+        known = again
+    assert known.spent.trials == 9 and known.failed == 1 and known.best == best(study)
+    assert known.spent.epochs == sum(max(trial.intermediate_values, default=1) for trial in study.trials)
+
+
+class Shown:
+    """A study of which the first trials are there."""
+
+    def __init__(self, study, count):
+        self.directions, self._trials = study.directions, study.trials[:count]
+
+    def get_trials(self, deepcopy):
+        return self._trials
+
+
+def test_bohb_draws_a_third_at_random_and_learns(tmp_path):
+    study = run(Toy(), tmp_path, 60, Hyperband(), study_of(strategy="bohb"))
+
+    def quality(trials):
+        return fmean(sum(int(t.params[name]) * weight for name, weight in zip("abc", (7, 3, 1))) for t in trials)
+
+    late = study.trials[30:]
+    drawn = [trial for trial in late if Random(f"0:{trial.number}").random() < 0.3]
+    assert 3 < len(drawn) < 15
+    assert quality([trial for trial in late if trial not in drawn]) > quality(drawn) + 5
 
 
 def test_stopped_trials_hold_the_reason(tmp_path):
@@ -185,7 +249,7 @@ def test_stopped_trials_hold_the_reason(tmp_path):
 def test_the_listener_hears_of_every_training(tmp_path):
     heard = []
     toy = Toy(fails={1: MemoryError()})
-    run(toy, tmp_path, 6, listener=Listener(lambda trial: heard.append(trial.number)))
+    run(toy, tmp_path, 6, listener=Listener(lambda number, ledger: heard.append(number)))
     assert heard == [number for number, _ in toy.calls]
 
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -85,10 +86,14 @@ def test_a_worker_waits_for_others_and_takes_over_from_the_dead(tmp_path):
     """A trial that is claimed is left alone; as soon as its claim is gone, it is continued."""
     address = sqlite(tmp_path / "study.db")
     work(address, tmp_path, 2, 0.0)
-    first, second = FileLocks(tmp_path / "study.db.locks"), FileLocks(tmp_path / "study.db.locks")
-    assert Claims(first, 1).claim(0) and not Claims(second, 1).claim(0) and Claims(second, 1).claim(1)
-    Claims(first, 1).release(0)
-    assert Claims(second, 1).claim(0)
+    claims = Claims(FileLocks(tmp_path / "study.db.locks"), 1)
+    assert claims.claim(0)
+    with get_context("fork").Pool(1) as other:
+        assert not other.apply(claims.claim, (0,)) and other.apply(claims.claim, (1,)) and not claims.claim(1)
+        claims.release(0)
+        assert other.apply(claims.claim, (0,)) and not claims.claim(0)
+    other.join()
+    assert claims.claim(0) and claims.claim(1)
 
 
 def test_a_lock_that_is_given_back_leaves_no_file(tmp_path):
