@@ -126,10 +126,11 @@ def rebuilt(record: RunRecord) -> tuple[TranslationNetwork, list[Mapping[str, in
     if not path.exists() or record.genotype is None:
         raise UserError(f"{record.folder}: not a finished retraining, weights.pt is missing")
     state = load(path)
-    words = [state.get("vocabulary"), state.get("target_vocabulary")]
+    words: list[Any] = [state.get("vocabulary"), state.get("target_vocabulary")]
     if not all(isinstance(each, Mapping) for each in words):
         raise UserError(f"{path}: it holds no vocabularies of two languages; its network does not translate")
-    shape = TranslationShape(*(END + 1 + len(each) for each in words), 2, 2)
+    sizes = [END + 1 + len(each) for each in words]
+    shape = TranslationShape(sizes[0], sizes[1], 2, 2)
     space = space_from(RetrainConfig(space=load_space_config(record.folder)), shape=shape, genotype=record.genotype)
     network = space.network(record.genotype)
     assert isinstance(network, TranslationNetwork)

@@ -107,7 +107,7 @@ def from_fields(document: Mapping[str, Any]) -> VisionTransformerGenotype:
     faults = [] if isinstance(given, list) else [Fault("blocks", quote(given), "a list of blocks")]
     blocks = []
     for index, block in enumerate(given if isinstance(given, list) else ()):
-        mixer = block.get("mixer") if isinstance(block, dict) else None
+        mixer: Any = block.get("mixer") if isinstance(block, dict) else None
         size = MIXERS.get(mixer) if isinstance(mixer, str) else None
         if isinstance(block, dict) and size is not None and set(block) == {"mixer", size, "ratio"}:
             blocks.append(TransformerBlock(mixer, block[size], block["ratio"]))

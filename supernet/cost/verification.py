@@ -23,6 +23,7 @@ import tyro
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
 
 from genotypes.atomic_write import write_atomically
 from genotypes.errors import InputError
@@ -35,8 +36,6 @@ from supernet.errors import SpaceError
 from supernet.ops import Zero
 from supernet.shapes import ImageShape, LanguageShape, Shape, TextShape, TranslationShape
 from supernet.spaces import SPACES
-from supernet.spaces.examples.textnet import Attention
-from supernet.spaces.recurrent_network import Cell, LanguageModel
 from supernet.spaces.space import SpaceOptions
 
 OBSERVED = tuple(name for name in SPACES if name not in ("vit", "translation"))
@@ -66,11 +65,10 @@ class Options:
 
 def real_costs(network: nn.Module, inputs: Sequence[Any]) -> dict[str, int]:
     """Return the costs of a network, observed while it computes in evaluation mode: those of ``COSTS`` but latency."""
-    products = accesses = 0
+    accesses = 0
 
     def observe(module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
-        nonlocal products, accesses
-        products += _products(module, given, output)
+        nonlocal accesses
         if not any(True for _ in module.children()) and not isinstance(module, Zero):
             tensors = [x for x in tree_leaves((given, output)) if isinstance(x, Tensor)]
             accesses += sum(x.numel() for x in (*tensors, *module.parameters()))
@@ -80,31 +78,16 @@ def real_costs(network: nn.Module, inputs: Sequence[Any]) -> dict[str, int]:
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), LiveStorages(tensors) as live:
         live.note(tuple(inputs))
         network(*inputs)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as flops:
+        network(*inputs)
     for handle in handles:
         handle.remove()
     return {
         "parameters": sum(p.numel() for p in network.parameters()),
-        "multiply_adds": products,
+        "multiply_adds": flops.get_total_flops() // 2,
         "memory_accesses": accesses,
         "memory": live.peak,
     }
-
-
-def _products(module: nn.Module, given: tuple[Any, ...], output: Any) -> int:
-    """Return the multiply-adds of a module, from what enters and leaves it."""
-    match module:
-        case nn.Conv1d() | nn.Conv2d():
-            return output.numel() * module.weight[0].numel()
-        case nn.Linear():
-            return output.numel() * module.in_features
-        case Attention():
-            _, t, d = given[0].shape
-            return 2 * t * t * d
-        case Cell():
-            return module.w0.numel() + module.w.numel()
-        case LanguageModel():
-            return module.embedding.numel()
-    return 0
 
 
 def compared(name: str, genotypes: int) -> dict[str, Any]:

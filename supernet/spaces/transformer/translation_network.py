@@ -10,6 +10,7 @@ Axes: ``b`` sentence, ``s`` token of the source, ``t`` token of the target, ``d`
 from __future__ import annotations
 
 import math
+from itertools import repeat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -182,7 +183,7 @@ class TranslationNetwork(nn.Module):
         x = self._embedded(self.source_words, source)
         context = Context(source != PADDING)
         for cell in self.encoder:
-            for block, chosen in zip(cell, choices or [None] * len(cell)):
+            for block, chosen in zip(cell, choices or repeat(None)):
                 x = block(x, context, chosen)
         return self.encoder_norm(x)
 
@@ -200,7 +201,7 @@ class TranslationNetwork(nn.Module):
         x = self._embedded(self.target_words, target)
         context = Context(target != PADDING, encoded, present)
         for cell in self.decoder:
-            for block, chosen in zip(cell, choices or [None] * len(cell)):
+            for block, chosen in zip(cell, choices or repeat(None)):
                 x = block(x, context, chosen)
         return self.classifier(self.decoder_norm(x))
 

@@ -74,8 +74,10 @@ class VisionTransformerSpace(SearchSpace):
         yield self._table(WIDTH, given.widths)
         yield self._table(DEPTH, given.depths)
         for block in range(max(given.depths)):
-            deep = tuple(((DEPTH, str(depth)),) for depth in given.depths if depth > block)
-            deep = ((),) if len(deep) == len(given.depths) else deep
+            deeper = [depth for depth in given.depths if depth > block]
+            deep: tuple[tuple[tuple[str, str], ...], ...] = tuple(((DEPTH, str(depth)),) for depth in deeper)
+            if len(deeper) == len(given.depths):
+                deep = ((),)
             mixer = label_of(block, "mixer")
             yield self._table(mixer, tuple(MIXERS), deep)
             for name, size in MIXERS.items():
