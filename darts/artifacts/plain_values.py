@@ -15,7 +15,8 @@ def record_from(kind: type[R], content: Any, field: str) -> R:
     """Return a record of a mapping of plain values; a field that is missing has its default.
 
     Args:
-        kind: a dataclass; its fields may be dataclasses.
+        kind: a dataclass; its fields may be dataclasses. Where the mapping has a field that only a subclass of it has,
+            such as the ``language`` of a search of a language model, the record is of that subclass.
         field: where the mapping stands, for messages.
 
     Raises:
@@ -23,9 +24,13 @@ def record_from(kind: type[R], content: Any, field: str) -> R:
     """
     if not isinstance(content, dict):
         raise ValueError(f"{field} is {str(content)[:60]!r}; it must be an object")
+    assert dataclasses.is_dataclass(kind)
+    names = {each.name for each in dataclasses.fields(kind)}
+    for derived in kind.__subclasses__():
+        if any(each.name in content and each.name not in names for each in dataclasses.fields(derived)):
+            return record_from(derived, content, field)
     values = {}
     hints = get_type_hints(kind)
-    assert dataclasses.is_dataclass(kind)
     for each in dataclasses.fields(kind):
         if each.name in content:
             values[each.name] = _value(hints[each.name], content[each.name], f"{field}.{each.name}")

@@ -13,7 +13,7 @@ import torch
 
 from darts.artifacts.plain_values import record_from
 from darts.artifacts.run_folder import read_config
-from darts.config import LanguageSearchConfig, SearchConfig, SpaceConfig
+from darts.config import SearchConfig, SpaceConfig
 from darts.config.fields import check_ranges
 from darts.errors import UserError
 from genotypes.atomic_write import write_atomically
@@ -62,8 +62,7 @@ def load_search_config(folder: Path) -> SearchConfig | None:
             f"{folder}: a search in a model of your own, which no file describes; train what it found in Python: "
             f"darts.retrain(darts.load({str(folder)!r}, model).network(), data)"
         )
-    kind = LanguageSearchConfig if isinstance(config, Mapping) and "language" in config else SearchConfig
-    return _section(kind, config, "config", folder / "config.json")
+    return _section(SearchConfig, config, "config", folder / "config.json")
 
 
 def load_space_config(folder: Path) -> SpaceConfig:

@@ -78,10 +78,10 @@ def real_costs(network: nn.Module, inputs: Sequence[Any]) -> dict[str, int]:
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), LiveStorages(tensors) as live:
         live.note(tuple(inputs))
         network(*inputs)
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as flops:
-        network(*inputs)
     for handle in handles:
         handle.remove()
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as flops:
+        network(*inputs)
     return {
         "parameters": sum(p.numel() for p in network.parameters()),
         "multiply_adds": flops.get_total_flops() // 2,

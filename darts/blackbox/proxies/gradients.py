@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.hooks import RemovableHandle
 
 from darts.blackbox.proxies.batch import Batch
@@ -55,7 +56,8 @@ def grasp(network: nn.Module, batch: Batch) -> float:
 
     It keeps its sign, unlike ``snip``: for most networks it is negative.
     """
-    pairs = list(weight_grads(network, batch, create_graph=True))
+    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention can be differentiated once
+        pairs = list(weight_grads(network, batch, create_graph=True))
     weights = [weight for weight, _ in pairs]
     # g'g / 2 has the gradient H g; weights behind the last nonlinearity alone may have none.
     square = sum((grad.square().sum() / 2 for _, grad in pairs), torch.zeros((), device=batch.images.device))

@@ -86,6 +86,8 @@ def linear(layer: nn.Linear, x: Tensor, out: int, read: Sizes | None = None) -> 
         out: number of outputs.
         read: the sizes by which ``x`` is weighted, so that the bias is too.
     """
+    if (layer.in_features, layer.out_features) == (x.shape[-1], out) and (read is None or read.gates is None):
+        return layer(x)  # called as a module, whose hooks see it
     bias = layer.bias[:out]
     return F.linear(x, layer.weight[:out, : x.shape[-1]], read.total(bias) if read else bias)
 
@@ -97,7 +99,8 @@ def normalized(norm: nn.LayerNorm, x: Tensor, width: Sizes) -> Tensor:
         return F.layer_norm(x[..., :size], (size,), norm.weight[:size], norm.bias[:size], norm.eps)
 
     if width.gates is None:
-        return over(width.largest)
+        whole = (width.largest,) == tuple(norm.normalized_shape)
+        return norm(x) if whole else over(width.largest)
     terms = [F.pad(gate.to(x) * over(n), (0, width.largest - n)) for n, gate in zip(width.sizes, width.gates)]
     return sum(terms[1:], start=terms[0])
 

@@ -10,10 +10,9 @@ Axes: ``b`` sentence, ``s`` token of the source, ``t`` token of the target, ``d`
 from __future__ import annotations
 
 import math
-from itertools import repeat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import product, repeat
 from typing import cast
 
 import torch

@@ -133,7 +133,7 @@ class VisionTransformerSpace(SearchSpace):
 
     def derive(self, picks: Picks) -> VisionTransformerGenotype:
         """Return the sizes of the kept candidates."""
-        kept = {label: pairs[0][1] for label, pairs in picks.items()}
+        kept = {label: pairs[0][1] for label, pairs in picks.items() if pairs}
         blocks = []
         for block in range(int(kept[DEPTH])):
             mixer = kept[label_of(block, "mixer")]

@@ -43,7 +43,9 @@ class PatchEmbedding(nn.Module):
         width = width or fixed(self.class_token.shape[1])
         size, conv = width.largest, self.patches
         assert conv.bias is not None
-        grid = F.conv2d(x, conv.weight[:size], conv.bias[:size], conv.stride).flatten(2).transpose(1, 2)
+        whole = size == conv.out_channels
+        grid = conv(x) if whole else F.conv2d(x, conv.weight[:size], conv.bias[:size], conv.stride)
+        grid = grid.flatten(2).transpose(1, 2)
         tokens = torch.cat([self.class_token[:, :size].to(grid).expand(len(x), 1, size), grid], 1)
         return width.weighted(tokens + self.positions[:, :size])
 
@@ -96,7 +98,7 @@ class Convolution(Branch):
 
     def __init__(self, width: int, kernel: int):
         super().__init__(width)
-        self.depthwise = nn.Conv2d(width, width, kernel, groups=width)
+        self.depthwise = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
         self.out = nn.Linear(width, width)
 
     def mix(self, x: Tensor, width: Sizes, sizes: Sizes | None) -> Tensor:
@@ -105,8 +107,12 @@ class Convolution(Branch):
         assert conv.bias is not None
         side = round((x.shape[1] - 1) ** 0.5)
         grid = rearrange(x[:, 1:], "b (h w) d -> b d h w", h=side)
-        kernels, bias = central(conv.weight[:channels], sizes), sizes.total(conv.bias[:channels])
-        y = F.conv2d(grid, kernels, bias, padding=sizes.largest // 2, groups=channels).flatten(2).transpose(1, 2)
+        if sizes.gates is None and (channels, sizes.largest) == (conv.out_channels, conv.kernel_size[0]):
+            y = conv(grid)
+        else:
+            kernels, bias = central(conv.weight[:channels], sizes), sizes.total(conv.bias[:channels])
+            y = F.conv2d(grid, kernels, bias, padding=sizes.largest // 2, groups=channels)
+        y = y.flatten(2).transpose(1, 2)
         y = F.gelu(torch.cat([y.mean(1, keepdim=True), y], 1))
         return linear(self.out, width.weighted(y), channels, width)
 

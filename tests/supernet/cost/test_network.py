@@ -29,7 +29,7 @@ def counted_by_hooks(network, x):
         found.append(output.shape[1:].numel() * window * inputs[0].shape[1] // module.groups)
 
     def linear(module, inputs, output):
-        found.append(inputs[0].shape[1] * output.shape[1])
+        found.append(module.in_features * output.shape[1])
 
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
