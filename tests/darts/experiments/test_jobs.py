@@ -1,5 +1,6 @@
 """Jobs that several workers share: each done once, in the order of their needs, continued after an interruption."""
 
+import multiprocessing
 import re
 
 import pytest
@@ -8,6 +9,9 @@ from rich.console import Console
 
 from darts.errors import UserError
 from darts.experiments.jobs import Job, _claimed, carry_out, open_experiment
+
+FORK = multiprocessing.get_context("fork")
+"""Another process: a lock belongs to a process."""
 
 QUIET, CPU = Console(quiet=True), torch.device("cpu")
 
@@ -59,12 +63,19 @@ def test_an_interrupted_job_is_done_by_the_next_worker(tmp_path):
 def test_a_job_of_a_worker_that_is_alive_is_left_to_it(tmp_path):
     seen = []
 
-    def look(before):
+    def other_worker(found):
         other = opened(tmp_path / "e")
         with other.claims.deciding():
             trial, left = _claimed(other, jobs)
-        seen.append((trial.user_attrs["job"], left))
         other.claims.release(trial.number)
+        found.send((trial.user_attrs["job"], left))
+
+    def look(before):
+        found, end = FORK.Pipe(duplex=False)
+        worker = FORK.Process(target=other_worker, args=(end,))
+        worker.start()
+        seen.append(found.recv())
+        worker.join()
         return {}
 
     jobs = [Job("first", "train", look), Job("second", "train", lambda before: {})]
