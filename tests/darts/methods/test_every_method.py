@@ -105,7 +105,8 @@ def one_step_from_scratch(task, genotype, space):
         )
     else:
         size = SpaceConfig(2, 3) if space == "darts" else SpaceConfig(2, 1, name=space)
-        small = RetrainConfig(space=size, epochs=1, batch_size=16, auxiliary=0.0)
+        paths = 0.0 if space == "vit" else 0.2  # which its network does not have
+        small = RetrainConfig(space=size, epochs=1, batch_size=16, auxiliary=0.0, drop_path=paths)
         training = RetrainTask(small, genotype, tiny.data(), tiny.CPU)
     training.begin_epoch(0, 0)
     return training.step()["loss"]
