@@ -17,8 +17,8 @@ from darts.recipes.recipe import for_data, recipe
 
 @recipe
 def segmentation_digits() -> SearchConfig:
-    """First-order DARTS for semantic segmentation of canvases composed of scikit-learn's digits, which are included. No
-    number is published."""
+    """First-order DARTS for semantic segmentation of canvases composed of scikit-learn's digits, which are included.
+    No number is published."""
     return SearchConfig(
         data=SEGMENTATION_DIGITS,
         space=SearchSpaceConfig(channels=4, layers=3, stem="strided"),

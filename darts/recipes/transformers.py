@@ -136,8 +136,8 @@ TRANSLATION = SearchSpaceConfig(name="translation", channels=32, layers=1)
 
 @recipe
 def gdas_translation_reversed_digits() -> SearchConfig:
-    """GDAS among encoder-decoders with the vocabulary of the Evolved Transformer, on reversed strings of digits. No
-    number is published."""
+    """GDAS among encoder-decoders with the vocabulary of the Evolved Transformer, on reversed strings of digits.
+    No number is published."""
     return replace(_search(REVERSED, TRANSLATION, 10), method=MethodConfig("gdas"))
 
 

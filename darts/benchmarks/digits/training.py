@@ -23,8 +23,7 @@ from genotypes.types.nasbench201 import NASBench201Genotype, from_string
 from supernet.ops import BatchNorm
 from supernet.shapes import ImageShape
 from supernet.spaces import SPACES
-from supernet.spaces.nasbench201 import NASBench201Space
-from supernet.spaces.space import SpaceOptions
+from supernet.spaces.space import SearchSpace, SpaceOptions
 
 DIGITS = 1797
 """Images of scikit-learn's digits."""
@@ -65,13 +64,10 @@ class Protocol:
         return DIGITS - self.train_images - DIGITS201_VALID
 
     @property
-    def space(self) -> NASBench201Space:
+    def space(self) -> SearchSpace:
         """The space, of this width and depth, on the digits."""
-        space = SPACES["nasbench201"].make(
-            SpaceOptions(ImageShape(1, 8, 10), channels=self.channels, layers=self.layers)
-        )
-        assert isinstance(space, NASBench201Space)
-        return space
+        options = SpaceOptions(ImageShape(1, 8, 10), channels=self.channels, layers=self.layers)
+        return SPACES["nasbench201"].make(options)
 
 
 PROTOCOL = Protocol()
