@@ -66,11 +66,12 @@ def _best(network: TranslationNetwork, encoded: Tensor, present: Tensor, longest
         totals = scores.log_softmax(1) + scores.new_tensor([score for score, _ in beams])[:, None]
         found = totals.flatten().topk(min(2 * width, totals.numel()))
         extended: list[tuple[float, list[int]]] = []
-        for score, place in zip(found.values.tolist(), found.indices.tolist()):
+        for rank, (score, place) in enumerate(zip(found.values.tolist(), found.indices.tolist())):
             row, token = divmod(place, totals.shape[1])
             sentence = [*beams[row][1], token]
             if token == END:
-                finished.append((score / _penalty(len(sentence) - 1), sentence))
+                if rank < width:  # among those that are followed
+                    finished.append((score / _penalty(len(sentence) - 1), sentence))
             elif len(extended) < width:
                 extended.append((score, sentence))
             if len(finished) >= width:
