@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -55,6 +56,8 @@ SYSTEM_FOLDERS = {"__macosx", "@eadir", "$recycle.bin", "system volume informati
 Samples = list[tuple[str, int]]
 """Image files and their labels, ``(path, label)``."""
 
+S = TypeVar("S")
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -71,6 +74,11 @@ class Listing:
     train: Samples
     test: Samples
     notes: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> tuple[list[str], list[str]]:
+        """The files of the training split and of the test split."""
+        return [path for path, _ in self.train], [path for path, _ in self.test]
 
     def limited(self, limit: int | None) -> Listing:
         """Return at most ``limit`` files of each split, stratified by class; all of them for None."""
@@ -109,11 +117,10 @@ def _listing(root: Path) -> Listing:
     _refuse_unknown_split(root, train_root)
     classes, train = _samples(train_root)
     notes = _left_out(root)
-    order = np.random.default_rng(0).permutation(len(train))
     notes += [f"{folder.name}/ holds no class folders and is not used" for folder in _unlabelled(root)]
     test_root = found.get("test", found.get("val"))
     if test_root is None:
-        kept, tested = _hold_out(root, train)
+        kept, tested = divided(root, train, [label for _, label in train])
         return Listing(classes, kept, tested, (f"splits: {train_root.name}/, {HELD_OUT_NOTE}", *notes))
     also, test = _samples(test_root)
     if also != classes:
@@ -123,7 +130,7 @@ def _listing(root: Path) -> Listing:
         notes.append(f"{found['val'].name}/ is not used")
     return Listing(
         classes,
-        [train[index] for index in order],
+        in_random_order(train),
         test,
         (f"splits: {train_root.name}/ and {test_root.name}/", *notes),
     )
@@ -147,17 +154,27 @@ def _without_splits(root: Path) -> Listing:
             f"`data.root` {root}: {name}/ holds images without classes, beside class folders: move {name}/ away"
         )
     classes, samples = _samples(root)
-    kept, tested = _hold_out(root, samples)
+    kept, tested = divided(root, samples, [label for _, label in samples])
     return Listing(classes, kept, tested, (HELD_OUT_NOTE, *_left_out(root)))
 
 
-def _hold_out(root: Path, samples: Samples) -> tuple[Samples, Samples]:
+def divided(root: Path, samples: Sequence[S], labels: Sequence[int]) -> tuple[list[S], list[S]]:
+    """Divide examples by their classes into a training and a test split (``order.hold_out``).
+
+    Raises:
+        UserError: where they are too few.
+    """
     try:
-        parts = hold_out(np.array([label for _, label in samples]))
+        parts = hold_out(np.array(labels))
     except UserError as error:
         raise UserError(f"`data.root` {root}: {error}") from None
     kept, tested = ([samples[index] for index in part] for part in parts)
     return kept, tested
+
+
+def in_random_order(samples: Sequence[S]) -> list[S]:
+    """Return examples in a random order that is fixed by their number."""
+    return [samples[index] for index in np.random.default_rng(0).permutation(len(samples))]
 
 
 def _unwrapped(root: Path) -> Path:

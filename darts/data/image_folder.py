@@ -14,7 +14,7 @@ import numpy as np
 from torchvision.transforms import v2
 
 from darts.data.dataset import Arrays
-from darts.data.folder_layout import Listing, Samples, list_folder
+from darts.data.folder_layout import Listing, Samples
 from darts.data.image_decoder import BACKGROUND, decode, largest_value, read_header
 from darts.data.reading_progress import with_progress
 
@@ -43,9 +43,10 @@ class ImageForm:
     resized: bool = False
     cut: float = 0.0
 
-    def fits_memory(self, images: int) -> bool:
-        """Return whether this number of decoded images takes at most ``RESIDENT_BYTES``."""
-        return images * self.channels * self.size**2 <= RESIDENT_BYTES
+    def fits_memory(self, images: int, planes: int = 0) -> bool:
+        """Return whether this number of decoded images, with ``planes`` more bytes a pixel, takes at most
+        ``RESIDENT_BYTES``."""
+        return images * (self.channels + planes) * self.size**2 <= RESIDENT_BYTES
 
     def preprocessing(self) -> dict[str, Any]:
         """Return the rule by which a file becomes an image, for whoever applies a trained network to further files."""
@@ -66,8 +67,8 @@ class ImageForm:
         return (f"shorter side resized to {self.size}, then the centre cropped{cut}",)
 
 
-def form_of(listing: Listing, size: int | None) -> ImageForm:
-    """Infer what the images of a folder are brought to.
+def form_of(train: Sequence[str], test: Sequence[str], size: int | None) -> ImageForm:
+    """Infer what the images of both splits are brought to, of their paths.
 
     The side is ``size`` where given; else the median of the shorter sides of a sample, which is the images' own where
     all are squares of one size. A coloured image anywhere makes all coloured. Images of more than 8 bits are scaled by
@@ -76,10 +77,10 @@ def form_of(listing: Listing, size: int | None) -> ImageForm:
     Raises:
         UserError: naming the file that is no image.
     """
-    sample = [read_header(path) for path, _ in listing.train[:SAMPLE]]
+    sample = [read_header(path) for path in train[:SAMPLE]]
     shorter = sorted({min(header.width, header.height) for header in sample})
     side = size or shorter[len(shorter) // 2]
-    paths = [path for path, _ in (*listing.train, *listing.test)]
+    paths = [*train, *test]
     grey = all(header.grey for header in sample)
     deep = [path for path, header in zip(paths, sample) if header.deep]
     whole = ImageForm(side, 1 if grey else 3).fits_memory(len(paths))
@@ -95,23 +96,13 @@ def form_of(listing: Listing, size: int | None) -> ImageForm:
     return ImageForm(side, 1 if grey else 3, bits, resized, cut)
 
 
-def read_folder(root: Path, size: int | None = None, limit: int | None = None) -> Arrays:
-    """Decode a whole folder, or at most ``limit`` images of each split.
-
-    Raises:
-        UserError: naming the folder, or the file, that is not as it has to be.
-    """
-    listing = list_folder(root).limited(limit)
-    return read_listing(listing, form_of(listing, size))
-
-
 def read_listing(listing: Listing, form: ImageForm) -> Arrays:
     """Decode the images of both splits.
 
     Raises:
         UserError: naming the file that is damaged.
     """
-    train, test = (read_files([path for path, _ in samples], form) for samples in (listing.train, listing.test))
+    train, test = (read_files(paths, form) for paths in listing.paths)
     return Arrays(
         train,
         _labels(listing.train),

@@ -64,6 +64,11 @@ class Rows:
         return ranks.total(rows)
 
 
+def at_least_single(scores: Tensor) -> Tensor:
+    """Return scores of half precision in single precision, in which losses are computed; others as they are."""
+    return scores.float() if scores.dtype.itemsize < 4 else scores
+
+
 class Objective(ABC):
     """The base class of objectives: (network, batch) -> outcome."""
 

@@ -99,20 +99,11 @@ def _folder(request: Request) -> DataSet:
 
     config = request.config
     listing = list_folder(request.root).limited(config.limit)
-    form = form_of(listing, config.size)
+    form = form_of(*listing.paths, config.size)
     if config.name == "folder" and form.fits_memory(len(listing.train) + len(listing.test)):
         return _resident(request, read_listing(listing, form))
-    return stream_folder(
-        config.name,
-        listing,
-        form,
-        device=request.device,
-        workers=config.workers,
-        channels_last=request.channels_last,
-        ranks=request.ranks,
-        flip=config.flip,
-        jitter=config.jitter,
-    )
+    channels_last, ranks = request.channels_last, request.ranks
+    return stream_folder(config, listing, form, device=request.device, channels_last=channels_last, ranks=ranks)
 
 
 def _sentences(request: Request) -> DataSet:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from darts.config import DataConfig
 from darts.data.dataset import DataSet
 from darts.data.folder_layout import Listing
 from darts.data.image_decoder import decode
@@ -124,15 +125,13 @@ class _Decoder(Dataset):
 
 
 def stream_folder(
-    name: str,
+    config: DataConfig,
     listing: Listing,
     form: ImageForm,
+    *,
     device: torch.device,
-    workers: int,
     channels_last: bool = True,
     ranks: Ranks = SINGLE_PROCESS,
-    flip: bool = False,
-    jitter: bool = True,
 ) -> DataSet:
     """Make a data set of a folder that stays on disk.
 
@@ -147,16 +146,16 @@ def stream_folder(
         mean=mean,
         std=std,
         device=device,
-        workers=workers,
+        workers=config.workers,
         bits=form.bits,
-        flip=flip,
+        flip=config.flip,
         channels_last=channels_last,
-        jitter=jitter,
+        jitter=config.jitter,
         ranks=ranks,
     )
     resized = evaluated_size(form.size)
     return DataSet(
-        name,
+        config.name,
         shape,
         train,
         replace(train, samples=listing.test),

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from darts.data.objective import Call, Objective, Outcome
+from darts.data.objective import Call, Objective, Outcome, at_least_single
 from darts.errors import UserError
 
 
@@ -20,8 +20,7 @@ class Classification(Objective):
         """Evaluate on inputs of any shape ``(b, ...)`` and classes ``(b,)`` or ``(b, ...)``, or probabilities
         ``(b, c)``."""
         inputs, labels = batch
-        scores = network(inputs)
-        scores = scores.float() if scores.dtype.itemsize < 4 else scores
+        scores = at_least_single(network(inputs))
         labels = labels.to(scores.dtype) if labels.is_floating_point() else labels.long()
         correct = scores.argmax(1) == (labels.argmax(1) if labels.is_floating_point() else labels)
         # Of dense labels (b, h, w), an example counts by the share of its positions.

@@ -23,9 +23,28 @@ from genotypes.types import cell, choices, nasbench101, nasbench201, recurrent, 
 from genotypes.types.genotype import Genotype
 
 
+def _nowhere(text: str) -> Iterable[Span]:
+    return ()
+
+
+def _entries_outline(genotype: Any) -> str:
+    """Return one line for each entry."""
+    return "\n".join([*(f"  {field}  {entry}" for field, entry in genotype.entries().items()), ""])
+
+
+def _no_warnings(genotype: Any) -> list[tuple[str, str]]:
+    return []
+
+
+def _entries_differences(first: Any, second: Any) -> list[Difference]:
+    return differing_entries(first.entries(), second.entries())
+
+
 @dataclass(frozen=True)
 class GenotypeType:
     """One type of genotype. All functions but the readers take a genotype first.
+
+    The defaults are those of a type that is shown by its entries.
 
     Attributes:
         type: the class of its genotypes.
@@ -34,12 +53,12 @@ class GenotypeType:
         read_fields: JSON document -> genotype; raises ``GenotypeError`` with all faults.
         describe: -> the architecture on one line, in the notation of its papers.
         matches: text -> whether it is meant as this notation.
-        find: text -> the parts that hold this notation, in any text such as a log.
         read: (text, its name in errors) -> genotype with lines.
         notations: form -> genotype as text in that form, beside JSON.
         entries: -> field -> value, in order.
-        outline: -> the genotype as text over several lines.
         pictures: a file's suffix -> (genotype, theme) -> picture.
+        find: text -> the parts that hold this notation, in any text such as a log.
+        outline: -> the genotype as text over several lines.
         embeddable: whether the SVG can be put into an HTML page as it is: its style rules name its own class.
         warnings: -> (field, description) of valid but unusual parts.
         differences: (first, second) -> their differences.
@@ -53,16 +72,16 @@ class GenotypeType:
     read_fields: Callable[[Mapping[str, Any]], Genotype]
     describe: Callable[[Any], str]
     matches: Callable[[str], bool]
-    find: Callable[[str], Iterable[Span]]
     read: Callable[[str, str], LocatedGenotype]
     notations: Mapping[str, Callable[[Any], str]]
     entries: Callable[[Any], Mapping[str, str]]
-    outline: Callable[[Any], str]
     pictures: Mapping[str, Callable[[Any, str], str | bytes]]
-    embeddable: bool
-    warnings: Callable[[Any], list[tuple[str, str]]]
-    differences: Callable[[Any, Any], list[Difference]]
-    neighbours: Callable[[Any, Random, Sequence[str] | None], Iterator[Any]] | None
+    find: Callable[[str], Iterable[Span]] = _nowhere
+    outline: Callable[[Any], str] = _entries_outline
+    embeddable: bool = False
+    warnings: Callable[[Any], list[tuple[str, str]]] = _no_warnings
+    differences: Callable[[Any, Any], list[Difference]] = _entries_differences
+    neighbours: Callable[[Any, Random, Sequence[str] | None], Iterator[Any]] | None = None
 
 
 def row_of(genotype: Genotype) -> GenotypeType:
@@ -140,15 +159,6 @@ def _cell_entries(genotype: cell.CellGenotype) -> dict[str, str]:
     return entries
 
 
-def _entries_outline(genotype: Any) -> str:
-    """Return one line for each entry."""
-    return "\n".join([*(f"  {field}  {entry}" for field, entry in genotype.entries().items()), ""])
-
-
-def _entries_differences(first: Any, second: Any) -> list[Difference]:
-    return differing_entries(first.entries(), second.entries())
-
-
 def _graph_svg(genotype: Any, theme: str) -> str:
     return dag_svg(genotype.name or describe(genotype), *genotype.graph())
 
@@ -160,10 +170,6 @@ def _entries_svg(genotype: Any, theme: str) -> str:
 def _choices_svg(genotype: choices.ChoicesGenotype, theme: str) -> str:
     entries = {label: " + ".join(names) for label, names in genotype.picks}
     return list_svg(genotype.name or describe(genotype), entries)
-
-
-def _no_warnings(genotype: Any) -> list[tuple[str, str]]:
-    return []
 
 
 TYPES: dict[str, GenotypeType] = {
@@ -196,11 +202,8 @@ TYPES: dict[str, GenotypeType] = {
         read=_without_lines(nasbench201.from_string),
         notations={"text": str},
         entries=nasbench201.NASBench201Genotype.entries,
-        outline=_entries_outline,
         pictures={".svg": _graph_svg},
-        embeddable=False,
         warnings=nasbench201.NASBench201Genotype.warnings,
-        differences=_entries_differences,
         neighbours=nasbench201.NASBench201Genotype.neighbours,
     ),
     "nasbench101-genotype": GenotypeType(
@@ -210,16 +213,11 @@ TYPES: dict[str, GenotypeType] = {
         read_fields=nasbench101.from_fields,
         describe=str,
         matches=nasbench101.is_text,
-        find=lambda text: (),
         read=_without_lines(nasbench101.from_text),
         notations={"text": str},
         entries=nasbench101.NASBench101Genotype.entries,
-        outline=_entries_outline,
         pictures={".svg": _graph_svg},
-        embeddable=False,
         warnings=nasbench101.NASBench101Genotype.warnings,
-        differences=_entries_differences,
-        neighbours=None,
     ),
     "recurrent-genotype": GenotypeType(
         type=recurrent.RecurrentGenotype,
@@ -232,12 +230,7 @@ TYPES: dict[str, GenotypeType] = {
         read=_without_lines(recurrent.from_recurrent_text),
         notations={"text": str},
         entries=recurrent.RecurrentGenotype.entries,
-        outline=_entries_outline,
         pictures={".svg": _graph_svg},
-        embeddable=False,
-        warnings=_no_warnings,
-        differences=_entries_differences,
-        neighbours=None,
     ),
     "vision-transformer-genotype": GenotypeType(
         type=vision_transformer.VisionTransformerGenotype,
@@ -246,16 +239,10 @@ TYPES: dict[str, GenotypeType] = {
         read_fields=vision_transformer.from_fields,
         describe=str,
         matches=vision_transformer.is_text,
-        find=lambda text: (),
         read=_without_lines(vision_transformer.from_text),
         notations={"text": str},
         entries=vision_transformer.VisionTransformerGenotype.entries,
-        outline=_entries_outline,
         pictures={".svg": _entries_svg},
-        embeddable=False,
-        warnings=_no_warnings,
-        differences=_entries_differences,
-        neighbours=None,
     ),
     "choices-genotype": GenotypeType(
         type=choices.ChoicesGenotype,
@@ -264,16 +251,10 @@ TYPES: dict[str, GenotypeType] = {
         read_fields=choices.from_fields,
         describe=choices.ChoicesGenotype.describe,
         matches=choices.is_choices_text,
-        find=lambda text: (),
         read=_without_lines(choices.from_choices_text),
         notations={"text": choices.ChoicesGenotype.describe},
         entries=choices.ChoicesGenotype.entries,
-        outline=_entries_outline,
         pictures={".svg": _choices_svg},
-        embeddable=False,
-        warnings=_no_warnings,
-        differences=_entries_differences,
-        neighbours=None,
     ),
 }
 """Format -> type of genotype."""

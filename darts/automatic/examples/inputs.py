@@ -199,7 +199,7 @@ def _read_path(path: Path, y: Any, label: str | None, test: bool) -> Given:
 
 def _read_folder(path: Path, test: bool) -> Given:
     listing = list_folder(path)
-    form = form_of(listing, None)
+    form = form_of(*listing.paths, None)
     if form.size > LARGEST:  # training and prediction then decode the files in the same way
         form = replace(form, size=LARGEST, resized=True)
     samples = listing.test if test else listing.train

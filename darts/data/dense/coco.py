@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from darts.data.dataset import Arrays
+from darts.data.dense.files import form_in_memory, splits_of
 from darts.data.dense.labels import NO_BOX
-from darts.data.folder_layout import Listing, folders_of, split_of
+from darts.data.folder_layout import folders_of, split_of
 from darts.data.image_decoder import read_header
-from darts.data.image_folder import ImageForm, form_of, read_files
-from darts.data.order import hold_out
+from darts.data.image_folder import ImageForm, read_files
 from darts.data.reading_progress import with_progress
 from darts.errors import UserError
 
@@ -57,26 +57,16 @@ def read_coco(root: Path, size: int | None, limit: int | None) -> Arrays:
     notes: Counter[str] = Counter()
     found = {split: _labelled(file, root, split, notes) for split, file in files.items()}
     (classes, train), *rest = (found.pop(split) for split in ("train", "test", "val") if split in found)
-    said: tuple[str, ...] = ()
+    test = None
     if rest:
         names, test = rest[0]
         if names != classes:
             odd = sorted(set(names) ^ set(classes)) or list(names)
             raise UserError(f"`data.root` {root}: category {odd[0]!r} is not the same in both splits' JSON files")
-        order = np.random.default_rng(0).permutation(len(train)).tolist()
-        train = [train[place] for place in order]
-    else:
-        try:
-            kept, held = hold_out(np.zeros(len(train)))
-        except UserError as error:
-            raise UserError(f"`data.root` {root}: {error}") from None
-        train, test = [train[place] for place in kept], [train[place] for place in held]
-        said = ("a fifth held out for testing",)
+    train, test, said = splits_of(root, train, test)
     train, test = train[:limit], test[:limit]
-    first, second = ([(image.path, 0) for image in part] for part in (train, test))
-    form = form_of(Listing((), first, second), size)
-    if not form.fits_memory(len(train) + len(test)):
-        raise UserError(f"`data.root` {root}: more than 2 GiB of pixels; lower `data.size` or set `data.limit`")
+    paths = [[image.path for image in part] for part in (train, test)]
+    form = form_in_memory(root, *paths, size=size)
     arrays = [_read(part, form, notes) for part in (train, test)]
     return Arrays(
         *arrays[0],
@@ -116,10 +106,10 @@ def _files(root: Path) -> dict[str, Path]:
 
 
 def _is_coco(file: Path) -> bool:
-    """Return whether a file begins like an object that lists images, without reading all of it."""
+    """Return whether a file begins like an object, and the word ``images`` is in it."""
     try:
-        with open(file, encoding="utf-8", errors="replace") as opened:
-            return opened.read(1).strip() in ("{", "") and '"images"' in file.read_text("utf-8", "replace")
+        with open(file, "rb") as opened:
+            return opened.read(1).strip() in (b"{", b"") and b'"images"' in opened.read()
     except OSError:
         return False
 
@@ -147,6 +137,8 @@ def _labelled(file: Path, root: Path, split: str, notes: Counter[str]) -> tuple[
     for k, each in enumerate(with_progress(content["images"], "looking for images")):
         where = f"{file}: images[{k}]"
         number, name = _whole(each, "id", where), str(each.get("file_name", ""))
+        if number in images:
+            raise UserError(f"{where}: `id` {number} is that of an image before it; each image needs its own")
         path = next((place / name for place in places if name and (place / name).is_file()), None)
         if path is None:
             folders = ", ".join(map(str, places[:3]))

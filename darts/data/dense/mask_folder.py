@@ -18,11 +18,11 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode, v2
 
 from darts.data.dataset import Arrays
+from darts.data.dense.files import form_in_memory, splits_of
 from darts.data.dense.labels import IGNORED
-from darts.data.folder_layout import Listing, folders_of, images_of, split_of
+from darts.data.folder_layout import folders_of, images_of, split_of
 from darts.data.image_decoder import read_header
-from darts.data.image_folder import ImageForm, form_of, read_files
-from darts.data.order import hold_out
+from darts.data.image_folder import ImageForm, read_files
 from darts.data.reading_progress import with_progress
 from darts.errors import UserError
 
@@ -39,8 +39,6 @@ COLOUR = 1 << 24
 Pairs = list[tuple[str, str]]
 """Images and their masks."""
 
-HELD_OUT_NOTE = "a fifth held out for testing"
-
 
 def read_masks(root: Path, size: int | None, limit: int | None) -> Arrays:
     """Read a folder of images with masks; at most ``limit`` images of each split, brought to ``size`` pixels.
@@ -50,12 +48,9 @@ def read_masks(root: Path, size: int | None, limit: int | None) -> Arrays:
     """
     train, test, notes = _splits(root)
     train, test = train[:limit], test[:limit]
-    first, second = ([(image, 0) for image, _ in pairs] for pairs in (train, test))
-    form = form_of(Listing((), first, second), size)
-    if not form.fits_memory(2 * (len(train) + len(test))):
-        raise UserError(f"`data.root` {root}: more than 2 GiB of pixels; lower `data.size` or set `data.limit`")
-    codes = sorted({code for _, mask in with_progress(train, "looking at masks") for code in np.unique(codes_of(mask))})
-    names, labels = _classes(root, codes)
+    paths = [[image for image, _ in pairs] for pairs in (train, test)]
+    form = form_in_memory(root, *paths, size=size, planes=1)
+    names, labels = _classes(root, [mask for _, mask in train])
     arrays = [_read(pairs, form, labels) for pairs in (train, test)]
     return Arrays(
         *arrays[0],
@@ -85,11 +80,10 @@ def _splits(root: Path) -> tuple[Pairs, Pairs, tuple[str, ...]]:
         found = {split: (a, b) for split, (a, b) in pairs.items() if a and b}
     if "train" in found:
         train = _pairs(*found["train"])
-        order = np.random.default_rng(0).permutation(len(train)).tolist()
         tested = found.get("test", found.get("val"))
         if tested is not None:
             names = " and ".join(f"{_split_folder(root, pair[0])}/" for pair in (found["train"], tested))
-            return [train[place] for place in order], _pairs(*tested), (f"splits: {names}",)
+            return splits_of(root, train, _pairs(*tested), f"splits: {names}")
     elif images and masks:
         train = _pairs(images, masks)
     else:
@@ -97,11 +91,7 @@ def _splits(root: Path) -> tuple[Pairs, Pairs, tuple[str, ...]]:
             f"`data.root` {root}: no folders images/ and masks/, neither there nor in train/: put images into the one, "
             "and a PNG mask of the same name for each into the other"
         )
-    try:
-        kept, held = hold_out(np.zeros(len(train)))
-    except UserError as error:
-        raise UserError(f"`data.root` {root}: {error}") from None
-    return [train[place] for place in kept], [train[place] for place in held], (HELD_OUT_NOTE,)
+    return splits_of(root, train, None)
 
 
 def _split_folder(root: Path, images: Path) -> str:
@@ -153,12 +143,12 @@ def codes_of(mask: str) -> np.ndarray:
     return COLOUR + (values[..., 0] << 16) + (values[..., 1] << 8) + values[..., 2]
 
 
-def _classes(root: Path, codes: Sequence[int]) -> tuple[tuple[str, ...], Mapping[int, int]]:
+def _classes(root: Path, masks: Sequence[str]) -> tuple[tuple[str, ...], Mapping[int, int]]:
     """Return the names of the classes, and value of a pixel -> class.
 
     Args:
         root: of the folder.
-        codes: of the training masks, ascending.
+        masks: those for training.
 
     Raises:
         UserError: where there are too few or too many classes, or a value has no name.
@@ -171,6 +161,9 @@ def _classes(root: Path, codes: Sequence[int]) -> tuple[tuple[str, ...], Mapping
             raise UserError(f"{file}: no UTF-8 text; write the name of each class, a line each") from None
         labels = {code: code for code in range(len(names))}
     else:
+        codes = sorted(
+            {code for mask in with_progress(masks, "looking at masks") for code in np.unique(codes_of(mask))}
+        )
         only = set(codes) == {0, IGNORED}
         used = [int(code) for code in codes if only or code != IGNORED]
         names = tuple(str(code) if code < COLOUR else f"#{code - COLOUR:06x}" for code in used)

@@ -29,15 +29,16 @@ FOUND = 0.3
 """Score from which a detection is shown."""
 
 
-def masks_png(images: Tensor, masks: Tensor, predicted: Tensor) -> bytes:
+def masks_png(images: Tensor, masks: Tensor, predicted: Tensor, classes: int) -> bytes:
     """Return a picture of three rows: images, true masks, predicted masks.
 
     Args:
         images: as a network reads them, ``(b, c, h, w)``.
         masks, predicted: classes, ``(b, h, w)``.
+        classes: their number.
     """
     shown = _shown(images)
-    tops = [_coloured(shown, each[:SHOWN].cpu()) for each in (masks, predicted)]
+    tops = [_coloured(shown, each[:SHOWN].cpu(), classes) for each in (masks, predicted)]
     return _png([*shown, *tops[0], *tops[1]], len(shown))
 
 
@@ -71,10 +72,9 @@ def _framed(image: Tensor, boxes: Tensor, labels: Sequence[int], classes: Sequen
     return draw_bounding_boxes(image, corners[there], labels=names, colors=colours, width=2)
 
 
-def _coloured(images: Sequence[Tensor], masks: Tensor) -> list[Tensor]:
+def _coloured(images: Sequence[Tensor], masks: Tensor, classes: int) -> list[Tensor]:
     """Return the images under masks; the background, class 0, and pixels of no class are left as they are."""
-    count = int(masks.where(masks != IGNORED, 0).max()) + 1
-    palette = torch.tensor([_colour(label, count) for label in range(count)], dtype=torch.float32)
+    palette = torch.tensor([_colour(label, classes) for label in range(classes)], dtype=torch.float32)
     found = []
     for image, mask in zip(images, masks.long()):
         mask = mask.where(mask != IGNORED, 0).repeat_interleave(image.shape[1] // mask.shape[0], 0)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from darts.data.dense.labels import IGNORED
-from darts.data.objective import Call, Objective, Outcome, Rows
+from darts.data.objective import Call, Objective, Outcome, Rows, at_least_single
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,12 @@ class Segmentation(Objective):
         from darts.data.dense.pictures import masks_png  # imports torchvision
 
         images, masks = batch
-        return {"predictions.png": masks_png(images, masks, _scores(network, batch).argmax(1))}
+        return {"predictions.png": masks_png(images, masks, _scores(network, batch).argmax(1), len(classes))}
 
 
 def _scores(network: Call, batch: tuple[Tensor, Tensor]) -> Tensor:
     """Return the logits of the classes of every pixel, ``(b, c, h, w)``, in single precision at least."""
-    scores = network(batch[0])
-    return scores.float() if scores.dtype.itemsize < 4 else scores
+    return at_least_single(network(batch[0]))
 
 
 def _loss(scores: Tensor, masks: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from darts.data.objective import Call, Objective, Outcome
+from darts.data.objective import Call, Objective, Outcome, at_least_single
 
 LARGEST_LOSS = 700.0
 """Nats whose exponential is still a finite number."""
@@ -41,7 +41,7 @@ class LanguageModelling(Objective):
         passed = network(tokens.t(), begin)
         if end is not None:
             end.copy_(passed.hidden.detach())
-        scores = passed.scores.float() if passed.scores.dtype.itemsize < 4 else passed.scores
+        scores = at_least_single(passed.scores)
         loss = F.cross_entropy(scores.flatten(0, 1), targets.t().flatten())
         extra = torch.zeros_like(loss)
         if self.activation:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from darts.data.objective import Call, Objective, Outcome
+from darts.data.objective import Call, Objective, Outcome, at_least_single
 from darts.data.text.language_modelling import LARGEST_LOSS
 from darts.data.text.sentences import PADDING
 
@@ -32,8 +32,7 @@ class Translation(Objective):
     def __call__(self, network: Call, batch: tuple[Tensor, Tensor]) -> Outcome:
         """Evaluate a batch of sources ``(b, s)`` and targets ``(b, t)``."""
         source, target = batch
-        scores = network(source, target[:, :-1])
-        scores = scores.float() if scores.dtype.itemsize < 4 else scores
+        scores = at_least_single(network(source, target[:, :-1]))
         wanted = target[:, 1:]
         loss = F.cross_entropy(scores.flatten(0, 1), wanted.flatten(), ignore_index=PADDING)
         counted = wanted != PADDING

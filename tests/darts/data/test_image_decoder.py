@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from darts.data.folder_layout import list_folder
 from darts.data.image_decoder import UPRIGHT, decode, read_header
-from darts.data.image_folder import read_folder
+from darts.data.image_folder import form_of, read_listing
 from darts.errors import UserError
 
 SHADES = np.arange(32, dtype=np.uint8).reshape(4, 8) * 8
@@ -39,6 +40,11 @@ def folder_of(root, write, count=6):
         for index in range(count):
             write(root / name / str(index), index)
     return root
+
+
+def read_folder(root):
+    listing = list_folder(root)
+    return read_listing(listing, form_of(*listing.paths, None))
 
 
 @pytest.mark.parametrize("end", ["png", "jpg", "tiff", "webp"])

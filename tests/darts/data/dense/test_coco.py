@@ -120,6 +120,7 @@ def test_what_the_literature_leaves_out(tmp_path):
         (lambda c: c["images"][2].update(file_name="no.png"), r"images\[2\]: no file 'no\.png' in .*; add it"),
         (lambda c: c["images"][2].update(width=21), r"2\.png: 20x20 pixels, 21x20 in its JSON file"),
         (lambda c: c["images"][2].pop("id"), r"images\[2\]: `id` is 'None'; it must be a whole number"),
+        (lambda c: c["images"][2].update(id=1), r"images\[2\]: `id` 1 is that of an image before it"),
         (lambda c: c.update(categories=[]), "`categories` is empty"),
         (lambda c: c.update(images=[], annotations=[]), "`images` is empty"),
         (lambda c: c.update(annotations={}), "`annotations` is no list of objects"),
