@@ -17,18 +17,13 @@ import triton.language as tl
 from torch import Tensor
 
 from supernet.fused.dense import (
-    GROUP_DILATION,
-    GROUP_FIRST,
-    GROUP_INVERSE,
-    GROUP_ROWS,
-    GROUP_SIDE,
     Kinds,
     columns_at_once,
     divided,
-    group_entry,
     groups_of,
     groups_on,
     inner_of,
+    load_group,
     pixels_at_once,
     precision_of,
 )
@@ -76,9 +71,7 @@ def _input_gradient_kernel(
     column = tl.arange(0, E * N)
     total = tl.zeros((M, K), SUM)
     for group in range(0, GROUPS):
-        first, count = group_entry(groups, group, GROUP_FIRST), group_entry(groups, group, GROUP_ROWS)
-        side, dilation = group_entry(groups, group, GROUP_SIDE), group_entry(groups, group, GROUP_DILATION)
-        inverse = group_entry(groups, group, GROUP_INVERSE)
+        first, count, side, dilation, inverse = load_group(groups, group)
         row, known = first + column // N, column // N < count
         rows = dy + first.to(tl.int64) * OUTPUTS * C
         for step in tl.range(0, side * side * blocks):
@@ -117,8 +110,7 @@ def _half_gradient_kernel(
     source = entry(table, row, CONV_SOURCE)
     if tl.load(gates + entry(table, row, CONV_GATE)) == 0:
         return
-    side, dilation = group_entry(groups, row, GROUP_SIDE), group_entry(groups, row, GROUP_DILATION)
-    inverse = group_entry(groups, row, GROUP_INVERSE)
+    _, _, side, dilation, inverse = load_group(groups, row)
     m, valid = pixels_of(tile, PIXELS, M)
     b, h, w = pixel_of(tl.minimum(m, PIXELS - 1), H, W)
     middle = side // 2 * dilation + BORDER

@@ -22,23 +22,17 @@ import triton.language as tl
 from torch import Tensor
 
 from supernet.fused.dense import (
-    GROUP_DILATION,
-    GROUP_FIRST,
-    GROUP_INVERSE,
-    GROUP_ROWS,
-    GROUP_SIDE,
     Kinds,
-    aligned,
     columns_at_once,
     divided,
-    group_entry,
     groups_of,
     groups_on,
     inner_of,
+    load_group,
     pixels_at_once,
     precision_of,
 )
-from supernet.fused.launch import Tile, ceil_div, launch, sum_type, tile_of
+from supernet.fused.launch import Tile, aligned, ceil_div, launch, sum_type, tile_of
 from supernet.fused.tables import COLUMNS, CONV_GATE, CONV_SOURCE, CONV_TARGET, ConvRow, entry, table_of
 from supernet.fused.tiles import channels_of, load_channels, load_plane, offsets_of, pixel_of, pixels_of, within_border
 
@@ -52,9 +46,7 @@ def _forward_kernel(
 ):  # fmt: skip
     """Compute the planes of a group. ``INPUTS`` is the number of pixels between its rows' inputs; 0 for one state."""
     group, tile = tl.program_id(0), tl.program_id(1)
-    first, count = group_entry(groups, group, GROUP_FIRST), group_entry(groups, group, GROUP_ROWS)
-    side, dilation = group_entry(groups, group, GROUP_SIDE), group_entry(groups, group, GROUP_DILATION)
-    inverse = group_entry(groups, group, GROUP_INVERSE)
+    first, count, side, dilation, inverse = load_group(groups, group)
     column = tl.arange(0, E * N)
     row, n = first + column // N, column % N
     known = column // N < count

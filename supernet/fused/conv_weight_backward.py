@@ -1,4 +1,4 @@
-"""Fused separable convolutions, backward: gradients of the depthwise and pointwise weights, on the matrix units.
+"""Fused separable convolutions, backward: gradients of the depthwise and pointwise weights, on the tensor cores.
 
 Both follow from the gradient of the dense convolution that depthwise weight ``w`` and pointwise weight ``p`` make
 together (``supernet.fused.dense``): with ``G[t] = dy' relu(x) at tap t``, ``(n, k)``, summed over all pixels, that of
@@ -20,8 +20,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from supernet.fused.dense import Kinds, aligned, precision_of
-from supernet.fused.launch import ceil_div, launch, sum_type, triton_type
+from supernet.fused.dense import Kinds, precision_of
+from supernet.fused.launch import aligned, ceil_div, launch, sum_type, triton_type
 from supernet.fused.tables import CONV_GATE, CONV_KIND, CONV_SLOT, ConvRow, entry, table_of
 from supernet.fused.tiles import channels_of, offsets_of, pixel_of, pixels_of
 
@@ -74,6 +74,7 @@ def _line(
     ACROSS: tl.constexpr = (SIDE + LINE - 1) // LINE
     line = part // ACROSS
     first = part % ACROSS * LINE
+    # One sum for each tap by name: a loop of Triton cannot carry a list.
     g0 = tl.zeros((N, K), SUM)
     g1 = tl.zeros((N, K), SUM)
     g2 = tl.zeros((N, K), SUM)

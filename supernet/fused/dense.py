@@ -1,7 +1,7 @@
-"""Separable convolutions as dense ones: depthwise and pointwise weights multiplied out, for the matrix units.
+"""Separable convolutions as dense ones: depthwise and pointwise weights multiplied out, for the tensor cores.
 
 A depthwise convolution by ``w`` and a pointwise one by ``p`` are one dense convolution by ``w[t] p``, a matrix
-``(n, k)`` for each tap ``t``. It has more arithmetic, but all of it is products of matrices, which the matrix units
+``(n, k)`` for each tap ``t``. It has more arithmetic, but all of it is products of matrices, which the tensor cores
 compute many times faster than the other units compute the depthwise sums.
 
 Rows of a launch that share an operation read the same state, so a program computes a *group* of them: their matrices
@@ -22,7 +22,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from supernet.fused.launch import PRECISION, SPLIT_PRECISION, ceil_div, launch, on_device, triton_type
+from supernet.fused.launch import PRECISION, SPLIT_PRECISION, aligned, ceil_div, launch, on_device, triton_type
 from supernet.fused.tables import CONV_KIND, CONV_SLOT, ConvRow, entry, table_of
 
 
@@ -69,9 +69,6 @@ class Group(NamedTuple):
     inverse: int
 
 
-GROUP_FIRST, GROUP_ROWS, GROUP_SIDE, GROUP_DILATION, GROUP_INVERSE = map(tl.constexpr, range(5))
-"""Columns of a table of groups, in the order of ``Group``."""
-
 GROUP_COLUMNS = tl.constexpr(len(Group._fields))
 
 SHIFT = tl.constexpr(20)
@@ -79,9 +76,10 @@ SHIFT = tl.constexpr(20)
 
 
 @triton.jit
-def group_entry(groups, group, column):
-    """Return one entry of a table of groups."""
-    return tl.load(groups + group * GROUP_COLUMNS + column)
+def load_group(groups, group):
+    """Return a row of a table of groups, in the order of ``Group``."""
+    at = groups + group * GROUP_COLUMNS
+    return tl.load(at), tl.load(at + 1), tl.load(at + 2), tl.load(at + 3), tl.load(at + 4)
 
 
 @triton.jit
@@ -105,11 +103,6 @@ def groups_of(rows: Sequence[ConvRow], kinds: Kinds, most: int) -> tuple[Group, 
 def groups_on(groups: tuple[Group, ...], device: torch.device) -> Tensor:
     """Return groups as a table on the device, ``(group, 5)``, int32; of a recorded launch, where it can be read."""
     return on_device(groups, torch.device("cpu") if device.type == "meta" else device)
-
-
-def aligned(channels: int) -> int:
-    """Return a number of channels as the matrix units take it: a power of two, at least 16."""
-    return max(16, triton.next_power_of_2(channels))
 
 
 def columns_at_once(storage: torch.dtype) -> int:

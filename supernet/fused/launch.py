@@ -20,10 +20,10 @@ import triton.language as tl
 from torch import Tensor
 
 PRECISION = "ieee"
-"""Precision of products of float32 tiles: IEEE rounding instead of the matrix units' TF32."""
+"""Precision of products of float32 tiles: IEEE rounding instead of the tensor cores' TF32."""
 
 SPLIT_PRECISION = "tf32x3"
-"""Precision of large products of float32 tiles: each factor as a sum of two TF32 numbers, on the matrix units."""
+"""Precision of large products of float32 tiles: each factor as a sum of two TF32 numbers, on the tensor cores."""
 
 PROGRAMS = 1024
 """Programs that keep a large GPU busy: eight for each of its multiprocessors."""
@@ -155,9 +155,14 @@ class Tile:
         return triton_type(sum_type(storage))
 
 
+def aligned(channels: int) -> int:
+    """Return a number of channels as the tensor cores take it: a power of two, at least 16."""
+    return max(16, triton.next_power_of_2(channels))
+
+
 def tile_of(pixels: int, channels: int, values: int = 2048) -> Tile:
     """Return the tile for a batch of ``pixels`` pixels; it holds about ``values`` values, at least 16 of each side."""
-    n = max(16, triton.next_power_of_2(channels))
+    n = aligned(channels)
     m = max(16, values // min(n, 128))
     return Tile(m, min(n, 64), n, ceil_div(pixels, m))
 
@@ -169,7 +174,7 @@ def many_tiles_of(pixels: int, channels: int) -> Tile:
 
 def block_of(channels: int) -> int:
     """Return the number of channels that a program works on at a time where it does not need all of them."""
-    return min(64, max(16, triton.next_power_of_2(channels)))
+    return min(64, aligned(channels))
 
 
 @lru_cache(maxsize=4096)
