@@ -51,7 +51,7 @@ class NASBench101(Benchmark):
 
     Args:
         path: of the TFRecord file; it may hold a part of the benchmark.
-        report: is told how many bytes are read.
+        report: is called with the number of bytes read.
 
     Raises:
         UserError: where the file is not such a table.

@@ -48,7 +48,7 @@ def records(path: Path, report: Callable[[int], None] = lambda position: None) -
 
     Args:
         path: of the file.
-        report: is told the position in the file after each record.
+        report: is called after each record, with the position in the file.
 
     Raises:
         UserError: where the file cannot be read, is no TFRecord, or is damaged or cut short.

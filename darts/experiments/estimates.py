@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from math import comb
+from statistics import stdev
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,11 @@ def correlation_difference(name: str, values: np.ndarray, baseline: np.ndarray, 
     return _bootstrapped(difference, (values, baseline, truth), paired=True)
 
 
+def spread(values: Sequence[float]) -> float:
+    """Return the sample standard deviation; 0 of one value."""
+    return stdev(values) if len(values) > 1 else 0.0
+
+
 def mean_difference(first: Sequence[float], second: Sequence[float]) -> Estimate:
     """Return the mean of one group minus that of another; both groups are drawn again for the interval."""
     return _bootstrapped(_difference, (np.array(first), np.array(second)), paired=False)
@@ -81,18 +87,6 @@ def relative_improvement(first: Sequence[float], second: Sequence[float]) -> Est
 def permutation_p(first: Sequence[float], second: Sequence[float]) -> float:
     """Return the two-sided p-value of a difference of means between two groups of independent samples."""
     found = permutation_test((first, second), _difference, n_resamples=PERMUTATIONS, rng=np.random.default_rng(0))
-    return float(found.pvalue)
-
-
-def paired_permutation_p(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return the two-sided p-value of a difference of means between samples in pairs, such as those of equal seeds."""
-    found = permutation_test(
-        (first, second),
-        _difference,
-        permutation_type="samples",
-        n_resamples=PERMUTATIONS,
-        rng=np.random.default_rng(0),
-    )
     return float(found.pvalue)
 
 

@@ -1,7 +1,7 @@
 """``darts.fit`` within a budget of time beside scikit-learn's default forests, on the same examples.
 
-python -m darts.experiments.forests --root DIR --json FILE       every data set; MNIST is in DIR
-python -m darts.experiments.forests --data wine digits --json FILE
+    python -m darts.experiments forests --root DIR --json FILE       every data set; MNIST is in DIR
+    python -m darts.experiments forests --data wine digits --json FILE
 
 Each row is one division of a data set: accuracy, or R2 of numbers, on examples that no model has seen, and seconds: by
 the clock, and of the processor, which other programs may have taken meanwhile. A file that is there is continued. The
@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from rich.console import Console
@@ -34,12 +34,13 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 
-from darts.artifacts.checkpoint import write_atomically
 from darts.automatic.fit import fit
-from darts.cli import run_script
 from darts.config.command_line import parse_command
+from darts.config.fields import check_ranges
+from darts.config.ranges import POSITIVE, SEED
 from darts.errors import UserError
 from darts.experiments.forest_data import CASES, Case
+from genotypes.atomic_write import require_writable, write_atomically
 from supernet.bench.machine import machine
 
 FEW, NARROW = 2_000, 100
@@ -53,9 +54,9 @@ class Options:
 
     data: tuple[str, ...] = tuple(CASES)
     """Names of data sets."""
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: Annotated[tuple[int, ...], SEED] = (0, 1, 2)
     """Seeds of the divisions and of all models."""
-    budget: float = 60.0
+    budget: Annotated[float, POSITIVE] = 60.0
     """Seconds of each fit."""
     root: Path | None = None
     """Folder that holds MNIST."""
@@ -65,17 +66,20 @@ class Options:
 
 def main(arguments: Sequence[str], console: Console) -> None:
     """Measure what the file of results does not hold yet, and print the means."""
-    options = parse_command(Options, arguments, prog="python -m darts.experiments.forests", description=__doc__)
+    options = parse_command(Options, arguments, prog="python -m darts.experiments forests", description=__doc__)
+    check_ranges(options)
     unknown = [name for name in options.data if name not in CASES]
     if unknown:
         raise UserError(f"`data` is {unknown[0]!r}; it must be one of {', '.join(CASES)}")
     content = _read(options.json)
+    require_writable(options.json)
     done = {(row["data"], row["seed"], row["budget"]) for row in content["rows"]}
     for name in options.data:
         for seed in options.seeds:
             if (name, seed, options.budget) not in done:
                 content["rows"].append(row_of(name, seed, options, console))
                 content["machine"] = machine(torch.device("cpu"))
+                content["command"] = ["python", "-m", "darts.experiments", "forests", *arguments]
                 write_atomically(options.json, (json.dumps(content, indent=2) + "\n").encode())
     console.print(_table(content["rows"]))
 
@@ -123,7 +127,7 @@ def _forests(case: Case, seed: int) -> Mapping[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.exists():
-        return {"command": "python -m darts.experiments.forests", "machine": {}, "rows": []}
+        return {"rows": []}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -134,14 +138,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    shown = Table("data", "rows", "budget s", "spent s", *(f"{kind}" for kind in MODELS))
+    shown = Table("data", "rows", "budget s", "spent s", *MODELS)
     for name, budget in dict.fromkeys((row["data"], row["budget"]) for row in rows):
         own = [row for row in rows if (row["data"], row["budget"]) == (name, budget)]
         scores = [f"{fmean(row[kind]['score'] for row in own):.4f}" for kind in MODELS]
         spent = max(row["fit"]["seconds"] for row in own)
         shown.add_row(name, str(len(own)), f"{budget:g}", f"{spent:.1f}", *scores)
     return shown
-
-
-if __name__ == "__main__":
-    run_script(main)

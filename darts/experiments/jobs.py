@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from darts.blackbox.locks import Claims
+from darts.blackbox.records import OBJECT, SECONDS, TEXT, TIME, Records
 from darts.blackbox.storage import STORAGE_ERRORS, open_storage, sqlite
 from darts.blackbox.study import FILE, POLL, open_study
 from darts.cli import say
@@ -30,8 +31,14 @@ from darts.training.loop import Interrupted
 from darts.training.progress import pluralize
 from supernet.bench.machine import machine
 
-JOB, KIND, FIGURES, SECONDS, MACHINE = "job", "kind", "figures", "seconds", "machine"
-"""What the study records of a job."""
+JOB, KIND, FIGURES, MACHINE = "job", "kind", "figures", "machine"
+"""Attributes of a job's trial, beside its ``SECONDS``."""
+
+RECORDS = Records(
+    {JOB: TEXT, KIND: TEXT, FIGURES: OBJECT, SECONDS: TIME, MACHINE: OBJECT},
+    complete=(JOB, KIND, FIGURES, SECONDS, MACHINE),
+    together=(JOB, KIND),
+)
 
 Figures = dict[str, Any]
 """What a job has found, as JSON can hold it."""
@@ -103,7 +110,7 @@ def open_experiment(folder: Path, address: str | None, settings: Mapping[str, An
     folder.mkdir(parents=True, exist_ok=True)
     storage = open_storage(address or sqlite(folder / FILE))
     sampler = optuna.samplers.RandomSampler(seed=0)  # is asked for nothing
-    study = open_study(storage, folder.name, sampler, settings, advice="choose another `name`")
+    study = open_study(storage, folder.name, sampler, settings, advice="choose another `name`", records=RECORDS)
     return Experiment(storage.name, study, Claims(storage.locks, study._study_id), machine(device))
 
 

@@ -1,7 +1,8 @@
 """Searches for accuracy within a latency on NAS-Bench-201: the table's accuracies and latencies are the truth.
 
 Every search looks up 500 architectures and is judged by its share of the exact Pareto set's hypervolume: ``front`` of
-the whole set (NSGA-II, random search); the others, for each of five latencies, of the set within that latency.
+the whole set (NSGA-II, random search), which serves other objectives too; the others, for each of five latencies, of
+the set within that latency.
 ``limits`` is NSGA-II with a limit (constrained domination). ``gradients`` descends the logits of independent decisions,
 four times, with targets from the limit down: the gradient of the expected accuracy is estimated by the score function,
 one architecture a step (Williams 1992); that of the expected latency is exact, of a hinge above the target
@@ -16,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -27,11 +28,12 @@ from torch import Tensor
 from darts.benchmarks.nasbench201 import NASBench201
 from darts.benchmarks.protocol import Score
 from darts.blackbox.objectives import Goals
-from darts.blackbox.pareto.replay import ExactFront, ParetoReplays, replay_pareto, searched
+from darts.blackbox.pareto.replay import ExactFront, replay_pareto, searched
 from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.replay import Table
 from darts.blackbox.strategies import NSGA2, RandomSearch, Strategy
 from darts.config.blackbox import BudgetConfig
+from darts.experiments.estimates import spread
 from supernet import architectures
 from supernet.choice import Picks
 from supernet.cost.additive import AdditiveCost, Expectation
@@ -47,6 +49,17 @@ DESCENTS, LEARNING_RATE, WEIGHT, DECAY, LARGEST = 4, 0.2, 100.0, 0.9, 5.0
 percent; the decay of the baseline; the largest advantage over it that counts."""
 
 STRATEGIES: dict[str, Strategy] = {"nsga2:population=20": NSGA2(population=20), "random": RandomSearch()}
+
+
+def front_rows(
+    benchmark: NASBench201, decisions: ArchitectureDecisions, data: str, goals: Goals, seeds: int, console: Console
+) -> Iterator[dict[str, Any]]:
+    """Yield for NSGA-II and random search what their architectures have of the whole exact Pareto set's hypervolume."""
+    table, budget = Table(benchmark, data, EPOCHS), BudgetConfig(trials=QUERIES)
+    for text, strategy in STRATEGIES.items():
+        found = replay_pareto(strategy, decisions, table, goals, budget, range(seeds), console)
+        about = {"kind": "front", "data": data, "seeds": seeds, "queries": QUERIES, "strategy": text}
+        yield {**about, "points": found.points, **_shares(found.shares)}
 
 
 class LatencyTargets:
@@ -70,11 +83,8 @@ class LatencyTargets:
         self.targets = [low + (high - low) * (step + 1) / TARGETS for step in range(TARGETS)]
 
     def rows(self, seeds: int) -> Iterator[dict[str, Any]]:
-        """Yield the figures of each kind of search, over seeds from 0 on."""
+        """Yield the figures of both kinds of search, over seeds from 0 on."""
         about = {"data": self.data, "seeds": seeds, "queries": QUERIES}
-        for text, strategy in STRATEGIES.items():
-            found = self._replayed(strategy, GOALS, seeds)
-            yield {"kind": "front", **about, "strategy": text, "points": found.points, **_shares(found.shares)}
         for kind, search in (("limits", self._limited), ("gradients", self._descended)):
             yield {"kind": kind, **about, **self._by_target(search, seeds)}
 
@@ -95,10 +105,6 @@ class LatencyTargets:
             "monotone": sum(all(a <= b for a, b in pairwise(each)) for each in latencies),
             "strictly_monotone": sum(all(a < b for a, b in pairwise(each)) for each in latencies),
         }
-
-    def _replayed(self, strategy: Strategy, goals: Goals, seeds: int) -> ParetoReplays:
-        budget = BudgetConfig(trials=QUERIES)
-        return replay_pareto(strategy, self.decisions, self.table, goals, budget, range(seeds), self.console)
 
     def _limited(self, target: float, seed: int) -> list[Score]:
         """Return all that NSGA-II looks up within a limit."""
@@ -175,5 +181,4 @@ def fitted_latency(space: SearchSpace, drawn: Sequence[Picks], latencies: Sequen
 
 def _shares(shares: Sequence[float]) -> dict[str, Any]:
     """Return mean, deviation and least of the shares of the exact hypervolume."""
-    spread = stdev(shares) if len(shares) > 1 else 0.0
-    return {"share": round(fmean(shares), 4), "share_std": round(spread, 4), "least": round(min(shares), 4)}
+    return {"share": round(fmean(shares), 4), "share_std": round(spread(shares), 4), "least": round(min(shares), 4)}

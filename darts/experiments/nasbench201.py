@@ -2,21 +2,22 @@
 
     python -m darts.experiments reproduce nasbench201 --benchmark.file nb201.csv                 500 seeds
     python -m darts.experiments reproduce nasbench201 --benchmark.file nb201.csv --json FILE     and write the figures
-    python -m darts.experiments reproduce nasbench201 --benchmark.file nb201.csv --parts oracles queries
+    python -m darts.experiments reproduce nasbench201 --benchmark.file nb201.csv --parts oracles surrogates
 
 ``seconds``, strategies without gradients under a budget of recorded time, and ``one_shot``, searches through a supernet
 (Dong and Yang 2020, as quoted in Mellor et al. 2021, table 2a); ``oracles``, exact figures of the table; ``queries``,
-strategies by the number of queries; ``latency``, searches within a latency.
+strategies by the number of queries until the best is found; ``surrogates`` and ``ensembles``, strategies with surrogate
+models within 150 queries; ``pareto``, searches for accuracy and few multiply-adds; ``latency``, within a latency.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Annotated, Any, Literal
 
 import torch
@@ -25,6 +26,7 @@ from rich.table import Table
 
 from darts.benchmarks.nasbench201 import DATA, NASBench201
 from darts.blackbox.evaluators.benchmark import CIFAR10_SHAPE, lookup_problem
+from darts.blackbox.objectives import Goals
 from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.run import Replays, run_replays
 from darts.config import BenchmarkConfig, BlackboxConfig, check
@@ -32,8 +34,9 @@ from darts.config.command_line import parse_command
 from darts.config.fields import check_ranges
 from darts.config.ranges import POSITIVE
 from darts.errors import UserError
-from darts.experiments.latency_targets import LatencyTargets
-from darts.experiments.one_shot import OneShotOptions, one_shot_rows, one_shot_table
+from darts.experiments.estimates import spread
+from darts.experiments.latency_targets import GOALS, LatencyTargets, front_rows
+from darts.experiments.one_shot import OneShotOptions, one_shot_rows, one_shot_table, with_spread
 from darts.experiments.oracles import oracles
 from darts.experiments.query_curves import Accuracies
 from darts.experiments.query_curves import row_of as query_row
@@ -76,6 +79,8 @@ ENSEMBLES = ("bananas", "bananas:encoding=one_hot")
 SURROGATE_QUERIES = 150
 """Queries of a search with a surrogate model."""
 
+MULTIPLY_ADDS = Goals(("accuracy", "multiply_adds"))
+"""Of ``pareto``."""
 
 PROGRAM = "python -m darts.experiments reproduce nasbench201"
 
@@ -85,7 +90,9 @@ class Options:
     """Options of the command."""
 
     benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
-    parts: tuple[Literal["seconds", "one_shot", "oracles", "queries", "latency"], ...] = ("seconds", "one_shot")
+    parts: tuple[
+        Literal["seconds", "one_shot", "oracles", "queries", "surrogates", "ensembles", "pareto", "latency"], ...
+    ] = ("seconds", "one_shot")
     """Which tables."""
     seeds: Annotated[int, POSITIVE] = 500
     """Searches of each strategy."""
@@ -126,19 +133,13 @@ def _results(options: Options, console: Console) -> Iterator[tuple[str, Any]]:
         found = {data: oracles(_benchmark(options), data) for data in DATA}
         console.print(_columns(found))
         yield "oracles", found
-    if "queries" in options.parts:
-        rows = []
-        for row in _query_rows(options):
-            rows.append(row)
-            console.print(row, soft_wrap=True, highlight=False)
-            yield "queries", rows
-    if "latency" in options.parts:
-        rows = []
-        for data in DATA:
-            for row in LatencyTargets(_benchmark(options), _decisions(), data, console).rows(options.seeds):
+    for part, rows_of in ROWS.items():
+        if part in options.parts:
+            rows = []
+            for row in rows_of(options, console):
                 rows.append(row)
                 console.print(row, soft_wrap=True, highlight=False)
-                yield "latency", rows
+                yield part, rows
 
 
 def _benchmark(options: Options) -> NASBench201:
@@ -151,21 +152,51 @@ def _decisions() -> ArchitectureDecisions:
     return ArchitectureDecisions(space_from(BLACKBOX_RECIPES["random_nasbench201"](), shape=CIFAR10_SHAPE))
 
 
-def _query_rows(options: Options) -> Iterator[dict[str, Any]]:
-    """Yield the figures of each strategy on each data set."""
-    benchmark = _benchmark(options)
-    decisions = _decisions()
-    known = [Accuracies(benchmark, decisions, data) for data in DATA]
-    for text in SURROGATES:
-        for accuracies in known[:2]:
-            yield query_row(text, accuracies, seeds=options.surrogate_seeds, queries=SURROGATE_QUERIES)
-    for text in QUERIED:
+def _queries(options: Options, console: Console) -> Iterator[dict[str, Any]]:
+    return _by_queries(options, QUERIED, DATA, seeds=options.seeds, until_found=True)
+
+
+def _surrogates(options: Options, console: Console) -> Iterator[dict[str, Any]]:
+    return _by_queries(options, SURROGATES, DATA[:2], seeds=options.surrogate_seeds, queries=SURROGATE_QUERIES)
+
+
+def _ensembles(options: Options, console: Console) -> Iterator[dict[str, Any]]:
+    seeds = max(2, options.surrogate_seeds // 10)
+    return _by_queries(options, ENSEMBLES, DATA[:2], seeds=seeds, queries=SURROGATE_QUERIES)
+
+
+def _by_queries(
+    options: Options, strategies: Sequence[str], data: Sequence[str], *, until_found: bool = False, **limits: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the figures of each strategy on each data set; random search does not continue until the best is found."""
+    benchmark, decisions = _benchmark(options), _decisions()
+    known = [Accuracies(benchmark, decisions, each) for each in data]
+    for text in strategies:
         for accuracies in known:
-            yield query_row(text, accuracies, seeds=options.seeds, until_found=text != "random")
-    for text in ENSEMBLES:
-        for accuracies in known[:2]:
-            seeds = max(2, options.surrogate_seeds // 10)
-            yield query_row(text, accuracies, seeds=seeds, queries=SURROGATE_QUERIES)
+            yield query_row(text, accuracies, until_found=until_found and text != "random", **limits)
+
+
+def _pareto(options: Options, console: Console) -> Iterator[dict[str, Any]]:
+    benchmark, decisions = _benchmark(options), _decisions()
+    for data in DATA:
+        yield from front_rows(benchmark, decisions, data, MULTIPLY_ADDS, options.seeds, console)
+
+
+def _latency(options: Options, console: Console) -> Iterator[dict[str, Any]]:
+    benchmark, decisions = _benchmark(options), _decisions()
+    for data in DATA:
+        yield from front_rows(benchmark, decisions, data, GOALS, options.seeds, console)
+        yield from LatencyTargets(benchmark, decisions, data, console).rows(options.seeds)
+
+
+ROWS: dict[str, Callable[[Options, Console], Iterator[dict[str, Any]]]] = {
+    "queries": _queries,
+    "surrogates": _surrogates,
+    "ensembles": _ensembles,
+    "pareto": _pareto,
+    "latency": _latency,
+}
+"""Part -> its rows, each printed as soon as it is known."""
 
 
 def _columns(found: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -199,24 +230,15 @@ def row_of(recipe: str, options: Options, console: Console) -> dict[str, Any]:
         "seeds": options.seeds,
         "queries": round(mean(replays.queries), 1),
         "seconds": round(time.monotonic() - began, 1),
-        "test": {data: [round(100 * mean(a), 2), round(100 * _spread(a), 2)] for data, a in replays.test.items()},
+        "test": {data: [round(100 * mean(a), 2), round(100 * spread(a), 2)] for data, a in replays.test.items()},
         "published": {data: list(figures) for data, figures in PUBLISHED[recipe].items()},
     }
-
-
-def _spread(values: Sequence[float]) -> float:
-    return stdev(values) if len(values) > 1 else 0.0
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> Table:
     sets = list(rows[0]["test"])
     table = Table("recipe", "queries", *(f"{data}, ours" for data in sets), *(f"{data}, published" for data in sets))
     for row in rows:
-        ours = [f"{m:.2f} ± {s:.2f}" for m, s in row["test"].values()]
-        published = [_pair(row["published"].get(data)) for data in sets]
+        ours, published = ([with_spread(row[kind].get(data)) for data in sets] for kind in ("test", "published"))
         table.add_row(row["recipe"], f"{row['queries']:.1f}", *ours, *published)
     return table
-
-
-def _pair(figures: Sequence[float] | None) -> str:
-    return f"{figures[0]:.2f} ± {figures[1]:.2f}" if figures else ""

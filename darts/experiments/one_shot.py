@@ -6,7 +6,7 @@ in Mellor et al. 2021, table 2a). Ours take GPU-hours at full length; fewer epoc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -124,9 +124,9 @@ def one_shot_table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         changed = ", ".join(f"{field} {a} for {b}" for field, (a, b) in row["changed"].items())
         for place, data in enumerate(DATA):
-            ours = _pair(row["ours"][data]) if row["ours"] else ""
+            ours, published = (with_spread((row[kind] or {}).get(data)) for kind in ("ours", "published"))
             names = (row["method"], row["note"] or changed) if place == 0 else ("", "")
-            table.add_row(names[0], data, _pair(row["published"][data]), ours, names[1])
+            table.add_row(names[0], data, published, ours, names[1])
     return table
 
 
@@ -180,6 +180,9 @@ def _fields(config: SearchConfig | BlackboxConfig) -> dict[str, Any]:
     return {name: value for name, value in fields if not name.startswith(("run.", "data."))}
 
 
-def _pair(figures: list[float | None] | tuple[float | None, ...]) -> str:
-    center, spread = figures
-    return f"{center:.2f}" + (f" ± {spread:.2f}" if spread is not None else "")
+def with_spread(figures: Sequence[float | None] | None) -> str:
+    """Return a mean and, where it is known, its standard deviation as text; empty where nothing is known."""
+    if figures is None:
+        return ""
+    center, width = figures
+    return f"{center:.2f}" + ("" if width is None else f" ± {width:.2f}")

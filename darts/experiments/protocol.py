@@ -27,7 +27,7 @@ from darts.cli import parse, say
 from darts.config import BlackboxConfig, LanguageSearchConfig, RetrainConfig, SearchConfig, flat, identity, to_dict
 from darts.config.command_line import parse_command
 from darts.config.fields import check_ranges
-from darts.config.ranges import POSITIVE, Range
+from darts.config.ranges import FROM_2, POSITIVE
 from darts.errors import UserError
 from darts.experiments.checklist import checklist
 from darts.experiments.jobs import Experiment, Figures, Job, carry_out, open_experiment
@@ -47,8 +47,6 @@ SEARCH_OPTIONS = "--"
 
 SEARCH, DRAW, RETRAIN = "search", "draw", "retrain"
 """Kinds of jobs."""
-
-FROM_2 = Range("2 or more: a mean of one has no spread", lambda value: value >= 2)
 
 
 @dataclass(frozen=True)

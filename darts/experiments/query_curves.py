@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from darts.benchmarks.nasbench201 import NASBench201
@@ -17,6 +17,7 @@ from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.replay import replay
 from darts.blackbox.strategies import STRATEGIES, Strategy
 from darts.blackbox.strategies.strategy import Key, key_of
+from darts.experiments.estimates import spread
 from darts.methods.compose import component
 
 BUDGETS = (100, 150, 300, 500)
@@ -93,16 +94,16 @@ def row_of(
     curves = [searched(strategy, accuracies, seed, queries, until_found) for seed in range(seeds)]
     row: dict[str, Any] = {"strategy": text, "data": accuracies.data, "seeds": seeds, "test": {}}
     for place, budget in enumerate(each for each in BUDGETS if each <= queries):
-        row["test"][str(budget)] = _spread([curve.test[place] for curve in curves])
+        row["test"][str(budget)] = _mean_and_spread([curve.test[place] for curve in curves])
     for budget in BUDGETS:
         if budget <= queries:
             hits = [curve.found is not None and curve.found <= budget for curve in curves]
             row.setdefault("share_found", {})[str(budget)] = round(sum(hits) / seeds, 3)
     counts = [curve.found for curve in curves if curve.found is not None]
     if until_found and len(counts) == seeds:
-        row["queries_until_found"] = _spread(counts)
+        row["queries_until_found"] = _mean_and_spread(counts)
     return row
 
 
-def _spread(values: Sequence[float]) -> list[float]:
-    return [round(fmean(values), 3), round(stdev(values) if len(values) > 1 else 0.0, 3)]
+def _mean_and_spread(values: Sequence[float]) -> list[float]:
+    return [round(fmean(values), 3), round(spread(values), 3)]

@@ -13,7 +13,8 @@ import torch
 from rich.console import Console
 
 from darts.benchmarks.digits.classes import classes
-from darts.benchmarks.digits.rows import Row, RowsWriter, read_rows, session
+from darts.benchmarks.digits.json_lines import LinesWriter
+from darts.benchmarks.digits.rows import Row, heading, line_of, read_rows
 from darts.benchmarks.digits.training import CPU, Protocol, trainer
 from darts.benchmarks.workers import in_processes
 from darts.errors import UserError
@@ -72,7 +73,8 @@ def build(
     wanted = jobs_of(part, protocol)
     jobs = [row for row in wanted if row not in rows.found]
     torch.set_num_threads(1)
-    writer = RowsWriter(out, rows, session(protocol, machine(CPU)))
+    writer = LinesWriter(out)
+    writer.write(heading(protocol, machine(CPU)))
     done, first, lines = 0, began, LineTimer(console)
 
     def report() -> str:
@@ -91,7 +93,7 @@ def build(
             for found in in_processes(partial(trainer, protocol), jobs, processes, stop):
                 if found is not None:
                     first = first if done else time.monotonic()
-                    writer.write(*found)
+                    writer.write(line_of(*found))
                     done += 1
                     bar.update(shown, completed=done)
                 if lines.due:

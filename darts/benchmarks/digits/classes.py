@@ -33,6 +33,9 @@ Sum = Mapping[tuple[int, int], int]
 Key = tuple[Any, ...]
 """A last state and its convolutions in canonical form."""
 
+CLASSES = 5_234
+"""Number of classes of cells that compute the same function."""
+
 
 @dataclass(frozen=True)
 class Function:

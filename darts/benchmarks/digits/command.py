@@ -21,13 +21,16 @@ from rich.console import Console
 
 from darts.benchmarks.digits.building import build, part_of
 from darts.benchmarks.digits.checking import check
+from darts.benchmarks.digits.classes import CLASSES
 from darts.benchmarks.digits.latency import measure_all
 from darts.benchmarks.digits.merging import merge
-from darts.benchmarks.digits.pilot import CANDIDATES, pilot
+from darts.benchmarks.digits.pilot import CANDIDATES, FEWEST, pilot
 from darts.benchmarks.digits.rows import read_rows
 from darts.benchmarks.digits.table import FOLDER
 from darts.benchmarks.digits.training import PROTOCOL
 from darts.config.command_line import parse_command
+from darts.config.fields import check_ranges
+from darts.config.ranges import POSITIVE, Range
 from darts.errors import UserError
 
 
@@ -39,9 +42,9 @@ class Build:
     """File of the trainings, which is continued where it exists."""
     part: str = "1/1"
     """Part of all trainings, such as 3/16; parts can be made on different machines."""
-    processes: int | None = None
+    processes: Annotated[int | None, POSITIVE] = None
     """Processes of one thread each; by default one for each core."""
-    max_seconds: float | None = None
+    max_seconds: Annotated[float | None, POSITIVE] = None
     """Stop after this time; the same command continues."""
 
 
@@ -51,9 +54,9 @@ class Check:
 
     file: Path = Path("runs/digits201.jsonl")
     """File of trainings, as ``build`` writes it."""
-    count: int = 50
+    count: Annotated[int, POSITIVE] = 50
     """Size of the sample."""
-    processes: int | None = None
+    processes: Annotated[int | None, POSITIVE] = None
     """Processes of one thread each; by default one for each core."""
 
 
@@ -62,13 +65,13 @@ class Pilot:
     """Compare protocols: how well do they tell a sample of architectures apart?"""
 
     out: Path = Path("runs/digits201_protocols.json")
-    """File of the results."""
-    count: int = 150
-    """Architectures."""
-    processes: int | None = None
+    """File of the results, which is continued where it exists."""
+    count: Annotated[int, Range(f"from {FEWEST} to {CLASSES}", range(FEWEST, CLASSES + 1).__contains__)] = 150
+    """Architectures of the sample."""
+    processes: Annotated[int | None, POSITIVE] = None
     """Processes of one thread each; by default one for each core."""
-    max_seconds: float = 3600.0
-    """Begin no further protocol after this time."""
+    max_seconds: Annotated[float, POSITIVE] = 3600.0
+    """Begin no further protocol after this time; the same command continues."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Latency:
 
     out: Path = Path("runs/digits201_latency.jsonl")
     """File of the latencies, which is continued where it exists."""
-    max_seconds: float | None = None
+    max_seconds: Annotated[float | None, POSITIVE] = None
     """Begin no further batch of networks after this time; the same command continues."""
 
 
@@ -111,8 +114,8 @@ def main(arguments: Sequence[str], console: Console) -> None:
         description=__doc__,
         config=(tyro.conf.OmitSubcommandPrefixes,),
     )
+    check_ranges(command)
     if isinstance(command, Latency):
-        _check_seconds(command.max_seconds)
         left = measure_all(command.out, protocol=PROTOCOL, max_seconds=command.max_seconds, console=console)
         console.print(f"{left:,} networks are left; in {command.out}", highlight=False)
         return
@@ -120,10 +123,15 @@ def main(arguments: Sequence[str], console: Console) -> None:
         merge(command.parts, command.latencies, command.folder, protocol=PROTOCOL, console=console)
         return
     processes = command.processes if command.processes is not None else len(os.sched_getaffinity(0))
-    if processes < 1:
-        raise UserError(f"--processes is {processes}; it must be 1 or more")
     if isinstance(command, Build):
-        _build(command, processes, console)
+        build(
+            command.out,
+            part_of(command.part),
+            processes=processes,
+            max_seconds=command.max_seconds,
+            protocol=PROTOCOL,
+            console=console,
+        )
     elif isinstance(command, Pilot):
         pilot(
             command.out,
@@ -137,18 +145,6 @@ def main(arguments: Sequence[str], console: Console) -> None:
         _check(command, processes, console)
 
 
-def _build(command: Build, processes: int, console: Console) -> None:
-    _check_seconds(command.max_seconds)
-    build(
-        command.out,
-        part_of(command.part),
-        processes=processes,
-        max_seconds=command.max_seconds,
-        protocol=PROTOCOL,
-        console=console,
-    )
-
-
 def _check(command: Check, processes: int, console: Console) -> None:
     rows = read_rows(command.file, PROTOCOL)
     if not rows.found:
@@ -159,8 +155,3 @@ def _check(command: Check, processes: int, console: Console) -> None:
         f"{100 * found.difference:.2f} % on average, by {100 * found.largest:.2f} % at most",
         highlight=False,
     )
-
-
-def _check_seconds(seconds: float | None) -> None:
-    if seconds is not None and not seconds > 0:
-        raise UserError(f"--max-seconds is {seconds}; it must be more than 0")

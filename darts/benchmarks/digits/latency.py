@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -20,6 +21,7 @@ from rich.console import Console
 from torch import nn
 
 from darts.benchmarks.digits.classes import classes
+from darts.benchmarks.digits.json_lines import LinesWriter, complete_lines
 from darts.benchmarks.digits.training import CPU, Protocol
 from darts.errors import UserError
 from darts.training.progress import LineTimer, Signals, duration
@@ -54,17 +56,13 @@ def measure_all(out: Path, *, protocol: Protocol, max_seconds: float | None, con
     left = [genotype for genotype in everything if str(genotype) not in found]
     batches = [left[first : first + BATCH] for first in range(0, len(left), BATCH)]
     began, lines, done = time.monotonic(), LineTimer(console), 0
-    out.parent.mkdir(parents=True, exist_ok=True)
-    ran = machine(CPU)
-    with Signals() as signals, open(out, "ab") as file:
-        file.truncate(_complete(out))
+    writer, ran = LinesWriter(out), machine(CPU)
+    with Signals() as signals, closing(writer):
         for number, batch in enumerate(batches):
             late = max_seconds is not None and time.monotonic() - began > max_seconds
             if late or signals.received:
                 break
-            line = {"machine": ran, **_batch(batch, protocol)}
-            file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
-            file.flush()
+            writer.write({"machine": ran, **_batch(batch, protocol)})
             done += len(batch)
             if lines.due or number == len(batches) - 1:
                 rest = (time.monotonic() - began) / done * (len(left) - done)
@@ -99,11 +97,8 @@ def read_batches(path: Path) -> list[dict[str, Any]]:
     Raises:
         UserError: where it is no such file.
     """
-    if not path.exists():
-        return []
-    content = path.read_bytes()[: _complete(path)]
     try:
-        found = [json.loads(line) for line in content.splitlines()]
+        found = [json.loads(line) for line in complete_lines(path)]
         if not all(float(batch["reference"]) > 0 and isinstance(batch["ms"], dict) for batch in found):
             raise ValueError
     except (ValueError, TypeError, KeyError):
@@ -122,8 +117,3 @@ def read_latencies(path: Path) -> Mapping[str, float]:
         for batch in batches
         for name, value in batch["ms"].items()
     }
-
-
-def _complete(path: Path) -> int:
-    """Return the bytes of a file up to the end of its last complete line."""
-    return path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0

@@ -41,7 +41,7 @@ def merge(parts: Sequence[Path], latencies: Path, folder: Path, *, protocol: Pro
             raise UserError(f"{path}: no such file")
         rows = read_rows(path, protocol)
         for row, training in rows.found.items():
-            made = rows.sessions[rows.machines[row]]["machine"]
+            made = rows.machines[row]
             if made not in machines:
                 machines.append(made)
             known, index = found.setdefault(row, (training, machines.index(made)))

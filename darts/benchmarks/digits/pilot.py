@@ -23,14 +23,29 @@ import numpy as np
 from rich.console import Console
 from scipy.stats import kendalltau
 
+from darts.artifacts.run_folder import read_object
 from darts.benchmarks.digits.classes import classes
+from darts.benchmarks.digits.rows import Row
 from darts.benchmarks.digits.training import CPU, PROTOCOL, Protocol, Training, trainer
 from darts.benchmarks.workers import in_processes
-from genotypes.atomic_write import write_atomically
+from darts.errors import UserError
+from darts.training.progress import LineTimer, duration
+from genotypes.atomic_write import require_writable, write_atomically
 from supernet.bench.machine import machine
 
 BEST = 10
-"""One in so many architectures is among the best."""
+"""The best are one architecture in ``BEST``."""
+
+FEWEST = 2 * BEST
+"""Architectures of a sample: the best of them have to be two."""
+
+QUANTILES = (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1)
+
+SPREAD = 20.0
+"""Points of test accuracy from the 5 % to the 95 % quantile of architectures: the least of a recommended protocol."""
+
+NEEDED = ("protocol", "spread", "tau")
+"""What the file has of each protocol, by which it is compared with others."""
 
 CANDIDATES = tuple(
     replace(
@@ -59,6 +74,9 @@ CANDIDATES = tuple(
         (4, 300, 50, 4, 0.05, 0.3),
         (8, 300, 50, 6, 0.01, 0.3),
         (8, 300, 50, 8, 0.1, 0.1),
+        (8, 100, 25, 8, 0.05, 0.3),
+        (4, 100, 25, 8, 0.05, 0.3),
+        (8, 50, 25, 12, 0.05, 0.3),
     )
 )
 """The protocols that are compared, the first ones first where time is short."""
@@ -67,44 +85,75 @@ CANDIDATES = tuple(
 def pilot(
     out: Path, *, count: int, processes: int, max_seconds: float, protocols: Sequence[Protocol], console: Console
 ) -> None:
-    """Train a sample with each protocol, as far as the time allows; write and print how well each discriminates.
+    """Train a sample with each protocol that the file does not hold yet, as far as the time allows.
 
     Args:
-        out: JSON file.
-        count: of architectures.
+        out: JSON file of how well each discriminates, which is continued where it exists.
+        count: of architectures, ``FEWEST`` or more.
         processes: of one thread each.
         max_seconds: after which no further protocol is begun.
         protocols: that are compared.
-        console: gets a line for each protocol.
+        console: gets a line for each protocol, and the one that is recommended.
+
+    Raises:
+        UserError: where the file is of another sample, or cannot be read.
     """
-    began, found = time.monotonic(), []
+    began, lines = time.monotonic(), LineTimer(console)
+    found = read_pilot(out, count)
+    require_writable(out)
     architectures = Random(1).sample([str(genotype) for genotype in classes()], count)
-    ran = machine(CPU)
-    for protocol in protocols:
+    for number, protocol in enumerate(protocols, 1):
+        about = json.loads(json.dumps(asdict(protocol)))
+        if about in [each["protocol"] for each in found]:
+            continue
         if time.monotonic() - began > max_seconds:
             break
         jobs = [(architecture, seed) for architecture in architectures for seed in protocol.seeds]
-        made = dict(
-            each
-            for each in in_processes(partial(trainer, protocol), jobs, processes, lambda: False)
-            if each is not None
-        )
-        figures = discrimination(made, architectures, protocol)
-        found.append({"protocol": asdict(protocol), **figures})
+        made: dict[Row, Training] = {}
+        for each in in_processes(partial(trainer, protocol), jobs, processes, lambda: False):
+            if each is not None:
+                made[each[0]] = each[1]
+            if lines.due:
+                done = f"{len(made)} of {len(jobs)} trainings, {duration(time.monotonic() - began)} in all"
+                console.print(f"protocol {number} of {len(protocols)}: {done}", highlight=False)
+                lines.printed()
+        found.append({"protocol": about, **discrimination(made, architectures, protocol), "machine": machine(CPU)})
         console.print(json.dumps(found[-1]), highlight=False)
-        content = {"architectures": count, "machine": ran, "protocols": found}
+        content = {"architectures": count, "recommended": recommended(found), "protocols": found}
         write_atomically(out, (json.dumps(content, indent=2) + "\n").encode())
+    console.print(f"recommended: {recommended(found)}; in {out}", highlight=False)
 
 
-def discrimination(
-    made: Mapping[tuple[str, int], Training], architectures: Sequence[str], protocol: Protocol
-) -> dict[str, Any]:
+def read_pilot(path: Path, count: int) -> list[dict[str, Any]]:
+    """Return what a file holds of each protocol; nothing where there is no file.
+
+    Raises:
+        UserError: where it is no such file, or of a sample of another size.
+    """
+    content = read_object(path) if path.exists() else {"architectures": count, "protocols": []}
+    found = content.get("protocols")
+    if not isinstance(found, list) or not all(isinstance(each, dict) and {*NEEDED} <= each.keys() for each in found):
+        raise UserError(f"{path}: not a comparison of protocols; give another file")
+    if content.get("architectures") != count:
+        theirs = content.get("architectures")
+        raise UserError(f"{path}: made with `count` {theirs}, not {count}; give another file")
+    return found
+
+
+def recommended(found: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the protocol whose seeds agree best, of those whose accuracies spread by ``SPREAD``; None without any."""
+    wide = [each for each in found if each["spread"] >= SPREAD]
+    return max(wide, key=lambda each: float(each["tau"]["all"]))["protocol"] if wide else None
+
+
+def discrimination(made: Mapping[Row, Training], architectures: Sequence[str], protocol: Protocol) -> dict[str, Any]:
     """Return how well trainings tell architectures apart.
 
     Returns:
-        ``seconds`` and ``evaluation_seconds`` of a training; quantiles of the test accuracy (percent); Kendall's tau
-        between the test accuracies of two seeds, mean over all pairs, over all, the best half, quarter and tenth; the
-        same for the test loss; and how much seeds spread (standard deviation, percent).
+        ``seconds`` and ``evaluation_seconds`` of a training; ``QUANTILES`` of the test accuracy in percent, and the
+        ``spread`` from the second to the last but one; Kendall's tau between the test accuracies of two seeds, mean
+        over all pairs, over all, the best half, quarter and tenth; the same for validation and test images together,
+        and for the test loss; and how much seeds spread (standard deviation, percent).
     """
     trained = [[made[architecture, seed] for seed in protocol.seeds] for architecture in architectures]
     flat = [each for row in trained for each in row]
@@ -112,12 +161,14 @@ def discrimination(
     loss = -np.array([[each.test_loss[-1] for each in row] for row in trained])
     both = np.array([[each.test_correct[-1] + each.valid_correct[-1] for each in row] for row in trained], float)
     accuracy = 100 * correct / protocol.test_images
-    quantiles = np.quantile(accuracy.mean(1), (0, 0.05, 0.25, 0.5, 0.75, 0.9, 1))
+    quantiles = np.quantile(accuracy.mean(1), QUANTILES)
+    low, high = (quantiles[QUANTILES.index(share)] for share in (0.05, 0.95))
     sizes = {"all": 1, "half": 2, "quarter": 4, "tenth": BEST}
     return {
         "seconds": fmean(each.seconds for each in flat),
         "evaluation_seconds": fmean(each.evaluation_seconds for each in flat),
         "quantiles": quantiles.round(2).tolist(),
+        "spread": round(float(high - low), 2),
         "tau": {name: _tau(correct, size) for name, size in sizes.items()},
         "tau_both": {name: _tau(both, size) for name, size in sizes.items()},
         "tau_loss": {name: _tau(loss, size) for name, size in sizes.items()},
@@ -126,10 +177,12 @@ def discrimination(
 
 
 def _tau(figures: np.ndarray, size: int) -> float:
-    """Return Kendall's tau between two seeds, mean over pairs, among one in ``size`` architectures, the best by mean.
+    """Return Kendall's tau between two seeds, mean over pairs, among one in ``size`` architectures, the best by mean; 0
+    where a seed ranks none above another.
 
     Args:
         figures: ``(n, s)``.
     """
     best = figures[figures.mean(1).argsort()[::-1][: len(figures) // size]]
-    return fmean(float(kendalltau(best[:, a], best[:, b])[0]) for a, b in combinations(range(best.shape[1]), 2))
+    pairs = combinations(best.T, 2)
+    return fmean(float(np.nan_to_num(kendalltau(first, second)[0])) for first, second in pairs)

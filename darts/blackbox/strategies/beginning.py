@@ -17,7 +17,7 @@ class Beginning(Strategy):
     """A strategy that asks for given points first.
 
     Attributes:
-        strategy: that asks for all others; it is told of the given ones too.
+        strategy: that asks for all others; it learns the values of the given ones too.
         first: the points in their order; decisions that one leaves out are drawn.
     """
 

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 import torch
@@ -87,6 +89,14 @@ def test_an_experiment_of_other_settings_is_not_continued(tmp_path):
     opened(tmp_path / "e")
     with pytest.raises(UserError, match=r"study.db: made with `epochs` 3, not 4; choose another `name`"):
         opened(tmp_path / "e", {"epochs": 4})
+
+
+def test_a_damaged_record_is_refused(tmp_path):
+    carry_out(opened(tmp_path / "e"), Log().jobs(), QUIET)
+    with closing(sqlite3.connect(tmp_path / "e" / "study.db")) as storage, storage:
+        storage.execute("UPDATE trial_user_attributes SET value_json = '5' WHERE key = 'figures'")
+    with pytest.raises(UserError, match=r"a damaged study \(trial 1 has `figures` '5', which is not an object"):
+        opened(tmp_path / "e")
 
 
 def test_the_work_that_is_left_is_estimated_from_jobs_of_the_same_kind(tmp_path):

@@ -9,7 +9,7 @@ from darts.blackbox.evaluators.benchmark import CIFAR10_SHAPE
 from darts.blackbox.pareto.replay import ParetoReplays
 from darts.blackbox.points import ArchitectureDecisions
 from darts.experiments import latency_targets
-from darts.experiments.latency_targets import LatencyTargets, fitted_latency
+from darts.experiments.latency_targets import GOALS, LatencyTargets, fitted_latency, front_rows
 from genotypes.types.nasbench201 import NASBENCH201_OPS
 from supernet import architectures
 from supernet.spaces.nasbench201 import NASBench201Space
@@ -54,9 +54,16 @@ def test_what_is_found_within_each_latency_is_near_it(monkeypatch):
     monkeypatch.setattr(latency_targets, "ExactFront", Range)
     monkeypatch.setattr(latency_targets, "QUERIES", 200)
     monkeypatch.setattr(latency_targets, "TARGETS", 2)
-    monkeypatch.setattr(LatencyTargets, "_replayed", lambda *arguments: ParetoReplays(1, 1.0, [1.0], [1], [1]))
     searches = LatencyTargets(MadeUp(), ArchitectureDecisions(SPACE), "cifar10", Console(quiet=True))
-    limits, gradients = (row for row in searches.rows(1) if row["kind"] != "front")
+    limits, gradients = searches.rows(1)
     for row in (limits, gradients):
         assert row["monotone"] == 1 and row["targets_ms"] == [16.0, 24.0]
         assert all(0.8 * aim < found <= aim for aim, found in zip(row["targets_ms"], row["latency_ms"]))
+
+
+def test_whole_fronts_have_a_row_for_each_strategy(monkeypatch):
+    found = ParetoReplays(3, 0.5, [0.9, 1.0], [2, 3], [500, 500])
+    monkeypatch.setattr(latency_targets, "replay_pareto", lambda *arguments: found)
+    rows = list(front_rows(MadeUp(), ArchitectureDecisions(SPACE), "cifar10", GOALS, 2, Console(quiet=True)))
+    assert [row["strategy"] for row in rows] == list(latency_targets.STRATEGIES)
+    assert all((row["points"], row["share"], row["least"]) == (3, 0.95, 0.9) for row in rows)

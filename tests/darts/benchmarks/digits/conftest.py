@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 
 from darts.benchmarks.digits.classes import classes
+from darts.benchmarks.digits.json_lines import LinesWriter
 from darts.benchmarks.digits.merging import merge
-from darts.benchmarks.digits.rows import RowsWriter, read_rows, session
+from darts.benchmarks.digits.rows import heading, line_of
 from darts.benchmarks.digits.training import PROTOCOL, Training
 
 QUIET = Console(quiet=True)
@@ -21,9 +22,10 @@ def made_up(architecture, seed):
 
 
 def write_rows(path, rows, machine="here"):
-    writer = RowsWriter(path, read_rows(path, PROTOCOL), session(PROTOCOL, {"device": machine}))
+    writer = LinesWriter(path)
+    writer.write(heading(PROTOCOL, {"device": machine}))
     for row in rows:
-        writer.write(row, made_up(*row))
+        writer.write(line_of(row, made_up(*row)))
     writer.close()
 
 

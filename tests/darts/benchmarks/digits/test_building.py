@@ -82,6 +82,23 @@ def test_a_file_of_another_protocol_or_no_such_file_is_refused(tmp_path):
         read_rows(out, PROTOCOL)
 
 
+def test_each_training_is_of_the_machine_that_made_it(tmp_path):
+    out, rows = tmp_path / "rows.jsonl", jobs_of(SMALL, PROTOCOL)
+    machines = ["a", "b", "a"]
+    for row, machine in zip(rows, machines):
+        write_rows(out, [row], machine)
+    found = read_rows(out, PROTOCOL)
+    assert [found.machines[row]["device"] for row in rows[:3]] == machines
+
+
+def test_a_file_that_is_no_such_file_is_left_as_it_is(tmp_path, here):
+    out = tmp_path / "picture.png"
+    out.write_bytes(b"\x89PNG of one line")
+    with pytest.raises(UserError, match=r"picture.png: not a file of JSON lines"):
+        build(out)
+    assert out.read_bytes() == b"\x89PNG of one line"
+
+
 def test_missing_trainings_and_disagreeing_ones_are_named(tmp_path):
     rows = jobs_of(SMALL, PROTOCOL)
     write_rows(tmp_path / "a.jsonl", rows)
