@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from supernet.choice import ChoiceTable, Gates, Picks
-from supernet.conditions import canonical, count_open, decide, draw_open, every_open, next_open, open_tables
-from supernet.decisions import Change, Value, changes, draw_below, draw_value, ordered
+from supernet.conditions import canonical, count_open, draw_open, every_open, open_tables
+from supernet.decisions import Change, Value, changes, draw_below, ordered
 from supernet.errors import SpaceError
 from supernet.spaces.space import SearchSpace
 
@@ -298,16 +298,13 @@ def _child(
     sides: dict[str, list[int]],
     generator: torch.Generator,
 ) -> dict[str, Value]:
-    """Return the child that takes each gene from the parent of its side, 0 or 1."""
-    remaining, child = open_tables(tables), {}
-    while remaining:
-        table = next_open(remaining, {}).table
-        label = table.label
+    """Return the child that takes each gene from the parent of its side, 0 or 1, or from the one that has it."""
+    inherited: dict[str, Value] = {}
+    for table in tables:
         pairs: list[tuple[int, str]] = []
-        for rows, side in zip(_genes(table), sides[label]):
-            source = next((each[label] for each in (parents[side], parents[1 - side]) if label in each), None)
-            pairs += [pair for pair in source if pair[0] in rows] if source is not None else []
-        inherited = any(label in parent for parent in parents)
-        child[label] = ordered(table, tuple(pairs)) if inherited else draw_value(table, generator)
-        remaining = decide(remaining, label, child[label])
-    return canonical(tables, child)
+        for rows, side in zip(_genes(table), sides[table.label]):
+            source = next((each[table.label] for each in (parents[side], parents[1 - side]) if table.label in each), ())
+            pairs += [pair for pair in source if pair[0] in rows]
+        if any(table.label in parent for parent in parents):
+            inherited[table.label] = ordered(table, tuple(pairs))
+    return canonical(tables, dict(draw_open(open_tables(tables), inherited, generator)))

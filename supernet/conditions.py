@@ -36,10 +36,15 @@ def open_tables(tables: Sequence[ChoiceTable]) -> tuple[Open, ...]:
     return tuple(Open(table, table.when or ((),)) for table in tables)
 
 
-def decide(remaining: Sequence[Open], label: str, value: Value) -> tuple[Open, ...]:
-    """Return the tables that remain open when one has taken a value: without those that now take no part."""
-    known: dict[str, set[str]] = {label: {name for _, name in value}}
-    left = [each for each in remaining if each.table.label != label]
+def decide(remaining: Sequence[Open], made: Mapping[str, Value]) -> tuple[Open, ...]:
+    """Return the tables that remain open when some have taken values: without those that now take no part.
+
+    Args:
+        remaining: the open tables.
+        made: label of a table that is known to take part -> its value.
+    """
+    known = {label: {name for _, name in value} for label, value in made.items()}
+    left = [each for each in remaining if each.table.label not in made]
     while True:
         reduced = [Open(each.table, _reduced(each.when, known)) for each in left]
         closed = {each.table.label for each in reduced if not each.when}
@@ -60,12 +65,6 @@ def components(remaining: Sequence[Open]) -> list[tuple[Open, ...]]:
     return [tuple(remaining[index] for index in members) for _, members in sorted(groups, key=lambda group: group[1])]
 
 
-def next_open(remaining: Sequence[Open], fixed: Mapping[str, Value]) -> Open:
-    """Return a table that is known to take part: one with a fixed value first, else the first of all."""
-    active = [each for each in remaining if each.active]
-    return next((each for each in active if each.table.label in fixed), active[0])
-
-
 def count_open(remaining: Sequence[Open], fixed: Mapping[str, Value]) -> int:
     """Return in how many ways open tables can be decided.
 
@@ -76,12 +75,13 @@ def count_open(remaining: Sequence[Open], fixed: Mapping[str, Value]) -> int:
         remaining: the open tables.
         fixed: table label -> the one value that it takes, if it takes part.
     """
+    _, remaining = _with_fixed(remaining, fixed)
     total = 1
     for group in components(remaining):
         if len(group) == 1:
-            total *= 1 if group[0].table.label in fixed else count_values(group[0].table)
+            total *= count_values(group[0].table)
         else:
-            total *= sum(count_open(decide(group, label, value), fixed) for label, value in _branches(group, fixed))
+            total *= sum(count_open(rest, fixed) for _, rest in _branches(group))
     return total
 
 
@@ -89,29 +89,31 @@ def draw_open(
     remaining: Sequence[Open], fixed: Mapping[str, Value], generator: torch.Generator
 ) -> Iterator[tuple[str, Value]]:
     """Decide open tables, every outcome equally likely; yield the label and the value of each that takes part."""
+    made, remaining = _with_fixed(remaining, fixed)
+    yield from made.items()
     for group in components(remaining):
-        label = group[0].table.label
         if len(group) == 1:
-            yield label, fixed[label] if label in fixed else draw_value(group[0].table, generator)
+            yield group[0].table.label, draw_value(group[0].table, generator)
             continue
-        branches = [(label, value, decide(group, label, value)) for label, value in _branches(group, fixed)]
-        place = draw_below(sum(count_open(rest, fixed) for *_, rest in branches), generator) if branches[1:] else 0
-        for label, value, rest in branches:
+        branches = list(_branches(group))
+        place = draw_below(sum(count_open(rest, fixed) for _, rest in branches), generator) if branches[1:] else 0
+        for chosen, rest in branches:
             place -= count_open(rest, fixed)
             if place < 0:
-                yield label, value
+                yield from chosen.items()
                 yield from draw_open(rest, fixed, generator)
                 break
 
 
 def every_open(remaining: Sequence[Open], fixed: Mapping[str, Value]) -> Iterator[dict[str, Value]]:
     """Yield every way to decide open tables once: label -> value of those that take part."""
+    made, remaining = _with_fixed(remaining, fixed)
     if not remaining:
-        yield {}
+        yield made
         return
-    for label, value in _branches(remaining, fixed):
-        for rest in every_open(decide(remaining, label, value), fixed):
-            yield {label: value, **rest}
+    for chosen, left in _branches(remaining):
+        for rest in every_open(left, fixed):
+            yield {**made, **chosen, **rest}
 
 
 def canonical(tables: Sequence[ChoiceTable], picks: Picks) -> dict[str, Value]:
@@ -155,11 +157,27 @@ def violation(tables: Sequence[ChoiceTable], picks: Picks) -> str | None:
     return None
 
 
-def _branches(remaining: Sequence[Open], fixed: Mapping[str, Value]) -> Iterator[tuple[str, Value]]:
-    """Yield the values of the table that is to be decided next."""
-    table = next_open(remaining, fixed).table
-    for value in [fixed[table.label]] if table.label in fixed else values(table):
-        yield table.label, value
+def _with_fixed(remaining: Sequence[Open], fixed: Mapping[str, Value]) -> tuple[dict[str, Value], tuple[Open, ...]]:
+    """Give their values to the fixed tables that take part; return these values, and the tables that remain open.
+
+    All whose condition holds are decided at once: ``O(E)`` for each level of conditions.
+    """
+    made: dict[str, Value] = {}
+    remaining = tuple(remaining)
+    while True:
+        active = (each.table.label for each in remaining if each.active)
+        ready = {label: fixed[label] for label in active if label in fixed}
+        if not ready:
+            return made, remaining
+        made |= ready
+        remaining = decide(remaining, ready)
+
+
+def _branches(remaining: Sequence[Open]) -> Iterator[tuple[dict[str, Value], tuple[Open, ...]]]:
+    """Yield each value of the first table that is known to take part, under its label, and the tables left open."""
+    table = next(each.table for each in remaining if each.active)
+    for value in values(table):
+        yield {table.label: value}, decide(remaining, {table.label: value})
 
 
 def _reduced(

@@ -12,7 +12,7 @@ Axes: ``b`` example, ``c`` channel, ``h w`` space, ``f`` feature, ``n`` number o
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
 import torch
@@ -23,7 +23,7 @@ from supernet.errors import SpaceError
 from supernet.value_choice import Kept, Sized, Value, combinations, value_of
 
 
-class SizedLayer(nn.Module):
+class SizedLayer(nn.Module, ABC):
     """The base class of layers with sizes that may be choices.
 
     Args:

@@ -43,7 +43,7 @@ class ValueChoice(Choice):
         label: of the decision.
 
     Raises:
-        SpaceError: where there is no value, one is no number, or one is given twice.
+        SpaceError: where there is no value, one is not a number, or one is given twice.
     """
 
     keep = 1

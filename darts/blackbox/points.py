@@ -184,11 +184,8 @@ class ArchitectureDecisions(Decisions):
     def __init__(self, space: SearchSpace):
         self.space = space
         self._tables = space.tables
-        self._groups = [(table, list(_groups_of(table))) for table in self._tables]
-        self._unconditional: tuple[Decision, ...] | None = None
-        if all(not table.when and inputs is None for table, groups in self._groups for inputs, _ in groups):
-            rows = [rows for _, groups in self._groups for _, rows in groups]
-            self._unconditional = tuple(decision for group in rows for decision in group.values())
+        self._groups = [(table.label, *group) for table in self._tables for group in _groups_of(table)]
+        self._conditions = {table.label: [frozenset(way) for way in table.when] for table in self._tables}
         self._count = None if space.constrained else architectures.count(space)
         self._has_paths = any(len(each.groups) > 1 and _grows_by_one(each.groups) for each in self._tables)
         self._independent = not space.constrained and all(
@@ -197,10 +194,16 @@ class ArchitectureDecisions(Decisions):
 
     def following(self, made: Mapping[str, str]) -> Decision | None:
         """Return the first decision of the tables, in their order, that is not made yet."""
-        if self._unconditional is None:
-            return next(self._open(made), None)
-        for decision in self._unconditional:
-            if decision.name not in made:
+        kept: set[tuple[str, str]] | None = None
+        for label, inputs, rows in self._groups:
+            decision = _pending(inputs, rows, made)
+            if decision is None:
+                continue
+            conditions = self._conditions[label]
+            if not conditions:
+                return decision
+            kept = _kept(made) if kept is None else kept
+            if any(way <= kept for way in conditions):
                 return decision
         return None
 
@@ -259,19 +262,6 @@ class ArchitectureDecisions(Decisions):
         """Return the number of architectures; None for a constrained space, whose have to be enumerated."""
         return self._count
 
-    def _open(self, made: Mapping[str, str]) -> Iterator[Decision]:
-        for table, groups in self._groups:
-            if not _takes_part(table, made):
-                continue
-            for inputs, rows in groups:
-                kept = list(rows)
-                if inputs is not None:
-                    if inputs.name not in made:
-                        yield inputs
-                        return
-                    kept = [list(rows)[int(position)] for position in made[inputs.name].split(ALL_OF)]
-                yield from (rows[row] for row in kept if rows[row].name not in made)
-
 
 Group = tuple[Decision | None, dict[int, Decision]]
 """The decision on the inputs of a group of rows, where not all are kept, and that on each row."""
@@ -296,10 +286,19 @@ def _grows_by_one(groups: tuple[int, ...]) -> bool:
     return groups == tuple(range(groups[0], groups[0] + len(groups)))
 
 
-def _takes_part(table: ChoiceTable, made: Mapping[str, str]) -> bool:
-    """Whether the candidates that a table is part of are kept; see ``ChoiceTable.when``."""
-    kept = {(name.partition("/")[0], part) for name, value in made.items() for part in value.split(ALL_OF)}
-    return not table.when or any(set(pairs) <= kept for pairs in table.when)
+def _pending(inputs: Decision | None, rows: Mapping[int, Decision], made: Mapping[str, str]) -> Decision | None:
+    """Return the first decision of a group that is not made yet; None where all are."""
+    if inputs is not None and inputs.name not in made:
+        return inputs
+    decisions = list(rows.values())
+    if inputs is not None:
+        decisions = [decisions[int(place)] for place in made[inputs.name].split(ALL_OF)]
+    return next((decision for decision in decisions if decision.name not in made), None)
+
+
+def _kept(made: Mapping[str, str]) -> set[tuple[str, str]]:
+    """Return the (label, candidate) pairs that are kept, for the conditions of ``ChoiceTable.when``."""
+    return {(name.partition("/")[0], part) for name, value in made.items() for part in value.split(ALL_OF)}
 
 
 def _values(table: ChoiceTable, row: int) -> tuple[str, ...]:

@@ -42,6 +42,8 @@ class SearchSpaceConfig(SpaceConfig):
     heads: Annotated[tuple[int, ...], POSITIVE, at_most(65_536)] = ()
     """Candidate numbers of heads of a block; by default a half, three quarters and all of those that fit into the
     channels."""
+    kernels: Annotated[tuple[int, ...], POSITIVE, at_most(15)] = ()
+    """Candidate sides of a block's convolution, odd; by default 3 and 5."""
     ratios: Annotated[tuple[float, ...], POSITIVE, at_most(64)] = ()
     """Candidate widths between a block's two layers, as multiples of the tokens' width; by default 1, 2 and 4."""
     head_width: Annotated[int | None, POSITIVE, at_most(65_536)] = None

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import torch
 import tyro
 from rich.console import Console
+from rich.progress import track
 
 from darts.artifacts.checkpoint import load, write_atomically
 from darts.artifacts.run_config import load_space_config
@@ -37,6 +38,9 @@ BATCH = 128
 """Sentences that are translated together."""
 
 NO_WORDS = PADDING, BEGIN, END
+
+UNKNOWN_WORD = "<unk>"
+"""Stands for every word outside a vocabulary; a sentence has no such token."""
 
 SHOWN = 5
 """Translations that are printed."""
@@ -66,7 +70,7 @@ def main(arguments: Sequence[str], console: Console) -> None:
     check_ranges(config)
     record = read_record(config.run)
     network, words = rebuilt(record)
-    pairs = _tokens(read_pairs(config.pairs)) if config.pairs else _test_pairs(record, words)
+    pairs = _tokens(read_pairs(config.pairs, "pairs", fewest=1)) if config.pairs else _test_pairs(record, words)
     translations = translated(network, words, [source for source, _ in pairs], config.beam, console)
     rows = [(" ".join(a), " ".join(b), " ".join(c)) for (a, c), b in zip(pairs, translations)]
     for source, translation, reference in rows[:SHOWN]:
@@ -105,14 +109,14 @@ def translated(
     """
     names = {index: word for word, index in words[1].items()}
     found: list[list[str]] = []
-    for first in range(0, len(sentences), BATCH):
+    batches = range(0, len(sentences), BATCH)
+    for first in track(batches, "translating", console=console, transient=True, disable=not console.is_terminal):
         part = sentences[first : first + BATCH]
         length = 2 + max(map(len, part))
         source = torch.stack([encoded(sentence, words[0], length) for sentence in part])
         longest = min(2 * length + 10, 2 * MAX_LENGTH)
         tokens = greedy(network, source, longest) if beam == 1 else beam_search(network, source, longest, beam)
-        found += [[names.get(token, "?") for token in row] for row in tokens]
-        console.print(f"{len(found):,} of {len(sentences):,} translated", end="\r", highlight=False)
+        found += [[names.get(token, UNKNOWN_WORD) for token in row] for row in tokens]
     return found
 
 
@@ -143,15 +147,24 @@ def rebuilt(record: RunRecord) -> tuple[TranslationNetwork, list[Mapping[str, in
 
 
 def _test_pairs(record: RunRecord, words: Sequence[Mapping[str, int]]) -> list[tuple[list[str], list[str]]]:
-    """Return the pairs of the test split of the run's data set, as tokens."""
+    """Return the pairs of the test split of the run's data set, as tokens; ``UNKNOWN_WORD`` for unknown ones.
+
+    Raises:
+        UserError: where the data set is not that of the training any more.
+    """
     given = record.config
     root, limit = given.get("data.root"), given.get("data.limit")
     config = DataConfig(given["data.name"], root=Path(root) if root else None, limit=limit)
-    split = open_data(config, torch.device("cpu"), 0).test
+    data = open_data(config, torch.device("cpu"), 0)
+    if [data.vocabulary, data.target_vocabulary] != list(words):
+        raise UserError(
+            f"{record.folder}: its data set has other words since it was trained; give the sentences by `pairs`"
+        )
+    split = data.test
     assert isinstance(split, Pairs)
     names = [{index: word for word, index in each.items()} for each in words]
     sides = [
-        [[known.get(token, "?") for token in row if token not in NO_WORDS] for row in rows.tolist()]
+        [[known.get(token, UNKNOWN_WORD) for token in row if token not in NO_WORDS] for row in rows.tolist()]
         for known, rows in zip(names, (split.source, split.target))
     ]
     return list(zip(*sides))

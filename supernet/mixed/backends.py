@@ -149,3 +149,18 @@ def check_backend(name: str, known: Iterable[str] = BACKENDS) -> None:
     """
     if name not in known:
         raise SpaceError(f"`space.backend` is {name!r}; it must be one of {', '.join(known)}")
+
+
+def check_without_kernels(name: str, network: str) -> None:
+    """Refuse an unknown backend; warn that PyTorch serves instead of ``fused``, where there are no kernels.
+
+    Args:
+        name: of the backend.
+        network: whose backends all compute it in one way, with its article.
+
+    Raises:
+        SpaceError: with the names of those there are.
+    """
+    check_backend(name)
+    if name == "fused":
+        warn_fallback(name, "PyTorch", f"{network} has no kernels")

@@ -16,8 +16,10 @@ from supernet.choice_parts import choice_parts
 from supernet.errors import SpaceError
 from supernet.layer_choice import Choice, ChosenInputs, GatedModel, InputChoice, LayerChoice, choices
 from supernet.layers import SizedLayer
-from supernet.mixed.backends import check_backend, warn_fallback
+from supernet.mixed.backends import check_without_kernels
+from supernet.network import count_parameters
 from supernet.parts import Part
+from supernet.spaces.choices import choice_table
 from supernet.spaces.space import SearchSpace, SpaceOptions
 from supernet.value_choice import ChosenValue, ValueChoice
 
@@ -56,24 +58,9 @@ class ModuleSpace(SearchSpace):
         for label, path in _conditions(self.model):
             when.setdefault(label, []).append(path)
         return tuple(
-            ChoiceTable(
-                label,
-                choice.names,
-                groups=(1,),
-                allowed=self.allowed.get(label),
-                keep=None,
-                dropped=(),
-                picks=choice.keep,
-                required=True,
-                when=() if () in when[label] else tuple(dict.fromkeys(when[label])),
-            )
+            choice_table(label, choice.names, when[label], self.allowed.get(label), choice.keep)
             for label, choice in self._labelled.items()
         )
-
-    @property
-    def titles(self) -> dict[str, list[str]]:
-        """Table label -> how many of how many candidates are chosen."""
-        return {label: [f"{choice.keep} of {len(choice.names)}"] for label, choice in self._labelled.items()}
 
     def supernet(self, backend: str = "batched") -> GatedModel:
         """Return a copy that is called with the model's inputs and gates; all backends compute it in one way.
@@ -81,9 +68,7 @@ class ModuleSpace(SearchSpace):
         Raises:
             SpaceError: where the backend is unknown.
         """
-        check_backend(backend)
-        if backend == "fused":
-            warn_fallback(backend, "PyTorch", "a model with choices has no kernels")
+        check_without_kernels(backend, "a model with choices")
         return GatedModel(self._new())
 
     def network(self, genotype: ChoicesGenotype, auxiliary: bool = False, searched: bool = False) -> nn.Module:
@@ -124,15 +109,11 @@ class ModuleSpace(SearchSpace):
     def figures(self, genotype: ChoicesGenotype) -> dict[str, Any]:
         """Return the number of weights of the genotype's network."""
         network = self._decided(copy.deepcopy(self.model), genotype)
-        return {"parameters": sum(p.numel() for p in network.parameters())}
+        return {"parameters": count_parameters(network)}
 
     def parts(self, inputs: tuple[Any, ...]) -> list[Part]:
         """Return the modules of every candidate, with the inputs that they get in a pass of the model."""
         return choice_parts(self.model, inputs)
-
-    def skipped(self, genotype: ChoicesGenotype) -> tuple[int, int]:
-        """Return 0, 0: which candidates are skip connections is not known."""
-        return 0, 0
 
     def check(self, run: Callable[[nn.Module], Any]) -> None:
         """Run the model once, and refuse what cannot be searched.
@@ -147,14 +128,8 @@ class ModuleSpace(SearchSpace):
         met: set[int] = set()
         for choice in choices(model):
             choice.register_forward_hook(lambda module, *_: met.add(id(module)))
-        try:
-            with torch.no_grad():
-                run(model)
-        except InputError:
-            raise
-        except Exception as error:
-            reason = (str(error).strip().splitlines() or [""])[0][:160]
-            raise SpaceError(f"the model fails on a batch: {type(error).__name__}: {reason}") from error
+        with torch.no_grad():
+            _run("the model", model, run)
         for name, module in model.named_modules():
             if isinstance(module, Choice) and id(module) not in met:
                 raise SpaceError(f"{_described(module)} at {name or 'the top'} is never reached in a forward pass")
@@ -167,14 +142,8 @@ class ModuleSpace(SearchSpace):
         named = {table.label: table.candidates[::-1] if place else table.candidates for table in self.tables}
         kept = {label: names[: self._labelled[label].keep] for label, names in named.items()}
         genotype = self.derive({label: tuple((0, name) for name in names) for label, names in kept.items()})
-        try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                run(self._decided(copy.deepcopy(self.model), genotype).eval())
-        except InputError:
-            raise
-        except Exception as error:
-            reason = (str(error).strip().splitlines() or [""])[0][:160]
-            raise SpaceError(f"the network of {genotype} fails on a batch: {type(error).__name__}: {reason}") from error
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            _run(f"the network of {genotype}", self._decided(copy.deepcopy(self.model), genotype).eval(), run)
 
     @cached_property
     def _labelled(self) -> dict[str, Choice]:
@@ -210,6 +179,21 @@ class ModuleSpace(SearchSpace):
 
     def _new(self) -> nn.Module:
         return self.fresh() if self.fresh else copy.deepcopy(self.model)
+
+
+def _run(what: str, model: nn.Module, run: Callable[[nn.Module], Any]) -> None:
+    """Run a model on a batch.
+
+    Raises:
+        SpaceError: where it fails, with the first line of the reason.
+    """
+    try:
+        run(model)
+    except InputError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0][:160]
+        raise SpaceError(f"{what} fails on a batch: {type(error).__name__}: {reason}") from error
 
 
 def _replaced(module: nn.Module, kept: dict[str, tuple[str, ...]], fresh: bool) -> nn.Module:

@@ -122,8 +122,8 @@ class SearchSpace(Protocol):
 
     @property
     def titles(self) -> Mapping[str, list[str]]:
-        """Table label -> a readable name of each row."""
-        ...
+        """Table label -> a readable name of each row; by default how many of how many candidates are kept."""
+        return {table.label: [f"{table.picks} of {len(table.candidates)}"] * table.rows for table in self.tables}
 
     def supernet(self, backend: Any = "batched") -> nn.Module:
         """Return the network to search in; it is called with its inputs and gates."""

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genotypes.types.nasbench201 import NASBench201Genotype
-from supernet import architectures
+from supernet import architectures, conditions
 from supernet.conditions import taking_part
 from supernet.decisions import count_values, values
 from supernet.spaces.darts.space import DARTSSpace
 from supernet.spaces.nasbench201 import NASBench201Space
 from supernet.spaces.recurrent import RecurrentSpace
-from tests.supernet.every_space import IMAGES, SMALL, SPACES, drawn, generator
+from supernet.spaces.transformer.translation import TranslationSpace
+from tests.supernet.every_space import IMAGES, SHAPES, SMALL, SPACES, drawn, generator
 
 NAMES = st.sampled_from(list(SPACES))
 SEEDS = st.integers(0, 10**6)
@@ -120,6 +121,22 @@ def test_the_number_of_neighbours():
         "recurrent": 4 * 3 + 0 + 1 + 2 + 3,
     }.items():
         assert len(list(architectures.neighbours(SPACES[name], drawn(SPACES[name], 0)))) == wanted
+
+
+def test_many_dependent_decisions_are_made_together(monkeypatch):
+    """Of the translation space, 81 tables: a neighbour takes a few passes over them, not one for each table."""
+    space, passes = TranslationSpace(SHAPES["translation"], 4), []
+    decide = conditions.decide
+    monkeypatch.setattr(conditions, "decide", lambda *given: passes.append(1) or decide(*given))
+    picks = drawn(space, 0)
+    passes.clear()
+    around = list(architectures.neighbours(space, picks))
+    wanted = 0
+    for table in space.tables:
+        if table.label in picks:
+            opened = [t for t in space.tables if t.label not in picks and any(w[0][0] == table.label for w in t.when)]
+            wanted += (len(table.candidates) - 1) * math.prod(len(t.candidates) for t in opened)
+    assert len(around) == wanted and len(passes) < 4 * wanted
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -56,22 +56,27 @@ class Pairs(Split):
         return torch.cat([self.source, self.target], 1)
 
 
-def read_pairs(path: Path) -> list[tuple[str, str]]:
+def read_pairs(path: Path, field: str = "data.root", fewest: int = FEWEST) -> list[tuple[str, str]]:
     """Read the pairs of a file, in UTF-8 or, with a byte order mark, UTF-16; empty lines are left out.
+
+    Args:
+        path: the file.
+        field: of the configuration that names it, for messages.
+        fewest: pairs that it must hold.
 
     Raises:
         UserError: naming the file and the first line that is no pair.
     """
     pairs = []
-    for number, line in enumerate(read_unicode(path, "file of pairs").splitlines(), 1):
-        fields = [field.strip() for field in line.split("\t")]
+    for number, line in enumerate(read_unicode(path, "file of pairs", field).splitlines(), 1):
+        fields = [part.strip() for part in line.split("\t")]
         if len(fields) == 2 and all(fields):
             pairs.append((fields[0], fields[1]))
         elif line.strip():
             found = "an empty sentence" if len(fields) == 2 else f"{len(fields) - 1} tabs"
-            raise UserError(f"`data.root` {path}, line {number}: {found}; one tab must stand between two sentences")
-    if len(pairs) < FEWEST:
-        raise UserError(f"`data.root` {path}: {len(pairs)} pairs are too few to learn from and hold some out")
+            raise UserError(f"`{field}` {path}, line {number}: {found}; one tab must stand between two sentences")
+    if len(pairs) < fewest:
+        raise UserError(f"`{field}` {path}: {len(pairs)} pairs are too few; {fewest} are needed at least")
     return pairs
 
 

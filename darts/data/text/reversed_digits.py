@@ -17,6 +17,8 @@ import tyro
 from rich.console import Console
 
 from darts.config.command_line import parse_command
+from darts.config.fields import check_ranges
+from darts.config.ranges import POSITIVE, SEED, at_most
 from darts.errors import UserError
 
 LENGTHS = 3, 7
@@ -46,9 +48,9 @@ class ReversedDigits:
 
     file: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FILE")]]
     """File to write."""
-    count: int = 4000
+    count: Annotated[int, POSITIVE, at_most(MOST)] = 4000
     """Number of pairs."""
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
     """Seed of the strings."""
 
 
@@ -59,8 +61,7 @@ def main(arguments: Sequence[str], console: Console) -> None:
         UserError: where it cannot be written, or the count is out of range.
     """
     options = parse_command(ReversedDigits, arguments, prog="python -m darts.reversed_digits")
-    if not 1 <= options.count <= MOST:
-        raise UserError(f"`count` is {options.count}; it must be from 1 to {MOST:,}")
+    check_ranges(options)
     lines = [f"{source}\t{target}\n" for source, target in reversed_digits(options.count, options.seed)]
     try:
         options.file.write_text("".join(lines), encoding="utf-8")

@@ -15,12 +15,13 @@ MARKS = (
 """Byte order marks, the longer ones before those that they begin with, and the encodings that they tell."""
 
 
-def read_unicode(path: Path, kind: str) -> str:
+def read_unicode(path: Path, kind: str, field: str = "data.root") -> str:
     """Read a text file; a byte order mark is no part of the text.
 
     Args:
         path: the file.
         kind: what it should be, for messages.
+        field: of the configuration that names it, for messages.
 
     Raises:
         UserError: naming the file that is missing, or is no text.
@@ -30,8 +31,8 @@ def read_unicode(path: Path, kind: str) -> str:
         encoding = next((encoding for mark, encoding in MARKS if content.startswith(mark)), "utf-8")
         return content.decode(encoding)
     except FileNotFoundError:
-        raise UserError(f"`data.root` {path}: no such file") from None
+        raise UserError(f"`{field}` {path}: no such file") from None
     except OSError as error:
-        raise UserError(f"`data.root` {path}: not a readable {kind} ({error.strerror or error})") from None
+        raise UserError(f"`{field}` {path}: not a readable {kind} ({error.strerror or error})") from None
     except UnicodeError as error:
-        raise UserError(f"`data.root` {path}: not a readable {kind} in UTF-8 ({str(error)[:80]})") from None
+        raise UserError(f"`{field}` {path}: not a readable {kind} in UTF-8 ({str(error)[:80]})") from None

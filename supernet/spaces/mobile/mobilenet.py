@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genotypes.types.choices import ChoicesGenotype
-from supernet.choice import ChoiceTable, Picks
-from supernet.conditions import canonical, violation
+from supernet.choice import ChoiceTable
 from supernet.errors import SpaceError
 from supernet.shapes import ImageShape
+from supernet.spaces.choices import ChoicesSpace, at_least, choice_table
 from supernet.spaces.mobile.blocks import (
     ACTIVATIONS,
     ConvBN,
@@ -28,7 +28,7 @@ from supernet.spaces.mobile.blocks import (
     SqueezeExcitation,
     divisible,
 )
-from supernet.spaces.space import SearchSpace, SpaceEntry, SpaceOptions
+from supernet.spaces.space import SpaceEntry, SpaceOptions
 
 WIDTH = 16
 """``channels`` of the published networks."""
@@ -131,7 +131,7 @@ def _scaled(channels: int, scale: float) -> int:
 
 
 @dataclass(frozen=True)
-class MobileNetSpace(SearchSpace):
+class MobileNetSpace(ChoicesSpace):
     """The space of these networks.
 
     Attributes:
@@ -141,6 +141,7 @@ class MobileNetSpace(SearchSpace):
     """
 
     has_supernet: ClassVar[bool] = False
+    name: ClassVar[str] = "mobilenet"
 
     shape: ImageShape
     channels: int = WIDTH
@@ -152,27 +153,21 @@ class MobileNetSpace(SearchSpace):
         return tuple(self._tables())
 
     def _tables(self) -> Iterator[ChoiceTable]:
-        yield _table("stem", ("16", "32"))
+        yield choice_table("stem", (16, 32))
         for index, stage in enumerate(STAGES, 1):
-            depths = [depth for depth in stage.depths if depth <= self.layers]
-            yield _table(f"stage{index}.depth", tuple(map(str, depths)))
-            yield _table(f"stage{index}.width", tuple(map(str, stage.widths)), f"stage{index}.depth", depths, 1)
+            depth, depths = f"stage{index}.depth", [depth for depth in stage.depths if depth <= self.layers]
+            yield choice_table(depth, depths)
+            yield choice_table(f"stage{index}.width", stage.widths, at_least(depth, depths, 1))
             for block in range(max(depths)):
+                deep = at_least(depth, depths, block + 1)
                 for name, candidates in (
-                    ("kernel", tuple(map(str, KERNELS))),
-                    ("expansion", tuple(f"{expansion:g}" for expansion in EXPANSIONS)),
+                    ("kernel", KERNELS),
+                    ("expansion", EXPANSIONS),
                     ("squeeze", SQUEEZES),
                     ("activation", tuple(ACTIVATIONS)),
                 ):
-                    yield _table(
-                        f"stage{index}.block{block}.{name}", candidates, f"stage{index}.depth", depths, block + 1
-                    )
-        yield _table("head", HEADS)
-
-    @property
-    def titles(self) -> dict[str, list[str]]:
-        """Table label -> how many of how many candidates are chosen."""
-        return {table.label: [f"1 of {len(table.candidates)}"] for table in self.tables}
+                    yield choice_table(f"stage{index}.block{block}.{name}", candidates, deep)
+        yield choice_table("head", HEADS)
 
     def supernet(self, backend: str = "batched") -> nn.Module:
         """Refuse: there is no supernet.
@@ -188,34 +183,10 @@ class MobileNetSpace(SearchSpace):
         Raises:
             SpaceError: where the genotype is of another space, or an auxiliary head is asked for.
         """
-        picks = self.picks(genotype)
+        kept = self.kept(genotype)
         if auxiliary:
             raise SpaceError("networks of this space have no auxiliary head: set `auxiliary` 0")
-        kept = {label: name for label, ((_, name),) in picks.items()}
         return Network(self.shape, kept, self.channels / WIDTH)
-
-    def derive(self, picks: Picks) -> ChoicesGenotype:
-        """Return the names kept under each label that takes part."""
-        found = canonical(self.tables, picks)
-        return ChoicesGenotype(tuple((label, tuple(name for _, name in pairs)) for label, pairs in found.items()))
-
-    def picks(self, genotype: ChoicesGenotype) -> Picks:
-        """Return the name of each decision that takes part.
-
-        Raises:
-            SpaceError: where a decision is missing or takes no part, or a name is none of its candidates.
-        """
-        if not isinstance(genotype, ChoicesGenotype):
-            raise SpaceError(f"this space needs label -> names, not a {type(genotype).__name__}")
-        found = {label: tuple((0, name) for name in names) for label, names in genotype.picks}
-        fault = violation(self.tables, found)
-        if fault:
-            raise SpaceError(f"the genotype is not of the space mobilenet: {fault}")
-        kept = canonical(self.tables, found)
-        spare = [label for label in found if label not in kept]
-        if spare:
-            raise SpaceError(f"{spare[0]!r} is decided, but takes no part in the network of this genotype")
-        return kept
 
     def inherit(self, network: Any, supernet: Any, genotype: Any) -> None:
         """Refuse: there is no supernet.
@@ -227,18 +198,7 @@ class MobileNetSpace(SearchSpace):
 
     def figures(self, genotype: ChoicesGenotype) -> dict[str, Any]:
         """Return the number of blocks."""
-        picks = self.picks(genotype)
-        return {"blocks": sum(int(pairs[0][1]) for label, pairs in picks.items() if label.endswith(".depth"))}
-
-
-def _table(
-    label: str, candidates: tuple[str, ...], depth: str = "", depths: Sequence[int] = (), least: int = 0
-) -> ChoiceTable:
-    """Return a table of one row; it takes part where the decision ``depth`` is at least ``least``."""
-    when = tuple(((depth, str(each)),) for each in depths if each >= least) if depth else ()
-    if depth and len(when) == len(depths):
-        when = ()
-    return ChoiceTable(label, candidates, (1,), keep=None, dropped=(), required=True, when=when)
+        return {"blocks": sum(int(name) for label, name in self.kept(genotype).items() if label.endswith(".depth"))}
 
 
 def _described(

@@ -1,4 +1,4 @@
-"""The layers among which a translation space chooses (So et al. 2019, appendix A.1), whose output width is a choice.
+"""The layers among which a translation space chooses (after So et al. 2019), whose output width is a choice.
 
 All but attention to the source read their own tokens; in a decoder they see none that comes later. Padding is read as
 zeros.

@@ -1,4 +1,4 @@
-"""Encoder-decoders of chosen blocks, of which the Evolved Transformer is one (So et al. 2019, figure 3).
+"""Encoder-decoders of chosen blocks, of which the Evolved Transformer is one (So et al. 2019).
 
 A cell is a sequence of blocks: four in the encoder, five in the decoder. A block normalizes its input, transforms it by
 two branches, adds these, may transform the sum by one more layer, and adds its input. Branches of other widths than the

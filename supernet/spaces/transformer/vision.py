@@ -8,7 +8,7 @@ Axes: ``b`` batch, ``c`` channel, ``h w`` space, ``t`` token, ``d`` value of a t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -20,10 +20,11 @@ from genotypes.types.vision_transformer import KERNELS, MIXERS, TransformerBlock
 from supernet.choice import ChoiceTable, Picks
 from supernet.conditions import canonical, violation
 from supernet.errors import SpaceError
-from supernet.mixed.backends import check_backend, warn_fallback
+from supernet.mixed.backends import check_without_kernels
 from supernet.network import count_parameters
 from supernet.parts import Part
 from supernet.shapes import ImageShape
+from supernet.spaces.choices import ALWAYS, Condition, at_least, choice_table, name_of
 from supernet.spaces.space import SearchSpace, SpaceEntry, SpaceOptions
 from supernet.spaces.transformer.sizes import copy_slices
 from supernet.spaces.transformer.vision_network import (
@@ -74,33 +75,15 @@ class VisionTransformerSpace(SearchSpace):
         yield self._table(WIDTH, given.widths)
         yield self._table(DEPTH, given.depths)
         for block in range(max(given.depths)):
-            deeper = [depth for depth in given.depths if depth > block]
-            deep: tuple[tuple[tuple[str, str], ...], ...] = tuple(((DEPTH, str(depth)),) for depth in deeper)
-            if len(deeper) == len(given.depths):
-                deep = ((),)
-            mixer = label_of(block, "mixer")
+            deep, mixer = at_least(DEPTH, given.depths, block + 1), label_of(block, "mixer")
             yield self._table(mixer, tuple(MIXERS), deep)
             for name, size in MIXERS.items():
-                when = tuple((*way, (mixer, name)) for way in deep)
+                when = [(*way, (mixer, name)) for way in deep]
                 yield self._table(label_of(block, size), given.heads if size == "heads" else given.kernels, when)
             yield self._table(label_of(block, "ratio"), given.ratios, deep)
 
-    def _table(self, label: str, candidates: tuple[Any, ...], when: tuple[Any, ...] = ((),)) -> ChoiceTable:
-        return ChoiceTable(
-            label,
-            tuple(map(_name, candidates)),
-            groups=(1,),
-            allowed=self.allowed.get(label),
-            keep=None,
-            dropped=(),
-            required=True,
-            when=() if () in when else when,
-        )
-
-    @property
-    def titles(self) -> dict[str, list[str]]:
-        """Table label -> how many of how many candidates are chosen."""
-        return {table.label: [f"1 of {len(table.candidates)}"] for table in self.tables}
+    def _table(self, label: str, candidates: Sequence[Any], when: Condition = ALWAYS) -> ChoiceTable:
+        return choice_table(label, candidates, when, self.allowed.get(label))
 
     def supernet(self, backend: str = "batched") -> EntangledTransformer:
         """Return the network of the largest sizes, of which all others are slices.
@@ -110,9 +93,7 @@ class VisionTransformerSpace(SearchSpace):
         Raises:
             SpaceError: where the backend is unknown.
         """
-        check_backend(backend)
-        if backend == "fused":
-            warn_fallback(backend, "PyTorch", "a vision transformer has no kernels")
+        check_without_kernels(backend, "a vision transformer")
         return EntangledTransformer(self.shape, self.candidates, differentiable=backend == "reference")
 
     def network(
@@ -157,7 +138,7 @@ class VisionTransformerSpace(SearchSpace):
         for block, sizes in enumerate(genotype.blocks):
             own = {"mixer": sizes.mixer, MIXERS[sizes.mixer]: sizes.size, "ratio": sizes.ratio}
             kept |= {label_of(block, name): value for name, value in own.items()}
-        picks = {label: ((0, _name(value)),) for label, value in kept.items()}
+        picks = {label: ((0, name_of(value)),) for label, value in kept.items()}
         fault = violation(self.tables, picks)
         if fault:
             raise SpaceError(f"the genotype is not of this space of vision transformers: {fault}")
@@ -206,7 +187,7 @@ class VisionTransformerSpace(SearchSpace):
                     key = ("mixer", name), (size, str(value))
                     branches[key] = mixer_of(width, given.head_width, name, value)
             for ratio in given.ratios:
-                branches[(("ratio", _name(ratio)),)] = FeedForward(width, hidden_width(width, ratio))
+                branches[(("ratio", name_of(ratio)),)] = FeedForward(width, hidden_width(width, ratio))
             for patch in given.patches:
                 cut = (PATCH, 0, str(patch))
                 embedding = PatchEmbedding(self.shape, patch, width)
@@ -217,10 +198,6 @@ class VisionTransformerSpace(SearchSpace):
                         own = tuple((label_of(block, label), 0, name) for label, name in names)
                         when = (cut, wide, (DEPTH, 0, str(depth)), *own)
                         yield Part(when, " ".join(name for _, name in names), branch, (tokens,), summed=True)
-
-
-def _name(candidate: Any) -> str:
-    return candidate if isinstance(candidate, str) else f"{candidate:g}"
 
 
 def _require_sizes(genotype: Any) -> None:
@@ -257,7 +234,7 @@ def make(options: SpaceOptions) -> VisionTransformerSpace:
     for name in ("patches", "widths", "depths", "heads", "kernels", "ratios"):
         found = getattr(candidates, name)
         if not found or len(set(found)) != len(found):
-            raise SpaceError(f"`space.{name}` is {' '.join(map(_name, found)) or 'empty'}: give different candidates")
+            raise SpaceError(f"`space.{name}` is {' '.join(map(name_of, found)) or 'empty'}: give different candidates")
     if wrong := [patch for patch in candidates.patches if patch not in fitting]:
         one_of = ", ".join(map(str, fitting))
         raise SpaceError(f"`space.patches` has {wrong[0]}; images of {size} pixels have patches of {one_of}")

@@ -8,6 +8,7 @@ Axes: ``b`` batch, ``c`` channel, ``h w`` space, ``t`` token (the class token fi
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -50,7 +51,7 @@ class PatchEmbedding(nn.Module):
         return width.weighted(tokens + self.positions[:, :size])
 
 
-class Branch(nn.Module):
+class Branch(nn.Module, ABC):
     """LayerNorm and what follows it: attention, a convolution, or two linear layers; ``(b, t, d) -> (b, t, d)``."""
 
     def __init__(self, width: int):
@@ -68,9 +69,9 @@ class Branch(nn.Module):
         width = width or fixed(self.norm.weight.shape[0])
         return width.weighted(self.mix(normalized(self.norm, x, width), width, sizes))
 
+    @abstractmethod
     def mix(self, x: Tensor, width: Sizes, sizes: Sizes | None) -> Tensor:
         """Return the output of the layers behind the LayerNorm."""
-        raise NotImplementedError
 
 
 class Attention(Branch):

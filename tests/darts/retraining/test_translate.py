@@ -65,6 +65,12 @@ def test_a_trained_network_translates(tmp_path, monkeypatch, capsys):
         assert f"{exact} of 40 sentences exact" in console.export_text()
         if beam == "1":
             assert exact == round(40 * figures["test_sentence_accuracy"])
+    (tmp_path / "one.tsv").write_text("1 word ? 2\t2 1\n")
+    main(["runs/run", "--pairs", "one.tsv", "--output", "found.tsv"], console)
+    assert "of 1 sentences exact" in console.export_text()
+    assert (tmp_path / "found.tsv").read_text().startswith("1 word ? 2\t")
+    with pytest.raises(UserError, match="`pairs` none.tsv: no such file"):
+        main(["runs/run", "--pairs", "none.tsv"], console)
     with pytest.raises(UserError, match="nowhere"):
         main(["nowhere"], Console(quiet=True))
 

@@ -78,7 +78,7 @@ def test_a_narrower_layer_is_the_beginning_of_the_wide_one(name):
 
 
 def test_the_evolved_transformer_has_the_published_blocks():
-    """Figure 3: widths of the paper at 512 channels."""
+    """At 512 channels, the widths, heads and norms of the authors' code (tensor2tensor)."""
     space = TranslationSpace(SHAPE, channels=512)
     with torch.device("meta"):
         network = space.network(EVOLVED_TRANSFORMER)
@@ -89,6 +89,9 @@ def test_the_evolved_transformer_has_the_published_blocks():
     assert decoder[0].left["attention_16"].heads == 16 and decoder[0].right["source_attention_8"].heads == 8
     assert decoder[1].left["sep_conv_11"].out.out_features == 1024
     assert decoder[1].right["sep_conv_7"].out.out_features == 256
+    assert decoder[1].between.normalized_shape == (1024,)
+    assert decoder[4].between.normalized_shape == (2048,) and decoder[4].own.left.activations[0][0] == "swish"
+    assert not hasattr(encoder[3], "between")
     assert [len(network.encoder[0]), len(network.decoder[0])] == [4, 5]
 
 

@@ -159,6 +159,7 @@ def test_the_largest_genotype_is_of_the_space_and_the_largest():
     [
         ({"patches": (3,)}, "`space.patches` has 3; images of 8 pixels have patches of 1, 2, 4, 8"),
         ({"widths": (4, 4)}, "`space.widths` is 4 4: give different candidates"),
+        ({"kernels": (3, 4)}, "`space.kernels` has 4; it must be of 1, 3, 5"),
     ],
 )
 def test_candidates_that_cannot_be(own, message):
