@@ -17,6 +17,7 @@ if __name__ == "__main__":
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -83,18 +84,13 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     folder = run_folder(config.run, f"final-{config.recipe}-{name}-seed{config.seed}", ranks)
     size = f"{pluralize(task.epochs, 'epoch')}, {task.parameters:,} parameters"
     say(console, f"retrain {source} by {config.recipe} on {device}: {size}")
-    for line in task.started.lines() if task.started else ():
+    for line in task.started.lines():
         say(console, line)
     values = {field.path: field.value for field in fields_of(config)}
     if tuned := [f"{path} {value}" for path, value in tuned_with(source).items() if values.get(path) == value]:
         say(console, f"as the search has tuned: {', '.join(tuned)}")
     prepare(task, config, device, console)
-
-    def begun() -> None:
-        write_config(folder, task.kind, config, device, ranks)
-        if task.started and ranks.rank == 0:
-            task.started.write(folder)
-
+    begun = partial(write_config, folder, task.kind, config, device, ranks, task.started)
     made_with = {**identity(config), "data": of_data_set(data), "genotype": genotype.hash}
     train(task, config.run, folder, made_with, console, ranks, begun)
     if ranks.rank > 0:
@@ -104,7 +100,7 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
         write_results(folder)
         write_report(folder)
         if task.epochs < config.epochs:
-            best = task.kept["epoch"]
+            best = task.selection.kept["epoch"]
             say(console, f"stopped after epoch {task.epochs} of {config.epochs}: none was better than epoch {best}")
         say(console, headline(figures))
         files = "report.html, metrics.json, weights.pt, genotype.json, cells.svg, log.jsonl, tensorboard/"

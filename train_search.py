@@ -101,16 +101,11 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     folder = run_folder(config.run, f"search-{config.recipe}-seed{config.seed}", ranks)
     length = f"{pluralize(task.epochs, 'epoch')} of {pluralize(task.steps_per_epoch, 'step')}"
     say(console, f"search {config.recipe} on {device}: {length}, {folder}")
-    for line in task.started.lines() if task.started else ():
+    for line in task.started.lines():
         say(console, line)
     if prepare(task, config, device, console):
         prepare_retraining(task, FINAL_RECIPES[final_for(config.space.name, config.data.name)](), console)
-
-    def begun() -> None:
-        write_config(folder, task.kind, config, device, ranks)
-        if task.started and ranks.rank == 0:
-            task.started.write(folder)
-
+    begun = partial(write_config, folder, task.kind, config, device, ranks, task.started)
     made_with = {**identity(config), "data": of_data_set(data)}
     train(task, config.run, folder, made_with, console, ranks, begun)
     if ranks.rank > 0:

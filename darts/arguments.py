@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_typ
 
 import numpy as np
 
-from darts.config.ranges import FINITE, POSITIVE, SEED, WIDEST, Range
+from darts.config.ranges import BETWEEN_0_AND_1, FINITE, POSITIVE, SEED, WIDEST, Range
 from darts.errors import UserError
 from darts.training.loop import Diverged
 
@@ -39,9 +39,10 @@ R = TypeVar("R")
 
 RANGES: dict[str, tuple[Range, ...]] = {
     "seed": (SEED,),
-    "batch_size": (POSITIVE, WIDEST),
-    "patience": (POSITIVE, WIDEST),
-    "folds": (WIDEST,),
+    "validation_split": (BETWEEN_0_AND_1,),
+    **dict.fromkeys(
+        ("batch_size", "epochs", "executions_per_trial", "folds", "patience", "trials"), (POSITIVE, WIDEST)
+    ),
 }
 """Argument of any function -> its ranges; functions check further ones by themselves."""
 
@@ -76,6 +77,17 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
             return function(*bound.args, **bound.kwargs)
 
     return checked
+
+
+def require_one(**given: Any) -> None:
+    """Refuse arguments of which only one can be given.
+
+    Raises:
+        UserError: naming the first two that are not None.
+    """
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise UserError(f"`{names[0]}` and `{names[1]}` are both given: leave out one of them")
 
 
 def _check(name: str, value: Any, hint: Any) -> None:

@@ -23,6 +23,7 @@ from darts.config.command_line import asks_help, option, parse_options, shortene
 from darts.errors import UserError
 from darts.processes import SINGLE_PROCESS, Ranks, is_main_process
 from darts.recipes.help import about, recipes_help
+from darts.retraining.start import NOT_STARTED, Start
 from darts.standard_streams import interrupts, make_lossy
 from darts.training.distributed import Lost, connected
 from darts.training.loop import Interrupted
@@ -205,10 +206,21 @@ def say(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-def write_config(folder: Path, kind: str, config: Config, device: torch.device, ranks: Ranks = SINGLE_PROCESS) -> None:
-    """Write ``config.json``: configuration, command, machine and versions. Rank 0 writes it."""
+def write_config(
+    folder: Path,
+    kind: str,
+    config: Config,
+    device: torch.device,
+    ranks: Ranks = SINGLE_PROCESS,
+    started: Start = NOT_STARTED,
+) -> None:
+    """Write ``config.json``, with configuration, command, machine and versions, and what another run's weights started.
+
+    Rank 0 writes.
+    """
     if ranks.rank > 0:
         return
     run = replace(config.run, name=folder.name, resume=False)
     data = replace(config.data, root=config.data.root and config.data.root.absolute())
     describe_run(folder, kind, to_dict(replace(config, run=run, data=data)), device, ranks.count)
+    started.write(folder)

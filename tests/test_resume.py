@@ -43,7 +43,7 @@ def test_killed_at_random_moments(case, tmp_path):
             assert code == 128 + number and "Resume with: python" in out and "--resume" in out, (out, err)
         assert not (killed / "metrics.json").exists()
     code, out, err = scripts.run(script, *arguments, "--runs", killed.parent, "--resume", cwd=tmp_path)
-    assert code == 0 and "going on from" in out, err
+    assert code == 0 and "resumes from" in out, err
     for name in files:
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
     last = [newest_first(folder / "checkpoints")[0] for folder in (whole, killed)]

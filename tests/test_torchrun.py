@@ -53,7 +53,7 @@ def test_a_rank_dies_and_one_process_goes_on(tmp_path):
     out, _ = launcher.communicate(timeout=200)
     assert launcher.returncode == 0, out
     assert "another rank is gone" in out and "Traceback" not in out
-    assert out.count("going on from") == 1 and out.count("now type:") == 1
+    assert out.count("resumes from") == 1 and out.count("now type:") == 1
     assert len(genotypes.load(folder).normal.nodes) == 1
 
     code, out, err = scripts.run(*search, "--runs", folder.parent, "--resume", cwd=tmp_path)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from rich.console import Console
 from torch import Tensor, nn
 
 from darts.artifacts import fingerprint
-from darts.config import RunConfig
+from darts.config import SearchConfig
 from darts.data.objective import Objective
 from darts.data.user_data import UserSplit
 from darts.errors import UserError
+from darts.results import describe_own_run
+from darts.retraining.start import Start
 from darts.training.loop import Interrupted, train
 from darts.training.objective import classification
 from darts.training.task import Task
@@ -54,11 +56,34 @@ def fingerprints(model: nn.Module, loss: Loss | None, **splits: UserSplit | None
 
 
 def train_own(
-    task: Task, run: RunConfig, folder: Path, made_with: Mapping[str, Any], verbose: bool, begun: Callable[[], None]
+    task: Task,
+    kind: Literal["search", "retrain"],
+    config: SearchConfig,
+    folder: Path,
+    made_with: Mapping[str, Any],
+    *,
+    device: torch.device,
+    started: Start,
+    verbose: bool,
 ) -> None:
-    """Train a task in a folder; a signal is raised as Python raises it."""
+    """Train a task in a folder; a signal is raised as Python raises it.
+
+    Args:
+        config: of the run; where it resumes, the folder is a user's, which gets ``config.json``.
+        made_with: identifies the results.
+        started: which layers another run's weights have started.
+    """
+    console = Console(soft_wrap=True, quiet=not verbose)
+    for line in started.lines():
+        console.print(line, highlight=False, markup=False)
+
+    def begun() -> None:
+        if config.run.resume:
+            describe_own_run(folder, kind, config, device)
+            started.write(folder)
+
     try:
-        train(task, run, folder, made_with, Console(soft_wrap=True, quiet=not verbose), begun=begun)
+        train(task, config.run, folder, made_with, console, begun=begun)
     except Interrupted as stopped:
         if stopped.code == 128 + signal.SIGINT:
             where = str(stopped).partition(" Resume with:")[0]

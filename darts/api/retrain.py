@@ -8,26 +8,25 @@ darts.retrain(network, data, start="runs/other", freeze=["started"])      # fine
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from darts.api.own_run import Loss, fingerprints, first_batch, require_module, train_own
-from darts.arguments import public
+from darts.arguments import public, require_one
 from darts.artifacts import fingerprint
 from darts.artifacts.log import read_log
 from darts.artifacts.run_config import OWN
 from darts.artifacts.user_folder import run_folder_of
 from darts.automatic.trials.epochs import run_once
 from darts.config import RunConfig, SearchConfig, WeightsConfig, check
-from darts.data.user_data import UserSplit, divided, user_split
+from darts.data.user_data import divided, user_split
 from darts.errors import UserError
-from darts.results import describe_own_run, genotype_of, write_training
+from darts.results import genotype_of, write_training
 from darts.retraining.network_task import NetworkTask
 from darts.retraining.start import Frozen, begin_with
 from darts.training.device import choose_device
@@ -91,27 +90,39 @@ def retrain(
         KeyboardInterrupt: after Ctrl-C, when the state is saved.
     """
     require_module(network, "network")
-    if weights is not None and optimizer is not None:
-        raise UserError("`weights` are settings of SGD, but `optimizer` is given: leave out one of them")
-    settings, config = _configurations(epochs, batch_size, weights, seed, device, resume=run is not None)
-    chosen = choose_device(settings)
+    require_one(weights=weights, optimizer=optimizer)
+    require_one(valid=valid, validation_split=validation_split)
+    config = SearchConfig(
+        recipe=OWN,
+        weights=weights or WeightsConfig(lr_min=0.0),
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        run=RunConfig(device=device, resume=run is not None),
+    )
+    check(config)
+    chosen = choose_device(config.run)
     examples, tests = user_split(data, chosen), None if test is None else user_split(test, chosen)
-    parts = _validation(examples, valid, validation_split, seed, chosen)
-    if patience is not None and parts[1] is None:
-        raise UserError(f"`patience` is {patience}, but nothing judges: give `valid` or `validation_split`")
+    train_part, judging = examples, None if valid is None else user_split(valid, chosen)
+    if validation_split is not None:
+        train_part, judging = divided(examples, validation_split, seed)
+    if patience is not None and judging is None:
+        raise UserError(
+            f"`patience` is {patience}, but there is no validation part: give `valid` or `validation_split`"
+        )
     objective = UserLoss(loss) if loss else classification
     with global_generators_kept(chosen):
         batch = first_batch(examples, batch_size, objective)
         network.to(chosen)
         if any(map(is_lazy, network.parameters())):
             run_once(network, batch, objective, "the network")
-        begun_with = begin_with(network, Path(start)) if start else None
-        frozen = Frozen(network, tuple(freeze), begun_with)
+        started = begin_with(network, None if start is None else Path(start))
+        frozen = Frozen(network, tuple(freeze), started)
         trained = [weight for weight in network.parameters() if weight.requires_grad]
         task = NetworkTask(
             network,
-            parts[0],
-            valid=parts[1],
+            train_part,
+            valid=judging,
             test=tests,
             objective=objective,
             weights=config.weights,
@@ -132,20 +143,19 @@ def retrain(
             "freeze": list(freeze),
             "optimizer": None if optimizer is None else fingerprint.of_loss(optimizer),
             **{f"weights.{name}": value for name, value in asdict(config.weights).items()},
-            **fingerprints(network, loss, data=examples, test=tests, valid=parts[1] if valid is not None else None),
+            **fingerprints(network, loss, data=examples, test=tests, valid=judging if valid is not None else None),
         }
-        console = Console(soft_wrap=True, quiet=not verbose)
-        for line in begun_with.lines() if begun_with else ():
-            console.print(line, highlight=False, markup=False)
         with run_folder_of(run) as folder:
-
-            def begun() -> None:
-                if run:
-                    describe_own_run(folder, "retrain", replace(config, run=settings), chosen)
-                    if begun_with:
-                        begun_with.write(folder)
-
-            train_own(SeededTask(task, seed), settings, folder, made_with, verbose, begun)
+            train_own(
+                SeededTask(task, seed),
+                "retrain",
+                config,
+                folder,
+                made_with,
+                device=chosen,
+                started=started,
+                verbose=verbose,
+            )
             lines = [line for line in read_log(folder) if line.get("event") == "epoch"]
             kept = task.keep_best()
             chosen_lines = lines[kept - 1 : kept] if kept else lines[-1:]
@@ -154,29 +164,3 @@ def retrain(
             if run:
                 write_training(task.network, genotype_of(network), figures, folder)
     return figures
-
-
-def _configurations(
-    epochs: int, batch_size: int, weights: WeightsConfig | None, seed: int, device: str, resume: bool
-) -> tuple[RunConfig, SearchConfig]:
-    """Return the settings of the run, and all others, checked."""
-    config = SearchConfig(
-        recipe=OWN, weights=weights or WeightsConfig(lr_min=0.0), epochs=epochs, batch_size=batch_size, seed=seed
-    )
-    check(config)
-    return RunConfig(device=device, resume=resume), config
-
-
-def _validation(
-    examples: UserSplit, valid: Any, share: float | None, seed: int, device: torch.device
-) -> tuple[UserSplit, UserSplit | None]:
-    """Return the data that train, and those that the best epoch is selected by."""
-    if valid is not None and share is not None:
-        raise UserError("`valid` and `validation_split` are both given: leave out one of them")
-    if valid is not None:
-        return examples, user_split(valid, device)
-    if share is None:
-        return examples, None
-    if not 0 < share < 1:
-        raise UserError(f"`validation_split` is {share}; it must be more than 0 and less than 1")
-    return divided(examples, share, seed)

@@ -28,7 +28,7 @@ from torch import nn
 from torch.utils.data import ConcatDataset
 
 from darts.api.own_run import Loss, fingerprints, first_batch, require_module, train_own
-from darts.arguments import public
+from darts.arguments import public, require_one
 from darts.artifacts import fingerprint
 from darts.artifacts.run_config import OWN
 from darts.artifacts.user_folder import run_folder_of
@@ -116,22 +116,10 @@ def search(
             where ``run`` is the folder of a search of another model, other data or other settings.
         KeyboardInterrupt: after Ctrl-C, when the state is saved.
     """
-    if validation_split is not None and not 0 < validation_split < 1:
-        raise UserError(f"`validation_split` is {validation_split}; it must be more than 0 and less than 1")
-    by_trials = not isinstance(method, str) or is_strategy(method)
-    if by_trials:
+    require_one(valid=valid, validation_split=validation_split, train_share=train_share)
+    if not isinstance(method, str) or is_strategy(method):
         why = "is of a search by gradients; `method` is a strategy without them"
         _refuse_unused({"logits": logits, "train_share": train_share, "start": start}, why)
-    else:
-        why = f"is for a strategy without gradients; `method` {method} trains one supernet"
-        _refuse_unused({"trials": trials, "patience": patience}, why)
-    if valid is not None and (validation_split, train_share) != (None, None):
-        raise UserError(
-            "`valid` is given, which is the part that judges: leave out `validation_split` and `train_share`"
-        )
-    if validation_split is not None and train_share is not None:
-        raise UserError("`validation_split` and `train_share` are both given: leave out one of them")
-    if by_trials:
         return _search_by_trials(
             model,
             data,
@@ -153,11 +141,13 @@ def search(
             run=run,
             verbose=verbose,
         )
+    why = f"is for a strategy without gradients; `method` {method} trains one supernet"
+    _refuse_unused({"trials": trials, "patience": patience}, why)
     require_module(model, "model")
     assert isinstance(model, nn.Module)
     config = SearchConfig(
         recipe=OWN,
-        method=MethodConfig(str(method)),
+        method=MethodConfig(method),
         weights=weights or WeightsConfig(),
         logits=logits or LogitsConfig(),
         epochs=epochs,
@@ -188,19 +178,18 @@ def search(
         mixed = _mixed(examples, judging, seed)
         data_set = DataSet(OWN, None, mixed, mixed, valid=len(judging or ()))
         task = make_search(config, data_set, chosen, method=composed, setting=Setting(shape, make, objective))
-        console = Console(soft_wrap=True, quiet=not verbose)
-        for line in task.started.lines() if task.started else ():
-            console.print(line, highlight=False, markup=False)
         made_with = {**identity(config), **fingerprints(model, loss, data=examples, valid=judging)}
         with run_folder_of(run) as folder:
-
-            def begun() -> None:
-                if run:
-                    describe_own_run(folder, "search", config, chosen)
-                    if task.started:
-                        task.started.write(folder)
-
-            train_own(SeededTask(task, seed), config.run, folder, made_with, verbose, begun)
+            train_own(
+                SeededTask(task, seed),
+                "search",
+                config,
+                folder,
+                made_with,
+                device=chosen,
+                started=task.started,
+                verbose=verbose,
+            )
             if run:
                 write_search(task, folder)
     supernet, genotype = task.problem.supernet.eval(), task.result()
@@ -240,8 +229,6 @@ def _search_by_trials(
         run=RunConfig(device=device),
     )
     check(config)
-    if trials is not None and trials < 1:
-        raise UserError(f"`trials` is {trials}; it must be a whole number from 1")
     chosen = choose_device(RunConfig(device=device))
     examples, objective = user_split(data, chosen), UserLoss(loss) if loss else classification
     parts = divided(examples, settings.valid, settings.seed) if valid is None else (examples, user_split(valid, chosen))

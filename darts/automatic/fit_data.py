@@ -55,9 +55,6 @@ def fit_data(
     limit = seconds_of(budget)
     if limit is None and trials is None:
         raise UserError("`budget` and `trials` are both None; give one of them")
-    for name, number in (("trials", trials), ("folds", folds), ("epochs", epochs)):
-        if number is not None and number < 1:
-            raise UserError(f"`{name}` is {number}; it must be a whole number from 1")
     given = read_examples(x, y)
     if given.answers is None:
         raise UserError("`y` is not given; the answers to learn are needed")

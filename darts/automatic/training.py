@@ -191,7 +191,7 @@ def predict(network: nn.Module, examples: Examples, indices: Tensor, target: Tar
         parts = [predicted(network(examples.stem(part)), target.task) for part in chosen]
     found = torch.cat(parts).double().cpu().numpy()
     if not np.isfinite(found).all():
-        raise Diverged("the network predicts values that are no finite numbers")
+        raise Diverged("the network predicts non-finite values")
     return found
 
 

@@ -99,8 +99,7 @@ class ExpectedCost(PenaltyComponent):
         """
         if problem.supernet not in self._known:
             field_name = f"`method.penalties` {self.cost}"
-            if problem.costs is None:
-                raise UserError(f"{field_name}: costs are counted for images, sentences and running text only")
+            assert problem.costs is not None, "a search counts costs"
             if self.cost == "latency" and not self.file:
                 raise UserError(f"{field_name} needs a table of measurements: latency:file=latency.json")
             cost = problem.costs.cost(self.cost, self.batch, Path(self.file) if self.file else None)

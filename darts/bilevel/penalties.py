@@ -18,7 +18,6 @@ from darts.bilevel.hypergradients import Params
 from darts.bilevel.problem import SearchProblem
 from darts.bilevel.requirements import OPERATIONS, Component, Requirements
 from darts.config.ranges import choose
-from darts.errors import UserError
 from supernet.choice import Gates, Picks
 from supernet.cost.architecture import COSTS
 
@@ -101,8 +100,7 @@ class Resource(PenaltyComponent):
     def shares_of(self, problem: SearchProblem) -> dict[str, Tensor]:
         """Return each candidate's cost over the sum of all, ``(e, o)`` for each table; counted once for a supernet."""
         if problem.supernet not in self._shares:
-            if problem.costs is None:
-                raise UserError("`method.penalties` resource: costs are counted for images only; leave it out")
+            assert problem.costs is not None, "a search counts costs"
             costs = problem.costs.cost(self.cost).total.of_candidates(problem.tables)
             total = sum(cost.sum() for cost in costs.values())
             self._shares[problem.supernet] = {
@@ -112,10 +110,12 @@ class Resource(PenaltyComponent):
 
     def _scored(self, problem: SearchProblem, logits: Params, gates: Gates, rows: Mapping[str, Tensor]) -> Tensor:
         """Return the cost itself, with the gradient of the densities times the cost that the sample had."""
-        densities = {
-            table.label: problem.relax.log_density(gates[table.label], logits[table.label], table, problem.progress)
-            for table in problem.tables
-        }
+        densities = {}
+        for table in problem.tables:
+            label = table.label
+            density = problem.relax.log_density(gates[label], logits[label], table, problem.progress)
+            assert density is not None, "the penalty requires a density"
+            densities[label] = density
         costs = {label: row.detach() for label, row in rows.items()}
         cost = self._scaled(_total(costs))
         if self.log:

@@ -60,7 +60,7 @@ class SearchProblem:
         draw: returns a further batch of the training split, for steps that train weights of their own.
         example: inputs of any content, from which sizes are measured.
         objective: the loss of a batch, and what else is counted.
-        costs: of the networks that are derived; None where they cannot be counted.
+        costs: of the networks that are derived; None outside of a search.
         redraws: whether passes that must draw the same random numbers have drawn any.
     """
 

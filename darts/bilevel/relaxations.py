@@ -58,12 +58,12 @@ class Relaxation(Component, ABC):
         """
         return scale * draw
 
-    def log_density(self, gates: Tensor, logits: Tensor, table: ChoiceTable, progress: Tensor) -> Tensor:
+    def log_density(self, gates: Tensor, logits: Tensor, table: ChoiceTable, progress: Tensor) -> Tensor | None:
         """Return the logarithm of the density of sampled gates, ``(e,)``, as a function of the logits.
 
-        Only relaxations that provide ``density`` have one.
+        None but for relaxations that provide ``density``.
         """
-        raise NotImplementedError
+        return None
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ FROM_2 = Range("2 or more", lambda value: value >= 2)
 SHARE = Range("in [0, 1]", lambda value: 0 <= value <= 1)
 POSITIVE_SHARE = Range("more than 0 and at most 1", lambda value: 0 < value <= 1)
 BELOW_1 = Range("in [0, 1)", lambda value: 0 <= value < 1)
+BETWEEN_0_AND_1 = Range("more than 0 and less than 1", lambda value: 0 < value < 1)
 BELOW_HALF = Range("in (0, 0.5)", lambda value: 0 < value < 0.5)
 FINITE = Range("a finite number", math.isfinite)
 

@@ -77,8 +77,8 @@ def main(arguments: Sequence[str], console: Console) -> None:
     for name in options.data:
         for seed in options.seeds:
             if (name, seed, options.budget) not in done:
-                content["rows"].append(row_of(name, seed, options, console))
-                content["machine"] = machine(torch.device("cpu"))
+                row = row_of(name, seed, options, console) | {"machine": machine(torch.device("cpu"))}
+                content["rows"].append(row)
                 content["command"] = ["python", "-m", "darts.experiments", "forests", *arguments]
                 write_atomically(options.json, (json.dumps(content, indent=2) + "\n").encode())
     console.print(_table(content["rows"]))

@@ -60,14 +60,13 @@ def limits_of(config: SearchConfig, problem: SearchProblem) -> Limits | None:
     """Return the limits of a configuration for the stage at work; None where there are none.
 
     Raises:
-        UserError: where costs cannot be counted on such examples.
-        SpaceError: where the limits cannot be read, latency has no table, or no architecture is within the limits.
+        UserError: where latency has no table.
+        SpaceError: where the limits cannot be read, or no architecture is within them.
     """
     if not config.limits:
         return None
     values = parse_limits(config.limits)
-    if problem.costs is None:
-        raise UserError("`limits`: costs are counted for images, sentences and running text only; leave it out")
+    assert problem.costs is not None, "a search counts costs"
     table = config.deployment.latencies
     if "latency" in values and table is None:
         raise UserError("`limits` of latency need `deployment.latencies`: a table of python -m supernet.cost.latency")

@@ -37,7 +37,7 @@ UNKNOWN = 1.0
 """Results that are added, in which every candidate has the same share: no candidate is ruled out."""
 
 
-def begin(config: SearchConfig, space: SearchSpace, problem: SearchProblem) -> Start | None:
+def begin(config: SearchConfig, space: SearchSpace, problem: SearchProblem) -> Start:
     """Let a search by gradients begin with what its configuration says of earlier runs; return what has started.
 
     Raises:
@@ -45,10 +45,10 @@ def begin(config: SearchConfig, space: SearchSpace, problem: SearchProblem) -> S
     """
     if config.prior:
         raise_logits(problem.logits, shares_of(space, config.prior), space.tables)
-    return begin_with(problem.supernet, config.start) if config.start else None
+    return begin_with(problem.supernet, config.start)
 
 
-def results_of(run: Path, field: str = "prior") -> list[Genotype]:
+def results_of(run: Path) -> list[Genotype]:
     """Return the best architectures of a search.
 
     Raises:
@@ -64,23 +64,23 @@ def results_of(run: Path, field: str = "prior") -> list[Genotype]:
         return [load(str(run / "genotype.json"))]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, InputError) as error:
         reason = " ".join(str(error).split())[:100]
-        raise UserError(f"`{field}` is {run}: it must be the folder of a finished search ({reason})") from None
+        raise UserError(f"`prior` is {run}: it must be the folder of a finished search ({reason})") from None
 
 
-def results_in(space: SearchSpace, runs: Sequence[Path], most: int = MOST, field: str = "prior") -> list[Picks]:
+def results_in(space: SearchSpace, runs: Sequence[Path]) -> list[Picks]:
     """Return the best architectures of earlier searches, different ones: the best of each run, then the second best.
 
     Raises:
         UserError: as ``shares_of``.
     """
     found: list[Picks] = []
-    for picks in chain.from_iterable(zip_longest(*(_picks_of(space, run, field) for run in runs))):
+    for picks in chain.from_iterable(zip_longest(*(_picks_of(space, run) for run in runs))):
         if picks is not None and picks not in found:
             found.append(picks)
-    return found[:most]
+    return found[:MOST]
 
 
-def shares_of(space: SearchSpace, runs: Sequence[Path], field: str = "prior") -> dict[str, Tensor]:
+def shares_of(space: SearchSpace, runs: Sequence[Path]) -> dict[str, Tensor]:
     """Return the share of each candidate among the results of earlier searches, each of which counts alike.
 
     Args:
@@ -95,7 +95,7 @@ def shares_of(space: SearchSpace, runs: Sequence[Path], field: str = "prior") ->
     """
     counts = {table.label: _even(table) for table in space.tables}
     for run in runs:
-        found = _picks_of(space, run, field)
+        found = _picks_of(space, run)
         for picks in found:
             for table in space.tables:
                 for row, name in picks.get(table.label, ()):
@@ -108,14 +108,14 @@ def _even(table: ChoiceTable) -> Tensor:
     return UNKNOWN * mask / mask.sum(1, keepdim=True).clamp_min(1)
 
 
-def _picks_of(space: SearchSpace, run: Path, field: str) -> list[Picks]:
+def _picks_of(space: SearchSpace, run: Path) -> list[Picks]:
     try:
-        return [space.picks(genotype) for genotype in results_of(run, field)]
+        return [space.picks(genotype) for genotype in results_of(run)]
     except (InputError, AttributeError) as error:
         if isinstance(error, UserError):
             raise
         reason = " ".join(str(error).split())[:120]
-        raise UserError(f"`{field}` is {run}: its results are of another space ({reason})") from None
+        raise UserError(f"`prior` is {run}: its results are of another space ({reason})") from None
 
 
 def raise_logits(logits: Mapping[str, Tensor], shares: Mapping[str, Tensor], tables: Sequence[ChoiceTable]) -> None:

@@ -82,12 +82,9 @@ class StageNetworks:
     setting: Setting
     device: torch.device
 
-    def _costs(self, space: SearchSpace, stage: Stage, allowed: Allowed | None) -> SpaceCosts | None:
-        """Return the costs of a stage's space at the size of the networks whose costs count; None where it is unknown
-        with which inputs a network is called."""
+    def _costs(self, space: SearchSpace, stage: Stage, allowed: Allowed | None) -> SpaceCosts:
+        """Return the costs of a stage's space at the size of the networks whose costs count."""
         config, shape = self.config, self.setting.shape
-        if shape is None:
-            return None
         size = config.deployment
         channels, layers = size.channels or config.space.channels, size.layers or config.space.layers
         if (channels, layers, stage.depth) == (config.space.channels, config.space.layers, 1):

@@ -54,7 +54,7 @@ class SearchTask:
         stage: the number of the stage at work.
         genotypes: of the finished epochs, as texts.
         evaluated: figures of the last evaluation.
-        started: which layers of the supernet began with another run's weights, if one was given.
+        started: which layers of the supernet began with another run's weights.
         attempt: how often the run was rolled back.
     """
 

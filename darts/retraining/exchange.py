@@ -92,9 +92,11 @@ def compared(run: Run, network: nn.Module, inputs: Iterable[Tensor]) -> float:
     for x in inputs:
         with torch.no_grad():
             expected, found = network(x), run(x)
-        worst = max(worst, ((found - expected).abs().max() / expected.abs().max()).item())
-    if not worst <= TOLERANCE:
-        raise UserError(f"the exported file does not compute what the network does: outputs differ by {worst:.1e}")
+        scale = expected.abs().max().clamp_min(torch.finfo(expected.dtype).tiny)
+        share = ((found - expected).abs().max() / scale).item()
+        if not share <= TOLERANCE:  # NaN is not
+            raise UserError(f"the exported file does not compute what the network does: outputs differ by {share:.1e}")
+        worst = max(worst, share)
     return worst
 
 

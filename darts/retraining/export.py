@@ -90,8 +90,8 @@ class Normalized(nn.Module):
 
 def main(arguments: Sequence[str], console: Console) -> None:
     """Parse, rebuild, write, check."""
-    told = (__doc__ or "").partition("\n")[0]
-    config = parse_command(ExportConfig, arguments, prog="python -m darts.export", description=told)
+    about = (__doc__ or "").partition("\n")[0]
+    config = parse_command(ExportConfig, arguments, prog="python -m darts.export", description=about)
     model, shape = rebuilt(read_record(config.run))
     path = config.output or config.run / FILES[config.format]
     difference = WRITERS[config.format](model, shape, path)

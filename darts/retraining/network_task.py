@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from darts.artifacts.checkpoint import canonical
 from darts.config import WeightsConfig
 from darts.data.objective import Objective
 from darts.data.order import shuffled
@@ -39,8 +38,7 @@ class NetworkTask:
 
     Attributes:
         tested: figures of the last evaluation, their names beginning with ``valid_`` and ``test_``.
-        kept: ``epoch`` (counted from 1), ``figures`` and ``network`` (weights) of the best epoch; empty without a
-            validation part.
+        selection: with the best epoch on the validation part.
     """
 
     kind = "training"
@@ -73,7 +71,6 @@ class NetworkTask:
         self.rates = [group["lr"] for group in optimizer.param_groups] if optimizer else None
         self.selection = BestEpoch(patience)
         self.tested: dict[str, float] = {}
-        self.kept: dict[str, Any] = {}
         self._batches: Iterator[Any] = iter(())
 
     def _batch_of(self, split: UserSplit) -> int:
@@ -118,20 +115,19 @@ class NetworkTask:
             )
             self.tested |= {f"{part}_{name}": mean for name, mean in means.items()}
         if self.judged["valid"] is not None:
-            if self.selection.is_best(self.tested):
-                weights = canonical(self.network.state_dict())
-                self.kept = {"epoch": epoch + 1, "figures": self.tested, "network": weights}
+            self.selection.note(epoch, self.tested, self.network)
             if self.selection.is_over:
                 self.epochs = epoch + 1
         return self.tested
 
     def keep_best(self) -> int | None:
         """Give the network the weights of the best epoch, and return that epoch; None without a validation part."""
-        if not self.kept:
+        kept = self.selection.kept
+        if not kept:
             return None
-        self.network.load_state_dict(self.kept["network"])
-        self.tested = self.kept["figures"]
-        return self.kept["epoch"]
+        self.network.load_state_dict(kept["network"])
+        self.tested = kept["figures"]
+        return kept["epoch"]
 
     def replicas(self) -> Mapping[str, Tensor]:
         return {}
@@ -141,13 +137,12 @@ class NetworkTask:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "figures": self.tested,
-            "selection": self.selection.values,
+            "selection": self.selection.state(),
             "epochs": self.epochs,
-            "kept": self.kept,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         load_optimizer(self.optimizer, state["optimizer"])
-        self.tested, self.kept = dict(state["figures"]), state["kept"]
-        self.selection.values, self.epochs = list(state["selection"]), state["epochs"]
+        self.selection.load_state(state["selection"])
+        self.tested, self.epochs = dict(state["figures"]), state["epochs"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -36,12 +36,12 @@ class Start:
     """What a network has begun with.
 
     Attributes:
-        run: whose weights they are.
+        run: whose weights they are; None where a network begins by itself.
         layers: name of each layer -> why it has not started; None where it has.
     """
 
-    run: Path
-    layers: Mapping[str, str | None]
+    run: Path | None = None
+    layers: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def started(self) -> tuple[str, ...]:
@@ -49,7 +49,9 @@ class Start:
         return tuple(name for name, reason in self.layers.items() if reason is None)
 
     def lines(self) -> Iterator[str]:
-        """Yield what is said of it, for people."""
+        """Yield what is said of it, for people; nothing without a run."""
+        if self.run is None:
+            return
         yield f"{len(self.started)} of {len(self.layers)} layers start with the weights of {self.run}"
         others = [(name, reason) for name, reason in self.layers.items() if reason is not None]
         for name, reason in others[:SHOWN]:
@@ -58,23 +60,30 @@ class Start:
             yield f"  and {len(others) - SHOWN} others, see {FILE} in the run's folder"
 
     def write(self, folder: Path) -> None:
-        """Write each layer, and why it has not started, to a file in the folder of a run."""
+        """Write each layer, and why it has not started, to a file in a run's folder; nothing without another run."""
+        if self.run is None:
+            return
         content = {"run": str(self.run), "layers": {name: reason or STARTED for name, reason in self.layers.items()}}
         write_atomically(folder / FILE, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def begin_with(network: nn.Module, run: Path, field: str = "start") -> Start:
+NOT_STARTED = Start()
+"""The beginning of a network that no other run gives weights to."""
+
+
+def begin_with(network: nn.Module, run: Path | None) -> Start:
     """Give a network the weights of a run, layer by layer.
 
     Args:
         network: is changed in place.
-        run: folder of a training, a finished one or not, or of a search.
-        field: that names the run, for messages.
+        run: folder of a training, a finished one or not, or of a search; None for no change.
 
     Raises:
         UserError: where the run has no weights, or no layer of them fits.
     """
-    theirs, ours = _weights_of(run, field), network.state_dict(keep_vars=True)
+    if run is None:
+        return NOT_STARTED
+    theirs, ours = _weights_of(run), network.state_dict(keep_vars=True)
     layers: dict[str, list[str]] = {}
     for name in ours:
         layers.setdefault(name.rpartition(".")[0], []).append(name)
@@ -88,7 +97,7 @@ def begin_with(network: nn.Module, run: Path, field: str = "start") -> Start:
                     ours[name].copy_(theirs[name])
     if all(found.values()):
         layer, reason = next(iter(found.items()), ("the network", "it has no weights"))
-        raise UserError(f"`{field}` is {run}: none of {len(found)} layers starts with its weights ({layer}: {reason})")
+        raise UserError(f"`start` is {run}: none of {len(found)} layers starts with its weights ({layer}: {reason})")
     return Start(run, found)
 
 
@@ -102,7 +111,7 @@ def _difference(name: str, ours: Tensor, theirs: Tensor | None) -> str | None:
     return None
 
 
-def _weights_of(run: Path, field: str) -> Mapping[str, Tensor]:
+def _weights_of(run: Path) -> Mapping[str, Tensor]:
     """Return the weights of a run by name: of a training, of the best network of a search by trials, of a supernet."""
     paths = newest_first(run / CHECKPOINTS)
     if (run / WEIGHTS).exists():
@@ -111,9 +120,9 @@ def _weights_of(run: Path, field: str) -> Mapping[str, Tensor]:
         task = load(paths[0]).get("task", {})
         weights = task.get("network", task.get("supernet"))
     else:
-        raise UserError(f"`{field}` is {run}: it must be the folder of a run with {WEIGHTS} or checkpoints")
+        raise UserError(f"`start` is {run}: it must be the folder of a run with {WEIGHTS} or checkpoints")
     if not isinstance(weights, Mapping) or not all(isinstance(weight, Tensor) for weight in weights.values()):
-        raise UserError(f"`{field}` is {run}: its weights cannot be read; take another run")
+        raise UserError(f"`start` is {run}: its weights cannot be read; take another run")
     return weights
 
 
@@ -123,32 +132,31 @@ class Frozen:
     Args:
         network: whose weights stop to require gradients.
         names: beginnings of layers' names, such as ``stem`` or ``cells.0``; ``STARTED`` for all that have started.
-        start: of the network, where it has one.
-        field: that holds the names, for messages.
+        start: of the network.
 
     Raises:
         UserError: where a name begins no layer's, or nothing is left to train.
     """
 
-    def __init__(self, network: nn.Module, names: Sequence[str], start: Start | None = None, field: str = "freeze"):
+    def __init__(self, network: nn.Module, names: Sequence[str], start: Start):
         self.modules: list[nn.Module] = []
         modules = dict(network.named_modules())
         for name in names:
             if name == STARTED:
-                if start is None:
-                    raise UserError(f"`{field}` is {STARTED}, but no run is given whose weights the layers start with")
+                if start.run is None:
+                    raise UserError(f"`freeze` is {STARTED}, but no run is given to start with: set `start`")
                 chosen = [modules[layer] for layer in start.started]
             else:
                 chosen = [module for path, module in modules.items() if path and f"{path}.".startswith(f"{name}.")]
             if not chosen:
                 there = ", ".join(path for path, _ in network.named_children())
-                raise UserError(f"`{field}` is {name!r}, which no layer's name begins with; there are {there}")
+                raise UserError(f"`freeze` is {name!r}, which no layer's name begins with; there are {there}")
             self.modules += chosen
         for module in self.modules:
             for weight in module.parameters(recurse=False):
                 weight.requires_grad_(False)
         if names and not any(weight.requires_grad for weight in network.parameters()):
-            raise UserError(f"`{field}` {' '.join(names)} leaves no weight to train")
+            raise UserError(f"`freeze` {' '.join(names)} leaves no weight to train")
 
     def keep_statistics(self) -> None:
         """Set the frozen layers to evaluation mode, after the network was set to training mode."""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from darts.artifacts.checkpoint import canonical, save, write_atomically
+from darts.artifacts.checkpoint import save, write_atomically
 from darts.config import RetrainConfig
 from darts.data.dataset import DataSet
 from darts.data.objective import Call
@@ -60,9 +60,8 @@ class RetrainTask:
 
     Attributes:
         tested: figures of the last epoch.
-        kept: ``epoch`` (counted from 1), ``figures`` and ``network`` (weights) of the best epoch on the validation
-            part; empty without one.
-        started: which layers began with another run's weights; None where none was asked for.
+        selection: with the best epoch on the validation part.
+        started: which layers began with another run's weights.
         parameters: number of the network's weights.
     """
 
@@ -104,7 +103,6 @@ class RetrainTask:
         self.keep = torch.ones((), device=device)
         self._compiled = torch.compile(self.network) if config.compile else self.network
         self.tested: dict[str, float] = {}
-        self.kept: dict[str, Any] = {}
         self._rate = 0.0
         self._picks: Iterator[HostBatch] = iter(())
         self.graph = step_graph(
@@ -129,7 +127,7 @@ class RetrainTask:
                 network = inherited(config, self.genotype, self.data.shape)
             else:
                 network = self.space.network(self.genotype, config.auxiliary > 0)
-        self.started = begin_with(network, config.start) if config.start else None
+        self.started = begin_with(network, config.start)
         self.frozen = Frozen(network, config.freeze, self.started)
         network = network.to(device)
         self.paths: int | None = getattr(network, "paths", None)
@@ -231,9 +229,8 @@ class RetrainTask:
                     partition=self.partition,
                 )
                 self.tested |= {f"{name}_{figure}": mean for figure, mean in means.items()}
-            if len(self.valid_part) and self.selection.is_best(self.tested):
-                weights = canonical(self.network.state_dict())
-                self.kept = {"epoch": epoch + 1, "figures": self.tested, "network": weights}
+            if len(self.valid_part):
+                self.selection.note(epoch, self.tested, self.network)
         if len(self.valid_part):
             self.averaging.note(self.tested["valid_loss"])
             if self.selection.is_over:
@@ -252,10 +249,9 @@ class RetrainTask:
             "data": self.data.train.state(),
             "hidden_states": self.hidden.states,
             "averaging": self.averaging.state(),
-            "selection": self.selection.values,
+            "selection": self.selection.state(),
             "epochs": self.epochs,
             "tested": self.tested,
-            "kept": self.kept,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -268,8 +264,8 @@ class RetrainTask:
             stream: carried.to(self.keep.device) for stream, carried in state["hidden_states"].items()
         }
         self.averaging.load_state(state["averaging"])
-        self.selection.values, self.epochs = list(state["selection"]), state["epochs"]
-        self.tested, self.kept = state["tested"], state["kept"]
+        self.selection.load_state(state["selection"])
+        self.tested, self.epochs = state["tested"], state["epochs"]
 
     def _multiply_adds(self) -> dict[str, int]:
         shape = self.data.shape
@@ -288,11 +284,12 @@ class RetrainTask:
     def write(self, folder: Path) -> dict[str, Any]:
         """Write the files of a finished retraining: figures, weights, the genotype and its picture; return the
         figures."""
-        tested = self.kept.get("figures", self.tested)
+        kept = self.selection.kept
+        tested = kept.get("figures", self.tested)
         figures = {
             **tested,
             **({"test_error": 1 - tested["test_accuracy"]} if "test_accuracy" in tested else {}),
-            **({"kept_epoch": self.kept["epoch"]} if self.kept else {}),
+            **({"kept_epoch": kept["epoch"]} if kept else {}),
             "parameters": self.parameters,
             **self._multiply_adds(),
             "data": self.data.name,
@@ -303,7 +300,7 @@ class RetrainTask:
             "seed": self.config.seed,
             "epochs": self.epochs,
         }
-        weights = self.kept.get("network", self.network.state_dict())
+        weights = kept.get("network", self.network.state_dict())
         save(folder / "weights.pt", {"kind": "weights", "network": weights, **self._inputs(), **self.data.metadata()})
         for file, content in (
             ("genotype.json", write(self.genotype, extra=schema_from(folder))),

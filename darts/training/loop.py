@@ -318,7 +318,7 @@ class _Loop:
             return False
         place = f"epoch {self.position.epoch + 1}, step {self.position.step}"
         if self.verbose:
-            self.console.print(f"going on from {path}: {place}", highlight=False, markup=False)
+            self.console.print(f"resumes from {path}: {place}", highlight=False, markup=False)
         if self.ranks.rank == 0:
             self.checkpoints.discard_later(path)
         return True

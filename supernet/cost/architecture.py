@@ -16,15 +16,7 @@ from torch import nn
 
 from genotypes import Genotype
 from supernet.choice import Picks
-from supernet.cost.network import (
-    MultiplyAdds,
-    allocated,
-    call_on_meta,
-    count,
-    layer_accesses,
-    on_meta,
-    peak_activations,
-)
+from supernet.cost.network import allocated, layer_accesses, multiply_adds, on_meta, peak_activations
 from supernet.errors import SpaceError
 from supernet.network import count_parameters
 from supernet.parts import Part
@@ -98,8 +90,8 @@ COSTS: dict[str, ArchitectureCost] = {
     "multiply_adds": ArchitectureCost(
         "multiply-adds for one example",
         Counts(
-            lambda network, deployment: count(network, deployment.shape).multiply_adds,
-            lambda part: _multiply_adds(part),
+            lambda network, deployment: multiply_adds(network, on_meta(deployment.shape.inputs(1))),
+            lambda part: multiply_adds(part.module, part.inputs, part.named),
         ),
     ),
     "memory_accesses": ArchitectureCost(
@@ -150,9 +142,3 @@ def network_on_meta(space: SearchSpace, genotype: Genotype) -> nn.Module:
     """Return the network of a genotype without allocating its weights."""
     with torch.device("meta"):
         return space.network(genotype)
-
-
-def _multiply_adds(part: Part) -> float:
-    with MultiplyAdds() as counted:
-        call_on_meta(part.module, part.inputs, part.named)
-    return counted.total

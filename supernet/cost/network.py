@@ -44,9 +44,7 @@ def count(network: nn.Module, shape: Shape) -> Cost:
         network: a derived one; called in evaluation mode.
         shape: of its examples.
     """
-    with MultiplyAdds() as counted:
-        call_on_meta(network, on_meta(shape.inputs(1)))
-    return Cost(count_parameters(network), counted.total)
+    return Cost(count_parameters(network), multiply_adds(network, on_meta(shape.inputs(1))))
 
 
 def count_unbuilt(build: Callable[[], nn.Module], shape: Shape) -> Cost:
@@ -54,6 +52,18 @@ def count_unbuilt(build: Callable[[], nn.Module], shape: Shape) -> Cost:
     with torch.device("meta"):
         network = build()
     return count(network, shape)
+
+
+def multiply_adds(network: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any] | None = None) -> int:
+    """Return the multiply-adds of a forward pass, in evaluation mode.
+
+    Args:
+        network: it is not changed.
+        inputs, named: on the meta device.
+    """
+    with MultiplyAdds() as counted:
+        call_on_meta(network, inputs, named)
+    return counted.total
 
 
 def peak_activations(network: nn.Module, shape: Shape, batch: int = 1) -> int:

@@ -25,8 +25,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from genotypes.atomic_write import write_atomically
+from genotypes.atomic_write import require_writable, write_atomically
 from genotypes.errors import InputError
+from genotypes.parsing import parsed
 from supernet import architectures
 from supernet.bench.machine import machine
 from supernet.cost.architecture import COSTS, Deployment, costs_of
@@ -134,12 +135,17 @@ def main(arguments: Sequence[str] | None = None) -> bool:
     """Compare each space, print a line for each, and return whether all are equal.
 
     Raises:
-        SpaceError: where there is no such space.
+        SpaceError: where there is no such space, or nothing to compare.
     """
-    options = tyro.cli(Options, args=arguments, prog="python -m supernet.cost.verification", description=__doc__)
+    prog = "python -m supernet.cost.verification"
+    options: Options = parsed(lambda: tyro.cli(Options, args=arguments, prog=prog, description=__doc__))
+    if options.genotypes < 1:
+        raise SpaceError(f"--genotypes is {options.genotypes}; it must be 1 or more")
     for name in options.spaces:
         if name not in SPACES:
             raise SpaceError(f"--spaces is {name!r}; it must be of {', '.join(SPACES)}")
+    if options.json is not None:
+        require_writable(options.json)
     content: dict[str, Any] = {"machine": machine(torch.device("cpu")), "rows": []}
     for name in options.spaces:
         began = time.monotonic()
@@ -163,6 +169,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a full disk, a closed pipe
+        print(f"error: {error.filename or 'the output'}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -101,13 +101,13 @@ def images_of_array(values: np.ndarray) -> Tensor:
     """Return an array of images ``(n, h, w)``, ``(n, c, h, w)`` or ``(n, h, w, c)`` as ``(n, c, h, w)``.
 
     Raises:
-        UserError: where it is of another form, or holds values that are no finite numbers.
+        UserError: where it is of another form, or holds non-finite values.
     """
     if values.dtype.kind not in "biuf":
         raise UserError(f"`x` is an array of {values.dtype}; images must be numbers")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         row = int(np.argwhere(~np.isfinite(values))[0][0])
-        raise UserError(f"`x` has a value that is no finite number in image {row}; replace it or leave the image out")
+        raise UserError(f"`x` has a non-finite value in image {row}; replace it or leave the image out")
     if values.ndim == 3:
         values = values[:, None]
     elif values.shape[1] not in CHANNELS and values.shape[3] in CHANNELS:

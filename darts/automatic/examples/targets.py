@@ -149,7 +149,7 @@ def numbers(y: Any) -> np.ndarray:
     """Return answers as numbers, ``(n, k)`` float64.
 
     Raises:
-        UserError: where one is no finite number.
+        UserError: where one is not finite.
     """
     values = _array(y)
     _refuse_missing(values)

@@ -80,7 +80,7 @@ def train_epochs(
             raise Diverged(f"the validation loss is not finite in epoch {epoch}; lower the learning rate")
     best = task.keep_best()
     assert best is not None, "there is a validation part"
-    return Trained(task.kept["network"], task.tested, best, max(task.selection.values))
+    return Trained(task.selection.kept["network"], task.tested, best, max(task.selection.values))
 
 
 def run_once(network: nn.Module, batch: Any, objective: Callable[[nn.Module, Any], object], what: str) -> None:

@@ -27,7 +27,7 @@ from optuna.trial import FixedTrial, Trial
 from rich.console import Console
 from torch import nn
 
-from darts.arguments import public
+from darts.arguments import public, require_one
 from darts.artifacts import checkpoint, fingerprint
 from darts.artifacts.user_folder import run_folder_of
 from darts.automatic.records import best_of, completed, open_record
@@ -160,20 +160,7 @@ def tune(
     """
     if strategy not in SAMPLERS:
         raise UserError(f"`strategy` is {strategy!r}; it must be one of {', '.join(SAMPLERS)}")
-    numbers = {
-        "trials": trials,
-        "executions_per_trial": executions_per_trial,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "patience": patience,
-    }
-    for name, number in numbers.items():
-        if number is not None and number < 1:
-            raise UserError(f"`{name}` is {number}; it must be a whole number from 1")
-    if valid is not None and validation_split is not None:
-        raise UserError("`valid` and `validation_split` are both given: leave out one of them")
-    if validation_split is not None and not 0 < validation_split < 1:
-        raise UserError(f"`validation_split` is {validation_split}; it must be more than 0 and less than 1")
+    require_one(valid=valid, validation_split=validation_split)
     chosen = choose_device(RunConfig(device=device))
     examples = user_split(data, chosen)
     objective = UserLoss(loss) if loss else classification

@@ -217,7 +217,7 @@ def test_texts():
         (np.zeros((8, 0)), np.arange(8) % 2, "no columns"),
         (np.zeros((2, 2, 2, 2, 2)), [0, 1], "accepted are"),
         ("nowhere.csv", None, "no such file or folder"),
-        (np.full((8, 4, 4), np.nan), np.arange(8) % 2, "no finite number in image 0"),
+        (np.full((8, 4, 4), np.nan), np.arange(8) % 2, "a non-finite value in image 0"),
         (np.eye(8), None, "`y` is not given"),
         ([], [], "no examples"),
     ],

@@ -43,7 +43,13 @@ def test_rows_are_kept_and_continued(tmp_path, monkeypatch):
     forests.main([*command, "--seeds", "0", "1"], console)
     rows = json.loads(path.read_text())["rows"]
     assert [row["seed"] for row in rows] == [0, 1] == [options["seed"] for options in calls]
-    assert all(row["forest"]["score"] > 0.8 and row["fit"]["score"] == 0.5 and row["budget"] == 3 for row in rows)
+    assert all(
+        "commit" in row["machine"]
+        and row["forest"]["score"] > 0.8
+        and row["fit"]["score"] == 0.5
+        and row["budget"] == 3
+        for row in rows
+    )
     with pytest.raises(UserError, match="`data` is 'rain'"):
         forests.main(["--data", "rain"], console)
     path.write_text("[]")

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 
 import pytest
 import torch
@@ -20,6 +20,16 @@ FIELDS = {
 }
 BOUND = ("relax", "step", "arch_optimizer", "edges", "penalties", "perturb")
 """Fields whose components can exclude each other; those of the others go with all."""
+
+
+def kind_of(field, name):
+    """The first row of the same class: rows that differ by their options alone go together with the same others."""
+    rows = COMPONENTS[field]
+    same = (other for other, row in rows.items() if is_dataclass(row) and type(row) is type(rows.get(name)))
+    return next(same, name)
+
+
+KINDS = {field: tuple(dict.fromkeys(kind_of(field, name) for name in names)) for field, names in FIELDS.items()}
 
 CHEAPER = {
     "monte_carlo": "monte_carlo:samples=2,inner=1",
@@ -89,11 +99,17 @@ def configuration(components):
 
 @pytest.fixture(scope="module")
 def composed():
-    """Every combination of the bound fields that is not refused, and components of the other fields, drawn."""
+    """Every combination of kinds of the bound fields that is not refused; the row of a kind, and the components of the
+    other fields, are drawn."""
     rng, found = random.Random(0), []
-    for names in itertools.product(*(FIELDS[field] for field in BOUND)):
-        others = {field: rng.choice(FIELDS[field]) for field in FIELDS if field not in BOUND}
-        components = {**dict(zip(BOUND, names)), **others}
+    rows = {
+        (field, kind): [n for n in FIELDS[field] if kind_of(field, n) == kind]
+        for field in BOUND
+        for kind in KINDS[field]
+    }
+    for kinds in itertools.product(*(KINDS[field] for field in BOUND)):
+        bound = {field: rng.choice(rows[field, kind]) for field, kind in zip(BOUND, kinds)}
+        components = bound | {field: rng.choice(FIELDS[field]) for field in FIELDS if field not in BOUND}
         try:
             compose(configuration(components))
         except UserError as refused:
@@ -104,20 +120,25 @@ def composed():
 
 
 def pairs_of(components):
-    return {frozenset(pair) for pair in itertools.combinations((f"{f} {name}" for f, name in components.items()), 2)}
+    """All pairs of kinds of components."""
+    kinds = [f"{field} {kind_of(field, name)}" for field, name in components.items()]
+    return {frozenset(pair) for pair in itertools.combinations(kinds, 2)}
 
 
 def test_only_what_cannot_go_together_is_refused(composed):
     every = set()
     for one, other in itertools.combinations(FIELDS, 2):
-        every |= {frozenset((f"{one} {a}", f"{other} {b}")) for a in FIELDS[one] for b in FIELDS[other]}
+        every |= {frozenset((f"{one} {a}", f"{other} {b}")) for a in KINDS[one] for b in KINDS[other]}
     never = {frozenset((a, f"{f} {b}")) for a, others in NEVER.items() for f, names in others.items() for b in names}
     assert every - set().union(*map(pairs_of, composed)) == never
 
 
 def test_whatever_is_not_refused_searches(composed):
-    """Few combinations that have all pairs of components: each takes a step, is evaluated, and derives a genotype."""
-    left, pairs = set().union(*map(pairs_of, composed)), [pairs_of(components) for components in composed]
+    """Few combinations that have all rows and all pairs of kinds: each takes a step, derives a genotype."""
+    pairs = [pairs_of(components) | {frozenset([row]) for row in components.items()} for components in composed]
+    left = set().union(*pairs)
+    rows = {frozenset([(field, name)]) for field, names in FIELDS.items() for name in names}
+    assert rows <= left
     costs = [3 if components["callbacks"] == "eigenvalue_stop" else 1 for components in composed]
     while left:
         best = max(range(len(composed)), key=lambda index: len(pairs[index] & left) / costs[index])

@@ -12,6 +12,7 @@ from darts.artifacts.checkpoint import save
 from darts.artifacts.run_record import read_record
 from darts.errors import UserError
 from darts.retraining import export
+from darts.retraining.exchange import compared
 from genotypes import load, to_json
 from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
@@ -108,6 +109,11 @@ def test_what_computes_something_else_is_not_kept(trained, capsys, monkeypatch):
     with pytest.raises(UserError, match="does not compute what the network does"):
         run(capsys, folder, "--format", "state_dict")
     assert (folder / "state_dict.pt").read_text() == "mine" and not list(folder.glob(".*"))
+
+
+def test_nan_is_not_what_a_network_computes():
+    with pytest.raises(UserError, match="outputs differ by nan"):
+        compared(lambda x: x * float("nan"), torch.nn.Identity(), [torch.ones(2)])
 
 
 def test_runs_without_a_trained_network(trained):

@@ -18,7 +18,7 @@ from darts.data.dataset import Arrays
 from darts.data.resident import resident
 from darts.errors import UserError
 from darts.retraining.best_epoch import BestEpoch
-from darts.retraining.start import Frozen, begin_with
+from darts.retraining.start import NOT_STARTED, Frozen, begin_with
 from darts.retraining.task import RetrainTask
 
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ def test_the_papers_protocol_trains_on_all_and_selects_nothing():
     config = RetrainConfig()
     assert (config.valid_share, config.patience, config.start, config.freeze) == (0, None, None, ())
     task = retraining()
-    assert len(task.train_part) == 20 and len(task.valid_part) == 0 and task.kept == {}
+    assert len(task.train_part) == 20 and len(task.valid_part) == 0 and task.selection.kept == {}
 
 
 def test_a_share_of_every_class_is_held_out_and_the_best_epoch_kept():
@@ -47,7 +47,9 @@ def test_a_share_of_every_class_is_held_out_and_the_best_epoch_kept():
     task.begin_epoch(0, 0)
     task.step()
     figures = task.end_epoch(0, lambda done, batches: None)
-    assert task.kept["epoch"] == 1 and task.kept["figures"] == figures and "valid_accuracy" in figures
+    assert (
+        task.selection.kept["epoch"] == 1 and task.selection.kept["figures"] == figures and "valid_accuracy" in figures
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,8 @@ def test_patience(values, patience, ends):
         over += [number] if selection.is_over else []
     assert over[:1] == ([] if ends is None else [ends])
     by_loss = BestEpoch(1)
-    assert by_loss.is_best({"valid_loss": 2.0}) and not by_loss.is_best({"valid_loss": 3.0}) and by_loss.is_over
+    losses = (float("nan"), 2.0, 3.0)
+    assert [by_loss.is_best({"valid_loss": loss}) for loss in losses] == [True, True, False] and by_loss.is_over
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_frozen_layers_keep_weights_and_statistics(tmp_path):
     for name, value in ours.state_dict().items():
         assert torch.equal(value, other.state_dict()[name]) == (not name.startswith("2.")), name
     with pytest.raises(UserError, match="leaves no weight to train"):
-        Frozen(other, ["0", "1", "2"])
+        Frozen(other, ["0", "1", "2"], NOT_STARTED)
 
 
 def labelled(count=48):
@@ -165,7 +168,7 @@ def test_a_training_stops_early_with_the_best_epochs_weights_and_resumes_bit_for
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(patience=2), "`patience` is 2, but nothing judges"),
+        (dict(patience=2), "`patience` is 2, but there is no validation part"),
         (dict(valid=labelled(), validation_split=0.2), "`valid` and `validation_split` are both given"),
         (dict(validation_split=2.0), "`validation_split` is 2.0"),
         (dict(epochs="x"), "`epochs` is 'x'; it must be a whole number"),

@@ -39,6 +39,10 @@ def test_the_command_says_what_is_equal(tmp_path, capsys):
     assert "nasbench201: equal for all 1: parameters, multiply_adds" in capsys.readouterr().out
     assert json.loads(path.read_text())["rows"][0]["equal"]["sum of memory_accesses"] == 1
     assert run(["--spaces", "mars"]) == 2 and "--spaces is 'mars'" in capsys.readouterr().err
+    for mistake, message in (("--genotypes=0", "--genotypes is 0"), ("--genotipes=3", "the nearest: --genotypes")):
+        assert run([mistake]) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
 
 
 @pytest.mark.parametrize("inplace", [False, True])

@@ -229,14 +229,16 @@ def test_retraining_learns_the_grammar_keeps_the_best_epoch_and_resumes(tmp_path
     whole = tiny.run(RetrainTask(config, CELL, data, CPU), stop=(8, 3))
     tiny.save(tmp_path / "state.pt", {"task": whole.state()})
     tiny.run(whole, 8, 3)
-    assert stories.FLOOR < whole.kept["figures"]["test_perplexity"] < 1.25 * stories.FLOOR
-    assert whole.kept["figures"]["valid_loss"] == min(whole.averaging.losses)
+    assert stories.FLOOR < whole.selection.kept["figures"]["test_perplexity"] < 1.25 * stories.FLOOR
+    assert whole.selection.kept["figures"]["valid_loss"] == min(whole.averaging.losses)
     resumed = RetrainTask(config, CELL, data, CPU)
     resumed.load_state(tiny.load(tmp_path / "state.pt")["task"])
     tiny.run(resumed, 8, 3)
     assert resumed.tested == whole.tested and resumed.averaging.count == whole.averaging.count > 0
     figures = whole.write(tmp_path)
-    assert figures["test_perplexity"] == whole.kept["figures"]["test_perplexity"] and "test_error" not in figures
+    assert (
+        figures["test_perplexity"] == whole.selection.kept["figures"]["test_perplexity"] and "test_error" not in figures
+    )
 
 
 def test_the_trigger_and_the_mean_of_weights():
