@@ -16,11 +16,10 @@ import darts
 from darts.config import WeightsConfig
 from darts.data.readers import mnist as read_mnist
 from supernet import LayerChoice, ValueChoice, layers
+from tests.long import LONG_TESTS
 
 ROOT = os.environ.get("DATA_ROOT")
-LONG = pytest.mark.skipif(
-    not ROOT or not os.environ.get("LONG_TESTS"), reason="DATA_ROOT has no MNIST, or LONG_TESTS is not set"
-)
+ON_MNIST = pytest.mark.skipif(not ROOT or not LONG_TESTS, reason="DATA_ROOT has no MNIST, or LONG_TESTS is not set")
 SHORT = dict(device="cpu", verbose=False)
 FAST = WeightsConfig(lr=0.1, lr_min=0.0)
 
@@ -67,7 +66,7 @@ def build(trial):
     return network, torch.optim.Adam(network.parameters(), lr=trial.suggest_categorical("lr", [1e-2, 1e-3]))
 
 
-@LONG
+@ON_MNIST
 def test_random_search_by_a_tuner_on_mnist(tmp_path):
     study = darts.tune(
         build, mnist(True, 60_000), strategy="random", trials=5, executions_per_trial=3, epochs=5, run=tmp_path
@@ -116,7 +115,7 @@ class Widths(nn.Module):
         return self.head(self.dense(x).relu())
 
 
-@LONG
+@ON_MNIST
 @pytest.mark.parametrize("method", ["evolution", "darts"])
 def test_layer_choices_in_a_module_on_mnist(method):
     model, options = (Choices(), {"trials": 4}) if method == "evolution" else (Widths(28), {})
@@ -146,7 +145,7 @@ def test_layer_choices_of_unequal_shapes_are_refused_by_a_supernet_in_one_line()
 LAYERS = [darts.Dense(64), darts.Dense(128), darts.Conv2d(32, 3)]
 
 
-@LONG
+@ON_MNIST
 def test_a_list_of_layers_by_a_genetic_algorithm_on_mnist():
     method = darts.Genetic(population=4, mutation_rate=0.1)
     result = darts.search(
@@ -173,7 +172,7 @@ def test_a_list_of_layers_by_a_genetic_algorithm_on_digits():
 # Data in, trained model out.
 
 
-@LONG
+@ON_MNIST
 def test_data_in_model_out_on_mnist():
     images, labels = mnist(True, 10_000)
     began = time.monotonic()

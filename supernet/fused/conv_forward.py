@@ -178,7 +178,7 @@ def convs_forward(
     most = max(1, columns_at_once(planes.dtype) // n) if x.dim() == 4 else 1
     groups = groups_of(rows, kinds, most)
     edges = triton.next_power_of_2(max(group.rows for group in groups))
-    m = pixels_at_once(edges * n, pixels, planes.dtype)
+    m = pixels_at_once(edges * n, pixels, planes.dtype, masked=border == 0 and channels < n)
     tile = Tile(m, k, n, ceil_div(pixels, m))
     partial = planes.new_empty(len(rows), tile.count, 2, channels, dtype=sum_type(planes.dtype))
     launch(

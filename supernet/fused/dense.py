@@ -115,15 +115,16 @@ def inner_of(channels: int, storage: torch.dtype) -> int:
     return min(aligned(channels), 64 if channels <= 64 and storage.itemsize <= 2 else 32)
 
 
-def pixels_at_once(columns: int, pixels: int, storage: torch.dtype) -> int:
+def pixels_at_once(columns: int, pixels: int, storage: torch.dtype, masked: bool = False) -> int:
     """Return the number of pixels of a program: many, since each step has a cost of its own, but not too few programs.
 
     Args:
         columns: output channels of a program.
         pixels: of the batch.
         storage: type of the factors; sums of 32-bit products need more registers.
+        masked: whether it is looked at each pixel and each channel whether it exists, which needs registers too.
     """
-    found = min(256, (8192 if storage.itemsize <= 2 else 4096) // columns)
+    found = min(256, (8192 if storage.itemsize <= 2 and not masked else 4096) // columns)
     while found > 64 and pixels < 128 * found:
         found //= 2
     return max(found, 64 if storage.itemsize <= 2 else 32)

@@ -1,7 +1,5 @@
 """The estimators: scikit-learn's own checks, pipelines, cross-validation."""
 
-import os
-
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
@@ -11,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from darts.sklearn import ArchitectureClassifier, ArchitectureRegressor
+from tests.long import LONG_TESTS
 
 SHORT = dict(budget=None, trials=1, folds=1, epochs=30)
 
@@ -27,7 +26,7 @@ def is_slow(check):
 @parametrize_with_checks([ArchitectureClassifier(**SHORT), ArchitectureRegressor(**SHORT)])
 def test_estimator(estimator, check):
     """All of scikit-learn's checks where ``LONG_TESTS`` is set, else those that are fast."""
-    if is_slow(check) and not os.environ.get("LONG_TESTS"):
+    if is_slow(check) and not LONG_TESTS:
         pytest.skip("LONG_TESTS is not set")
     check(estimator)
 

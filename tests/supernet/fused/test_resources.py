@@ -2,17 +2,31 @@
 
 import pytest
 
+from supernet.spaces.darts import DARTS_PRIMITIVES
+from tests.long import LONG
+
 pytest.importorskip("triton")
 resources = pytest.importorskip("supernet.fused.resources")
 
 
-@pytest.mark.parametrize("arch", [80, 90])
-@pytest.mark.parametrize("channels", resources.WIDTHS)
-def test_nothing_spills(channels, arch):
-    found = resources.usages(channels, arch)
+def check(found):
     assert len({usage.kernel for usage in found}) >= 13
     assert not [usage for usage in found if usage.spilled]
     assert max(usage.shared for usage in found) <= 99 * 1024, "of shared memory on the smaller GPUs of these kinds"
+
+
+@pytest.mark.parametrize(("channels", "arch", "stride"), [(16, 90, 1), (36, 80, 2)])
+def test_nothing_spills(channels, arch, stride):
+    """A normal cell of a search, a reduction cell of a retraining, whose states are those of a smaller normal one."""
+    launches = resources.record(DARTS_PRIMITIVES, channels, stride, nodes=2)
+    check([resources.usage(launch, arch) for launch in resources.distinct(launches)])
+
+
+@LONG
+@pytest.mark.parametrize("arch", [80, 90])
+@pytest.mark.parametrize("channels", resources.WIDTHS)
+def test_nothing_spills_at_any_width(channels, arch):
+    check(resources.usages(channels, arch))
 
 
 def test_first_bound_that_spills_nothing(monkeypatch):
