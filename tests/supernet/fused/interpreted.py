@@ -16,7 +16,7 @@ from supernet.shapes import ImageShape
 from supernet.spaces.darts import DARTS_PRIMITIVES
 from supernet.spaces.darts.space import DARTSSpace
 from supernet.spaces.nasbench201 import NASBENCH201_OPS, supernet_op
-from tests.supernet.fused.twenty_steps import twenty_steps
+from tests.supernet.fused.steps import steps_of
 
 KNOWN = ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7",
          "dil_conv_3x3", "dil_conv_5x5", "nor_conv_1x1", "nor_conv_3x3")  # fmt: skip
@@ -70,13 +70,13 @@ def assert_equal(graph, states, gates, *extras, tolerance=1e-9, floor=1e-2):
 @given(
     channels=st.integers(2, 5).map(lambda half: 2 * half) | st.just(20),
     candidates=st.permutations(DARTS_PRIMITIVES),
-    nodes_and_candidates=st.sampled_from([(1, 8), (1, 1), (2, 4), (3, 3), (4, 2), (5, 1)]),
+    nodes_and_candidates=st.sampled_from([(1, 8), (1, 1), (2, 3), (3, 2), (4, 1), (5, 1)]),
     inputs=st.integers(1, 2),
     stride=st.integers(1, 2),
-    batch=st.integers(1, 2),
-    size=st.tuples(st.integers(1, 6), st.integers(1, 6))
-    | st.tuples(st.integers(1, 33), st.integers(1, 2))
-    | st.tuples(st.integers(1, 2), st.integers(1, 33)),
+    batch=st.integers(1, 3),
+    size=st.tuples(st.integers(1, 4), st.integers(1, 4))
+    | st.tuples(st.integers(1, 17), st.just(1))
+    | st.tuples(st.just(1), st.integers(1, 17)),
     seed=st.integers(0, 9),
 )
 def test_any_graph(candidates, nodes_and_candidates, **drawn):
@@ -89,8 +89,8 @@ def test_any_graph(candidates, nodes_and_candidates, **drawn):
 
 
 def test_any_subset():
-    allowed = [KNOWN[row % 4 : row % 4 + 3 + row % 3] for row in range(9)]
-    assert_equal(*graph_and_inputs(4, KNOWN[:9], nodes=3, allowed=allowed))
+    allowed = [KNOWN[row % 4 : row % 4 + 3 + row % 3] for row in range(5)]
+    assert_equal(*graph_and_inputs(4, KNOWN[:9], allowed=allowed))
     assert_equal(*graph_and_inputs(4, KNOWN[:9], nodes=1, stride=2, allowed=allowed[:2]))
 
 
@@ -99,21 +99,21 @@ def test_gates_of_zero(stride):
     graph, states, gates = graph_and_inputs(stride=stride, nodes=1)
     kept = torch.rand(gates.shape, generator=torch.Generator().manual_seed(stride)) < 0.4
     assert_equal(graph, states, gates * kept)
-    for chosen in ([4, 1], [3, 6]):
+    for chosen in ([4, 1], [3, 6])[stride - 1 :]:
         one_hot = torch.nn.functional.one_hot(torch.tensor(chosen), len(DARTS_PRIMITIVES)).double()
         assert_equal(graph, states, one_hot)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_partial_channels(stride):
-    graph, states, gates = graph_and_inputs(8, CHEAP, nodes=3, stride=stride, size=(5, 6), partial=4)
+    graph, states, gates = graph_and_inputs(8, CHEAP, stride=stride, size=(5, 6), partial=4)
     assert_equal(graph, states, gates, torch.rand(len(gates), dtype=torch.float64))
     assert_equal(graph, states, gates)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_auxiliary_skips(stride):
-    graph, states, gates = graph_and_inputs(4, CHEAP, stride=stride)
+    graph, states, gates = graph_and_inputs(4, CHEAP, nodes=3 - stride, stride=stride)
     add_auxiliary_skips(graph)
     graph.double()
     edges, skip = torch.rand(2, len(gates), dtype=torch.float64)
@@ -126,7 +126,7 @@ def test_nasbench201():
 
 
 def test_layouts():
-    graph, states, gates = graph_and_inputs(4, CHEAP, size=(6, 6))
+    graph, states, gates = graph_and_inputs(4, CHEAP, nodes=1, size=(6, 6))
     last = [s.contiguous(memory_format=torch.channels_last) for s in states]
     assert_equal(graph, last, gates)
     apart = [s.repeat(2, 2, 1, 2)[::2, ::2, :, ::2] for s in states]
@@ -137,7 +137,7 @@ def test_layouts():
 @pytest.mark.parametrize("storage, tolerance", [(torch.float16, 0.02), (torch.float32, 2e-5)])
 def test_storage(storage, tolerance):
     """Errors relative to the RMS of the reference in float64. The interpreter cannot multiply bfloat16."""
-    graph, states, gates = graph_and_inputs(16, batch=2, size=(6, 6), nodes=1)
+    graph, states, gates = graph_and_inputs(16, nodes=1)
     exact = run(graph, states, gates, "reference")
     low = copy.deepcopy(graph).float()
     found = run(low, [s.to(storage) for s in states], gates.float(), "fused")
@@ -160,9 +160,9 @@ def test_fake_tensors():
     assert [(t.shape, t.dtype, t.stride()) for t in real] == [(t.shape, t.dtype, t.stride()) for t in shapes]
 
 
-def test_twenty_steps():
+def test_eight_steps():
     space = DARTSSpace(ImageShape(3, 4, 10), channels=2, layers=2, nodes=1, candidates=CHEAP, stem="cifar")
-    (curve, chosen), (other, columns) = twenty_steps(space, ("reference", "fused"), 4, dtype=torch.float64)
+    (curve, chosen), (other, columns) = steps_of(space, ("reference", "fused"), 4, dtype=torch.float64, steps=8)
     torch.testing.assert_close(other, curve, rtol=1e-8, atol=0)
     assert columns.equal(chosen) and curve.std() > 0.02
 

@@ -49,7 +49,7 @@ def assert_equal(network, x, tolerance=1e-9):
     name=st.sampled_from(SEPARABLE),
     channels=st.integers(1, 20),
     stride=st.integers(1, 2),
-    size=st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    size=st.tuples(st.integers(1, 5), st.integers(1, 5)),
     last=st.booleans(),
     seed=st.integers(0, 9),
 )
@@ -58,7 +58,7 @@ def test_any_operation(name, channels, stride, size, last, seed):
     op = derived(name, channels, stride).double()
     for tensor in (*op.parameters(), *op.buffers()):
         tensor.data.uniform_(0.2, 1.5)
-    x = torch.randn(4 if size[0] * size[1] > 2 else 40, channels, *size, dtype=torch.float64)
+    x = torch.randn(3 if size[0] * size[1] > 4 else 12, channels, *size, dtype=torch.float64)
     assert_equal(op, x.contiguous(memory_format=torch.channels_last) if last else x)
 
 
@@ -81,9 +81,9 @@ def test_a_derived_network():
 def test_retraining_takes_the_same_steps():
     data, losses = open_data(DataConfig("digits", crop_padding=1), torch.device("cpu"), seed=0), []
     for fused in (False, True):
-        config = replace(FINAL_RECIPES["digits"](), space=SpaceConfig(2, 3), batch_size=2, fused=fused)
+        config = replace(FINAL_RECIPES["digits"](), space=SpaceConfig(2, 1), batch_size=2, fused=fused)
         data.train.generator.manual_seed(0)
-        task = RetrainTask(config, genotypes.load("DARTS_V2"), data, torch.device("cpu"))
+        task = RetrainTask(config, genotypes.load("FairDARTS_b"), data, torch.device("cpu"))
         task.begin_epoch(1, 0)
         losses.append([task.step()["loss"].item() for _ in range(2)])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4) and losses[0] != losses[1]

@@ -18,7 +18,7 @@ from supernet.mixed.graph import MixedGraph
 from supernet.shapes import ImageShape
 from supernet.spaces.darts import DARTS_PRIMITIVES
 from supernet.spaces.darts.space import DARTSSpace
-from tests.supernet.fused.twenty_steps import twenty_steps
+from tests.supernet.fused.steps import steps_of
 
 pytestmark = pytest.mark.gpu
 
@@ -57,7 +57,7 @@ def test_equals_the_reference(device, storage, channels, batch, size, stride):
 def test_twenty_steps(device):
     """The loss curves agree to rounding at first. Later rounding decides: on a CPU too, they part by some percent."""
     space = DARTSSpace(ImageShape(3, 16, 10), channels=16, layers=4, nodes=2)
-    (curve, _), *others = twenty_steps(space, ("reference", "batched", "fused"), 16, device)
+    (curve, _), *others = steps_of(space, ("reference", "batched", "fused"), 16, device)
     for other, _ in others:
         torch.testing.assert_close(other[:5], curve[:5], rtol=1e-3, atol=0)
         torch.testing.assert_close(other, curve, rtol=0.2, atol=0)

@@ -15,7 +15,7 @@ from supernet.ops import OPS, DilConv
 from supernet.shapes import ImageShape
 from supernet.spaces.darts import DARTS_PRIMITIVES
 from supernet.spaces.darts.space import DARTSSpace
-from tests.supernet.fused.twenty_steps import twenty_steps
+from tests.supernet.fused.steps import steps_of
 
 TOLERANCE = 1e-10
 
@@ -105,7 +105,7 @@ def test_reference_against_numeric_differentiation(stride):
 
 def test_twenty_steps():
     space = DARTSSpace(ImageShape(3, 8, 10), channels=4, layers=2, nodes=1)
-    (curve, chosen), (other, columns) = twenty_steps(space, ("reference", "batched"), 4, dtype=torch.float64)
+    (curve, chosen), (other, columns) = steps_of(space, ("reference", "batched"), 4, dtype=torch.float64)
     torch.testing.assert_close(other, curve, rtol=1e-8, atol=0)
     assert columns.equal(chosen) and curve.std() > 0.02
 

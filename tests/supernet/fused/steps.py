@@ -1,4 +1,4 @@
-"""Twenty steps of weights and logits of a whole supernet, by which backends are compared at last."""
+"""Some steps of weights and logits of a whole supernet, by which backends are compared at last."""
 
 from collections.abc import Iterable
 
@@ -9,10 +9,15 @@ from torch import Tensor
 from supernet.spaces.darts.space import DARTSSpace
 
 
-def twenty_steps(
-    space: DARTSSpace, backends: Iterable[str], batch: int, device: str = "cpu", dtype: torch.dtype = torch.float32
+def steps_of(
+    space: DARTSSpace,
+    backends: Iterable[str],
+    batch: int,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    steps: int = 20,
 ) -> list[tuple[Tensor, Tensor]]:
-    """Each backend's curve of losses, ``(20,)``, and the strongest candidate of every row in the end; on the CPU."""
+    """Each backend's curve of losses, ``(step,)``, and the strongest candidate of every row in the end; on the CPU."""
     found = []
     for backend in backends:
         torch.manual_seed(3)
@@ -22,7 +27,7 @@ def twenty_steps(
         optimizer = torch.optim.SGD([*network.parameters(), *logits.values()], 0.025, momentum=0.9)
         generator = torch.Generator().manual_seed(1)
         losses = []
-        for _ in range(20):
+        for _ in range(steps):
             size = space.shape.size
             x = torch.randn(batch, 3, size, size, generator=generator).to(device, dtype)
             y = torch.randint(space.shape.classes, (batch,), generator=generator).to(device)
