@@ -14,6 +14,8 @@ import signal
 import socket
 import sys
 
+import torch._dynamo  # noqa: F401  # PyTorch imports it when an optimizer is made
+
 import train_final  # noqa: F401
 import train_search  # noqa: F401
 

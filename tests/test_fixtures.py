@@ -71,10 +71,12 @@ def test_one_pass(name, backend):
     fixture.close(problem.supernet(images, problem.expected_gates()), expected["logits_eval_after"], 1e-9)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("order", ["first_order", "second_order"])
-@pytest.mark.parametrize("name", SUPERNETS)
+@pytest.mark.parametrize(
+    ("name", "backend"), [*((name, "batched") for name in SUPERNETS), (min(SUPERNETS), "reference")]
+)
 def test_bilevel_steps(name, order, backend):
+    """By the reference for one supernet: of every other, ``test_one_pass`` compares both backends."""
     case = SUPERNETS[name]
     config, problem = case["config"], problem_of(case, backend)
     step, tolerance = {"first_order": (STEPS["first_order"], 1e-9), "second_order": (STEPS["unrolled"], 1e-6)}[order]

@@ -8,8 +8,9 @@ import pytest
 from darts.artifacts.checkpoint import load, newest_first
 from darts.artifacts.log import read_log
 from tests import scripts
+from tests.long import LONG_TESTS
 
-SIZE = ["--epochs", 7, "--batch-size", 6, "--report-every", 2, "--checkpoint-minutes", 0]
+SIZE = ["--epochs", 7 if LONG_TESTS else 4, "--batch-size", 6, "--report-every", 2, "--checkpoint-minutes", 0]
 SEARCH = ["darts_npz", *SIZE, "--space.channels", 2, "--space.layers", 3, "--space.nodes", 2, "--name", "run"]
 RETRAIN = ["darts_npz", "--genotype", "DARTS_V1", *SIZE, "--space.channels", 2, "--space.layers", 3, "--name", "run"]
 CASES = {
@@ -17,7 +18,7 @@ CASES = {
     "second_order": ("train_search.py", [*SEARCH, "--method.step", "unrolled"], ["genotype.json", "metrics.json"]),
     "retrain": ("train_final.py", RETRAIN, ["genotype.json", "metrics.json", "cells.svg", "weights.pt"]),
 }
-SIGNALS = [*[signal.SIGKILL] * 5, signal.SIGINT, signal.SIGTERM]
+SIGNALS = [*[signal.SIGKILL] * (5 if LONG_TESTS else 2), signal.SIGINT, signal.SIGTERM]
 
 
 def timeless(folder):
@@ -33,7 +34,7 @@ def test_killed_at_random_moments(case, tmp_path):
     code, _, err = scripts.run(script, *arguments, "--runs", whole.parent, cwd=tmp_path)
     assert code == 0, err
     rng = random.Random(0)
-    for number in SIGNALS if case != "second_order" else SIGNALS[4:]:
+    for number in SIGNALS if case == "search" or LONG_TESTS else SIGNALS[-3::2]:
         process = scripts.start(script, *arguments, "--runs", killed.parent, "--resume", cwd=tmp_path)
         step = scripts.newest_step(killed) + rng.randrange(1, 4)
         code, out, err = scripts.stop_after(process, killed, step, number, delay=rng.uniform(0, 0.05))
@@ -77,7 +78,7 @@ def test_torn_and_foreign_checkpoints_give_way_to_the_one_before(tmp_path):
 def test_a_run_cut_short_resumes_or_ends_the_same(cut, tmp_path):
     script, arguments, files = CASES["search"]
     scripts.write_images(tmp_path / "set.npz")
-    arguments = [*arguments, "--data.root", tmp_path / "set.npz", "--epochs", 4]
+    arguments = [*arguments, "--data.root", tmp_path / "set.npz", "--epochs", 2]
     ends = []
     for runs, steps in (("whole", [[]]), ("cut", [["--max-steps", cut]] * 2 + [[]])):
         made = []

@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
-import torch
 from torch import Tensor
 
 from supernet.errors import SpaceError
@@ -28,6 +27,7 @@ from supernet.mixed.source import MixedSource
 from supernet.network import DropPath
 
 Backend = Literal["reference", "batched", "fused"]
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
 class WholeGraph(Protocol):
@@ -98,18 +98,27 @@ def _unsupported(
     return None
 
 
-@torch.compiler.assume_constant_result
+def constant(function: Function) -> Function:
+    """Mark a function as one whose result the compiler takes for a constant.
+
+    As ``torch.compiler.assume_constant_result`` does, which imports the compiler for it: two seconds at every start.
+    """
+    function.__dict__["_dynamo_marked_constant"] = True
+    return function
+
+
+@constant
 def _has_triton() -> bool:
     return find_spec("triton") is not None
 
 
-@torch.compiler.assume_constant_result
+@constant
 def _is_interpreted() -> bool:
     """Whether Triton's interpreter runs the kernels, which it does on a CPU."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-@torch.compiler.assume_constant_result
+@constant
 def warn_fallback(backend: str, instead: str, reason: str) -> None:
     """Warn that a backend cannot be used and which one serves instead, once in a process for each reason."""
     _warn_once(f"the {backend} backend cannot be used: {reason}; {instead} serves instead")

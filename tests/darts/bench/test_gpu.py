@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from rich.console import Console
 
 from darts.bench import gpu, gpu_stages
+from darts.recipes.registry import SEARCH_RECIPES
 from supernet.mixed.backends import BACKENDS, BackendRow
 
 CPU = torch.device("cpu")
@@ -62,7 +64,10 @@ def test_errors_are_checked_and_an_exception_is_a_row(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("stage", ["environment", "losses", "profile"])
-def test_stages_write_what_they_find(tmp_path, stage):
+def test_stages_write_what_they_find(tmp_path, stage, monkeypatch):
+    recipe = SEARCH_RECIPES["darts_v1_cifar10"]()
+    small = replace(recipe, space=replace(recipe.space, channels=4, layers=3))
+    monkeypatch.setitem(SEARCH_RECIPES, "darts_v1_cifar10", lambda: small)
     gpu_stages.STAGES[stage](tmp_path / "rows.json", CPU, 2)
     (row,) = json.loads((tmp_path / "rows.json").read_text())
     match stage:

@@ -18,6 +18,7 @@ from genotypes import read
 from supernet.choice import edges_of
 from supernet.errors import SpaceError
 from tests import tiny
+from tests.long import LONG
 
 CHANNELS = {"drnas_progressive": 12, "pc_darts": 4, "gaea_pc_darts": 4}
 CHEAPER = {
@@ -64,8 +65,20 @@ def assert_same(first, second):
         assert torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b, (a, b)
 
 
-@pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("name", METHODS)
+def is_refused(name, space):
+    return space in ("modules", "vit") and name in REFUSED
+
+
+def searched():
+    """Every method on cells and, by turns, on one other space, and all that is refused; the rest as long tests."""
+    _, *others = SPACES
+    for turn, name in enumerate(METHODS):
+        for space in SPACES:
+            by_default = space in ("darts", others[turn % len(others)]) or is_refused(name, space)
+            yield pytest.param(name, space, marks=() if by_default else LONG, id=f"{name}-{space}")
+
+
+@pytest.mark.parametrize(("name", "space"), searched())
 def test_search_resume_retrain(name, space, tmp_path):
     """Searches to the end; resumes bit for bit in the middle of the last epoch, and as the loop saves at an epoch's
     end, before another network takes over; what is found is read, built and trained."""
@@ -73,7 +86,7 @@ def test_search_resume_retrain(name, space, tmp_path):
     def task():
         return tiny.search(settings(name, space), make=SPACES[space])
 
-    if space in ("modules", "vit") and name in REFUSED:
+    if is_refused(name, space):
         with pytest.raises((UserError, SpaceError), match=REFUSED[name]):
             task()
         return
@@ -219,7 +232,16 @@ def test_help_names_every_method_and_component():
         assert all(name in text for name in table)
 
 
-@pytest.mark.parametrize("name", METHODS)
+def kind_of(name):
+    """Methods of one kind read the tables of candidates by the same code."""
+    method = METHODS[name]
+    return type(method.discretize), type(method.edges), len(method.stages) > 1
+
+
+FIRST_OF_KIND = {kind_of(name): name for name in reversed(METHODS)}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in FIRST_OF_KIND.values() else LONG) for n in METHODS])
 def test_every_method_searches_a_reduced_space(name):
     """One of the four for each method, by its place among them; each edge keeps to its own candidates."""
     candidates = ("s1", "s2", "s3", "s4")[list(METHODS).index(name) % 4]

@@ -27,7 +27,7 @@ from darts.training.microbatch import BatchPartition
 from supernet.ops import BatchNorm
 
 CPU = torch.device("cpu")
-STEPS = 3
+STEPS = 2
 SYNC = RunConfig(sync_batchnorm=True)
 
 
