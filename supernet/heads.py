@@ -1,7 +1,8 @@
 """Heads: what a network predicts from the feature maps of its backbone.
 
 A backbone gives one map for each of its *levels*, the finest first. Classification reads the last; masks and boxes read
-all of them, through a feature pyramid (Lin et al. 2017a). Masks are brought to the image's size by sub-pixel
+all of them, through a feature pyramid (Lin et al. 2017a) whose 3x3 convolutions are separable (EfficientDet, Tan et al.
+2020). Masks are predicted from the sum of its levels (Kirillov et al. 2019), brought to the image's size by sub-pixel
 convolution (Shi et al. 2016). Boxes are predicted without anchors, one at each location of each level (FCOS, Tian et
 al. 2019).
 
@@ -21,6 +22,9 @@ from supernet.shapes import ImageShape
 
 PRIOR = 0.01
 """Probability of each class that a new ``BoxHead`` predicts everywhere (Lin et al. 2017b, section 3.3)."""
+
+WIDTHS = 64, 256
+"""Least and largest width of a feature pyramid; the largest is the published one (Lin et al. 2017a)."""
 
 GROUPS = 8
 """Groups of GroupNorm in the ``BoxHead``, whose weights are shared by levels of unlike statistics."""
@@ -65,8 +69,8 @@ class FeaturePyramid(nn.Module):
 
     def __init__(self, levels: Sequence[Level], width: int):
         super().__init__()
-        self.lateral = nn.ModuleList(_conv(level.channels, width, 1) for level in levels)
-        self.smooth = nn.ModuleList(nn.Sequential(nn.ReLU(), _conv(width, width, 3), nn.ReLU()) for _ in levels)
+        self.lateral = nn.ModuleList(_pointwise(level.channels, width) for level in levels)
+        self.smooth = nn.ModuleList(_smooth(width) for _ in levels)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         found: list[Tensor] = []
@@ -76,13 +80,23 @@ class FeaturePyramid(nn.Module):
         return [smooth(y) for y, smooth in zip(reversed(found), self.smooth)]
 
 
-def _conv(c_in: int, c_out: int, kernel: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2, bias=False), BatchNorm(c_out))
+def _pointwise(c_in: int, c_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(c_in, c_out, 1, bias=False), BatchNorm(c_out))
+
+
+def _smooth(width: int) -> nn.Sequential:
+    """Return ReLU, separable 3x3 convolution, BatchNorm, ReLU."""
+    depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False)
+    return nn.Sequential(nn.ReLU(), depthwise, *_pointwise(width, width), nn.ReLU())
 
 
 def _width(levels: Sequence[Level]) -> int:
-    """Return the width of a pyramid: that of the finest level, as a multiple of ``GROUPS``, 16 at least."""
-    return max(2 * GROUPS, -(-levels[0].channels // GROUPS) * GROUPS)
+    """Return the width of a pyramid: twice that of the finest level within ``WIDTHS``, a multiple of ``GROUPS``.
+
+    All that the coarse levels know of classes has to pass through it.
+    """
+    least, most = WIDTHS
+    return min(most, max(least, -(-2 * levels[0].channels // GROUPS) * GROUPS))
 
 
 class MaskHead(nn.Module):
@@ -97,8 +111,9 @@ class MaskHead(nn.Module):
         self.scores = nn.Conv2d(width, shape.classes * self.stride**2, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        finest, *_ = self.pyramid(maps)
-        return F.pixel_shuffle(self.scores(finest), self.stride)[:, :, : self.size, : self.size]
+        finest, *coarser = self.pyramid(maps)
+        total = sum((F.interpolate(x, size=finest.shape[2:], mode="bilinear") for x in coarser), finest)
+        return F.pixel_shuffle(self.scores(total), self.stride)[:, :, : self.size, : self.size]
 
 
 class BoxHead(nn.Module):
@@ -135,8 +150,9 @@ def _decoded(distances: Tensor, scores: Tensor, stride: int) -> Tensor:
     """Return the output of one level.
 
     Args:
-        distances: logarithms of the distances from each location to the left, top, right and bottom of its box, in
-            strides, ``(b, 4, h, w)``.
+        distances: from each location to the left, top, right and bottom of its box, in strides, before softplus, ``(b,
+            4, h, w)``. Exponentials, as in the first version of FCOS, can overshoot in an early step to boxes so large
+            that their IoU has no gradient.
         scores: logits, ``(b, classes, h, w)``.
         stride: of the level.
     """
@@ -145,7 +161,7 @@ def _decoded(distances: Tensor, scores: Tensor, stride: int) -> Tensor:
     y, x = ((torch.arange(n, device=distances.device, dtype=dtype) + 0.5) * stride for n in (h, w))
     x, y = x.expand(h, w).flatten(), y[:, None].expand(h, w).flatten()
     centre = torch.stack([x, y], dim=1)
-    left_top, right_bottom = (distances.to(dtype).clamp(max=8).exp() * stride).flatten(2).mT.split(2, dim=2)
+    left_top, right_bottom = (F.softplus(distances.to(dtype)) * stride).flatten(2).mT.split(2, dim=2)
     location = torch.cat([centre, torch.full_like(centre[:, :1], stride)], dim=1).expand(b, -1, -1)
     return torch.cat([location, centre - left_top, centre + right_bottom, scores.to(dtype).flatten(2).mT], dim=2)
 

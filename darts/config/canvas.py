@@ -16,11 +16,11 @@ class CanvasConfig:
     """Side of a canvas, in pixels."""
     objects: Annotated[int, POSITIVE, at_most(255)] = 3
     """Largest number of digits on a canvas; each canvas has one at least."""
-    smallest: Annotated[int, POSITIVE, at_most(4096)] = 9
+    smallest: Annotated[int, POSITIVE, at_most(4096)] = 11
     """Side that the smallest digits are resized to, in pixels."""
-    largest: Annotated[int, POSITIVE, at_most(4096)] = 13
+    largest: Annotated[int, POSITIVE, at_most(4096)] = 15
     """Side that the largest digits are resized to, in pixels."""
-    train: Annotated[int, POSITIVE, at_most(1_000_000)] = 1500
+    train: Annotated[int, POSITIVE, at_most(1_000_000)] = 3000
     """Number of training canvases, made of training digits."""
     test: Annotated[int, POSITIVE, at_most(1_000_000)] = 300
     """Number of test canvases, made of test digits."""

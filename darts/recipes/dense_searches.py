@@ -5,44 +5,46 @@ No number is published for these protocols; ``benchmarks/README.md`` has what wa
 
 from dataclasses import replace
 
-from darts.config import LogitsConfig, SearchConfig, SearchSpaceConfig, WeightsConfig
+from darts.config import LogitsConfig, MethodConfig, SearchConfig, SearchSpaceConfig
 from darts.recipes.data_sets import (
     DETECTION_DIGITS,
     DETECTION_MNIST,
     SEGMENTATION_DIGITS,
     SEGMENTATION_MNIST,
 )
+from darts.recipes.dense_retrainings import ADAMW
 from darts.recipes.recipe import for_data, recipe
 
 
 @recipe
 def segmentation_digits() -> SearchConfig:
-    """First-order DARTS for semantic segmentation of canvases composed of scikit-learn's digits, which are included.
-    No number is published."""
+    """GDAS among mobile networks for semantic segmentation of canvases composed of scikit-learn's digits, which are
+    included: kernel, expansion and depth. A step computes one candidate of each block. No number is published."""
     return SearchConfig(
         data=SEGMENTATION_DIGITS,
-        space=SearchSpaceConfig(channels=4, layers=3, stem="strided"),
-        weights=WeightsConfig(lr=0.1, lr_min=0.01),
+        space=SearchSpaceConfig(name="mobile", channels=16, layers=6),
+        method=MethodConfig("gdas"),
+        weights=ADAMW,
         logits=LogitsConfig(lr=0.02),
-        epochs=5,
-        batch_size=32,
+        epochs=3,
+        batch_size=16,
     )
 
 
 @recipe
 def detection_digits() -> SearchConfig:
-    """First-order DARTS for detection on canvases composed of scikit-learn's digits, which are included. No number is
-    published."""
+    """GDAS among mobile networks for detection on canvases composed of scikit-learn's digits, which are included. No
+    number is published."""
     return for_data(segmentation_digits, DETECTION_DIGITS)
 
 
 @recipe
 def segmentation_mnist() -> SearchConfig:
-    """First-order DARTS for semantic segmentation of canvases composed of MNIST. No number is published."""
+    """GDAS among mobile networks for semantic segmentation of canvases composed of MNIST. No number is published."""
     return replace(for_data(segmentation_digits, SEGMENTATION_MNIST), batch_size=64)
 
 
 @recipe
 def detection_mnist() -> SearchConfig:
-    """First-order DARTS for detection on canvases composed of MNIST. No number is published."""
+    """GDAS among mobile networks for detection on canvases composed of MNIST. No number is published."""
     return for_data(segmentation_mnist, DETECTION_MNIST)

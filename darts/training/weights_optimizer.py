@@ -21,7 +21,7 @@ def weights_optimizer(network: nn.Module, config: WeightsConfig) -> torch.optim.
             config.lr,
             betas=(config.momentum, 0.999),
             weight_decay=config.weight_decay,
-            fused=on_gpu,
+            fused=True,
             capturable=on_gpu,
         )
     return torch.optim.SGD(

@@ -22,6 +22,10 @@ BACKGROUND = "background"
 INK = 0.5
 """Opacity from which a pixel is of a digit."""
 
+EDGE = 4.0
+"""Steepness of edges: factor of the opacity's distance from ``INK``. Enlarged digits have wide edges, on which nothing
+in the picture would decide which pixels are of the digit."""
+
 COVERED = 0.25
 """Largest share of a digit's visible pixels that one more covers."""
 
@@ -88,7 +92,7 @@ def compose(digits: np.ndarray, labels: np.ndarray, config: CanvasConfig, *, cou
 
 
 def _resized(digits: np.ndarray, chosen: np.ndarray, sides: np.ndarray) -> list[list[np.ndarray]]:
-    """Return the opacity of each chosen digit at its side, from 0 to 1, cut to its pixels."""
+    """Return the opacity of each chosen digit at its side, from 0 to 1, with steep edges, cut to its pixels."""
     found: list[list[np.ndarray]] = [[np.empty(0)] * chosen.shape[1] for _ in chosen]
     for side in np.unique(sides):
         canvas, number = np.nonzero(sides == side)
@@ -98,7 +102,7 @@ def _resized(digits: np.ndarray, chosen: np.ndarray, sides: np.ndarray) -> list[
             rows, columns = (np.nonzero((opacity >= INK).any(axis))[0] for axis in (1, 0))
             if len(rows):
                 opacity = opacity[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            found[n][m] = opacity
+            found[n][m] = (INK + EDGE * (opacity - INK)).clip(0, 1)
     return found
 
 

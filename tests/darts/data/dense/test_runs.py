@@ -20,6 +20,7 @@ from darts.retraining.evaluator import Budget, Retraining, Trial
 from darts.retraining.export import WRITERS, rebuilt
 from darts.retraining.task import RetrainTask
 from darts.training.objective import SCORES, score_of
+from genotypes import ChoicesGenotype
 from tests import tiny
 
 SMALL = {
@@ -27,17 +28,40 @@ SMALL = {
     "data.canvas.test": 6,
     "data.canvas.size": 16,
     "data.canvas.objects": 2,
+    "data.canvas.smallest": 6,
+    "data.canvas.largest": 9,
+    "space.name": "darts",
+    "space.stem": "strided",
     "space.channels": 2,
     "space.layers": 3,
     "epochs": 2,
     "batch_size": 6,
 }
 TASKS = {"segmentation_digits": "mean_iou", "detection_digits": "average_precision"}
+LEARNED = {"segmentation_digits": "mean_iou", "detection_digits": "average_precision_50"}
+STEPS = 80
+"""In which eight canvases are learned."""
 
 
 def small(recipe):
     config = replaced(recipe(), SMALL)
     return config, open_data(config.data, tiny.CPU, config.seed)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_few_canvases_are_learned_by_heart(name):
+    """Targets lie where the images have them, and the recipe's optimizer moves the head: else this stays below."""
+    settings = SMALL | {"data.canvas.train": 8, "batch_size": 8, "epochs": STEPS, "data.crop_padding": 0}
+    own = {"space.name": "mobile", "space.stem": "auto", "space.channels": 8}
+    config = replaced(FINAL_RECIPES[name](), settings | own)
+    data = open_data(config.data, tiny.CPU, config.seed)
+    genotype = ChoicesGenotype({f"block{index}": ("mb3_3x3",) for index in range(3)})
+    task = RetrainTask(config, genotype, replace(data, test=data.train), tiny.CPU)
+    for epoch in range(config.epochs):
+        task.begin_epoch(epoch, 0)
+        task.step()
+    figures = task.end_epoch(config.epochs - 1, lambda done, examples: None)
+    assert figures[f"test_{LEARNED[name]}"] > 0.98
 
 
 def searched(config, data):
