@@ -33,8 +33,8 @@ def segmentation_digits() -> SearchConfig:
 
 @recipe
 def detection_digits() -> SearchConfig:
-    """GDAS among mobile networks for detection on canvases composed of scikit-learn's digits, which are included. No
-    number is published."""
+    """GDAS among mobile networks for detection on canvases composed of scikit-learn's digits, which are included.
+    No number is published."""
     return for_data(segmentation_digits, DETECTION_DIGITS)
 
 

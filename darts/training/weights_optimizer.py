@@ -9,9 +9,9 @@ from darts.config import WeightsConfig
 
 
 def weights_optimizer(network: nn.Module, config: WeightsConfig) -> torch.optim.Optimizer:
-    """Return the optimizer of all parameters of a network, in one group; on a GPU a fused one.
+    """Return the optimizer of all parameters of a network, in one group; a fused one, but for SGD on a CPU.
 
-    A fused optimizer reads its learning rate from the GPU, so that a captured CUDA graph can change it.
+    On a GPU it reads its learning rate from there, so that a captured CUDA graph can change it.
     """
     parameters = list(network.parameters())
     on_gpu = parameters[0].is_cuda
