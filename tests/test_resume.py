@@ -78,7 +78,7 @@ def test_torn_and_foreign_checkpoints_give_way_to_the_one_before(tmp_path):
 def test_a_run_cut_short_resumes_or_ends_the_same(cut, tmp_path):
     script, arguments, files = CASES["search"]
     scripts.write_images(tmp_path / "set.npz")
-    arguments = [*arguments, "--data.root", tmp_path / "set.npz", "--epochs", 2]
+    arguments = [*arguments, "--data.root", tmp_path / "set.npz", "--epochs", 4]
     ends = []
     for runs, steps in (("whole", [[]]), ("cut", [["--max-steps", cut]] * 2 + [[]])):
         made = []
