@@ -30,6 +30,8 @@ class SearchSpaceConfig(SpaceConfig):
 
     nodes: Annotated[int | None, POSITIVE, at_most(64)] = None
     """Intermediate nodes of the searched cell; by default the search space's own number."""
+    stages: Annotated[int | None, POSITIVE, at_most(3)] = None
+    """Stages of cells in a NAS-Bench-201 network; by default 3."""
     candidates: Literal["darts", "s1", "s2", "s3", "s4"] = "darts"
     """Candidate operations of an edge: the eight of DARTS, or those of a reduced space, S1 to S4 (RobustDARTS)."""
     patches: Annotated[tuple[int, ...], POSITIVE] = ()

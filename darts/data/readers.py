@@ -46,28 +46,36 @@ def digits(root: Path, download: bool) -> Arrays:
     return Arrays(train_images, train_labels, test_images, test_labels)
 
 
-DIGITS201_TRAIN, DIGITS201_VALID = 300, 500
-"""Training and validation images of the digits benchmark; the rest, 997, are its test images."""
+DIGITS201_TRAIN, DIGITS201_COPIES, DIGITS201_VALID = 600, 2, 500
+"""Digits that the digits benchmark trains on, copies of each, and its validation images; the rest, 697, are its test
+images."""
+
+DIGITS201_NOISE = 32.0
+"""Standard deviation of the noise on every copy, of 255; a digit's ink is 85 on a ground of 85."""
 
 
 def digits201(root: Path, download: bool) -> Arrays:
-    """Return scikit-learn's digits as the digits benchmark divides them: few images for training, and for testing its
-    validation images, then its test images."""
-    return divided_digits(DIGITS201_TRAIN)
+    """Return scikit-learn's digits as the digits benchmark has them: noisy, few for training, and for testing its
+    validation images, then its test images.
 
-
-def divided_digits(train: int) -> Arrays:
-    """Return scikit-learn's digits in a fixed random order: ``train`` images for training, stratified; the others for
-    testing."""
+    Noise has a standard deviation of about one of the ink's. Each training digit is there twice, one set after the
+    other, each with noise of its own; the order of digits and the noise are fixed.
+    """
     from sklearn.datasets import load_digits
 
+    rng = np.random.default_rng(0)
     images, labels = load_digits(return_X_y=True)
-    order = np.random.default_rng(0).permutation(len(labels))
-    images = np.round(images[order].reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
-    labels = labels[order]
-    chosen = stratified(labels, train)
+    order = rng.permutation(len(labels))
+    images, labels = images[order].reshape(-1, 1, 8, 8), labels[order]
+    chosen = stratified(labels, DIGITS201_TRAIN)
     rest = np.delete(np.arange(len(labels)), chosen)
-    return Arrays(images[chosen], labels[chosen], images[rest], labels[rest])
+    chosen = np.tile(chosen, DIGITS201_COPIES)
+
+    def noisy(part: np.ndarray) -> np.ndarray:
+        values = 85 + 85 / 16 * images[part] + rng.normal(0, DIGITS201_NOISE, (len(part), 1, 8, 8))
+        return np.clip(np.round(values), 0, 255).astype(np.uint8)
+
+    return Arrays(noisy(chosen), labels[chosen], noisy(rest), labels[rest])
 
 
 def cifar10(root: Path, download: bool) -> Arrays:

@@ -1,8 +1,8 @@
 """The NAS-Bench-201 space: one cell of four states and six edges, five candidates (Dong and Yang 2020, section 2.1).
 
 Three stages of equal cells, of 1, 2 and 4 times the first width, with a residual block of stride 2 between them
-(He et al. 2016). All 15,625 architectures have been trained, so the result of a search can be looked up
-(``darts.benchmarks``).
+(He et al. 2016); small tasks take fewer stages. All 15,625 architectures have been trained, so the result of a search
+can be looked up (``darts.benchmarks``).
 
 Axes: ``b`` batch, ``c`` channel, ``h w`` space, ``e`` edge, ``o`` candidate.
 """
@@ -33,6 +33,9 @@ CELL = "cell"
 NO_OPERATION = "none"
 WIDTHS = (1, 2, 4)
 """Widths of the stages, in units of the first one's."""
+
+STEMS = {"auto": 1, "cifar": 1, "strided": 2}
+"""First layers -> stride of the first convolution."""
 
 
 class MixedCell(nn.Module):
@@ -117,24 +120,32 @@ def _relu_conv(c_in: int, c_out: int, stride: int) -> nn.Sequential:
 
 
 class StagedNetwork(nn.Module):
-    """A network of stem, three stages of cells with residual blocks between them, and head.
+    """A network of stem, stages of cells with residual blocks between them, and head.
 
     Args:
         shape: of the images and the number of classes.
-        channels: width of the first stage.
+        widths: of the stages.
         layers: cells in each stage.
+        stem_stride: of the first convolution.
         inside: builds a cell of a given width; called with ``(x, gates, drop_path)``.
     """
 
-    def __init__(self, shape: ImageShape, channels: int, layers: int, inside: Callable[[int], nn.Module]):
+    def __init__(
+        self,
+        shape: ImageShape,
+        widths: Sequence[int],
+        layers: int,
+        stem_stride: int,
+        inside: Callable[[int], nn.Module],
+    ):
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(shape.channels, channels, 3, padding=1, bias=False), BatchNorm(channels))
-        widths = [channels * width for width in WIDTHS]
+        first = nn.Conv2d(shape.channels, widths[0], 3, stem_stride, 1, bias=False)
+        self.stem = nn.Sequential(first, BatchNorm(widths[0]))
         stages = nn.ModuleList(nn.ModuleList(inside(width) for _ in range(layers)) for width in widths)
         self.stages = cast(Sequence[Sequence[Any]], stages)
         self.blocks = nn.ModuleList(ResidualBlock(*pair) for pair in pairwise(widths))
         self.norm = BatchNorm(widths[-1])
-        self.classifier = head(shape, [Level(width, 2**index) for index, width in enumerate(widths)])
+        self.classifier = head(shape, [Level(width, stem_stride * 2**index) for index, width in enumerate(widths)])
 
     @property
     def paths(self) -> int:
@@ -167,6 +178,10 @@ class NASBench201Options:
 
     nodes: int = NASBENCH201_STATES
     """States of the cell; the benchmark's is the only number."""
+    stages: int = len(WIDTHS)
+    """Stages of cells, 1 to 3; the benchmark's are 3."""
+    stem: str = "auto"
+    """The first convolution: cifar, the benchmark's, or strided, which halves the image's size."""
 
 
 @dataclass(frozen=True)
@@ -176,10 +191,12 @@ class NASBench201Space(SearchSpace):
     Attributes:
         shape: of the images and the number of classes.
         channels: width of the first stage; the benchmark's is 16.
-        layers: cells in each of the three stages; the benchmark's are 5.
+        layers: cells in each stage; the benchmark's are 5.
         candidates: operations of each edge.
         partial: candidates see 1/``partial`` of the channels (PC-DARTS).
         allowed: table label -> each edge's candidates, where they are not all.
+        stages: 1 to 3; the benchmark's are 3.
+        stem_stride: of the first convolution; the benchmark's is 1.
     """
 
     shape: ImageShape
@@ -188,6 +205,8 @@ class NASBench201Space(SearchSpace):
     candidates: tuple[str, ...] = NASBENCH201_OPS
     partial: int = 1
     allowed: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    stages: int = len(WIDTHS)
+    stem_stride: int = 1
 
     @property
     def tables(self) -> tuple[ChoiceTable, ...]:
@@ -273,8 +292,8 @@ class NASBench201Space(SearchSpace):
 
     def multiply_adds(self, genotype: NASBench201Genotype) -> int:
         """Return the multiply-adds of convolutions and head (with its bias) for one image, as the benchmark does."""
-        sizes = [self.shape.size]
-        for _ in WIDTHS[1:]:
+        sizes = [-(-self.shape.size // self.stem_stride)]
+        for _ in self._widths[1:]:
             sizes.append(-(-sizes[-1] // 2))
         widths, areas = self._widths, [size * size for size in sizes]
         stem = 9 * self.shape.channels * self.channels * areas[0]
@@ -284,10 +303,10 @@ class NASBench201Space(SearchSpace):
 
     @property
     def _widths(self) -> list[int]:
-        return [self.channels * width for width in WIDTHS]
+        return [self.channels * width for width in WIDTHS[: self.stages]]
 
     def _network(self, inside: Callable[[int], nn.Module]) -> StagedNetwork:
-        return StagedNetwork(self.shape, self.channels, self.layers, inside)
+        return StagedNetwork(self.shape, self._widths, self.layers, self.stem_stride, inside)
 
 
 def _kernels(genotype: NASBench201Genotype) -> int:
@@ -311,9 +330,13 @@ def make(options: SpaceOptions) -> NASBench201Space:
         SpaceError: where the data set holds no images, or the options do not fit.
     """
     options.require(ImageShape, "images", HEADS)
-    nodes = options.own_as(NASBench201Options).nodes
-    if nodes != NASBENCH201_STATES:
-        raise SpaceError(f"`space.nodes` is {nodes}; NAS-Bench-201's cell has {NASBENCH201_STATES} states")
+    own = options.own_as(NASBench201Options)
+    if own.nodes != NASBENCH201_STATES:
+        raise SpaceError(f"`space.nodes` is {own.nodes}; NAS-Bench-201's cell has {NASBENCH201_STATES} states")
+    if not 1 <= own.stages <= len(WIDTHS):
+        raise SpaceError(f"`space.stages` is {own.stages}; it must be from 1 to {len(WIDTHS)}")
+    if own.stem not in STEMS:
+        raise SpaceError(f"`space.stem` is {own.stem}; NAS-Bench-201 has {', '.join(STEMS)}")
     return NASBench201Space(
         shape=options.shape,
         channels=options.channels,
@@ -321,6 +344,8 @@ def make(options: SpaceOptions) -> NASBench201Space:
         candidates=options.kept(NASBENCH201_OPS),
         partial=options.partial,
         allowed=options.allowed,
+        stages=own.stages,
+        stem_stride=STEMS[own.stem],
     )
 
 

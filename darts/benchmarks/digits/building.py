@@ -14,12 +14,15 @@ from rich.console import Console
 
 from darts.benchmarks.digits.classes import classes
 from darts.benchmarks.digits.json_lines import LinesWriter
-from darts.benchmarks.digits.rows import Row, heading, line_of, read_rows
-from darts.benchmarks.digits.training import CPU, Protocol, trainer
+from darts.benchmarks.digits.rows import heading, line_of, read_rows
+from darts.benchmarks.digits.training import CPU, Protocol, Row, trainer
 from darts.benchmarks.workers import in_processes
 from darts.errors import UserError
 from darts.training.progress import LineTimer, Signals, duration, progress_bar
 from supernet.bench.machine import machine
+
+SIDE_BY_SIDE = 33
+"""Networks that are trained together: few enough for the processor's cache, and whole numbers of three seeds."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +50,29 @@ def part_of(text: str) -> Part:
     return Part(int(match[1]), int(match[2]))
 
 
-def jobs_of(part: Part, protocol: Protocol) -> list[Row]:
-    """Return the trainings of a part in a fixed random order; all seeds of an architecture follow each other."""
+def stacks_of(part: Part, protocol: Protocol) -> list[tuple[Row, ...]]:
+    """Return the trainings of a part, as they are made side by side; the same stacks whatever the parts are.
+
+    Architectures come in a fixed random order; all seeds of one follow each other.
+    """
     architectures = [str(genotype) for genotype in classes()]
     Random(0).shuffle(architectures)
-    own = architectures[part.number - 1 :: part.count]
-    return [(architecture, seed) for architecture in own for seed in protocol.seeds]
+    rows = [(architecture, seed) for architecture in architectures for seed in protocol.seeds]
+    stacks = [tuple(rows[first : first + SIDE_BY_SIDE]) for first in range(0, len(rows), SIDE_BY_SIDE)]
+    return stacks[part.number - 1 :: part.count]
+
+
+def jobs_of(part: Part, protocol: Protocol) -> list[Row]:
+    """Return the trainings of a part."""
+    return [row for stack in stacks_of(part, protocol) for row in stack]
 
 
 def build(
     out: Path, part: Part, *, processes: int, max_seconds: float | None, protocol: Protocol, console: Console
 ) -> int:
     """Train what the file does not hold yet; return how many trainings are left.
+
+    A stack of which the file holds a part, after a kill, is trained again, and the others are added.
 
     Args:
         out: the file that is continued, or begun.
@@ -70,20 +84,21 @@ def build(
     """
     began = time.monotonic()
     rows = read_rows(out, protocol)
-    wanted = jobs_of(part, protocol)
-    jobs = [row for row in wanted if row not in rows.found]
+    stacks = stacks_of(part, protocol)
+    jobs = [stack for stack in stacks if not rows.found.keys() >= set(stack)]
+    total, left = sum(map(len, stacks)), sum(row not in rows.found for stack in jobs for row in stack)
     torch.set_num_threads(1)
     writer = LinesWriter(out)
     writer.write(heading(protocol, machine(CPU)))
-    done, first, lines = 0, began, LineTimer(console)
+    done, first, lines = 0, time.monotonic(), LineTimer(console)
 
     def report() -> str:
         speed = f"{(time.monotonic() - first) / done:.2f} s each" if done else "starting"
-        left = duration((time.monotonic() - first) / done * (len(jobs) - done)) if done else "unknown time"
-        return f"{len(wanted) - len(jobs) + done:,} of {len(wanted):,} trainings, {speed}, {left} left"
+        rest = duration((time.monotonic() - first) / done * (left - done)) if done else "unknown time"
+        return f"{total - left + done:,} of {total:,} trainings, {speed}, {rest} left"
 
     with Signals() as signals, progress_bar(console) as bar:
-        shown = bar.add_task("trainings", total=len(jobs), figures="")
+        shown = bar.add_task("trainings", total=left, figures="")
 
         def stop() -> bool:
             late = max_seconds is not None and time.monotonic() - began > max_seconds
@@ -92,9 +107,9 @@ def build(
         try:
             for found in in_processes(partial(trainer, protocol), jobs, processes, stop):
                 if found is not None:
-                    first = first if done else time.monotonic()
-                    writer.write(line_of(*found))
-                    done += 1
+                    new = [each for each in zip(*found) if each[0] not in rows.found]
+                    writer.write(*(line_of(*each) for each in new))
+                    done += len(new)
                     bar.update(shown, completed=done)
                 if lines.due:
                     console.print(report(), highlight=False)
@@ -102,4 +117,4 @@ def build(
         finally:
             writer.close()
     console.print(f"{report()}; in {out}", highlight=False)
-    return len(jobs) - done
+    return left - done

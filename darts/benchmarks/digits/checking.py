@@ -10,9 +10,10 @@ from statistics import fmean
 
 from rich.console import Console
 
-from darts.benchmarks.digits.rows import Row
-from darts.benchmarks.digits.training import Protocol, Training, trainer
+from darts.benchmarks.digits.building import SIDE_BY_SIDE, Part, stacks_of
+from darts.benchmarks.digits.training import TEST_IMAGES, Protocol, Row, Training, trainer
 from darts.benchmarks.workers import in_processes
+from darts.errors import UserError
 from darts.training.progress import LineTimer
 
 
@@ -36,26 +37,31 @@ class Agreement:
 def check(
     known: Mapping[Row, Training], *, count: int, processes: int, protocol: Protocol, console: Console
 ) -> Agreement:
-    """Train a sample again and compare.
+    """Train a sample again, stack by stack, and compare.
 
     Args:
         known: the table's trainings.
-        count: size of the sample; it is the same for equal tables.
+        count: size of the sample at least, which is rounded up to whole stacks.
         processes: of one thread each.
         protocol: of the trainings.
         console: shows progress.
+
+    Raises:
+        UserError: where the table holds no whole stack.
     """
-    jobs = Random(0).sample(sorted(known), min(count, len(known)))
+    stacks = [stack for stack in stacks_of(Part(1, 1), protocol) if known.keys() >= set(stack)]
+    if not stacks:
+        raise UserError("no stack of trainings is whole; run build until one is")
+    jobs = Random(0).sample(stacks, min(-(-count // SIDE_BY_SIDE), len(stacks)))
     lines, differences, equal = LineTimer(console), [], 0
     for found in in_processes(partial(trainer, protocol), jobs, processes, lambda: False):
-        if found is not None:
-            row, made = found
-            differences.append(abs(made.test_correct[-1] - known[row].test_correct[-1]) / protocol.test_images)
+        for row, made in zip(*(found or ((), ()))):
+            differences.append(abs(made.test_correct[-1] - known[row].test_correct[-1]) / TEST_IMAGES)
             equal += figures(made) == figures(known[row])
         if lines.due:
-            console.print(f"{len(differences)} of {len(jobs)} trainings made again", highlight=False)
+            console.print(f"{len(differences)} of {sum(map(len, jobs))} trainings made again", highlight=False)
             lines.printed()
-    return Agreement(equal, len(jobs), fmean(differences), max(differences))
+    return Agreement(equal, len(differences), fmean(differences), max(differences))
 
 
 def figures(training: Training) -> tuple[tuple[float, ...], ...]:

@@ -40,9 +40,9 @@ class LinesWriter:
         self._file = open(path, "ab")
         self._file.truncate(complete)
 
-    def write(self, line: Mapping[str, Any]) -> None:
-        """Append an object."""
-        self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+    def write(self, *lines: Mapping[str, Any]) -> None:
+        """Append objects."""
+        self._file.write(b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines))
         self._file.flush()
 
     def close(self) -> None:

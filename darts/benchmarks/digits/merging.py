@@ -13,9 +13,9 @@ from darts.benchmarks.digits.building import Part, jobs_of
 from darts.benchmarks.digits.checking import figures
 from darts.benchmarks.digits.classes import classes
 from darts.benchmarks.digits.latency import read_batches, read_latencies
-from darts.benchmarks.digits.rows import Row, read_rows
+from darts.benchmarks.digits.rows import read_rows
 from darts.benchmarks.digits.table import write_table
-from darts.benchmarks.digits.training import Protocol, Training
+from darts.benchmarks.digits.training import Protocol, Row, Training
 from darts.errors import UserError
 from supernet.cost.architecture import Deployment, costs_of
 from supernet.shapes import ImageShape

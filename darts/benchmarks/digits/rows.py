@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from darts.benchmarks.digits.json_lines import complete_lines
-from darts.benchmarks.digits.training import Protocol, Training
+from darts.benchmarks.digits.training import Protocol, Row, Training
 from darts.errors import UserError
-
-Row = tuple[str, int]
-"""Architecture string and seed."""
 
 
 class OtherProtocol(Exception):

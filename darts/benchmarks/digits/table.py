@@ -27,8 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from darts.benchmarks.digits.rows import Row
-from darts.benchmarks.digits.training import PROTOCOL, Protocol, Training
+from darts.benchmarks.digits.training import PROTOCOL, TEST_IMAGES, Protocol, Row, Training
 from darts.benchmarks.protocol import Benchmark, Score
 from darts.benchmarks.standing import Standing, standing
 from darts.data.readers import DIGITS201_VALID
@@ -99,7 +98,7 @@ class Digits201(Benchmark):
     @cached_property
     def test_accuracy(self) -> np.ndarray:
         """Test accuracies in percent, ``(n, s, t)``."""
-        return 100 * self.series["test_correct"] / self.protocol.test_images
+        return 100 * self.series["test_correct"] / TEST_IMAGES
 
     @cached_property
     def _descending(self) -> list[float]:

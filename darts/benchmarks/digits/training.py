@@ -1,72 +1,72 @@
-"""The training of one architecture for the digits benchmark, and how it is done for all of them.
+"""The training of the digits benchmark's architectures, several side by side.
 
-The network is that of NAS-Bench-201 with few channels and one cell in each stage; SGD with Nesterov's momentum and a
-cosine schedule, as in the benchmark. No augmentation. Validation and test images are evaluated after every epoch, in
-one pass.
+The network is that of NAS-Bench-201 with one stage and few channels; SGD with Nesterov's momentum and a cosine
+schedule, as in the benchmark. Training images carry noise (``darts.data.readers``), which stands for augmentation.
+Validation and test images are evaluated after every epoch.
 
-Axes: ``b`` image.
+Axes: ``m`` network, ``b`` image.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from darts.data.readers import DIGITS201_TRAIN, DIGITS201_VALID, divided_digits
-from genotypes.types.nasbench201 import NASBench201Genotype, from_string
-from supernet.ops import BatchNorm
+from darts.benchmarks.digits.stack import Stack
+from darts.data.readers import DIGITS201_TRAIN, DIGITS201_VALID, digits201
+from genotypes.types.nasbench201 import from_string
 from supernet.shapes import ImageShape
 from supernet.spaces import SPACES
+from supernet.spaces.nasbench201 import StagedNetwork
 from supernet.spaces.space import SearchSpace, SpaceOptions
 
-DIGITS = 1797
-"""Images of scikit-learn's digits."""
-
 CPU = torch.device("cpu")
-EVALUATED_AT_ONCE = 500
+TEST_IMAGES = 1797 - DIGITS201_TRAIN - DIGITS201_VALID
+"""Images that are neither trained on nor for validation."""
+
+EVALUATED_AT_ONCE = 100
 """Images of a forward pass in evaluation, so that activations stay in the processor's cache."""
+
+Row = tuple[str, int]
+"""Architecture string and seed."""
 
 
 @dataclass(frozen=True)
 class Protocol:
     """How every architecture is trained."""
 
-    train_images: int = DIGITS201_TRAIN
-    """Images that are trained on; of the others, ``DIGITS201_VALID`` are for validation, the rest for testing."""
-    channels: int = 8
-    """Width of the first stage."""
+    channels: int = 16
+    """Width of the only stage."""
     layers: int = 1
-    """Cells in each stage."""
-    epochs: int = 8
+    """Cells of the stage."""
+    epochs: int = 5
     """Passes over the training images."""
     batch_size: int = 50
-    """Images of a step; the last images of an epoch that fill no batch are left out."""
+    """Images of a step."""
     lr: float = 0.1
     """First learning rate; it falls to 0 along a cosine, step by step."""
     momentum: float = 0.9
     """Of Nesterov's kind."""
     weight_decay: float = 5e-4
     """On all parameters."""
-    norm_momentum: float = 0.1
-    """Of BatchNorm's running statistics; a short training needs a larger one than PyTorch's 0.1, or they lag behind."""
+    norm_momentum: float = 0.3
+    """Of BatchNorm's running statistics, which lag behind a short training at PyTorch's 0.1."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of the initial weights and of the order of images: one training each."""
 
     @property
-    def test_images(self) -> int:
-        """Number of test images."""
-        return DIGITS - self.train_images - DIGITS201_VALID
-
-    @property
     def space(self) -> SearchSpace:
         """The space, of this width and depth, on the digits."""
-        options = SpaceOptions(ImageShape(1, 8, 10), channels=self.channels, layers=self.layers)
+        own = SPACES["nasbench201"].own_options({"stages": 1, "stem": "strided"})
+        options = SpaceOptions(ImageShape(1, 8, 10), channels=self.channels, layers=self.layers, own=own)
         return SPACES["nasbench201"].make(options)
 
 
@@ -76,19 +76,17 @@ PROTOCOL = Protocol()
 
 @dataclass(frozen=True)
 class Images:
-    """The digits, as the benchmark divides them.
+    """The data set, as the benchmark divides it.
 
     Attributes:
         train, train_labels: ``(b, 1, 8, 8)`` and ``(b,)``; mean 0 and standard deviation 1 over all pixels.
         tested, tested_labels: normalized with the same numbers; validation images, then test images.
-        valid: number of validation images.
     """
 
     train: Tensor
     train_labels: Tensor
     tested: Tensor
     tested_labels: Tensor
-    valid: int
 
 
 @dataclass(frozen=True)
@@ -96,8 +94,8 @@ class Training:
     """What is recorded of a training.
 
     Attributes:
-        seconds: that the process computed for all epochs, without evaluation.
-        evaluation_seconds: that it computed for all evaluations.
+        seconds: that the process computed for all epochs, without evaluation, divided by the networks of its stack.
+        evaluation_seconds: the same for all evaluations.
         valid_correct, test_correct: number of correctly classified images after each epoch.
         valid_loss, test_loss: mean cross-entropy after each epoch.
     """
@@ -110,46 +108,35 @@ class Training:
     test_loss: tuple[float, ...]
 
 
-def read_images(protocol: Protocol = PROTOCOL) -> Images:
-    """Return the digits in memory."""
-    arrays = divided_digits(protocol.train_images)
+def read_images() -> Images:
+    """Return the data set in memory."""
+    arrays = digits201(Path(), False)
     train, tested = (torch.from_numpy(part).float() for part in (arrays.train_images, arrays.test_images))
     std, mean = torch.std_mean(train, correction=0)
-    return Images(
-        train=(train - mean) / std,
-        train_labels=torch.from_numpy(arrays.train_labels),
-        tested=(tested - mean) / std,
-        tested_labels=torch.from_numpy(arrays.test_labels),
-        valid=DIGITS201_VALID,
-    )
+    labels = torch.from_numpy(arrays.train_labels), torch.from_numpy(arrays.test_labels)
+    return Images((train - mean) / std, labels[0], (tested - mean) / std, labels[1])
 
 
-def trainer(protocol: Protocol) -> Callable[[tuple[str, int]], Training]:
-    """Return what trains an architecture, given as its string, with a seed, on one thread of this process."""
+def trainer(protocol: Protocol) -> Callable[[Sequence[Row]], list[Training]]:
+    """Return what trains a stack of architectures, given by their strings and seeds, on one thread of this process."""
     torch.set_num_threads(1)
-    images = read_images(protocol)
+    images = read_images()
 
-    def do(row: tuple[str, int]) -> Training:
-        architecture, seed = row
-        return train(from_string(architecture), seed, images, protocol)
+    def do(rows: Sequence[Row]) -> list[Training]:
+        return train(rows, images, protocol)
 
     return do
 
 
-def train(genotype: NASBench201Genotype, seed: int, images: Images, protocol: Protocol = PROTOCOL) -> Training:
-    """Train the network of an architecture; on one machine the same seed gives the same bits, with one thread."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = protocol.space.network(genotype)
-    for weight in network.parameters():
-        if weight.ndim == 4:  # activations follow; a third faster than PyTorch's default on a CPU
-            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-    for module in network.modules():
-        if isinstance(module, BatchNorm):
-            module.momentum = protocol.norm_momentum
-    generator = torch.Generator().manual_seed(seed)
+def train(rows: Sequence[Row], images: Images, protocol: Protocol = PROTOCOL) -> list[Training]:
+    """Train networks of architectures side by side, each with the weights and the order of images of its seed.
+
+    On one machine the same rows give the same bits, with one thread.
+    """
+    stack = stack_of(rows, protocol)
+    orders = [torch.Generator().manual_seed(seed) for _, seed in rows]
     optimizer = torch.optim.SGD(
-        network.parameters(),
+        stack.parameters(),
         protocol.lr,
         protocol.momentum,
         weight_decay=protocol.weight_decay,
@@ -157,37 +144,59 @@ def train(genotype: NASBench201Genotype, seed: int, images: Images, protocol: Pr
         fused=True,
     )
     (group,) = optimizer.param_groups
-    batches = len(images.train) // protocol.batch_size
-    steps, step = batches * protocol.epochs, 0
+    steps, step = protocol.epochs * -(-len(images.train) // protocol.batch_size), 0
     seconds = evaluation_seconds = 0.0
     figures = []
     for _ in range(protocol.epochs):
         began = time.thread_time()
-        network.train()
-        order = torch.randperm(len(images.train), generator=generator)
-        for chosen in order[: batches * protocol.batch_size].split(protocol.batch_size):
+        stack.train()
+        order = torch.stack([torch.randperm(len(images.train), generator=generator) for generator in orders])
+        for chosen in order.split(protocol.batch_size, 1):
             group["lr"] = protocol.lr * 0.5 * (1 + math.cos(math.pi * step / steps))
-            loss = F.cross_entropy(network(images.train[chosen]), images.train_labels[chosen])
+            logits = stack(images.train[chosen].squeeze(2).transpose(0, 1).contiguous())
+            labels = images.train_labels[chosen]
+            loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum") / labels.shape[1]
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             step += 1
         trained = time.thread_time()
-        figures.append(_evaluate(network, images))
+        figures.append(_evaluate(stack, images))
         seconds += trained - began
         evaluation_seconds += time.thread_time() - trained
-    valid_correct, valid_loss, test_correct, test_loss = zip(*figures)
-    return Training(round(seconds, 4), round(evaluation_seconds, 4), valid_correct, valid_loss, test_correct, test_loss)
+    each = round(seconds / len(rows), 4), round(evaluation_seconds / len(rows), 4)
+    series: list[list[list[float]]] = torch.stack(figures).permute(2, 1, 0).tolist()
+    return [
+        Training(
+            *each,
+            valid_correct=tuple(map(int, valid_correct)),
+            valid_loss=tuple(round(loss, 4) for loss in valid_loss),
+            test_correct=tuple(map(int, test_correct)),
+            test_loss=tuple(round(loss, 4) for loss in test_loss),
+        )
+        for valid_correct, valid_loss, test_correct, test_loss in series
+    ]
 
 
-def _evaluate(network: nn.Module, images: Images) -> tuple[int, float, int, float]:
-    """Return correct images and mean loss, of the validation and of the test images."""
-    network.eval()
+def stack_of(rows: Sequence[Row], protocol: Protocol) -> Stack:
+    """Return the networks of architectures, each with the initial weights of its seed."""
+    genotypes = [from_string(architecture) for architecture, _ in rows]
+    networks = []
+    for genotype, (_, seed) in zip(genotypes, rows):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            networks.append(cast(StagedNetwork, protocol.space.network(genotype)))
+    return Stack(genotypes, networks, protocol.norm_momentum)
+
+
+def _evaluate(stack: Stack, images: Images) -> Tensor:
+    """Return correct images and mean loss, of the validation and of the test images, of each network, ``(4, m)``."""
+    stack.eval()
     with torch.inference_mode():
-        logits = torch.cat([network(part) for part in images.tested.split(EVALUATED_AT_ONCE)])
-        losses = F.cross_entropy(logits, images.tested_labels, reduction="none")
-        correct = logits.argmax(1) == images.tested_labels
-    figures: list[float] = []
-    for part in (slice(0, images.valid), slice(images.valid, None)):
-        figures += [int(correct[part].sum()), round(float(losses[part].mean()), 4)]
-    return figures[0], figures[1], figures[2], figures[3]  # type: ignore[return-value]
+        parts = images.tested.split(EVALUATED_AT_ONCE)
+        logits = torch.cat([stack(part.expand(-1, stack.count, -1, -1).contiguous()) for part in parts], 1)
+        labels = images.tested_labels.expand(stack.count, -1)
+        losses = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none").double()
+        correct = (logits.argmax(2) == labels).double()
+    divided = [part.split([DIGITS201_VALID, len(images.tested) - DIGITS201_VALID], 1) for part in (correct, losses)]
+    return torch.stack([divided[0][0].sum(1), divided[1][0].mean(1), divided[0][1].sum(1), divided[1][1].mean(1)])

@@ -6,18 +6,22 @@ import re
 from dataclasses import replace
 
 import pytest
+import torch
+import torch.nn.functional as F
 from rich.console import Console
 
 from darts.benchmarks.digits import building
-from darts.benchmarks.digits.building import Part, jobs_of, part_of
+from darts.benchmarks.digits.building import SIDE_BY_SIDE, Part, jobs_of, part_of
 from darts.benchmarks.digits.merging import merge
 from darts.benchmarks.digits.rows import read_rows
-from darts.benchmarks.digits.training import PROTOCOL, read_images, train
+from darts.benchmarks.digits.training import PROTOCOL, TEST_IMAGES, Images, read_images, train
 from darts.errors import UserError
-from genotypes.types.nasbench201 import NASBench201Genotype
+from genotypes.types.nasbench201 import from_string
+from supernet.ops import BatchNorm
 from tests.darts.benchmarks.digits.conftest import QUIET, made_up, write_rows
 
-SMALL = Part(1, 2600)
+SMALL = Part(1, 238)
+"""Two stacks."""
 
 
 @pytest.fixture
@@ -25,8 +29,8 @@ def here(monkeypatch):
     """Trainings are made up, in this process."""
 
     def trainings(make, jobs, processes, stop):
-        for row in jobs:
-            yield row, made_up(*row)
+        for stack in jobs:
+            yield stack, [made_up(*row) for row in stack]
             if stop():
                 return
 
@@ -41,7 +45,7 @@ def build(out, part=SMALL, **options):
 def test_parts_divide_all_trainings():
     parts = [jobs_of(Part(number, 7), PROTOCOL) for number in range(1, 8)]
     assert sorted(row for part in parts for row in part) == sorted(jobs_of(Part(1, 1), PROTOCOL))
-    assert max(map(len, parts)) - min(map(len, parts)) <= len(PROTOCOL.seeds)
+    assert max(map(len, parts)) - min(map(len, parts)) <= SIDE_BY_SIDE
     assert part_of("3/16") == Part(3, 16)
 
 
@@ -68,8 +72,8 @@ def test_a_killed_build_continues_and_its_torn_line_is_removed(tmp_path, here):
 def test_it_stops_in_time_and_says_what_is_left(tmp_path, here):
     console = Console(width=200, file=io.StringIO())
     left = build(tmp_path / "rows.jsonl", max_seconds=1e-9, console=console)
-    assert left == len(jobs_of(SMALL, PROTOCOL)) - 1
-    assert re.match(r"1 of 9 trainings, .* left; in .*rows.jsonl", console.file.getvalue())
+    assert left == len(jobs_of(SMALL, PROTOCOL)) - SIDE_BY_SIDE
+    assert re.match(r"33 of 66 trainings, .* left; in .*rows.jsonl", console.file.getvalue())
 
 
 def test_a_file_of_another_protocol_or_no_such_file_is_refused(tmp_path):
@@ -112,12 +116,72 @@ def test_missing_trainings_and_disagreeing_ones_are_named(tmp_path):
         merge([tmp_path / "a.jsonl", tmp_path / "b.jsonl"], tmp_path / "l.jsonl", tmp_path / "table", **arguments)
 
 
+@pytest.fixture
+def in_float64():
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(usual)
+
+
+CELLS = (
+    "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|nor_conv_1x1~0|avg_pool_3x3~1|skip_connect~2|",
+    "|nor_conv_1x1~0|+|avg_pool_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|none~2|",
+    "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|",
+)
+
+
+def test_networks_side_by_side_are_trained_as_each_by_itself(in_float64):
+    """Against PyTorch's own loop on the space's network, with one step of an epoch shorter than the others."""
+    protocol = replace(PROTOCOL, channels=4, layers=2, epochs=2, batch_size=32)
+    data = read_images()
+    images = Images(data.train[:80].double(), data.train_labels[:80], data.tested.double(), data.tested_labels)
+    rows = [(cell, seed) for cell in CELLS for seed in (0, 5)]
+    for (architecture, seed), found in zip(rows, train(rows, images, protocol)):
+        torch.manual_seed(seed)
+        network = protocol.space.network(from_string(architecture))
+        for module in network.modules():
+            if isinstance(module, BatchNorm):
+                module.momentum = protocol.norm_momentum
+        optimizer = torch.optim.SGD(network.parameters(), 0.1, 0.9, weight_decay=5e-4, nesterov=True)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 6)
+        order = torch.Generator().manual_seed(seed)
+        for epoch in range(2):
+            network.train()
+            for chosen in torch.randperm(80, generator=order).split(32):
+                loss = F.cross_entropy(network(images.train[chosen]), images.train_labels[chosen])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+            with torch.inference_mode():
+                logits = network.eval()(images.tested)
+            for part, correct, losses in (
+                (slice(0, 500), found.valid_correct, found.valid_loss),
+                (slice(500, None), found.test_correct, found.test_loss),
+            ):
+                wanted, labels = logits[part], images.tested_labels[part]
+                assert correct[epoch] == int((wanted.argmax(1) == labels).sum())
+                assert losses[epoch] == pytest.approx(float(F.cross_entropy(wanted, labels)), abs=1e-4)
+
+
 def test_a_seed_gives_the_same_training_again_and_learns():
-    protocol = replace(PROTOCOL, channels=4, epochs=2, train_images=600)
-    images = read_images(protocol)
-    genotype = NASBench201Genotype(("nor_conv_3x3", "none", "skip_connect", "nor_conv_1x1", "none", "skip_connect"))
-    one, again, other = (train(genotype, seed, images, protocol) for seed in (3, 3, 4))
-    assert replace(one, seconds=0, evaluation_seconds=0) == replace(again, seconds=0, evaluation_seconds=0)
-    assert one.test_loss != other.test_loss
-    assert one.test_correct[-1] > 0.3 * protocol.test_images and one.valid_loss[-1] < one.valid_loss[0]
-    assert len(images.tested) == 500 + protocol.test_images and abs(float(images.train.mean())) < 1e-5
+    protocol, images = replace(PROTOCOL, channels=8, epochs=3), read_images()
+    rows = [(CELLS[0], seed) for seed in (3, 4)]
+    one, again = train(rows, images, protocol), train(rows, images, protocol)
+    plain = [[replace(each, seconds=0, evaluation_seconds=0) for each in made] for made in (one, again)]
+    assert plain[0] == plain[1] and one[0].test_loss != one[1].test_loss
+    assert one[0].test_correct[-1] > 0.25 * TEST_IMAGES
+
+
+def test_the_data_set_is_divided_by_digit():
+    """No test digit has a copy among the training images; copies differ by their noise, about as wide as the ink."""
+    images = read_images()
+    assert len(images.train) == 600 * 2 and len(images.tested) == 500 + TEST_IMAGES == 1197
+    copies = images.train.view(2, 600, 64)
+    mean = copies.mean(0)
+    noise = (copies - mean).std() * 2**0.5
+    assert 0.6 < float(noise) / float((mean.var() - noise**2 / 2).sqrt()) < 1.4
+    assert torch.equal(images.train_labels.view(2, 600), images.train_labels[:600].expand(2, -1))
+    nearest = torch.cdist(images.tested.flatten(1), mean)
+    assert float(nearest.min()) > 0.5 * float(noise) * 8
