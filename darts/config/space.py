@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from darts.config.fields import Resume
@@ -22,6 +22,8 @@ class SpaceConfig:
     pixels on; imagenet_wide is three times as wide, as in the supernets of PC-DARTS and DrNAS."""
     name: str | None = None
     """The search space; by default darts, or the space of the genotype that is retrained."""
+    stages: Annotated[int | None, POSITIVE, at_most(3)] = None
+    """Stages of cells in a NAS-Bench-201 network; by default 3."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,6 @@ class SearchSpaceConfig(SpaceConfig):
 
     nodes: Annotated[int | None, POSITIVE, at_most(64)] = None
     """Intermediate nodes of the searched cell; by default the search space's own number."""
-    stages: Annotated[int | None, POSITIVE, at_most(3)] = None
-    """Stages of cells in a NAS-Bench-201 network; by default 3."""
     candidates: Literal["darts", "s1", "s2", "s3", "s4"] = "darts"
     """Candidate operations of an edge: the eight of DARTS, or those of a reduced space, S1 to S4 (RobustDARTS)."""
     patches: Annotated[tuple[int, ...], POSITIVE] = ()
@@ -56,3 +56,8 @@ class SearchSpaceConfig(SpaceConfig):
     """How mixed operations are computed: by PyTorch, operation by operation (reference) or operations of a kind
     together (batched), or by fused Triton kernels (fused). The results are the same but for rounding; auto is fused on
     a GPU where the kernels are found to compute the same, else batched."""
+
+    @property
+    def of_networks(self) -> SpaceConfig:
+        """The size of the networks of its genotypes, as deep and as wide as the supernet."""
+        return SpaceConfig(**{each.name: getattr(self, each.name) for each in fields(SpaceConfig)})

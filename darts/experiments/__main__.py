@@ -3,6 +3,7 @@
 python -m darts.experiments protocol RECIPE ... searches x retrainings beside random architectures, and a checklist
 python -m darts.experiments reproduce NAME ...  a published table, published beside ours
 python -m darts.experiments proxies ...         zero-cost proxies against NAS-Bench-201's true accuracies
+python -m darts.experiments digits201 ...       every method judged by the digits benchmark
 python -m darts.experiments forests ...         ``darts.fit`` within a budget beside scikit-learn's default forests
 """
 
@@ -17,7 +18,7 @@ from darts.cli import run_script, say
 from darts.config.command_line import shortened
 from darts.errors import UserError
 
-COMMANDS = ("protocol", "reproduce", "proxies", "forests")
+COMMANDS = ("protocol", "reproduce", "proxies", "digits201", "forests")
 """Modules of this folder with a function ``main``."""
 
 

@@ -5,6 +5,7 @@ Axes: ``n`` architecture, ``k`` edge.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,16 @@ def neighbour_numbers() -> np.ndarray:
 def oracles(benchmark: NASBench201, data: str) -> dict[str, Any]:
     """Return the exact figures of a data set; accuracies in percent."""
     table = columns(benchmark, data)
+    early = float(spearmanr(table["valid_12"], table["test"])[0])
+    return {**exact_figures(table), "rho_valid_12_test": early}
+
+
+def exact_figures(table: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return what follows from the figures of all architectures.
+
+    Args:
+        table: ``valid``, ``test``, ``parameters`` and ``multiply_adds``, ``(n,)`` each, in the order of ``numbered``.
+    """
     valid, test = table["valid"], table["test"]
     best = int(valid.argmax())
     points, volume = pareto(test, table["multiply_adds"])
@@ -68,7 +79,6 @@ def oracles(benchmark: NASBench201, data: str) -> dict[str, Any]:
         "best_valid": float(valid[best]),
         "test_of_best_valid": float(test[best]),
         "best_test": float(test.max()),
-        "rho_valid_12_test": float(spearmanr(table["valid_12"], test)[0]),
         "rho_parameters_test": float(spearmanr(table["parameters"], test)[0]),
         "tau_parameters_test": float(kendalltau(table["parameters"], test)[0]),
         "rho_multiply_adds_test": float(spearmanr(table["multiply_adds"], test)[0]),

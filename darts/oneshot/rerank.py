@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from darts.config import LanguageRetrainConfig, SpaceConfig, identity
+from darts.config import LanguageRetrainConfig, identity
 from darts.data.dataset import DataSet
 from darts.data.split import SplitSubset
 from darts.oneshot.task import SearchTask
@@ -96,7 +96,7 @@ def evaluate(search: SearchTask, epoch: int, genotype: Genotype, folder: Path, c
     config, data, context = search.config, search.data, search.context
     settings = LanguageRetrainConfig(
         data=config.data,
-        space=SpaceConfig(config.space.channels, config.space.layers, config.space.stem, config.space.name),
+        space=config.space.of_networks,
         weights=replace(config.weights, lr_min=0.0),
         language=config.language,
         epochs=config.rerank_epochs,

@@ -5,6 +5,8 @@ from dataclasses import replace
 from darts.config import CanvasConfig, CanvasDataConfig, DataConfig
 
 DIGITS = DataConfig("digits", crop_padding=1)
+DIGITS201 = DataConfig("digits201")
+"""The digits benchmark's images, without augmentation, as the benchmark trains."""
 MNIST = DataConfig("mnist", crop_padding=2)
 FASHION_MNIST = DataConfig("fashion_mnist", crop_padding=2, flip=True)
 CIFAR10 = DataConfig("cifar10", crop_padding=4, flip=True)

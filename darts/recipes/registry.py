@@ -13,6 +13,7 @@ from darts.recipes import (
     darts_variants,
     dense_retrainings,
     dense_searches,
+    digits201,
     later_methods,
     mobile,
     models,
@@ -100,6 +101,7 @@ SEARCH_RECIPES: dict[str, Callable[[], SearchConfig]] = by_name(
     dense_searches.detection_digits,
     dense_searches.segmentation_mnist,
     dense_searches.detection_mnist,
+    *digits201.RECIPES.values(),
 )
 
 BLACKBOX_RECIPES: dict[str, Callable[[], BlackboxConfig]] = {
@@ -133,6 +135,7 @@ FINAL_RECIPES: dict[str, Callable[[], RetrainConfig]] = by_name(
     nasbench201.nasbench201_cifar100,
     nasbench201.nasbench201_cifar100_12epochs,
     nasbench201.nasbench201_digits,
+    digits201.nasbench201_digits201,
     mobile.nasbenchmacro_cifar10,
     mobile.mobile_digits,
     transformers.vit_digits,

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,11 @@ CPU = torch.device("cpu")
 TEST_IMAGES = 1797 - DIGITS201_TRAIN - DIGITS201_VALID
 """Images that are neither trained on nor for validation."""
 
-EVALUATED_AT_ONCE = 100
+STAGES: Final = 1
+STEM: Final = "strided"
+"""Of the networks: one width, few pixels."""
+
+EVALUATED_AT_ONCE = 50
 """Images of a forward pass in evaluation, so that activations stay in the processor's cache."""
 
 Row = tuple[str, int]
@@ -65,7 +69,7 @@ class Protocol:
     @property
     def space(self) -> SearchSpace:
         """The space, of this width and depth, on the digits."""
-        own = SPACES["nasbench201"].own_options({"stages": 1, "stem": "strided"})
+        own = SPACES["nasbench201"].own_options({"stages": STAGES, "stem": STEM})
         options = SpaceOptions(ImageShape(1, 8, 10), channels=self.channels, layers=self.layers, own=own)
         return SPACES["nasbench201"].make(options)
 

@@ -18,7 +18,7 @@ from darts.benchmarks.protocol import Score
 from darts.blackbox.objectives import Costs, counted_costs, goals_of, uncounted
 from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.strategies.strategy import Strategy
-from darts.config import LanguageRetrainConfig, RetrainConfig, SpaceConfig
+from darts.config import LanguageRetrainConfig, RetrainConfig
 from darts.config.blackbox import BlackboxConfig
 from darts.config.fields import replaced
 from darts.data.dataset import DataSet
@@ -72,7 +72,7 @@ class Setting:
         config = self.config
         return LanguageRetrainConfig(
             data=config.data,
-            space=SpaceConfig(config.space.channels, config.space.layers, config.space.stem, config.space.name),
+            space=config.space.of_networks,
             weights=config.weights,
             language=config.language,
             epochs=config.budget.epochs,

@@ -1,0 +1,127 @@
+"""A search on the digits benchmark, judged after every epoch: by its cell's true accuracy, and by its supernet's ranks.
+
+The supernet's score of an architecture is the accuracy on the validation half under one-hot gates, with BatchNorm by
+each batch's statistics.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+import torch
+from scipy.stats import kendalltau
+
+from darts.benchmarks.digits.table import Digits201
+from darts.config import MethodConfig, SearchConfig, check
+from darts.data.registry import open_data
+from darts.methods.context import accuracy_by_batches
+from darts.oneshot.builder import make_search
+from darts.oneshot.collapse import signs
+from darts.oneshot.task import SearchTask
+from darts.recipes.digits201 import RECIPES
+from genotypes import describe
+from genotypes.types.nasbench201 import NASBench201Genotype, from_string
+from supernet.architectures import one_hot
+
+CPU = torch.device("cpu")
+
+UNIFORM = "uniform_paths"
+"""A supernet trained on uniformly sampled paths, whose best of 100 sampled architectures is the result (RSPS)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A search.
+
+    Attributes:
+        method: a method, or ``UNIFORM``.
+        seed: of the search.
+        epochs: of the search; the recipe's where not given.
+        ranked: architectures that its supernet ranks; 0 for none.
+        ranked_every: epochs between two rankings; the last epoch is always ranked.
+    """
+
+    method: str
+    seed: int
+    epochs: int | None = None
+    ranked: int = 0
+    ranked_every: int = 10
+
+
+def searcher() -> Callable[[Job], dict[str, Any]]:
+    """Return what runs a job on one thread, and returns its figures; the table is read once."""
+    torch.set_num_threads(1)
+    benchmark = Digits201()
+    return lambda job: judged(job, benchmark)
+
+
+def config_of(job: Job) -> SearchConfig:
+    """Return the search of a job, checked."""
+    if job.method == UNIFORM:
+        method = MethodConfig("darts", stages=("stage:warmup=1",), callbacks=("single_paths:samples=100",))
+        config = replace(RECIPES["darts_digits201"](), method=method)
+    else:
+        config = RECIPES[f"{job.method}_digits201"]()
+    config = replace(config, seed=job.seed, epochs=job.epochs or config.epochs)
+    check(config)
+    return config
+
+
+def judged(job: Job, benchmark: Digits201) -> dict[str, Any]:
+    """Search, and return the figures.
+
+    Returns:
+        ``accuracy``, ``rank`` and ``regret``: true figures of the result, in percent; ``by_epoch``: the true accuracy
+        of each epoch's cell; ``skips``; ``collapsed``: whether the result is collapsed (``darts.oneshot.collapse``);
+        ``ranking``: epoch -> Kendall's tau of the supernet's scores with the true accuracies.
+    """
+    config = config_of(job)
+    task = make_search(config, open_data(config.data, CPU, config.seed), CPU)
+    sample = sampled(benchmark, job.ranked)
+    began, ranking, by_epoch = time.monotonic(), dict[str, float](), list[float]()
+    epoch = 0
+    while epoch < task.epochs:
+        task.begin_epoch(epoch, 0)
+        for _ in range(task.steps_per_epoch):
+            task.step()
+        figures = task.end_epoch(epoch, lambda done, batches: None)
+        by_epoch.append(round(100 * figures["true_test_accuracy"], 3))
+        epoch += 1
+        if sample and (epoch % job.ranked_every == 0 or epoch in (1, task.epochs)):
+            ranking[str(epoch)] = tau(task, benchmark, sample)
+    genotype = task.result()
+    standing = benchmark.standing(genotype)
+    skipped = task.space.skipped(genotype)
+    return {
+        "method": job.method,
+        "seed": job.seed,
+        "epochs": epoch,
+        "accuracy": round(100 * standing.test_accuracy, 3),
+        "rank": standing.rank,
+        "regret": round(100 * standing.regret, 3),
+        "by_epoch": by_epoch,
+        "skips": skipped[0],
+        "collapsed": signs(config, skipped, [], 1.0) is not None,
+        "ranking": ranking,
+        "seconds": round(time.monotonic() - began, 1),
+        "genotype": describe(genotype),
+    }
+
+
+def sampled(benchmark: Digits201, count: int) -> list[NASBench201Genotype]:
+    """Return architectures of different classes, the same for all searches."""
+    return [from_string(name) for name in Random(0).sample(sorted(benchmark.places), count)]
+
+
+def tau(task: SearchTask, benchmark: Digits201, sample: Sequence[NASBench201Genotype]) -> float:
+    """Return Kendall's tau between the supernet's scores of architectures and their true accuracies."""
+    scores = []
+    for genotype in sample:
+        gates = one_hot(task.space.tables, task.space.picks(genotype))
+        scores.append(accuracy_by_batches(task.context, gates))
+    truth = [benchmark.standing(genotype).test_accuracy for genotype in sample]
+    return round(float(kendalltau(scores, truth)[0]), 4)
