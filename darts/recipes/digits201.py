@@ -23,28 +23,29 @@ from darts.config import (
 from darts.methods import METHODS
 from darts.recipes.data_sets import DIGITS201
 from darts.recipes.recipe import recipe
+from genotypes.types.nasbench201 import EDGES
 
-EPOCHS = 30
+EPOCHS = 20
 
 SPACE = SearchSpaceConfig(
     name="nasbench201", channels=PROTOCOL.channels, layers=PROTOCOL.layers, stages=STAGES, stem=STEM
 )
 """A supernet of the size of the benchmark's networks."""
 
-FIRST, DECIDING = "stage:share=24", "stage:share=6,lr=0.1,restart=true"
-DECISIONS = {"discretize": "perturbation:first=0.8,last=0.967", "without": ()}
-"""Of DARTS-PT: after four fifths of the epochs an edge is fixed in each epoch."""
+BEFORE, DECIDING = f"stage:share={EPOCHS - len(EDGES)}", f"stage:share={len(EDGES)},lr=0.1,restart=true"
+DECISIONS = {
+    "discretize": f"perturbation:first={1 - len(EDGES) / EPOCHS},last={1 - 1 / EPOCHS}",
+    "without": (),
+}
+"""Of DARTS-PT: an edge is fixed in each of the last epochs."""
 
 COMPONENTS: Mapping[str, Mapping[str, Any]] = {
     "gdas": {"relax": "gumbel:bare=true", "reach_end": True},
     "snas": {"reach_end": True},
     "drnas": {"without": ()},
     "drnas_progressive": {"stages": ("stage:share=0.5,partial=4", "stage:share=0.5,partial=2,keep=3"), "without": ()},
-    "darts_pt": {"stages": ("stage:share=24", "stage:share=6,lr=0.1,restart=true"), **DECISIONS},
-    "darts_pt_fixed": {
-        "stages": ("stage:share=24,warmup=1", "stage:share=6,lr=0.1,restart=true,warmup=1"),
-        **DECISIONS,
-    },
+    "darts_pt": {"stages": (BEFORE, DECIDING), **DECISIONS},
+    "darts_pt_fixed": {"stages": (f"{BEFORE},warmup=1", f"{DECIDING},warmup=1"), **DECISIONS},
     "gaea": {"step": "single_level"},
 }
 """Method -> components by which it searches NAS-Bench-201, where they are not its own."""

@@ -17,8 +17,6 @@ from darts.benchmarks.digits.rows import read_rows
 from darts.benchmarks.digits.table import write_table
 from darts.benchmarks.digits.training import Protocol, Row, Training
 from darts.errors import UserError
-from supernet.cost.architecture import Deployment, costs_of
-from supernet.shapes import ImageShape
 
 
 def merge(parts: Sequence[Path], latencies: Path, folder: Path, *, protocol: Protocol, console: Console) -> None:
@@ -56,12 +54,18 @@ def merge(parts: Sequence[Path], latencies: Path, folder: Path, *, protocol: Pro
     if unmeasured:
         raise UserError(f"{latencies}: {len(unmeasured):,} latencies are missing; run latency until none is")
     lines: list[dict[str, Any]] = []
-    space, deployment = protocol.space, Deployment(ImageShape(1, 8, 10))
+    space = protocol.space
     for smallest, members in sorted(classes().items(), key=lambda each: str(each[0])):
         for genotype in members:
-            costs = costs_of(space, genotype, ("parameters", "multiply_adds"), deployment)
-            names = {"architecture": str(genotype), "smallest": str(smallest)}
-            lines.append(names | costs | {"latency_ms": ms[str(smallest)]})
+            lines.append(
+                {
+                    "architecture": str(genotype),
+                    "smallest": str(smallest),
+                    "parameters": space.parameters(genotype),
+                    "multiply_adds": space.multiply_adds(genotype),
+                    "latency_ms": ms[str(smallest)],
+                }
+            )
     about = {
         "protocol": asdict(protocol),
         "machines": machines,

@@ -25,8 +25,8 @@ from darts.data.readers import DIGITS201_TRAIN, DIGITS201_VALID, digits201
 from genotypes.types.nasbench201 import from_string
 from supernet.shapes import ImageShape
 from supernet.spaces import SPACES
-from supernet.spaces.nasbench201 import StagedNetwork
-from supernet.spaces.space import SearchSpace, SpaceOptions
+from supernet.spaces.nasbench201 import NASBench201Space
+from supernet.spaces.space import SpaceOptions
 
 CPU = torch.device("cpu")
 TEST_IMAGES = 1797 - DIGITS201_TRAIN - DIGITS201_VALID
@@ -67,11 +67,11 @@ class Protocol:
     """Seeds of the initial weights and of the order of images: one training each."""
 
     @property
-    def space(self) -> SearchSpace:
+    def space(self) -> NASBench201Space:
         """The space, of this width and depth, on the digits."""
         own = SPACES["nasbench201"].own_options({"stages": STAGES, "stem": STEM})
         options = SpaceOptions(ImageShape(1, 8, 10), channels=self.channels, layers=self.layers, own=own)
-        return SPACES["nasbench201"].make(options)
+        return cast(NASBench201Space, SPACES["nasbench201"].make(options))
 
 
 PROTOCOL = Protocol()
@@ -189,7 +189,7 @@ def stack_of(rows: Sequence[Row], protocol: Protocol) -> Stack:
     for genotype, (_, seed) in zip(genotypes, rows):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            networks.append(cast(StagedNetwork, protocol.space.network(genotype)))
+            networks.append(protocol.space.network(genotype))
     return Stack(genotypes, networks, protocol.norm_momentum)
 
 
