@@ -45,6 +45,7 @@ from darts.experiments.judged_search import UNIFORM, Job, searcher
 from darts.experiments.oracles import columns, exact_figures, numbered
 from darts.methods import METHODS
 from darts.methods.compose import component
+from darts.report.digits201_page import digits201_page
 from darts.training.progress import LineTimer, Signals, duration
 from genotypes.atomic_write import require_writable, write_atomically
 from supernet.bench.machine import machine
@@ -117,7 +118,10 @@ def main(arguments: Sequence[str], console: Console) -> None:
     search(options, content, console)
     content["table"] = summary(content["searches"])
     write(options.json, content)
+    page = options.json.with_suffix(".html")
+    write_atomically(page, digits201_page(content).encode())
     console.print(shown(content["table"]))
+    console.print(f"in {options.json} and {page}", highlight=False)
     console.print("mean +- standard deviation over seeds; tau: of the supernet's scores with the truth, at the end")
 
 

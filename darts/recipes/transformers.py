@@ -15,7 +15,6 @@ from darts.config import (
     RetrainConfig,
     SearchConfig,
     SearchSpaceConfig,
-    SpaceConfig,
     WeightsConfig,
 )
 from darts.config.blackbox import BlackboxConfig, BudgetConfig
@@ -63,7 +62,7 @@ def _evolution(
 def _retraining(data: DataConfig, space: SearchSpaceConfig, epochs: int, batch_size: int = 64) -> RetrainConfig:
     return RetrainConfig(
         data=data,
-        space=SpaceConfig(name=space.name, channels=space.channels, layers=space.layers),
+        space=space.of_networks,
         weights=_weights(space),
         epochs=epochs,
         batch_size=batch_size,

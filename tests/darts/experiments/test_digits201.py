@@ -9,7 +9,7 @@ from rich.console import Console
 from darts.benchmarks.digits.table import Digits201
 from darts.errors import UserError
 from darts.experiments import digits201
-from darts.experiments.digits201 import figures_of, main, oracles, strategies
+from darts.experiments.digits201 import main, strategies
 from darts.experiments.judged_search import UNIFORM, Job, config_of, judged
 from darts.methods import METHODS
 from genotypes.types.nasbench201 import from_string
@@ -57,6 +57,8 @@ def test_the_command_continues_its_file(tmp_path, monkeypatch, benchmark):
     gdas = next(row for row in content["table"] if row["method"] == "gdas")
     mean = sum(row["accuracy"] for row in content["searches"] if row["method"] == "gdas") / 2
     assert gdas["accuracy"][0] == pytest.approx(mean, abs=1e-3)
+    page = (tmp_path / "found.html").read_text()
+    assert page.count("<circle") >= 4 and "the best architecture" in page and "local_search" in page
     with pytest.raises(UserError, match=r"found.json: made with .*; give another name"):
         command(["--epochs", "2", "--json", str(out)])
     with pytest.raises(UserError, match="--methods has 'hill_climbing'"):
