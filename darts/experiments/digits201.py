@@ -42,7 +42,7 @@ from darts.config.ranges import NOT_NEGATIVE, POSITIVE
 from darts.errors import UserError
 from darts.experiments.estimates import spread
 from darts.experiments.judged_search import UNIFORM, Job, searcher
-from darts.experiments.oracles import columns, exact_figures, numbered
+from darts.experiments.tables.oracles import columns, exact_figures, numbered
 from darts.methods import METHODS
 from darts.methods.compose import component
 from darts.report.digits201_page import digits201_page

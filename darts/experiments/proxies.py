@@ -39,7 +39,7 @@ from darts.data.summary import summary
 from darts.errors import UserError
 from darts.experiments.estimates import CORRELATIONS, correlation, correlation_difference
 from darts.experiments.jobs import Figures, Job, carry_out, open_experiment
-from darts.experiments.oracles import numbered
+from darts.experiments.tables.oracles import numbered
 from darts.recipes import BLACKBOX_RECIPES
 from darts.training.device import choose_device
 from genotypes.atomic_write import write_atomically

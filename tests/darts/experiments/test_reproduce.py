@@ -6,10 +6,11 @@ import pytest
 from rich.console import Console
 
 from darts.errors import UserError
-from darts.experiments import one_shot, reproduce
+from darts.experiments import reproduce
 from darts.experiments.__main__ import COMMANDS
 from darts.experiments.__main__ import main as experiments
 from darts.experiments.runs import Found
+from darts.experiments.tables import one_shot
 from darts.recipes.help import about
 from genotypes import load
 

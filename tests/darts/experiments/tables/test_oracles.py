@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from darts.benchmarks.nasbench201 import NASBench201
-from darts.experiments.oracles import ascents, best_of, neighbour_numbers, numbered, oracles, pareto
+from darts.experiments.tables.oracles import ascents, best_of, neighbour_numbers, numbered, oracles, pareto
 from genotypes.types.nasbench201 import NASBENCH201_OPS
 
 ROOT = os.environ.get("DATA_ROOT")

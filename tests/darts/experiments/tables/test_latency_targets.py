@@ -8,8 +8,8 @@ from darts.benchmarks.protocol import Score
 from darts.blackbox.evaluators.benchmark import CIFAR10_SHAPE
 from darts.blackbox.pareto.replay import ParetoReplays
 from darts.blackbox.points import ArchitectureDecisions
-from darts.experiments import latency_targets
-from darts.experiments.latency_targets import GOALS, LatencyTargets, fitted_latency, front_rows
+from darts.experiments.tables import latency_targets
+from darts.experiments.tables.latency_targets import GOALS, LatencyTargets, fitted_latency, front_rows
 from genotypes.types.nasbench201 import NASBENCH201_OPS
 from supernet import architectures
 from supernet.spaces.nasbench201 import NASBench201Space

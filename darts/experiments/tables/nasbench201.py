@@ -35,11 +35,11 @@ from darts.config.fields import check_ranges
 from darts.config.ranges import POSITIVE
 from darts.errors import UserError
 from darts.experiments.estimates import spread
-from darts.experiments.latency_targets import GOALS, LatencyTargets, front_rows
-from darts.experiments.one_shot import OneShotOptions, one_shot_rows, one_shot_table, with_spread
-from darts.experiments.oracles import oracles
-from darts.experiments.query_curves import Accuracies
-from darts.experiments.query_curves import row_of as query_row
+from darts.experiments.tables.latency_targets import GOALS, LatencyTargets, front_rows
+from darts.experiments.tables.one_shot import OneShotOptions, one_shot_rows, one_shot_table, with_spread
+from darts.experiments.tables.oracles import oracles
+from darts.experiments.tables.query_curves import Accuracies
+from darts.experiments.tables.query_curves import row_of as query_row
 from darts.methods.space_factory import space_from
 from darts.recipes import BLACKBOX_RECIPES
 from genotypes.atomic_write import require_writable, write_atomically

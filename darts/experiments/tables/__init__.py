@@ -1,0 +1,1 @@
+"""Published tables, and exact figures of the benchmarks."""
