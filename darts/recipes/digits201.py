@@ -78,7 +78,7 @@ def made(method: str) -> Callable[[], SearchConfig]:
     make.__name__ = f"{method}_digits201"
     make.__doc__ = (
         f"{method} on the digits benchmark: some seconds to a minute; the log has the true accuracy, rank and regret "
-        f"of every epoch's cell. No number is published for it."
+        f"of every epoch's genotype. No number is published for it."
     )
     return recipe(make)
 

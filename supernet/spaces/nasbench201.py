@@ -31,6 +31,9 @@ from supernet.spaces.space import SearchSpace, SpaceEntry, SpaceOptions, require
 
 CELL = "cell"
 NO_OPERATION = "none"
+MakeCell = Callable[[int], nn.Module]
+"""Width -> a cell."""
+
 WIDTHS = (1, 2, 4)
 """Widths of the stages, in units of the first one's."""
 
@@ -130,14 +133,7 @@ class StagedNetwork(nn.Module):
         inside: builds a cell of a given width; called with ``(x, gates, drop_path)``.
     """
 
-    def __init__(
-        self,
-        shape: ImageShape,
-        widths: Sequence[int],
-        layers: int,
-        stem_stride: int,
-        inside: Callable[[int], nn.Module],
-    ):
+    def __init__(self, shape: ImageShape, widths: Sequence[int], layers: int, stem_stride: int, inside: MakeCell):
         super().__init__()
         first = nn.Conv2d(shape.channels, widths[0], 3, stem_stride, 1, bias=False)
         self.stem = nn.Sequential(first, BatchNorm(widths[0]))
@@ -305,7 +301,7 @@ class NASBench201Space(SearchSpace):
     def _widths(self) -> list[int]:
         return [self.channels * width for width in WIDTHS[: self.stages]]
 
-    def _network(self, inside: Callable[[int], nn.Module]) -> StagedNetwork:
+    def _network(self, inside: MakeCell) -> StagedNetwork:
         return StagedNetwork(self.shape, self._widths, self.layers, self.stem_stride, inside)
 
 

@@ -1,4 +1,4 @@
-"""Networks of several cells side by side, as one network with a group of channels for each.
+"""Networks of several architectures side by side, as one network with a group of channels for each.
 
 A small network's training is mostly the cost of its many operations; side by side they share them: convolutions have a
 group for each network, and the networks with the same operation on an edge are computed together. Each network's values
@@ -40,8 +40,8 @@ class Stack(nn.Module):
         self.count = len(networks)
         self.stem = _side_by_side([network.stem[0] for network in networks])
         self.stem_norm = _norms(_parts([network.stem for network in networks], BatchNorm), norm_momentum)
-        self.cells = nn.ModuleList(
-            _Cell(genotypes, cells, norm_momentum) for cells in zip(*(network.stages[0] for network in networks))
+        self.layers = nn.ModuleList(
+            _Layer(genotypes, same, norm_momentum) for same in zip(*(network.stages[0] for network in networks))
         )
         self.norm = _norms([network.norm for network in networks], norm_momentum)
         heads: list[Any] = [network.classifier for network in networks]
@@ -51,16 +51,16 @@ class Stack(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return each network's logits of its images, ``(b, m, h, w) -> (m, b, classes)``."""
         x = self.stem_norm(self.stem(images))
-        for cell in self.cells:
-            x = cell(x)
+        for layer in self.layers:
+            x = layer(x)
         x = F.relu(self.norm(x)).mean((2, 3)).unflatten(1, (self.count, -1))
         return torch.baddbmm(self.head_bias, x.transpose(0, 1), self.head_weight)
 
 
-class _Cell(nn.Module):
+class _Layer(nn.Module):
     """Cells side by side, ``(b, m c, h, w) -> (b, m c, h, w)``."""
 
-    def __init__(self, genotypes: Sequence[NASBench201Genotype], cells: Sequence[Any], norm_momentum: float):
+    def __init__(self, genotypes: Sequence[NASBench201Genotype], layers: Sequence[Any], norm_momentum: float):
         super().__init__()
         self.count = len(genotypes)
         self.convolutions, self.norms = nn.ModuleDict(), nn.ModuleDict()
@@ -71,7 +71,7 @@ class _Cell(nn.Module):
                 if having:
                     self.places[edge, name] = torch.tensor(having)
                 if having and name in CONVOLUTIONS:
-                    ops = [cells[place].ops[edge] for place in having]
+                    ops = [layers[place].ops[edge] for place in having]
                     self.convolutions[f"{edge}_{name}"] = _side_by_side(_parts(ops, nn.Conv2d))
                     self.norms[f"{edge}_{name}"] = _norms(_parts(ops, BatchNorm), norm_momentum)
 
