@@ -119,3 +119,17 @@ def test_a_compiled_graph_falls_back_too():
         compiled = torch.compile(fused, backend="eager", fullgraph=False)
         nodes = compiled(*INPUTS)
     assert all(torch.equal(a, b) for a, b in zip(nodes, batched(*INPUTS), strict=True))
+
+
+def test_the_compilers_mark_of_constants_is_pytorchs():
+    """The mark is set without importing the compiler; PyTorch's own function sets the same."""
+
+    def ours():
+        pass
+
+    def theirs():
+        pass
+
+    backends.constant(ours)
+    torch.compiler.assume_constant_result(theirs)
+    assert ours.__dict__ == theirs.__dict__
