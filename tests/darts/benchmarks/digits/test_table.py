@@ -7,7 +7,7 @@ import pytest
 
 from darts.benchmarks.digits.classes import classes
 from darts.benchmarks.digits.table import Digits201
-from darts.benchmarks.digits.training import PROTOCOL
+from darts.benchmarks.digits.training import PROTOCOL, TEST_IMAGES
 from darts.benchmarks.registry import benchmark_of
 from darts.config import BenchmarkConfig
 from darts.errors import UserError
@@ -33,7 +33,7 @@ def test_query_returns_means_over_seeds_and_the_costs_of_the_architecture(table)
     score = table.query(CONVOLUTIONS, "digits201", PROTOCOL.epochs)
     correct = 240 + 1 + PROTOCOL.epochs - 1
     assert score.values["valid_accuracy"] == pytest.approx(correct / 500)
-    assert score.values["test_accuracy"] == pytest.approx(2 * correct / PROTOCOL.test_images)
+    assert score.values["test_accuracy"] == pytest.approx(2 * correct / TEST_IMAGES)
     assert score.values["parameters"] == PROTOCOL.space.parameters(CONVOLUTIONS)
     assert score.values["latency_ms"] == 1.0 and score.seconds == 0.5
     assert table.query(CONVOLUTIONS, "digits201", 2).seconds == pytest.approx(0.5 * 2 / PROTOCOL.epochs)
