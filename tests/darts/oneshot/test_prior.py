@@ -96,7 +96,7 @@ def test_limits_of_ones_own_model():
         (dict(method="random", train_share=0.3), "`train_share` is of a search by gradients"),
         (dict(patience=2), "`patience` is for a strategy"),
         (dict(validation_split=0.3, train_share=0.7), "both given"),
-        (dict(valid=labelled(), validation_split=0.3), "`valid` is given"),
+        (dict(valid=labelled(), validation_split=0.3), "`valid` and `validation_split` are both given"),
         (dict(epochs="x"), "`epochs` is 'x'; it must be a whole number"),
         (dict(epochs=True), "`epochs` is True"),
         (dict(batch_size=2.5), "`batch_size` is 2.5"),
