@@ -19,6 +19,11 @@ SPACES = {
     "cifar100": NASBench201Space(ImageShape(3, 32, 100)),
     "imagenet16": NASBench201Space(ImageShape(3, 16, 120)),
 }
+SMALL = {
+    "one stage, strided": NASBench201Space(ImageShape(3, 9, 10), 8, 2, stages=1, stem_stride=2),
+    "two stages": NASBench201Space(ImageShape(3, 9, 10), 8, 1, stages=2),
+}
+"""Networks that the benchmark does not have."""
 FIGURES = fixture.cases("nasbench201")["nasbench201.json"]["rows"]
 
 
@@ -32,9 +37,9 @@ def test_figures_of_the_benchmark(row):
 
 
 @pytest.mark.parametrize("row", FIGURES[::6], ids=lambda row: row[0])
-@pytest.mark.parametrize("data", SPACES)
+@pytest.mark.parametrize("data", [*SPACES, *SMALL])
 def test_closed_forms_are_those_of_real_networks(data, row):
-    space, genotype = SPACES[data], from_string(row[0])
+    space, genotype = {**SPACES, **SMALL}[data], from_string(row[0])
     with torch.device("meta"):
         network, image = space.network(genotype), torch.empty(1, 3, space.shape.size, space.shape.size)
     assert count_parameters(network) == space.parameters(genotype)
