@@ -5,11 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import queue
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.sharedctypes import Synchronized
 from typing import Any, TypeVar
 
+from rich.console import Console
+
 from darts.errors import UserError
+from darts.training.loop import Interrupted
+from darts.training.progress import LineTimer, Signals, duration, progress_bar
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -57,6 +62,57 @@ def in_processes(
             worker.terminate()
         for worker in workers:
             worker.join()
+
+
+def worked_off(
+    make: Callable[[], Callable[[J], R]],
+    jobs: Sequence[J],
+    processes: int,
+    *,
+    things: str,
+    console: Console,
+    max_seconds: float | None = None,
+    size: Callable[[J], int] = lambda job: 1,
+) -> Iterator[tuple[J, R]]:
+    """Yield each job with its result as it ends, and show how many are done and how long the others will take.
+
+    Args:
+        make, jobs, processes: as of ``in_processes``.
+        things: that jobs make, for people.
+        console: shows the progress.
+        max_seconds: after which jobs in progress are abandoned; None for no limit.
+        size: of a job, as a number of things.
+
+    Raises:
+        Interrupted: after a signal, when jobs in progress are abandoned.
+        UserError: as of ``in_processes``.
+    """
+    began, total, done = time.monotonic(), sum(map(size, jobs)), 0
+    lines = LineTimer(console)
+
+    def line() -> str:
+        rest = duration((time.monotonic() - began) / done * (total - done)) if done else "unknown time"
+        return f"{done:,} of {total:,} {things}, {rest} left"
+
+    with Signals() as signals, progress_bar(console) as bar:
+        shown = bar.add_task(things, total=total, figures="")
+
+        def stop() -> bool:
+            late = max_seconds is not None and time.monotonic() - began > max_seconds
+            return late or bool(signals.received)
+
+        for found in in_processes(make, jobs, processes, stop):
+            if found is not None:
+                done += size(found[0])
+                bar.update(shown, completed=done)
+                yield found
+            if lines.due:
+                console.print(line(), highlight=False)
+                lines.printed()
+    if signals.received:
+        raise Interrupted(f"stopped: {line()}; the same command continues", 128 + signals.received)
+    if done < total:
+        console.print(f"{line()}; the same command continues", highlight=False)
 
 
 def _work(make: Callable[[], Callable[[J], R]], jobs: Sequence[J], following: Synchronized[int], results: Any) -> None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +29,7 @@ from scipy.stats import kendalltau, spearmanr
 
 from darts.benchmarks.digits.table import Digits201
 from darts.benchmarks.nasbench201 import NASBench201
-from darts.benchmarks.workers import in_processes
+from darts.benchmarks.workers import worked_off
 from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.replay import Query, queries_of
 from darts.blackbox.replay import Table as Lookups
@@ -46,7 +45,6 @@ from darts.experiments.tables.oracles import columns, exact_figures, numbered
 from darts.methods import METHODS
 from darts.methods.compose import component
 from darts.report.digits201_page import digits201_page
-from darts.training.progress import LineTimer, Signals, duration
 from genotypes.atomic_write import require_writable, write_atomically
 from supernet.bench.machine import machine
 
@@ -135,24 +133,11 @@ def search(options: Options, content: dict[str, Any], console: Console) -> None:
         if (method, seed) not in done
     ]
     processes = options.processes or len(os.sched_getaffinity(0))
-    began, lines, ended = time.monotonic(), LineTimer(console), 0
-    with Signals() as signals:
-
-        def stop() -> bool:
-            late = options.max_seconds is not None and time.monotonic() - began > options.max_seconds
-            return late or bool(signals.received)
-
-        for found in in_processes(searcher, jobs, processes, stop):
-            if found is not None:
-                ended += 1
-                content["searches"].append(found[1])
-                write(options.json, content)
-            if lines.due:
-                rest = duration((time.monotonic() - began) / ended * (len(jobs) - ended)) if ended else "unknown time"
-                console.print(f"{ended} of {len(jobs)} searches, {rest} left", highlight=False)
-                lines.printed()
-    if ended < len(jobs):
-        console.print(f"{len(jobs) - ended} searches are left; the same command continues", highlight=False)
+    for _, found in worked_off(
+        searcher, jobs, processes, things="searches", console=console, max_seconds=options.max_seconds
+    ):
+        content["searches"].append(found)
+        write(options.json, content)
 
 
 def _ranked(options: Options, method: str, seed: int) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-import time
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,11 +15,10 @@ from rich.console import Console
 
 from darts.benchmarks.digits.classes import classes
 from darts.benchmarks.digits.json_lines import LinesWriter
-from darts.benchmarks.digits.rows import heading, line_of, read_rows
+from darts.benchmarks.digits.rows import Rows, heading, line_of, read_rows
 from darts.benchmarks.digits.training import CPU, Protocol, Row, trainer
-from darts.benchmarks.workers import in_processes
+from darts.benchmarks.workers import worked_off
 from darts.errors import UserError
-from darts.training.progress import LineTimer, Signals, duration, progress_bar
 from supernet.bench.machine import machine
 
 SIDE_BY_SIDE = 66
@@ -82,39 +82,29 @@ def build(
         protocol: of the trainings.
         console: shows progress and time left.
     """
-    began = time.monotonic()
     rows = read_rows(out, protocol)
     stacks = stacks_of(part, protocol)
     jobs = [stack for stack in stacks if not rows.found.keys() >= set(stack)]
-    total, left = sum(map(len, stacks)), sum(row not in rows.found for stack in jobs for row in stack)
     torch.set_num_threads(1)
-    writer = LinesWriter(out)
+    writer, left = LinesWriter(out), sum(_new(stack, rows) for stack in jobs)
     writer.write(heading(protocol, machine(CPU)))
-    done, first, lines = 0, time.monotonic(), LineTimer(console)
+    total = sum(map(len, stacks))
+    console.print(f"{total - left:,} of {total:,} trainings are in {out}", highlight=False)
+    with closing(writer):
+        for found in worked_off(
+            partial(trainer, protocol),
+            jobs,
+            processes,
+            things="trainings",
+            console=console,
+            max_seconds=max_seconds,
+            size=lambda stack: _new(stack, rows),
+        ):
+            writer.write(*(line_of(*each) for each in zip(*found) if each[0] not in rows.found))
+            left -= _new(found[0], rows)
+    return left
 
-    def report() -> str:
-        speed = f"{(time.monotonic() - first) / done:.2f} s each" if done else "starting"
-        rest = duration((time.monotonic() - first) / done * (left - done)) if done else "unknown time"
-        return f"{total - left + done:,} of {total:,} trainings, {speed}, {rest} left"
 
-    with Signals() as signals, progress_bar(console) as bar:
-        shown = bar.add_task("trainings", total=left, figures="")
-
-        def stop() -> bool:
-            late = max_seconds is not None and time.monotonic() - began > max_seconds
-            return late or bool(signals.received)
-
-        try:
-            for found in in_processes(partial(trainer, protocol), jobs, processes, stop):
-                if found is not None:
-                    new = [each for each in zip(*found) if each[0] not in rows.found]
-                    writer.write(*(line_of(*each) for each in new))
-                    done += len(new)
-                    bar.update(shown, completed=done)
-                if lines.due:
-                    console.print(report(), highlight=False)
-                    lines.printed()
-        finally:
-            writer.close()
-    console.print(f"{report()}; in {out}", highlight=False)
-    return left - done
+def _new(stack: Sequence[Row], rows: Rows) -> int:
+    """Return how many trainings of a stack are not in a file."""
+    return sum(row not in rows.found for row in stack)

@@ -12,9 +12,8 @@ from rich.console import Console
 
 from darts.benchmarks.digits.building import SIDE_BY_SIDE, Part, stacks_of
 from darts.benchmarks.digits.training import TEST_IMAGES, Protocol, Row, Training, trainer
-from darts.benchmarks.workers import in_processes
+from darts.benchmarks.workers import worked_off
 from darts.errors import UserError
-from darts.training.progress import LineTimer
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,13 @@ def check(
     if not stacks:
         raise UserError("no stack of trainings is whole; run build until one is")
     jobs = Random(0).sample(stacks, min(-(-count // SIDE_BY_SIDE), len(stacks)))
-    lines, differences, equal = LineTimer(console), [], 0
-    for found in in_processes(partial(trainer, protocol), jobs, processes, lambda: False):
-        for row, made in zip(*(found or ((), ()))):
+    differences, equal = [], 0
+    for found in worked_off(
+        partial(trainer, protocol), jobs, processes, things="trainings made again", console=console, size=len
+    ):
+        for row, made in zip(*found):
             differences.append(abs(made.test_correct[-1] - known[row].test_correct[-1]) / TEST_IMAGES)
             equal += figures(made) == figures(known[row])
-        if lines.due:
-            console.print(f"{len(differences)} of {sum(map(len, jobs))} trainings made again", highlight=False)
-            lines.printed()
     return Agreement(equal, len(differences), fmean(differences), max(differences))
 
 

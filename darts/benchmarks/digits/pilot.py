@@ -27,9 +27,8 @@ from darts.artifacts.run_folder import read_object
 from darts.benchmarks.digits.building import SIDE_BY_SIDE
 from darts.benchmarks.digits.classes import classes
 from darts.benchmarks.digits.training import CPU, PROTOCOL, TEST_IMAGES, Protocol, Row, Training, trainer
-from darts.benchmarks.workers import in_processes
+from darts.benchmarks.workers import worked_off
 from darts.errors import UserError
-from darts.training.progress import LineTimer, duration
 from genotypes.atomic_write import require_writable, write_atomically
 from supernet.bench.machine import machine
 
@@ -77,7 +76,7 @@ def pilot(
     Raises:
         UserError: where the file is of another sample, or cannot be read.
     """
-    began, lines = time.monotonic(), LineTimer(console)
+    began = time.monotonic()
     found = read_pilot(out, count)
     require_writable(out)
     architectures = Random(1).sample([str(genotype) for genotype in classes()], count)
@@ -90,12 +89,9 @@ def pilot(
         rows = [(architecture, seed) for architecture in architectures for seed in protocol.seeds]
         jobs = [tuple(rows[first : first + SIDE_BY_SIDE]) for first in range(0, len(rows), SIDE_BY_SIDE)]
         made: dict[Row, Training] = {}
-        for each in in_processes(partial(trainer, protocol), jobs, processes, lambda: False):
-            made.update(zip(*each) if each is not None else ())
-            if lines.due:
-                done = f"{len(made)} of {len(rows)} trainings, {duration(time.monotonic() - began)} in all"
-                console.print(f"protocol {number} of {len(protocols)}: {done}", highlight=False)
-                lines.printed()
+        things = f"trainings of protocol {number} of {len(protocols)}"
+        for each in worked_off(partial(trainer, protocol), jobs, processes, things=things, console=console, size=len):
+            made.update(zip(*each))
         found.append({"protocol": about, **discrimination(made, architectures, protocol), "machine": machine(CPU)})
         console.print(json.dumps(found[-1]), highlight=False)
         content = {"architectures": count, "recommended": recommended(found), "protocols": found}

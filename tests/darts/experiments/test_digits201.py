@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 from rich.console import Console
 
+from darts.benchmarks import workers
 from darts.benchmarks.digits.table import Digits201
 from darts.errors import UserError
 from darts.experiments import digits201
@@ -45,7 +46,7 @@ def test_the_command_continues_its_file(tmp_path, monkeypatch, benchmark):
             asked.append((job.method, job.seed, job.ranked))
             yield job, judged(Job(job.method, job.seed, epochs=1, ranked=min(job.ranked, 5)), benchmark)
 
-    monkeypatch.setattr(digits201, "in_processes", here)
+    monkeypatch.setattr(workers, "in_processes", here)
     out = tmp_path / "found.json"
     command = partial(main, console=QUIET)
     options = ["--methods", "gdas", UNIFORM, "--epochs", "1", "--ranked-seeds", "1", "--strategy-seeds", "2"]

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 
+from darts.benchmarks import workers
 from darts.benchmarks.digits import building
 from darts.benchmarks.digits.building import SIDE_BY_SIDE, Part, jobs_of, part_of
 from darts.benchmarks.digits.merging import merge
@@ -34,7 +35,7 @@ def here(monkeypatch):
             if stop():
                 return
 
-    monkeypatch.setattr(building, "in_processes", trainings)
+    monkeypatch.setattr(workers, "in_processes", trainings)
 
 
 def build(out, part=SMALL, **options):
@@ -73,7 +74,9 @@ def test_it_stops_in_time_and_says_what_is_left(tmp_path, here):
     console = Console(width=200, file=io.StringIO())
     left = build(tmp_path / "rows.jsonl", max_seconds=1e-9, console=console)
     assert left == len(jobs_of(SMALL, PROTOCOL)) - SIDE_BY_SIDE
-    assert re.match(r"66 of 132 trainings, .* left; in .*rows.jsonl", console.file.getvalue())
+    first, last = console.file.getvalue().splitlines()
+    assert re.match(r"0 of 132 trainings are in .*rows.jsonl", first)
+    assert re.match(r"66 of 132 trainings, .* left; the same command continues", last)
 
 
 def test_a_file_of_another_protocol_or_no_such_file_is_refused(tmp_path):

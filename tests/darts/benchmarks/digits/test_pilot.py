@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from darts.benchmarks import workers
 from darts.benchmarks.digits import pilot
 from darts.benchmarks.digits.command import main
 from darts.benchmarks.digits.training import PROTOCOL, Training
@@ -28,7 +29,7 @@ def trainings_of(correct):
 
 
 def compared(tmp_path, monkeypatch, correct):
-    monkeypatch.setattr(pilot, "in_processes", trainings_of(correct))
+    monkeypatch.setattr(workers, "in_processes", trainings_of(correct))
     out = tmp_path / "pilot.json"
     pilot.pilot(out, count=40, processes=1, max_seconds=60, protocols=PROTOCOLS, console=Console(quiet=True))
     return json.loads(out.read_text())["protocols"]
