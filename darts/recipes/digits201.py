@@ -21,6 +21,7 @@ from darts.config import (
     WeightsConfig,
 )
 from darts.methods import METHODS
+from darts.recipes import nasbench201
 from darts.recipes.data_sets import DIGITS201
 from darts.recipes.recipe import recipe
 from genotypes.types.nasbench201 import EDGES
@@ -32,23 +33,19 @@ SPACE = SearchSpaceConfig(
 )
 """A supernet of the size of the benchmark's networks."""
 
-BEFORE, DECIDING = f"stage:share={EPOCHS - len(EDGES)}", f"stage:share={len(EDGES)},lr=0.1,restart=true"
-DECISIONS = {
-    "discretize": f"perturbation:first={1 - len(EDGES) / EPOCHS},last={1 - 1 / EPOCHS}",
-    "without": (),
-}
+SHARES = {"before": EPOCHS - len(EDGES), "deciding": len(EDGES)}
 """Of DARTS-PT: an edge is fixed in each of the last epochs."""
 
-COMPONENTS: Mapping[str, Mapping[str, Any]] = {
-    "gdas": {"relax": "gumbel:bare=true", "reach_end": True},
-    "snas": {"reach_end": True},
-    "drnas": {"without": ()},
-    "drnas_progressive": {"stages": ("stage:share=0.5,partial=4", "stage:share=0.5,partial=2,keep=3"), "without": ()},
-    "darts_pt": {"stages": (BEFORE, DECIDING), **DECISIONS},
-    "darts_pt_fixed": {"stages": (f"{BEFORE},warmup=1", f"{DECIDING},warmup=1"), **DECISIONS},
-    "gaea": {"step": "single_level"},
+FORMS = {
+    "gdas": nasbench201.gdas_nasbench201_cifar10().method,
+    "snas": MethodConfig("snas", reach_end=True),
+    "drnas": nasbench201.drnas_nasbench201_cifar10().method,
+    "drnas_progressive": nasbench201.drnas_progressive_nasbench201_cifar10().method,
+    "darts_pt": nasbench201.perturbed("darts_pt", **SHARES),
+    "darts_pt_fixed": nasbench201.perturbed("darts_pt_fixed", **SHARES),
+    "gaea": nasbench201.gaea_nasbench201_cifar10().method,
 }
-"""Method -> components by which it searches NAS-Bench-201, where they are not its own."""
+"""Method -> its form on this space, where that is not its own."""
 
 FIELDS: Mapping[str, Mapping[str, Any]] = {
     "snas": {"train_share": 1.0, "order": "together"},
@@ -65,7 +62,7 @@ def made(method: str) -> Callable[[], SearchConfig]:
         options: dict[str, Any] = {
             "data": DIGITS201,
             "space": SPACE,
-            "method": MethodConfig(method, **COMPONENTS.get(method, {})),
+            "method": FORMS.get(method, MethodConfig(method)),
             "weights": WeightsConfig(nesterov=True, weight_decay=PROTOCOL.weight_decay),
             "logits": LogitsConfig(lr=0.02),
             "benchmark": BenchmarkConfig(name="digits201"),
@@ -100,7 +97,7 @@ def nasbench201_digits201() -> RetrainConfig:
             momentum=PROTOCOL.momentum,
             weight_decay=PROTOCOL.weight_decay,
             nesterov=True,
-            clip=1e9,
+            clip=nasbench201.UNCLIPPED,
         ),
         epochs=PROTOCOL.epochs,
         batch_size=PROTOCOL.batch_size,

@@ -124,14 +124,22 @@ def darts_pt_nasbench201_cifar10() -> SearchConfig:
 def darts_pt_fixed_nasbench201_cifar10() -> SearchConfig:
     """DARTS-PT with logits that do not learn on NAS-Bench-201, CIFAR-10: 100 epochs, then 26 of decisions. Published:
     93.80 % test accuracy (Wang et al. 2021, table 4)."""
-    return _perturbed("darts_pt_fixed", ",warmup=1")
+    return _perturbed("darts_pt_fixed")
 
 
-def _perturbed(name: str, frozen: str = "") -> SearchConfig:
-    stages = f"stage:share=100{frozen}", f"stage:share=26,lr=0.1,restart=true{frozen}"
-    discretize = f"perturbation:first={100 / 126},last={125 / 126}"
-    method = MethodConfig(name, discretize=discretize, stages=stages, without=())
-    return _nasbench201_own_search(method, 126)
+def _perturbed(name: str) -> SearchConfig:
+    return _nasbench201_own_search(perturbed(name, before=100, deciding=26), 126)
+
+
+def perturbed(name: str, *, before: int, deciding: int) -> MethodConfig:
+    """Return DARTS-PT, or its form whose logits do not learn: epochs of search, then of decisions."""
+    frozen, epochs = ",warmup=1" if name == "darts_pt_fixed" else "", before + deciding
+    return MethodConfig(
+        name,
+        discretize=f"perturbation:first={before / epochs},last={(epochs - 1) / epochs}",
+        stages=(f"stage:share={before}{frozen}", f"stage:share={deciding},lr=0.1,restart=true{frozen}"),
+        without=(),
+    )
 
 
 @recipe

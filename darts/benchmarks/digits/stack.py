@@ -10,6 +10,7 @@ Axes: ``m`` network, ``b`` image, ``c`` channel, ``h w`` space.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -78,7 +79,7 @@ class _Layer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         size = x.shape[-2:]
         flat = x.unflatten(1, (self.count, -1)).flatten(2)  # (b, m, c h w)
-        pooling = _pooling(size[0], size[1], x)
+        pooling = _pooling(*size, x.dtype)
         states = [flat]
         for node in range(1, NASBENCH201_STATES):
             entering, places = [], []
@@ -109,12 +110,14 @@ class _Layer(nn.Module):
         return [(name, part, place) for (name, place), part in zip(found.items(), parts)]
 
 
-def _pooling(height: int, width: int, like: Tensor) -> Tensor:
+@cache
+def _pooling(height: int, width: int, dtype: torch.dtype) -> Tensor:
     """Return 3x3 average pooling without padding's zeros as a matrix, ``(h w, h w)``, which a row of pixels is
     multiplied by."""
     pixels = height * width
-    each = torch.eye(pixels, dtype=like.dtype).view(pixels, 1, height, width)
-    return F.avg_pool2d(each, 3, 1, 1, count_include_pad=False).view(pixels, pixels)
+    with torch.inference_mode(False):
+        each = torch.eye(pixels, dtype=dtype).view(pixels, 1, height, width)
+        return F.avg_pool2d(each, 3, 1, 1, count_include_pad=False).view(pixels, pixels)
 
 
 def _parts(modules: Sequence[nn.Module], kind: type) -> list[Any]:
