@@ -42,7 +42,7 @@ as soon as one has ended."""
 
 
 FREE_SPACE = "free some space, then resume the run with --resume"
-OTHER_FOLDER = "choose a folder that can be written to, with --runs"
+OTHER_FOLDER = "choose a folder that can be written to; for runs, with --runs"
 FILE_HANDLES = "allow more open files, with ulimit -n 4096"
 RECOVERABLE_ERRORS = {
     errno.ENOSPC: FREE_SPACE,

@@ -50,9 +50,10 @@ def _refuse_unused(config: BlackboxConfig) -> None:
     for field, (value, instead) in unused.items():
         if value is not None:
             raise UserError(f"`{field}` is {value}; a search without gradients does not follow it: {instead}")
-    if config.benchmark.file is not None and config.evaluator != "benchmark":
-        evaluator = f"`evaluator` {config.evaluator} looks nothing up"
-        raise UserError(f"`benchmark.file` is {config.benchmark.file}, and {evaluator}: set it to benchmark")
+    for name, table in (("file", config.benchmark.file), ("name", config.benchmark.name)):
+        if table is not None and config.evaluator != "benchmark":
+            evaluator = f"`evaluator` {config.evaluator} looks nothing up"
+            raise UserError(f"`benchmark.{name}` is {table}, and {evaluator}: set it to benchmark")
 
 
 def _check_budget(config: BlackboxConfig) -> None:

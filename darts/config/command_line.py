@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from darts.config.fields import fields_of
+from darts.config.fields import check_ranges, fields_of
 from darts.config.types_in_words import in_words
 from darts.errors import UserError
 from genotypes.errors import InputError
@@ -63,12 +63,14 @@ def parse_command(kind: type[C], arguments: Sequence[str], **settings: Any) -> C
         settings: of ``tyro.cli``: ``prog``, ``description``, ``config``.
 
     Raises:
-        UserError: where the command line has an unknown option or a value of the wrong type, in one line.
+        UserError: in one line, where there is an unknown option, or a value of the wrong type or out of its range.
     """
     try:
-        return parsed(lambda: tyro.cli(kind, args=arguments, **settings))
+        options: C = parsed(lambda: tyro.cli(kind, args=arguments, **settings))
     except InputError as error:
         raise UserError(str(error)) from None
+    check_ranges(options)
+    return options
 
 
 def parse_options(default: C, arguments: Sequence[str], prog: str, description: str) -> C:

@@ -36,7 +36,6 @@ from sklearn.ensemble import (
 
 from darts.automatic.fit import fit
 from darts.config.command_line import parse_command
-from darts.config.fields import check_ranges
 from darts.config.ranges import POSITIVE, SEED
 from darts.errors import UserError
 from darts.experiments.forest_data import CASES, Case
@@ -67,7 +66,6 @@ class Options:
 def main(arguments: Sequence[str], console: Console) -> None:
     """Measure what the file of results does not hold yet, and print the means."""
     options = parse_command(Options, arguments, prog="python -m darts.experiments forests", description=__doc__)
-    check_ranges(options)
     unknown = [name for name in options.data if name not in CASES]
     if unknown:
         raise UserError(f"`data` is {unknown[0]!r}; it must be one of {', '.join(CASES)}")

@@ -26,7 +26,6 @@ from darts.blackbox.run import require_options
 from darts.cli import parse, say
 from darts.config import BlackboxConfig, LanguageSearchConfig, RetrainConfig, SearchConfig, flat, identity, to_dict
 from darts.config.command_line import parse_command
-from darts.config.fields import check_ranges
 from darts.config.ranges import FROM_2, POSITIVE
 from darts.errors import UserError
 from darts.experiments.checklist import checklist
@@ -80,7 +79,6 @@ def main(arguments: Sequence[str], console: Console) -> None:
     """Parse, do what is not done, write results and report, print them."""
     place = list(arguments).index(SEARCH_OPTIONS) if SEARCH_OPTIONS in arguments else len(arguments)
     options = parse_command(Options, arguments[:place], prog=PROGRAM, description=__doc__)
-    check_ranges(options)
     command = ["python", "-m", "darts.experiments", "protocol", *arguments]
     results = run_protocol(options, search_config(options.recipe, arguments[place + 1 :]), command, console)
     for line in lines(results):

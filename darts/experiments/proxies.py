@@ -32,7 +32,6 @@ from darts.blackbox.proxies import PROXIES
 from darts.cli import say
 from darts.config import BenchmarkConfig, DataConfig, RunConfig
 from darts.config.command_line import parse_command
-from darts.config.fields import check_ranges
 from darts.config.ranges import FROM_2, SEED, Range
 from darts.data.registry import open_data
 from darts.data.summary import summary
@@ -102,7 +101,6 @@ class Options:
 def main(arguments: Sequence[str], console: Console) -> None:
     """Judge what is not judged yet, print the correlations, and write them with each architecture's figures."""
     options = parse_command(Options, arguments, prog="python -m darts.experiments proxies", description=__doc__)
-    check_ranges(options)
     unknown = [name for name in options.proxies if name not in PROXIES]
     if unknown:
         raise UserError(f"`proxies` holds {unknown[0]!r}; there are {', '.join(PROXIES)}")

@@ -82,10 +82,12 @@ def name_of(config: SearchConfig | BlackboxConfig | RetrainConfig, genotype: Gen
     """Return the name of the configuration's space: a row of ``SPACES``.
 
     Raises:
-        UserError: where there is no such row.
+        UserError: where there is no such row, or the genotype is of other spaces.
     """
     fitting = [name for name, row in SPACES.items() if isinstance(genotype, row.genotype)]
     name = config.space.name or (fitting[0] if fitting else DEFAULT_SPACE)
     if name not in SPACES:
         raise UserError(f"`space.name` is {name!r}; it must be one of {', '.join(SPACES)}")
+    if genotype is not None and name not in fitting:
+        raise UserError(f"`space.name` is {name}, which the genotype is not of: set it to {' or '.join(fitting)}")
     return name

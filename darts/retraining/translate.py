@@ -22,7 +22,6 @@ from darts.artifacts.run_config import load_space_config
 from darts.artifacts.run_record import RunRecord, read_record
 from darts.config import DataConfig, RetrainConfig
 from darts.config.command_line import parse_command
-from darts.config.fields import check_ranges
 from darts.config.ranges import POSITIVE, at_most
 from darts.data.registry import open_data
 from darts.data.text.pairs import MAX_LENGTH, Pairs, encoded, read_pairs
@@ -67,7 +66,6 @@ def main(arguments: Sequence[str], console: Console) -> None:
         UserError: where the run holds no network for translation, or a file cannot be read.
     """
     config = parse_command(TranslateConfig, arguments, prog="python -m darts.translate", description=__doc__)
-    check_ranges(config)
     record = read_record(config.run)
     network, words = rebuilt(record)
     pairs = _tokens(read_pairs(config.pairs, "pairs", fewest=1)) if config.pairs else _test_pairs(record, words)

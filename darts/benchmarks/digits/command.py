@@ -29,7 +29,6 @@ from darts.benchmarks.digits.rows import read_rows
 from darts.benchmarks.digits.table import FOLDER
 from darts.benchmarks.digits.training import PROTOCOL
 from darts.config.command_line import parse_command
-from darts.config.fields import check_ranges
 from darts.config.ranges import POSITIVE, Range
 from darts.errors import UserError
 
@@ -114,7 +113,6 @@ def main(arguments: Sequence[str], console: Console) -> None:
         description=__doc__,
         config=(tyro.conf.OmitSubcommandPrefixes,),
     )
-    check_ranges(command)
     if isinstance(command, Latency):
         left = measure_all(command.out, protocol=PROTOCOL, max_seconds=command.max_seconds, console=console)
         console.print(f"{left:,} networks are left; in {command.out}", highlight=False)

@@ -17,7 +17,6 @@ import tyro
 from rich.console import Console
 
 from darts.config.command_line import parse_command
-from darts.config.fields import check_ranges
 from darts.config.ranges import POSITIVE, SEED, at_most
 from darts.errors import UserError
 
@@ -61,7 +60,6 @@ def main(arguments: Sequence[str], console: Console) -> None:
         UserError: where it cannot be written, or the count is out of range.
     """
     options = parse_command(ReversedDigits, arguments, prog="python -m darts.reversed_digits")
-    check_ranges(options)
     lines = [f"{source}\t{target}\n" for source, target in reversed_digits(options.count, options.seed)]
     try:
         options.file.write_text("".join(lines), encoding="utf-8")

@@ -31,7 +31,6 @@ from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.run import Replays, run_replays
 from darts.config import BenchmarkConfig, BlackboxConfig, check
 from darts.config.command_line import parse_command
-from darts.config.fields import check_ranges
 from darts.config.ranges import POSITIVE
 from darts.errors import UserError
 from darts.experiments.estimates import spread
@@ -106,7 +105,6 @@ class Options:
 def main(arguments: Sequence[str], console: Console) -> None:
     """Replay every strategy, and print a row as soon as it is known."""
     options = parse_command(Options, arguments, prog=PROGRAM, description=__doc__)
-    check_ranges(options)
     command = ["python", "-m", "darts.experiments", "reproduce", "nasbench201", *arguments]
     if options.json is not None:
         require_writable(options.json)

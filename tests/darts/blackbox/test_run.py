@@ -207,6 +207,7 @@ def test_recipes_are_complete(name):
         (dict(run=RunConfig(memory="8GB")), "`run.memory` is 8GB; a search without gradients does not follow it"),
         (dict(space=SearchSpaceConfig(partial=4)), "`space.partial` is 4"),
         (dict(benchmark=LookupConfig(file=Path("x.csv"))), "`evaluator` training looks nothing up"),
+        (dict(benchmark=LookupConfig(name="digits201")), "`benchmark.name` is digits201, and `evaluator` training"),
     ],
 )
 def test_what_cannot_work_is_refused(change, reason):

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
 from darts.cli import parse
 from darts.config.command_line import parse_command, parse_options, value_of
+from darts.config.ranges import POSITIVE
 from darts.errors import UserError
 from darts.recipes import FINAL_RECIPES, SEARCH_RECIPES
 
@@ -74,7 +76,7 @@ def test_the_value_of_an_option():
 class Options:
     """Options of a command."""
 
-    count: int = 1
+    count: Annotated[int, POSITIVE] = 1
     """A number."""
 
 
@@ -83,6 +85,7 @@ class Options:
     [
         (["--coumt", "3"], "Unrecognized options: --coumt, 3; the nearest: --count; see --help"),
         (["--count", "x"], "Error parsing --count: invalid literal for int() with base 10: 'x'; see --help"),
+        (["--count", "0"], "`count` is 0; it must be more than 0"),
     ],
 )
 def test_commands_without_recipes(arguments, message):

@@ -3,12 +3,23 @@
 import pytest
 import torch
 
-from darts.config import DataConfig, LanguageConfig, LanguageSearchConfig, MethodConfig, SearchConfig, SearchSpaceConfig
+from darts.config import (
+    DataConfig,
+    LanguageConfig,
+    LanguageSearchConfig,
+    MethodConfig,
+    RetrainConfig,
+    SearchConfig,
+    SearchSpaceConfig,
+    SpaceConfig,
+)
 from darts.data.registry import open_data
 from darts.errors import UserError
+from darts.methods.space_factory import space_from
 from darts.oneshot.builder import make_search
-from genotypes import read
+from genotypes import load, read
 from supernet.errors import SpaceError
+from supernet.shapes import ImageShape
 from tests import stories
 
 CPU = torch.device("cpu")
@@ -72,3 +83,9 @@ def test_a_recurrent_network(method, tmp_path):
 def test_what_a_model_with_choices_cannot_do_is_said(options, error, message):
     with pytest.raises(error, match=message):
         task_of("convnet", **options)
+
+
+def test_a_genotype_of_another_space_names_its_own():
+    config = RetrainConfig(space=SpaceConfig(name="mobile"))
+    with pytest.raises(UserError, match="`space.name` is mobile, which the genotype is not of: set it to darts"):
+        space_from(config, shape=ImageShape(1, 8, 10), genotype=load("DARTS_V2"))
