@@ -79,7 +79,7 @@ def _conv(x: Tensor, weight: Tensor, stride: int, dilation: int) -> Tensor:
     y = F.conv2d(_at_least(x, padding) if small else x, weight, None, stride, padding, dilation, x.shape[1])
     if not small:
         return y
-    return y[:, :, : -(-h // stride), : -(-w // stride)].contiguous(memory_format=torch.channels_last)
+    return y[:, :, : -(-h // stride), : -(-w // stride)].clone(memory_format=torch.channels_last)
 
 
 def _spread(grad: Tensor, shape: torch.Size, stride: int) -> Tensor:

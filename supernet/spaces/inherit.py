@@ -29,15 +29,17 @@ def copy_op_weights(graph: MixedGraph, row: int, name: str, op: nn.Module) -> No
         op: of the derived network.
 
     Raises:
-        SpaceError: where the edge has no such candidate.
+        SpaceError: where the edge has no such candidate, and the operation has weights.
     """
+    target = op.state_dict()
+    if not target:
+        return
     source = next(source for source in graph.sources if row in source.rows)
     edge = source.rows.index(row)
     if edge not in source.edges.get(name, ()):
         raise SpaceError(f"the supernet has no {name} on edge {row}, so there are no weights to inherit")
     stacked = source.ops[name]
     weights = unstack(stacked, len(source.edges[name]))[source.edges[name].index(edge)]
-    target = op.state_dict()
     for key, tensor in weights.items():
         if key in target:
             target[key].copy_(tensor)

@@ -9,6 +9,7 @@ import torch
 from darts.artifacts.checkpoint import path_of, save
 from darts.artifacts.run_folder import CHECKPOINTS
 from darts.config import (
+    BenchmarkConfig,
     DataConfig,
     LanguageRetrainConfig,
     LanguageSearchConfig,
@@ -42,7 +43,8 @@ def small(config, **method):
     space = replace(config.space, channels=width, layers=layers)
     if space.name == "vit":
         space = replace(space, patches=(2, 4))  # of images of 8 pixels
-    return replace(config, space=space, batch_size=4, epochs=max(config.epochs, 10))
+    benchmark = BenchmarkConfig()  # it covers the recipe's own data set alone
+    return replace(config, space=space, benchmark=benchmark, batch_size=4, epochs=max(config.epochs, 10))
 
 
 def ended(config, folder):
@@ -100,7 +102,9 @@ def test_the_network_of_a_recipe_inherits(name, tmp_path):
             inheriting(task, data, tmp_path / "run")
         return
     network = inheriting(task, data, tmp_path / "run")
-    if isinstance(data.shape, ImageShape) and config.space.candidates != "s4":  # s4 has an operation that draws noise
+    noisy = config.space.candidates == "s4"  # it has an operation that draws
+    beyond = name == "fair_darts_digits201"  # an edge below the threshold is "none", which is no candidate
+    if isinstance(data.shape, ImageShape) and not noisy and not beyond:
         assert_equal_under_one_hot_gates(task, network, data)
 
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import supernet.mixed.batched
@@ -80,6 +80,19 @@ def graph_and_inputs(
     zeros=st.sampled_from([0.0, 0.3, 0.9]),
     forbidden=st.sampled_from([0.0, 0.4]),
     partial=st.sampled_from([1, 2]),
+)
+@example(
+    channels=2,
+    candidates=["avg_pool_3x3", "conv_7x1_1x7", "dil_conv_3x3", "dil_conv_5x5"],
+    inputs=1,
+    nodes=1,
+    stride=1,
+    batch=1,
+    size=(2, 4),
+    layout=torch.contiguous_format,
+    zeros=0.0,
+    forbidden=0.0,
+    partial=1,
 )
 def test_any_graph(channels, candidates, inputs, nodes, stride, batch, size, layout, zeros, forbidden, partial):
     if batch * (-(-size[0] // stride)) * (-(-size[1] // stride)) < 2:
