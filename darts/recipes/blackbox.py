@@ -1,21 +1,22 @@
-"""Searches without gradients: every strategy on each of four tasks, and every scheduler where networks are trained.
+"""Searches without gradients: every strategy on each of five tasks, and every scheduler where networks are trained.
 
 A recipe is named after a row of ``ROWS`` and one of ``TASKS``: ``evolution_digits``. On three tasks architectures are
-trained, or judged by shared weights where a strategy is defined by them. The fourth is NAS-Bench-201's table: 12,000
-seconds of its recorded training, the reward being the validation accuracy on CIFAR-10 after 12 epochs. Published
-figures are test accuracies after 200 epochs on CIFAR-10 / CIFAR-100 / ImageNet16-120, means of 500 runs (Dong and Yang
-2020, quoted in Mellor et al. 2021, table 2a).
+trained, or judged by shared weights where a strategy is defined by them. On the other two they are looked up. In
+NAS-Bench-201's table: 12,000 seconds of its recorded training, the reward being the validation accuracy on CIFAR-10
+after 12 epochs. Published figures are test accuracies after 200 epochs on CIFAR-10 / CIFAR-100 / ImageNet16-120, means
+of 500 runs (Dong and Yang 2020, quoted in Mellor et al. 2021, table 2a). In the digits benchmark's: 100 architectures
+by the validation accuracy after its five epochs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from darts.config import SearchSpaceConfig
-from darts.config.blackbox import BlackboxConfig, BudgetConfig
-from darts.recipes.data_sets import CIFAR10, DIGITS, MNIST
+from darts.config.blackbox import BlackboxConfig, BudgetConfig, LookupConfig
+from darts.recipes import digits201
+from darts.recipes.data_sets import CIFAR10, DIGITS, DIGITS201, MNIST
 from darts.recipes.recipe import recipe
 
 NOT_PUBLISHED = "No number is published for this protocol."
@@ -28,6 +29,8 @@ class Task:
     Attributes:
         about: what is searched, for the recipe's docstring.
         config: of a search; the strategy is that of the row.
+        trained: the same where a strategy trains a supernet, though others look up.
+        spent: the budget where architectures are looked up, for the docstring.
         shared: the budget where weights are shared: epochs of the supernet, architectures to judge.
         scheduled: the budget under a scheduler: epochs of its last rung, architectures of three brackets of successive
             halving; None where architectures are not trained.
@@ -37,8 +40,15 @@ class Task:
     about: str
     config: BlackboxConfig
     shared: BudgetConfig
+    trained: str = ""
+    spent: str = ""
     scheduled: BudgetConfig | None = None
     hyperband: int = 0
+
+    @property
+    def looked_up(self) -> bool:
+        """Whether architectures are looked up in a table."""
+        return self.config.evaluator == "benchmark"
 
 
 @dataclass(frozen=True)
@@ -48,12 +58,11 @@ class Row:
     Attributes:
         title: the beginning of a recipe's docstring.
         strategy: with its options, for few trials that are trained.
-        looked_up: the same for the benchmark's table, where it differs.
-        published: on the table.
-        shared: whether architectures are judged by shared weights, on the table's task too.
+        looked_up: the same for a benchmark's table, where it differs.
+        published: on NAS-Bench-201's table.
+        shared: whether architectures are judged by shared weights, where there is a table too.
         scheduler: that decides which architectures are trained further.
         rounds: of Hyperband, which the scheduler makes; 0 for brackets of one size.
-        fields: further fields of the configuration.
     """
 
     title: str
@@ -63,12 +72,11 @@ class Row:
     shared: bool = False
     scheduler: str = "none"
     rounds: int = 0
-    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 NASBENCH201 = SearchSpaceConfig(name="nasbench201", layers=5)
-TABLE = "nasbench201"
-"""The task of the benchmark's table."""
+PUBLISHED = "nasbench201"
+"""The task that published figures are of."""
 
 TASKS: dict[str, Task] = {
     "digits": Task(
@@ -99,20 +107,33 @@ TASKS: dict[str, Task] = {
         scheduled=BudgetConfig(trials=81, epochs=27),
         hyperband=49,
     ),
-    TABLE: Task(
+    "digits201": Task(
+        about="on the digits benchmark's table",
+        config=BlackboxConfig(
+            data=DIGITS201,
+            space=digits201.SPACE,
+            evaluator="benchmark",
+            benchmark=LookupConfig(name="digits201", data="digits201"),
+            budget=BudgetConfig(trials=100, epochs=digits201.PROTOCOL.epochs),
+        ),
+        shared=BudgetConfig(trials=100, epochs=digits201.EPOCHS),
+        trained="on the digits benchmark's images",
+        spent="100 architectures",
+    ),
+    PUBLISHED: Task(
         about="on NAS-Bench-201's table",
         config=BlackboxConfig(
             data=CIFAR10, space=NASBENCH201, evaluator="benchmark", budget=BudgetConfig(seconds=12000.0)
         ),
         shared=BudgetConfig(trials=100, epochs=100),
+        trained="in NAS-Bench-201's space, trained on CIFAR-10",
+        spent="12,000 s of its recorded training",
     ),
 }
 
 ROWS: dict[str, Row] = {
     "random": Row("Random search", "random", published="93.70 +- 0.36 / 71.04 +- 1.07 / 44.57 +- 1.25 %"),
-    "exhaustive": Row(
-        "Every architecture of NAS-Bench-201", "exhaustive", fields={"space": NASBENCH201, "trials": None}
-    ),
+    "exhaustive": Row("Every architecture of NAS-Bench-201", "exhaustive"),
     "local_search": Row("Local search, moving to the first better neighbour,", "local_search:first_improvement=true"),
     "evolution": Row(
         "Regularized evolution",
@@ -156,38 +177,37 @@ ROWS: dict[str, Row] = {
 def made(name: str, data: str) -> Callable[[], BlackboxConfig]:
     """Return the recipe of a row on a task."""
     row, task = ROWS[name], TASKS[data]
-    shared = row.shared or (name == "exhaustive" and data != TABLE)
+    exhaustive = row.strategy == "exhaustive"
+    shared = row.shared or (exhaustive and not task.looked_up)
 
     def make() -> BlackboxConfig:
-        fields = dict(row.fields)
-        config = replace(task.config, strategy=(row.looked_up if data == TABLE else "") or row.strategy)
+        config = replace(task.config, strategy=(row.looked_up if task.looked_up else "") or row.strategy)
         if shared:
-            config = replace(config, evaluator="shared", budget=task.shared)
+            config = replace(config, evaluator="shared", benchmark=LookupConfig(), budget=task.shared)
         if task.scheduled and row.scheduler != "none":
             trials = row.rounds * task.hyperband or task.scheduled.trials
             config = replace(config, scheduler=row.scheduler, budget=replace(task.scheduled, trials=trials))
-        if "trials" in fields:
-            config = replace(config, budget=replace(config.budget, trials=fields.pop("trials"), seconds=None))
-        return replace(config, **fields)
+        if exhaustive:
+            space = config.space if task.looked_up else NASBENCH201
+            config = replace(config, space=space, budget=replace(config.budget, trials=None, seconds=None))
+        return config
 
     config = make()
-    about = task.about
-    if data == TABLE and row.shared:
-        about = "in NAS-Bench-201's space, trained on CIFAR-10"
-    if name == "exhaustive" and data != TABLE:
+    about = task.trained if task.looked_up and row.shared else task.about
+    if exhaustive and not task.looked_up:
         about = f"on {config.data.name}"
     if shared:
         budget = f"judged by the weights of a supernet that is trained for {config.budget.epochs} epochs first"
-    elif data == TABLE:
-        budget = "" if name == "exhaustive" else "12,000 s of its recorded training"
+    elif task.looked_up:
+        budget = "" if exhaustive else task.spent
     elif row.scheduler != "none":
         budget = f"{config.budget.trials} architectures for up to {config.budget.epochs} epochs"
     else:
         budget = f"{config.budget.trials} architectures, {config.budget.epochs} epochs each"
     published = ""
-    if data == TABLE:
+    if data == PUBLISHED:
         published = row.published if row.published == NOT_PUBLISHED else f"Published: {row.published}."
-    elif data == "cifar10":
+    elif data in ("cifar10", "digits201"):
         published = NOT_PUBLISHED
     parts = f"{row.title} {about}{', ' if budget else ''}{budget}."
     make.__name__ = f"{name}_{data}"

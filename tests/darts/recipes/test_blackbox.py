@@ -5,7 +5,7 @@ import pytest
 from darts.blackbox.schedulers import Hyperband, SuccessiveHalving
 from darts.config import check
 from darts.recipes import BLACKBOX_RECIPES
-from darts.recipes.blackbox import RECIPES, ROWS, TABLE, TASKS
+from darts.recipes.blackbox import RECIPES, ROWS, TASKS
 
 
 @pytest.mark.parametrize("name", BLACKBOX_RECIPES)
@@ -19,8 +19,8 @@ def test_a_recipe_is_named_and_says_what_to_expect(name):
 
 def test_every_row_is_on_every_task():
     assert len(RECIPES) == len(TASKS) * len(ROWS) - sum(row.scheduler != "none" for row in ROWS.values())
-    for data in TASKS:
-        assert (RECIPES.get(f"asha_{data}") is None) is (data == TABLE)
+    for data, task in TASKS.items():
+        assert (RECIPES.get(f"asha_{data}") is None) is task.looked_up
 
 
 @pytest.mark.parametrize("task", [task for task in TASKS.values() if task.scheduled])
