@@ -80,7 +80,11 @@ def test_candidates_are_ranked_by_their_loss(tmp_path, monkeypatch):
         (train_search, ["--data.root", "text.txt", "--language.dropout.hidden", 1], "--language.dropout.hidden is 1.0"),
         (train_search, ["--data.root", "text.txt", "--language.held-out", 0.5], "--language.held-out is 0.5"),
         (train_search, ["--data.root", "text.txt", "--method.name", "pc_darts"], "partial channels do not apply to"),
-        (train_final, ["--data.root", "text.txt", "--genotype", "DARTS_V1"], "has no CellGenotype"),
+        (
+            train_final,
+            ["--data.root", "text.txt", "--genotype", "DARTS_V1"],
+            "--space.name is recurrent, which the genotype",
+        ),
         (train_final, ["--data.root", "text.txt", "--genotype", "cell.txt"], "cell.txt: line 1, nodes[1].from"),
         (train_final, ["--data.root", "text.txt", "--genotype", "cell2.txt", "--auxiliary", 0.4], "no auxiliary head"),
         (train_final, ["--data.root", "text.txt", "--genotype", "cell2.txt", "--label-smoothing", 0.1], "no classif"),

@@ -109,7 +109,11 @@ def test_sentences_of_a_grammar_are_told_apart(tmp_path, monkeypatch):
         (train_search, ["darts_nasbench201_digits", "--space.nodes", 5], "NAS-Bench-201's cell has 4 states"),
         (train_search, ["darts_convnet_digits", "--drop-path", 0.2], "dropped edges need operations"),
         (train_final, ["--genotype", "|none~0|"], "1 blocks, allowed 3 blocks"),
-        (train_final, ["nasbench201_digits", "--genotype", "DARTS_V1"], "needs an architecture string"),
+        (
+            train_final,
+            ["nasbench201_digits", "--genotype", "DARTS_V1"],
+            "--space.name is nasbench201, which the genotype",
+        ),
         (train_final, ["--genotype", "DARTS_V1", "--inherit", "absent"], "--inherit is absent: it must be"),
     ],
 )

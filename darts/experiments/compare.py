@@ -2,10 +2,12 @@
 
 python -m darts.compare                                        every method on the digits, 3 seeds
 python -m darts.compare --methods darts pc_darts --seeds 0     some of them
+python -m darts.compare --methods darts evolution_digits asha_digits random --total-epochs 100
 python -m darts.compare --json FILE                            resumes where FILE ends, after any interruption
 
 Every search and every retraining uses the same two recipes, the same number of epochs and the seed of its row; only the
-method differs. Rows come in the order of ``METHODS``: where spreads overlap there is no ranking.
+method differs. Searches without gradients are those of their own recipes on the same data and space, with equal budgets
+where --total-epochs gives one. Rows come in the order of ``methods``: where spreads overlap there is no ranking.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from rich.console import Console
@@ -22,13 +24,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from darts.cli import require_recipe
-from darts.config import MethodConfig, RunConfig, SearchConfig, check
+from darts.config import BlackboxConfig, MethodConfig, RunConfig, SearchConfig, check
+from darts.config.blackbox import BudgetConfig
 from darts.config.command_line import parse_command
+from darts.config.ranges import POSITIVE
+from darts.errors import UserError
 from darts.experiments.results_file import read_results, skip_counts, summary
 from darts.experiments.runs import Found, named, random_genotype, retrain, retraining_of, search, space_of
 from darts.methods import METHODS
 from darts.methods.compose import compose
-from darts.recipes import SEARCH_RECIPES
+from darts.recipes import BLACKBOX_RECIPES, SEARCH_RECIPES
 from darts.training.device import choose_device
 from genotypes import describe
 from genotypes.atomic_write import require_writable, write_atomically
@@ -48,13 +53,16 @@ class CompareConfig:
     recipe: str = "digits"
     """Recipe of the searches; its data set has a recipe for retraining."""
     methods: tuple[str, ...] = (*(name for name in METHODS if name not in VARIANTS), RANDOM)
-    """Names of methods; random stands for architectures drawn from the search space."""
+    """Names of methods, or recipes of searches without gradients; random: architectures drawn from the search space."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds: one search and one retraining for each."""
     epochs: int | None = None
     """Epochs of the searches; the recipe's where not given."""
     final_epochs: int | None = None
     """Epochs of the retrainings; the recipe's where not given."""
+    total_epochs: Annotated[int | None, POSITIVE] = None
+    """Budget of each search without gradients that trains its architectures: epochs, summed over them; the recipe's
+    where not given."""
     channels: int | None = None
     """Width of the supernet; by default the recipe's."""
     root: Path | None = None
@@ -88,8 +96,33 @@ def main(arguments: Sequence[str], console: Console) -> None:
     console.print("mean +- standard deviation over seeds; where these overlap, no method is better than another")
 
 
-def search_config(config: CompareConfig, method: str, seed: int) -> SearchConfig:
+def search_config(config: CompareConfig, method: str, seed: int) -> SearchConfig | BlackboxConfig:
     """Return the search of a row, checked; that of random architectures names the space."""
+    made = with_gradients(config, method, seed) if method not in BLACKBOX_RECIPES else without(config, method, seed)
+    check(made)
+    return made
+
+
+def without(config: CompareConfig, recipe: str, seed: int) -> BlackboxConfig:
+    """Return the search of a recipe without gradients.
+
+    Raises:
+        UserError: where it is on other data, or in another space, than the recipe of the comparison.
+    """
+    made, shared = BLACKBOX_RECIPES[recipe](), with_gradients(config, RANDOM, seed)
+    if (made.data.name, made.space.name) != (shared.data.name, shared.space.name):
+        raise UserError(
+            f"--methods has {recipe}, which does not search the space and the data of --recipe {config.recipe}"
+        )
+    space = replace(made.space, channels=config.channels or made.space.channels)
+    made = replace(made, data=shared.data, space=space, seed=seed)
+    if config.total_epochs is not None and made.evaluator_name == "training":
+        made = replace(made, budget=BudgetConfig(total_epochs=config.total_epochs, epochs=made.budget.epochs))
+    return named(made, f"search-{recipe}-seed{seed}", config.runs, config.device)
+
+
+def with_gradients(config: CompareConfig, method: str, seed: int) -> SearchConfig:
+    """Return the search of a method; that of random architectures names the space."""
     require_recipe(config.recipe, SEARCH_RECIPES, "train_search.py")
     recipe = SEARCH_RECIPES[config.recipe]()
     made = replace(
@@ -100,14 +133,16 @@ def search_config(config: CompareConfig, method: str, seed: int) -> SearchConfig
         epochs=config.epochs or recipe.epochs,
         seed=seed,
     )
-    made = named(made, f"search-{method}-seed{seed}", config.runs, config.device)
-    check(made)
     compose(made)
-    return made
+    return named(made, f"search-{method}-seed{seed}", config.runs, config.device)
 
 
 def run_row(
-    config: CompareConfig, settings: SearchConfig, method: str, device: torch.device, console: Console
+    config: CompareConfig,
+    settings: SearchConfig | BlackboxConfig,
+    method: str,
+    device: torch.device,
+    console: Console,
 ) -> dict[str, Any]:
     """Search, or draw an architecture; retrain it; return the row of results."""
     console.rule(f"{method}, seed {settings.seed}")
@@ -150,4 +185,5 @@ def _settings(config: CompareConfig) -> dict[str, Any]:
         "epochs": config.epochs,
         "final_epochs": config.final_epochs,
         "channels": config.channels,
+        **({} if config.total_epochs is None else {"total_epochs": config.total_epochs}),
     }

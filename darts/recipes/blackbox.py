@@ -1,11 +1,11 @@
-"""Searches without gradients: every strategy on each of five tasks, and every scheduler where networks are trained.
+"""Searches without gradients: every strategy on each of five tasks, and every scheduler where curves are known.
 
 A recipe is named after a row of ``ROWS`` and one of ``TASKS``: ``evolution_digits``. On three tasks architectures are
 trained, or judged by shared weights where a strategy is defined by them. On the other two they are looked up. In
 NAS-Bench-201's table: 12,000 seconds of its recorded training, the reward being the validation accuracy on CIFAR-10
 after 12 epochs. Published figures are test accuracies after 200 epochs on CIFAR-10 / CIFAR-100 / ImageNet16-120, means
 of 500 runs (Dong and Yang 2020, quoted in Mellor et al. 2021, table 2a). In the digits benchmark's: 100 architectures
-by the validation accuracy after its five epochs.
+by the validation accuracy after its five epochs, or as many epochs in all under a scheduler.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Task:
         trained: the same where a strategy trains a supernet, though others look up.
         spent: the budget where architectures are looked up, for the docstring.
         shared: the budget where weights are shared: epochs of the supernet, architectures to judge.
-        scheduled: the budget under a scheduler: epochs of its last rung, architectures of three brackets of successive
-            halving; None where architectures are not trained.
-        hyperband: architectures of a round of Hyperband up to that rung.
+        scheduled: the budget under a scheduler: epochs of its last rung, and epochs in all, or the architectures of
+            three brackets of successive halving; None where no figures after fewer epochs are known.
+        hyperband: architectures of a round of Hyperband up to that rung, where architectures are the budget.
     """
 
     about: str
@@ -62,7 +62,7 @@ class Row:
         published: on NAS-Bench-201's table.
         shared: whether architectures are judged by shared weights, where there is a table too.
         scheduler: that decides which architectures are trained further.
-        rounds: of Hyperband, which the scheduler makes; 0 for brackets of one size.
+        rounds: of Hyperband, which the scheduler makes where architectures are the budget; 0 for brackets of one size.
     """
 
     title: str
@@ -117,6 +117,7 @@ TASKS: dict[str, Task] = {
             budget=BudgetConfig(trials=100, epochs=digits201.PROTOCOL.epochs),
         ),
         shared=BudgetConfig(trials=100, epochs=digits201.EPOCHS),
+        scheduled=BudgetConfig(total_epochs=100 * digits201.PROTOCOL.epochs, epochs=digits201.PROTOCOL.epochs),
         trained="on the digits benchmark's images",
         spent="100 architectures",
     ),
@@ -168,9 +169,9 @@ ROWS: dict[str, Row] = {
         "BANANAS, an ensemble of neural predictors,", "bananas:first=5,batch=5,parents=5", looked_up="bananas"
     ),
     "asha": Row("ASHA among random architectures", "random", scheduler="asha"),
-    "halving": Row("Successive halving, three brackets of random architectures,", "random", scheduler="halving"),
-    "hyperband": Row("Hyperband, one round of random architectures,", "random", scheduler="hyperband", rounds=1),
-    "bohb": Row("BOHB, two rounds of Hyperband by Parzen estimators,", "tpe", scheduler="bohb", rounds=2),
+    "halving": Row("Successive halving of random architectures", "random", scheduler="halving"),
+    "hyperband": Row("Hyperband of random architectures", "random", scheduler="hyperband", rounds=1),
+    "bohb": Row("BOHB, Hyperband by Parzen estimators,", "tpe", scheduler="bohb", rounds=2),
 }
 
 
@@ -198,10 +199,12 @@ def made(name: str, data: str) -> Callable[[], BlackboxConfig]:
         about = f"on {config.data.name}"
     if shared:
         budget = f"judged by the weights of a supernet that is trained for {config.budget.epochs} epochs first"
+    elif row.scheduler != "none":
+        total = config.budget.total_epochs
+        spent = f"{total} epochs in all, up to" if total else f"{config.budget.trials} architectures for up to"
+        budget = f"{spent} {config.budget.epochs}{' for each' if total else ' epochs'}"
     elif task.looked_up:
         budget = "" if exhaustive else task.spent
-    elif row.scheduler != "none":
-        budget = f"{config.budget.trials} architectures for up to {config.budget.epochs} epochs"
     else:
         budget = f"{config.budget.trials} architectures, {config.budget.epochs} epochs each"
     published = ""

@@ -126,6 +126,8 @@ class _Backward:
             mixed, self.bypassed[node] = split_channels(self.full[plan.inputs + node], run.width)
             self.grads[node] = mixed.reshape(run.pixels, run.width)
         table, rows = run.table(plan.terms), plan.node_terms[node]
+        if not rows:
+            return  # all its edges have no candidate but "none"
         sums = combine_sums(
             self.grads, run.flat_inputs, self.states, self.planes, self.statistics, table, rows, node, run.gates
         )

@@ -58,6 +58,29 @@ def test_a_comparison_is_made_once_and_resumed(tmp_path, monkeypatch):
         main(["--methods", "gdas", "--seeds", "0", *small, "--epochs", "2"], Console(quiet=True))
 
 
+def test_searches_without_gradients_stand_beside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = [
+        "--total-epochs",
+        "4",
+        "--final-epochs",
+        "1",
+        "--channels",
+        "4",
+        "--json",
+        "figures.json",
+        "--device",
+        "cpu",
+    ]
+    main(["--methods", "asha_digits", "--seeds", "1", *small], Console(quiet=True))
+    (found,) = json.loads((tmp_path / "figures.json").read_text())["rows"]
+    trials = json.loads((tmp_path / "runs/compare/search-asha_digits-seed1/trials.json").read_text())
+    assert 4 <= sum(trial["epochs"][-1] for trial in trials) <= 6 and len(trials) > 1
+    assert found["method"] == "asha_digits" and found["search_seconds"] > 0
+    with pytest.raises(UserError, match="--methods has random_mnist, whose space or data are not those of --recipe"):
+        main(["--methods", "random_mnist", *small], Console(quiet=True))
+
+
 def test_an_unknown_method_is_refused_before_anything_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="`method.name` is 'dartz'"):

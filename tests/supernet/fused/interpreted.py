@@ -88,6 +88,12 @@ def test_any_graph(candidates, nodes_and_candidates, **drawn):
     assert_equal(*graph_and_inputs(**drawn), floor=1)
 
 
+def test_a_node_without_terms():
+    assert_equal(*graph_and_inputs(4, ["none"], nodes=2, size=(2, 4)))
+    allowed = [["none"], ["none"], *[["none", "sep_conv_3x3"]] * 3]
+    assert_equal(*graph_and_inputs(4, KNOWN[:9], allowed=allowed))
+
+
 def test_any_subset():
     allowed = [KNOWN[row % 4 : row % 4 + 3 + row % 3] for row in range(5)]
     assert_equal(*graph_and_inputs(4, KNOWN[:9], allowed=allowed))

@@ -9,7 +9,7 @@ from tests import interpreter
 
 GROUPS = [
     ("any_graph", "layouts", "eight_steps"),
-    ("any_subset", "gates_of_zero", "nasbench201", "fake_tensors"),
+    ("a_node_without_terms", "any_subset", "gates_of_zero", "nasbench201", "fake_tensors"),
     ("partial_channels", "auxiliary_skips", "storage", "seen_through_by_the_compiler"),
 ]
 """Cases that share a process, each group of about the same time."""
