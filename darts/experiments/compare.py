@@ -111,9 +111,7 @@ def without(config: CompareConfig, recipe: str, seed: int) -> BlackboxConfig:
     """
     made, shared = BLACKBOX_RECIPES[recipe](), with_gradients(config, RANDOM, seed)
     if (made.data.name, made.space.name) != (shared.data.name, shared.space.name):
-        raise UserError(
-            f"--methods has {recipe}, which does not search the space and the data of --recipe {config.recipe}"
-        )
+        raise UserError(f"--methods has {recipe}, whose space or data are not those of --recipe {config.recipe}")
     space = replace(made.space, channels=config.channels or made.space.channels)
     made = replace(made, data=shared.data, space=space, seed=seed)
     if config.total_epochs is not None and made.evaluator_name == "training":

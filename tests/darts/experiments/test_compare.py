@@ -60,7 +60,7 @@ def test_a_comparison_is_made_once_and_resumed(tmp_path, monkeypatch):
 
 def test_searches_without_gradients_stand_beside(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    small = "--total-epochs 6 --final-epochs 1 --channels 4 --json figures.json --device cpu".split()
+    small = ["--total-epochs", "6", "--final-epochs", "1", "--channels", "4", "--json", "figures.json"]
     main(["--methods", "asha_digits", "--seeds", "1", *small], Console(quiet=True))
     (found,) = json.loads((tmp_path / "figures.json").read_text())["rows"]
     trials = json.loads((tmp_path / "runs/compare/search-asha_digits-seed1/trials.json").read_text())
