@@ -45,9 +45,9 @@ from darts.recipes import BLACKBOX_RECIPES, FINAL_RECIPES, SEARCH_RECIPES, final
 from darts.recipes.help import components_help
 from darts.report.page import write_report
 from darts.training.device import choose_device
-from darts.training.loop import train
+from darts.training.loop import Interrupted, train
 from darts.training.memory_planner import prepare
-from darts.training.progress import pluralize
+from darts.training.progress import SEARCHING, pluralize, stopped_message
 from genotypes import describe
 from supernet.bench.machine import machine
 
@@ -162,7 +162,10 @@ def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ra
         say(console, f"in {folder}: replays.json")
         return
     begun = partial(write_config, folder, "search", config, device)
-    study = run.run_study(config, problem, folder, console, device, begun, start)
+    try:
+        study = run.run_study(config, problem, folder, console, device, begun, start)
+    except KeyboardInterrupt:
+        raise Interrupted(stopped_message(SEARCHING), 128 + signal.SIGINT) from None
     with alone():
         genotype = run.write_study(config, study, folder)
         write_report(folder)

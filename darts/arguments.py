@@ -105,12 +105,15 @@ def _check(name: str, value: Any, hint: Any) -> None:
     if isinstance(value, str) and "\0" in value:
         raise UserError(f"`{name}` is {_shown(value)}; no name holds a null character")
     if isinstance(value, Real) and not isinstance(value, bool):
+        number: Any = value if isinstance(value, Integral) else float(value)
         for allowed_range in (FINITE, *RANGES.get(name, ())):
-            if not allowed_range.contains(float(value)):
+            if not allowed_range.contains(number):
                 raise UserError(f"`{name}` is {_shown(value)}; it must be {allowed_range.text}")
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, int) and abs(value) > 10**100:
+        return "a number of more than 100 digits"  # Python writes none of thousands
     text = repr(value).partition("\n")[0]
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -41,8 +41,8 @@ EXIT_DELAY = 2.0
 as soon as one has ended."""
 
 
-FREE_SPACE = "free some space, then resume the run with --resume"
-OTHER_FOLDER = "choose a folder that can be written to; for runs, with --runs"
+FREE_SPACE = "free some space, then start it again{resume}"
+OTHER_FOLDER = "choose a folder that can be written to{runs}"
 FILE_HANDLES = "allow more open files, with ulimit -n 4096"
 RECOVERABLE_ERRORS = {
     errno.ENOSPC: FREE_SPACE,
@@ -60,9 +60,13 @@ RECOVERABLE_ERRORS = {
     errno.EROFS: OTHER_FOLDER,
     errno.ENOTDIR: OTHER_FOLDER,
     errno.EEXIST: OTHER_FOLDER,
-    errno.ENAMETOOLONG: "choose a shorter --name",
+    errno.ENAMETOOLONG: "choose a shorter {name}",
 }
 """Errors of the operating system that a user can do something about, and what."""
+
+OF_RUNS = {"resume": " with --resume", "runs": ", with --runs", "name": "--name"}
+OF_OTHERS = {"resume": "", "runs": "", "name": "name"}
+"""Options that advice names: of scripts that train, and of other commands."""
 
 
 def parse(
@@ -126,24 +130,30 @@ def train_script(main: Callable[[Sequence[str], Console, Ranks], None]) -> None:
                 main(arguments, console, ranks)
             except Interrupted as error:  # all ranks have agreed to stop: close the process group first
                 stopped = error
+            except KeyboardInterrupt:
+                stopped = Interrupted("stopped before the first step", 128 + signal.SIGINT)
         if stopped is not None:
             raise stopped
 
-    run_script(together)
+    run_script(together, trains=True)
 
 
-def run_script(main: Callable[[Sequence[str], Console], None]) -> None:
+def run_script(main: Callable[[Sequence[str], Console], None], trains: bool = False) -> None:
     """Run a script. A user's mistake is one line and exit code 2; after a signal the exit code is the signal's.
 
     Output that cannot be written (a closed pipe, a full disk) is lost, and the run continues.
+
+    Args:
+        main: takes the command line and the console.
+        trains: whether the script has the options of runs, which advice may then name.
     """
     make_lossy()
     with interrupts():
-        sys.exit(_exit_code(main))
+        sys.exit(_exit_code(main, trains))
 
 
-def _exit_code(main: Callable[[Sequence[str], Console], None]) -> int:
-    console = Console(soft_wrap=True, quiet=not is_main_process())
+def _exit_code(main: Callable[[Sequence[str], Console], None], trains: bool) -> int:
+    console = plain_console(quiet=not is_main_process())
     try:
         main(sys.argv[1:], console)
     except InputError as error:
@@ -153,11 +163,12 @@ def _exit_code(main: Callable[[Sequence[str], Console], None]) -> int:
     except OSError as error:
         if error.errno not in RECOVERABLE_ERRORS:
             raise
-        return _complain(_refusal(error))
+        return _complain(_refusal(error, OF_RUNS if trains else OF_OTHERS))
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
-        return _complain("not enough memory; lower --batch-size or --space.channels, or set --memory")
+        advice = "; lower --batch-size or --space.channels, or set --memory" if trains else ""
+        return _complain(f"not enough memory{advice}")
     except Lost as lost:
         print(lost, file=sys.stderr, flush=True)
         return 1
@@ -165,8 +176,8 @@ def _exit_code(main: Callable[[Sequence[str], Console], None]) -> int:
         say(console, str(stopped))
         return stopped.code
     except KeyboardInterrupt:
-        console.print("stopped before the first step")
-        return 130
+        say(console, "stopped")
+        return 128 + signal.SIGINT
     return 0
 
 
@@ -186,10 +197,10 @@ def _complain(message: str) -> int:
     return 2
 
 
-def _refusal(error: OSError) -> str:
+def _refusal(error: OSError, options: Mapping[str, str]) -> str:
     """Return what the file system refused, and what to do about it."""
-    place = f"{error.filename}: " if error.filename else "a file of the run: "
-    return f"{place}{error.strerror}; {RECOVERABLE_ERRORS[error.errno or 0]}"
+    place = f"{str(error.filename)[:200]}: " if error.filename else "a file of the run: "
+    return f"{place}{error.strerror}; {RECOVERABLE_ERRORS[error.errno or 0].format(**options)}"
 
 
 def fields_as_options(message: str) -> str:
@@ -199,6 +210,11 @@ def fields_as_options(message: str) -> str:
     '--memory is 3; set --weights.lr-min'
     """
     return FIELD.sub(lambda match: option(match[1]), message)
+
+
+def plain_console(quiet: bool = False) -> Console:
+    """Return a console on which nothing is markup: names and paths may hold brackets and colons."""
+    return Console(soft_wrap=True, quiet=quiet, markup=False, emoji=False)
 
 
 def say(console: Console, text: str) -> None:

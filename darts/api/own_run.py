@@ -73,7 +73,7 @@ def train_own(
         made_with: identifies the results.
         started: which layers another run's weights have started.
     """
-    console = Console(soft_wrap=True, quiet=not verbose)
+    console = Console(soft_wrap=True, quiet=not verbose, markup=False, emoji=False)
     for line in started.lines():
         console.print(line, highlight=False, markup=False)
 

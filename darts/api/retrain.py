@@ -21,6 +21,7 @@ from darts.arguments import public, require_one
 from darts.artifacts import fingerprint
 from darts.artifacts.log import read_log
 from darts.artifacts.run_config import OWN
+from darts.artifacts.run_folder import CHECKPOINTS
 from darts.artifacts.user_folder import run_folder_of
 from darts.automatic.trials.epochs import run_once
 from darts.config import RunConfig, SearchConfig, WeightsConfig, check
@@ -145,7 +146,7 @@ def retrain(
             **{f"weights.{name}": value for name, value in asdict(config.weights).items()},
             **fingerprints(network, loss, data=examples, test=tests, valid=judging if valid is not None else None),
         }
-        with run_folder_of(run) as folder:
+        with run_folder_of(run, CHECKPOINTS) as folder:
             train_own(
                 SeededTask(task, seed),
                 "retrain",

@@ -31,7 +31,8 @@ from darts.api.own_run import Loss, fingerprints, first_batch, require_module, t
 from darts.arguments import public, require_one
 from darts.artifacts import fingerprint
 from darts.artifacts.run_config import OWN
-from darts.artifacts.user_folder import run_folder_of
+from darts.artifacts.run_folder import CHECKPOINTS
+from darts.artifacts.user_folder import STUDY, run_folder_of
 from darts.automatic.call_shape import CallShape
 from darts.automatic.trials.sequence import Sequence
 from darts.automatic.trials.trial_settings import TrialSettings, is_strategy
@@ -179,7 +180,7 @@ def search(
         data_set = DataSet(OWN, None, mixed, mixed, valid=len(judging or ()))
         task = make_search(config, data_set, chosen, method=composed, setting=Setting(shape, make, objective))
         made_with = {**identity(config), **fingerprints(model, loss, data=examples, valid=judging)}
-        with run_folder_of(run) as folder:
+        with run_folder_of(run, CHECKPOINTS) as folder:
             train_own(
                 SeededTask(task, seed),
                 "search",
@@ -232,7 +233,7 @@ def _search_by_trials(
     chosen = choose_device(RunConfig(device=device))
     examples, objective = user_split(data, chosen), UserLoss(loss) if loss else classification
     parts = divided(examples, settings.valid, settings.seed) if valid is None else (examples, user_split(valid, chosen))
-    with global_generators_kept(chosen), run_folder_of(run) as folder:
+    with global_generators_kept(chosen), run_folder_of(run, STUDY) as folder:
         first_batch(examples, settings.batch_size, objective)
         found = search_by_trials(
             model,
@@ -249,7 +250,7 @@ def _search_by_trials(
                 "data": fingerprint.of_data(examples.items),
                 "valid": None if valid is None else fingerprint.of_data(parts[1].items),
             },
-            console=Console(soft_wrap=True, quiet=not verbose),
+            console=Console(soft_wrap=True, quiet=not verbose, markup=False, emoji=False),
             begun=partial(describe_own_run, folder, "search", config, chosen) if run else lambda: None,
         )
     return SearchResult(found.genotype, found.figures, found.space, None, found.weights)

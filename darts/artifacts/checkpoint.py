@@ -104,6 +104,21 @@ def newest_first(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.stem[5:]), reverse=True)
 
 
+def newest_state(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Return the newest checkpoint of a folder that can be read, and its content.
+
+    Raises:
+        CheckpointError: where there is none; of the newest where none can be read.
+    """
+    refused = None
+    for path in newest_first(folder):
+        try:
+            return path, load(path)
+        except CheckpointError as error:
+            refused = refused or error
+    raise refused or CheckpointError(f"{folder}: no checkpoint there")
+
+
 def path_of(folder: Path, step: int) -> Path:
     """Return the path of the checkpoint of a step."""
     return folder / f"step_{step:09d}.pt"

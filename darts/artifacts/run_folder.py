@@ -104,11 +104,12 @@ def clear_temporary_files(folder: Path) -> None:
     """Delete what processes left in a folder that were killed while they wrote a file (``.NAME.PID``)."""
     for path in folder.glob(".*.*"):
         match = re.fullmatch(r"\..+\.(\d+)", path.name)
-        if match and path.is_file() and not _is_alive(int(match[1])):
+        if match and path.is_file() and not is_alive(int(match[1])):
             path.unlink(missing_ok=True)
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Return whether another process of this number is there."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from darts.artifacts.run_folder import read_object
-from darts.config.command_line import option
+from darts.config.blackbox import BlackboxConfig
+from darts.config.command_line import option, shortened
+from darts.config.fields import fields_of
+from darts.config.types_in_words import fits, in_words
+from darts.errors import UserError
 
 PARETO_FILE = "pareto.json"
+OF_A_TRIAL = ("weights.", "language.", "batch_size", "space.channels", "space.layers", "space.stem")
+"""Beginnings of the fields that a trial's training depends on; the others belong to the search as a whole."""
+
 TUNED = "tuned"
 """Field of a result: dotted path of each tuned field of the configuration -> its value."""
 
@@ -20,18 +27,29 @@ def tuned_with(source: str) -> dict[str, Any]:
 
     Args:
         source: a run's folder, its ``genotype.json``, or a point of its Pareto set, ``pareto.json@N``.
+
+    Raises:
+        UserError: naming the file, and the field that no search tunes, or the value that it cannot have.
     """
     path, _, number = source.rpartition("@")
+    file = Path(source) / "genotype.json" if os.path.isdir(source) else Path(source)
     if Path(path).name == PARETO_FILE and not os.path.exists(source):
-        points = read_object(Path(path)).get("points")
-        found = points if isinstance(points, list) else []
-        matching = [each for each in found if isinstance(each, dict) and str(each.get("point")) == number]
+        file = Path(path)
+        points = read_object(file).get("points")
+        listed = points if isinstance(points, list) else []
+        matching = [each for each in listed if isinstance(each, dict) and str(each.get("point")) == number]
         content: Any = matching[0] if matching else {}
     else:
-        file = Path(source) / "genotype.json" if os.path.isdir(source) else Path(source)
         content = read_object(file).get("searched")
     tuned = content.get(TUNED) if isinstance(content, dict) else None
-    return tuned if isinstance(tuned, dict) else {}
+    found = tuned if isinstance(tuned, dict) else {}
+    known = {field.path: field.hint for field in fields_of(BlackboxConfig())}
+    for name, value in found.items():
+        if not name.startswith(OF_A_TRIAL) or name not in known:
+            raise UserError(f"{file}: tuned has {shortened(name)!r}, which no search tunes; correct it")
+        if not fits(known[name], value):
+            raise UserError(f"{file}: tuned has {name} {shortened(str(value))}; it must be {in_words(known[name])}")
+    return found
 
 
 def flags(tuned: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,11 @@ python train_final.py predict RUN FILE ... --output predictions.csv
 from __future__ import annotations
 
 import csv
+import io
 import json
+import os
+import shlex
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -22,13 +26,17 @@ import tyro
 from rich.console import Console
 
 from darts.artifacts.run_record import read_record
-from darts.automatic.examples.images import is_image
+from darts.automatic.examples.inputs import image_files
 from darts.automatic.fit import fit
 from darts.automatic.predictor import FILE, load_predictor
+from darts.cli import say
 from darts.config.command_line import parse_command
-from darts.data.image_folder import ImageForm, read_files
+from darts.data.image_folder import ImageForm, are_of_files, read_files
 from darts.errors import UserError
 from darts.retraining.export import rebuilt
+from darts.training.loop import Interrupted
+from darts.training.out_of_memory import out_of_memory
+from genotypes.atomic_write import write_atomically
 
 
 @dataclass(frozen=True)
@@ -88,27 +96,41 @@ def _in_options(x: str, y: str) -> Iterator[None]:
 
 
 def fit_command(arguments: Sequence[str], console: Console) -> None:
-    """Find and train a model for the data of a command line."""
+    """Find and train a model for the data of a command line.
+
+    Raises:
+        Interrupted: after Ctrl-C.
+    """
     config = parse_command(FitConfig, arguments, prog="train_search.py auto", description="Data in, trained model out.")
-    folder = config.run or Path("runs") / f"auto-{config.data.root.resolve().stem}"
+    folder = config.run or Path("runs") / f"auto-{Path(os.path.abspath(config.data.root)).stem}"
     with warnings.catch_warnings(), _in_options("`data.root`", "`data.target`"):
         warnings.simplefilter("ignore", UserWarning)  # the report has them as notes
-        model = fit(
-            config.data.root,
-            config.data.target,
-            budget=config.budget,
-            trials=config.trials,
-            metric=config.metric,
-            task=config.task,
-            class_weight="balanced" if config.balanced else None,
-            strategy=config.strategy,
-            seed=config.seed,
-            device=config.device,
-            run=folder,
-        )
-    console.print(model.report(), markup=False, highlight=False, soft_wrap=True)
-    console.print(f"in {folder}: model.pt, genotype.json, report.txt", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"now type:  python train_final.py predict {folder} FILE", markup=False, highlight=False)
+        try:
+            model = fit(
+                config.data.root,
+                config.data.target,
+                budget=config.budget,
+                trials=config.trials,
+                metric=config.metric,
+                task=config.task,
+                class_weight="balanced" if config.balanced else None,
+                strategy=config.strategy,
+                seed=config.seed,
+                device=config.device,
+                run=folder,
+            )
+        except KeyboardInterrupt:
+            text = f"stopped; what was tried is in {folder}, and the same command continues"
+            raise Interrupted(text, 128 + signal.SIGINT) from None
+        except OSError as error:
+            raise UserError(f"`run` {folder}: {error.strerror or error}; give a folder that can be written") from None
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            raise UserError("not enough memory; give fewer examples, or smaller ones") from None
+    say(console, model.report())
+    say(console, f"in {folder}: model.pt, genotype.json, report.txt")
+    say(console, f"now type:  python train_final.py predict {shlex.quote(str(folder))} FILE")
 
 
 def predict_command(arguments: Sequence[str], console: Console) -> None:
@@ -121,17 +143,21 @@ def predict_command(arguments: Sequence[str], console: Console) -> None:
     config = parse_command(PredictConfig, arguments, prog="train_final.py predict", description=description)
     if not config.files:
         raise UserError("no FILE is given; give images, folders of images, or one CSV file")
+    output = config.output
+    if output is not None and any(output.exists() and path.exists() and output.samefile(path) for path in config.files):
+        raise UserError(f"`output` is {output}, which is one of the files to predict from; give another file")
     with _in_options("FILE", "FILE"):
         names, header, rows = _predictions(config.run, config.files)
-    if config.output is None:
+    if output is None:
         _write(sys.stdout, names, header, rows)
         return
+    text = io.StringIO(newline="")
+    _write(text, names, header, rows)
     try:
-        with config.output.open("w", newline="", encoding="utf-8") as file:
-            _write(file, names, header, rows)
+        write_atomically(output, text.getvalue().encode(errors="surrogateescape"))
     except OSError as error:
-        raise UserError(f"`output` {config.output}: {error.strerror or error}") from None
-    console.print(f"in {config.output}: {len(rows)} predictions", markup=False, highlight=False)
+        raise UserError(f"`output` {output}: {error.strerror or error}") from None
+    say(console, f"in {output}: {len(rows)} predictions")
 
 
 def _predictions(run: Path, files: Sequence[Path]) -> tuple[list[str], list[str], list[list[object]]]:
@@ -140,7 +166,7 @@ def _predictions(run: Path, files: Sequence[Path]) -> tuple[list[str], list[str]
         return _of_retraining(run, files)
     model = load_predictor(run)
     if model.encoder.kind == "image":
-        paths = _images(files)
+        paths = image_files(files)
         names, outputs = list(map(str, paths)), model.outputs(paths)
     else:
         if len(files) != 1:
@@ -171,26 +197,21 @@ def _of_retraining(run: Path, files: Sequence[Path]) -> tuple[list[str], list[st
             f"export it: python -m darts.export {run} --format torch.export"
         )
     known = {name: json.loads(value) for name, value in network.metadata.items()}
-    bits = known.get("preprocessing", {}).get("bits", 8)
-    paths = _images(files)
-    images = torch.from_numpy(read_files(paths, ImageForm(shape.size, shape.channels, bits)))
+    rule = known.get("preprocessing", {})
+    bits, shorter = rule.get("bits", 8), rule.get("resize_shorter_side", shape.size)
+    if not (type(bits) is int and 1 <= bits <= 16 and type(shorter) is int and shape.size <= shorter < 2**20):
+        raise UserError(f"{run}: weights.pt has the preprocessing {str(rule)[:80]}, which no training writes")
+    scale = 255.0 if rule.get("values") == "0 to 1" else 1.0
+    if not are_of_files((scale * network.mean).flatten().tolist(), (scale * network.std).flatten().tolist()):
+        raise UserError(f"{run}: its network was trained on arrays of another scale than that of image files")
+    paths = image_files(files)
+    images = torch.from_numpy(read_files(paths, ImageForm(shape.size, shape.channels, bits), shorter))
     with torch.no_grad():
-        outputs = torch.cat([network(part.float()).softmax(1) for part in images.split(256)])
+        outputs = torch.cat([network(part.float() / scale).softmax(1) for part in images.split(256)])
     classes = known.get("classes") or [str(number) for number in range(shape.classes)]
     rows: list[list[object]] = [[classes[max(range(len(row)), key=row.__getitem__)], *map(_rounded, row)]
                                 for row in outputs.tolist()]  # fmt: skip
     return list(map(str, paths)), ["prediction", *map(str, classes)], rows
-
-
-def _images(files: Sequence[Path]) -> list[Path]:
-    found: list[Path] = []
-    for path in files:
-        if not path.exists():
-            raise UserError(f"{path}: no such file or folder")
-        found += sorted(each for each in path.rglob("*") if is_image(each)) if path.is_dir() else [path]
-    if not found:
-        raise UserError(f"{files[0]}: holds no images")
-    return found
 
 
 def _rounded(value: float) -> str:

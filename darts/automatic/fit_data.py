@@ -15,7 +15,7 @@ from rich.console import Console
 from torch import Tensor
 
 from darts.arguments import public
-from darts.artifacts.user_folder import run_folder_of
+from darts.artifacts.user_folder import STUDY, run_folder_of
 from darts.automatic.examples.inputs import read_examples
 from darts.automatic.examples.targets import Target, target_of
 from darts.automatic.fit_study import find_model
@@ -23,6 +23,7 @@ from darts.automatic.metrics import metrics_of
 from darts.automatic.predictor import Predictor
 from darts.automatic.problem import make_problem
 from darts.config import RunConfig
+from darts.config.command_line import shortened
 from darts.errors import UserError
 from darts.training.device import choose_device
 from darts.training.generators import global_generators_kept
@@ -65,14 +66,14 @@ def fit_data(
     if folds is not None and folds > len(given):
         raise UserError(f"`folds` is {folds}; `x` has {len(given)} examples, and each fold needs one")
     chosen = choose_device(RunConfig(device=device))
-    console = Console(soft_wrap=True, quiet=not verbose)
+    console = Console(soft_wrap=True, quiet=not verbose, markup=False, emoji=False)
     problem = replace(
         make_problem(given, target, answers, chosen, names, class_weight, seed), folds=folds, epochs=epochs
     )
     console.print(f"{target.task} of {problem.encoder.describe()}, {len(given)} examples", highlight=False)
     for note in given.notes:
         console.print(note, highlight=False, markup=False)
-    with run_folder_of(run) as folder, global_generators_kept(chosen), _threads(given.kind):
+    with run_folder_of(run, STUDY) as folder, global_generators_kept(chosen), _threads(given.kind):
         predictor = find_model(
             problem, folder, limit=limit, trials=trials, strategy=strategy, began=began, console=console
         )
@@ -91,10 +92,9 @@ def seconds_of(budget: str | float | None) -> float | None:
     if budget is None:
         return None
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(budget).lower())
-    if match is None or match[2] not in UNITS or float(match[1]) <= 0:
-        raise UserError(
-            f"`budget` is {budget!r}; it must be a time such as '90s', '10m' or '2h', or a number of seconds"
-        )
+    if match is None or match[2] not in UNITS or not 0 < float(match[1]) < 1e12:
+        allowed = "a time such as '90s', '10m' or '2h', or a number of seconds"
+        raise UserError(f"`budget` is {shortened(repr(budget))}; it must be {allowed}")
     return float(match[1]) * UNITS[match[2]]
 
 

@@ -24,11 +24,11 @@ from rich.console import Console
 
 from darts.artifacts import fingerprint
 from darts.artifacts.checkpoint import save
+from darts.artifacts.user_folder import STUDY
 from darts.automatic.judging import Judged, doubts, judge, standard_error
 from darts.automatic.networks import Averaged
 from darts.automatic.predictor import FILE, Predictor, load_predictor
 from darts.automatic.problem import FitProblem, Plan, decisions_of, folds_of, make_plan, start_of
-from darts.automatic.records import FILE as JOURNAL
 from darts.automatic.records import best_of, completed, ended, open_record
 from darts.automatic.trial_loop import Result, run_trials
 from darts.blackbox.records import COUNT, FIGURES, NUMBERS, SECONDS, TEXT, TIME, Form, Records
@@ -83,7 +83,7 @@ def find_model(
     study = open_record(folder, sampler, _settings(problem, strategy), _records(problem), decisions)
     before = study.user_attrs.get(SECONDS, 0.0)
     if not TIME.holds(before):
-        raise UserError(f"{folder / JOURNAL}: `{SECONDS}` is {str(before)[:40]!r}; it must be {TIME.text}")
+        raise UserError(f"{folder / STUDY}: '{SECONDS}' is {str(before)[:40]!r}; it must be {TIME.text}")
     reserve = max(RESERVE * (limit or 0.0), min(LEAST_RESERVE, 0.1 * (limit or 0.0)))
     end = None if limit is None else began + limit - reserve - before
     loop = _FitStudy(problem, folder, study, _plan(study, folder, problem, limit), end, console)
@@ -236,7 +236,7 @@ def _plan(study: Study, folder: Path, problem: FitProblem, limit: float | None) 
     known = study.user_attrs.get(PLAN)
     if known is not None:
         if not _is_plan(known):
-            raise UserError(f"{folder / JOURNAL}: `{PLAN}` is {str(known)[:80]!r}, which no search has written")
+            raise UserError(f"{folder / STUDY}: '{PLAN}' is {str(known)[:80]!r}, which no search has written")
         return Plan(**known)
     plan = make_plan(problem, limit)
     study.set_user_attr(PLAN, asdict(plan))

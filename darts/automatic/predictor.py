@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from darts.arguments import public
 from darts.artifacts import checkpoint
-from darts.automatic.examples.inputs import ENCODERS, Encoder, read_examples, read_new
+from darts.automatic.examples.inputs import ENCODERS, Encoder, Expected, read_examples, read_new
+from darts.automatic.examples.tables import TableEncoder
 from darts.automatic.examples.targets import Target, target_from
 from darts.automatic.export import export
 from darts.automatic.metrics import METRICS, figures
@@ -26,6 +27,19 @@ from genotypes import write
 from genotypes.atomic_write import write_atomically
 from genotypes.errors import InputError
 from genotypes.types.choices import ChoicesGenotype
+
+READING_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    InputError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What goes wrong where the state of a model is not one that ``Predictor.state`` returned."""
 
 FILE = "model.pt"
 KIND = "model"
@@ -70,6 +84,14 @@ class Predictor:
         """Names of the classes or labels, in the order of the columns of ``predict_proba``."""
         return self.target.names
 
+    @property
+    def _expected(self) -> Expected:
+        """What the model reads; classes that were texts are texts again, even where all of them look like numbers."""
+        texts = self.encoder.texts if isinstance(self.encoder, TableEncoder) else frozenset()
+        if self.label is not None and any(isinstance(name, str) for name in self.classes):
+            texts |= {self.label}
+        return Expected(self.encoder.kind, self.label, texts)
+
     def predict(self, x: Any) -> np.ndarray:
         """Return predictions: the class of each example ``(n,)``, 0 or 1 for each label, or numbers.
 
@@ -111,7 +133,7 @@ class Predictor:
         for name in names:
             if name not in self.metrics:
                 raise UserError(f"`metric` is {name!r}; of {self.task}, it must be one of {', '.join(self.metrics)}")
-        given = read_examples(x, y, label=self.label, test=True)
+        given = read_examples(x, y, expected=self._expected, test=True)
         if given.answers is None:
             raise UserError("`y` is not given; a score needs the answers")
         if given.kind != self.encoder.kind:
@@ -125,7 +147,7 @@ class Predictor:
 
     def outputs(self, x: Any) -> np.ndarray:
         """Return probabilities, or numbers, ``(n, k)`` float64."""
-        return self._computed(self.encoder(read_new(x, self.encoder.kind, self.label).value))
+        return self._computed(self.encoder(read_new(x, self._expected).value))
 
     def _computed(self, encoded: Tensor) -> np.ndarray:
         """Return the network's outputs, ``(n, k)``.
@@ -178,7 +200,7 @@ class Predictor:
             folder.mkdir(parents=True, exist_ok=True)
             checkpoint.save(folder / FILE, self.state())
             write_atomically(folder / "genotype.json", write(self.genotype).encode())
-            write_atomically(folder / "report.txt", (self.report() + "\n").encode())
+            write_atomically(folder / "report.txt", (self.report() + "\n").encode(errors="backslashreplace"))
         except OSError as error:
             raise UserError(f"`path` {folder}: {error.strerror}; give a folder that can be written") from None
         return folder
@@ -244,7 +266,7 @@ def predictor_from(state: Mapping[str, Any], place: Path) -> Predictor:
             tuple(state["notes"]),
             state["label"],
         )
-    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, RuntimeError, InputError) as error:
+    except READING_ERRORS as error:
         reason = " ".join(f"{type(error).__name__} {error}".split())[:120]
         raise UserError(f"{place}: not a model that this version can read ({reason})") from None
 

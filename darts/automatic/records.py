@@ -10,12 +10,12 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from darts.artifacts.user_folder import STUDY
 from darts.blackbox.points import Decisions
 from darts.blackbox.records import Records
 from darts.blackbox.storage import JOURNAL, open_storage
 from darts.blackbox.study import open_study
 
-FILE = "study.journal"
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -37,7 +37,7 @@ def open_record(
         UserError: where the study is of other settings, or the file is no study.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    storage = open_storage(f"{JOURNAL}{folder / FILE}")
+    storage = open_storage(f"{JOURNAL}{folder / STUDY}")
     advice = "choose another `run`"
     return open_study(storage, "search", sampler, settings, advice=advice, decisions=decisions, records=records)
 

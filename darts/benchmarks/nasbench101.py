@@ -8,7 +8,6 @@ times at each length. Of a training, the last of the evaluations counts.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import math
 from collections.abc import Callable, Iterable
@@ -111,17 +110,17 @@ class NASBench101(Benchmark):
             *_, last = (value for field, value in found if field == EVALUATION and isinstance(value, bytes))
             evaluated = dict(fields(last))
             run = Run(float(evaluated[VALID]), float(evaluated[TEST]), float(evaluated[SECONDS]))
-            parameters = int(dict(found)[PARAMETERS])
+            parameters, length = int(dict(found)[PARAMETERS]), int(epochs)
             if not all(map(math.isfinite, (run.valid_accuracy, run.test_accuracy, run.seconds))):
                 raise ValueError("a number that is not finite")
             if number == 1 and architecture(matrix, operations).module_hash != key:
                 raise ValueError("the hash of the first architecture is another")
-        except (ValueError, TypeError, KeyError, binascii.Error, GenotypeError) as error:
+        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, GenotypeError) as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:80]
             raise UserError(
                 f"`benchmark.file` {self.path}: record {number} is no row of NAS-Bench-101 ({reason})"
             ) from None
-        return str(key), int(epochs), parameters, run
+        return str(key), length, parameters, run
 
 
 def architecture(matrix: str, operations: str) -> NASBench101Genotype:

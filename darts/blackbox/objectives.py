@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, Trial
 
 from darts.benchmarks.protocol import Benchmark, Score
 from darts.blackbox.pareto.fronts import Outcome, Values, larger_better
-from darts.blackbox.records import first_result
+from darts.blackbox.records import CONSTRAINTS, first_result
 from darts.config import RetrainConfig
 from darts.config.blackbox import BlackboxConfig
 from darts.config.fields import replaced
@@ -36,9 +36,6 @@ from supernet.spaces.space import SearchSpace
 
 Costs = Callable[[Genotype, Mapping[str, Any]], Mapping[str, float]]
 """(architecture, tuned fields of the configuration) -> its costs, by the names of their figures."""
-
-CONSTRAINTS = "constraints"
-"""Attribute of a trial: name of a cost -> its relative excess over the limit, negative within it."""
 
 NATIVE_CONSTRAINTS = int(optuna.__version__.partition(".")[0]) >= 5
 """Whether Optuna's trials hold constraints themselves; before version 5 its samplers ask a function for them."""

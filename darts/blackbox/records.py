@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from darts.artifacts.tuned import TUNED
 from darts.blackbox.points import Decisions
 from darts.blackbox.schedulers.scheduler import Record, State
+from darts.config.ranges import is_finite
 from genotypes import load
 from genotypes.faults import GenotypeError
 
@@ -38,6 +39,8 @@ OBJECTIVES = "objectives"
 SECONDS, CPU_SECONDS, GPU_SECONDS = "seconds", "cpu_seconds", "gpu_seconds"
 REASON = "reason"
 """Why a trial failed or was stopped."""
+CONSTRAINTS = "constraints"
+"""Name of a cost -> its relative excess over the limit, negative within it."""
 INFEASIBLE = "infeasible"
 """Which limits the architecture of a trial exceeds, in words; it was not evaluated."""
 
@@ -106,7 +109,7 @@ class Form:
 
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number."""
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and is_finite(value)
 
 
 def _is_genotype(value: Any) -> bool:
@@ -126,7 +129,9 @@ def _is_count(value: Any) -> bool:
 
 def _are_figures(value: Any) -> bool:
     """Whether a value is an object of numbers; some figures of an architecture may be infinite."""
-    return isinstance(value, dict) and all(type(each) in (int, float) for each in value.values())
+    return isinstance(value, dict) and all(
+        type(each) is float or (type(each) is int and abs(each) < 2**63) for each in value.values()
+    )
 
 
 def _are_results(value: Any) -> bool:
@@ -180,7 +185,9 @@ SEARCH = Records(
         REASON: TEXT,
         INFEASIBLE: TEXT,
         TUNED: OBJECT,
+        CONSTRAINTS: FIGURES,
     },
+    complete=(BRACKET, EPOCHS, GENOTYPE, VALUES, OBJECTIVES),
     together=(BRACKET, EPOCHS),
 )
 """Of a search without gradients; a study of another program may have trials without attributes."""
@@ -209,11 +216,11 @@ def _attribute_fault(trial: FrozenTrial, records: Records) -> str | None:
     known = trial.user_attrs
     for name, form in records.forms.items():
         if name in known and not form.holds(known[name]):
-            return f"has `{name}` {str(known[name])[:40]!r}, which is not {form.text}"
+            return f"has '{name}' {str(known[name])[:40]!r}, which is not {form.text}"
     needed = records.complete if trial.state == TrialState.COMPLETE and SECONDS in known else ()
     if any(name in known for name in records.together):
         needed += records.together
-    return next((f"lacks `{name}`" for name in needed if name not in known), None)
+    return next((f"lacks '{name}'" for name in needed if name not in known), None)
 
 
 def _value_fault(trial: FrozenTrial, objectives: int) -> str | None:

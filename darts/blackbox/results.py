@@ -88,5 +88,5 @@ def last_result(trial: FrozenTrial) -> tuple[int, Sequence[float]]:
 
 def _is_evaluated(trial: FrozenTrial) -> bool:
     attributes = trial.user_attrs
-    known = VALUES in attributes and INFEASIBLE not in attributes and bool(results_of(trial))
+    known = attributes.keys() >= {GENOTYPE, VALUES} and INFEASIBLE not in attributes and bool(results_of(trial))
     return known and trial.state != TrialState.FAIL and is_feasible(trial)

@@ -31,7 +31,7 @@ from darts.blackbox.replay import Query, Table, queries_of
 from darts.blackbox.samplers import OPTUNA, SEVERAL, StrategySampler
 from darts.blackbox.schedulers import BOHB, scheduler_of
 from darts.blackbox.stoppers import STOPPERS, Stopper
-from darts.blackbox.storage import STORAGE_ERRORS, open_storage, sqlite
+from darts.blackbox.storage import open_storage, reachable, sqlite
 from darts.blackbox.strategies import STRATEGIES, Strategy
 from darts.blackbox.strategies.beginning import Beginning
 from darts.blackbox.study import FILE, open_study, search
@@ -159,7 +159,9 @@ def run_study(
     storage = open_storage(config.study.storage or sqlite(folder / FILE))
     name = folder.name if config.study.shared else "search"
     advice = f"choose another `{'study' if config.study.shared else 'run'}.name`"
-    study = open_study(storage, name, sampler, _settings(config), goals, advice, problem.decisions)
+    with reachable(storage.name):
+        study = open_study(storage, name, sampler, _settings(config), goals, advice, problem.decisions)
+        known = Ledger(study).read()
     begun()
     hours = config.run.max_hours
     start = time.monotonic() if start is None else start
@@ -171,15 +173,12 @@ def run_study(
         goals=goals,
         costs=problem.costs,
         tuned=tuned_of(config),
-        listener=written_too(listener(Ledger(study).read(), goals, config.budget, console), study, folder),
+        listener=written_too(listener(known, goals, config.budget, console), study, folder),
         last=last_trial(config, problem),
         clock=TimeLimit(None if hours is None else start + 3600 * hours),
     )
-    try:
+    with reachable(storage.name):
         search(study, problem.decisions, problem.evaluator, plan, folder, Claims(storage.locks, study._study_id))
-    except STORAGE_ERRORS as error:
-        reason = str(error).splitlines()[0][:120]
-        raise UserError(f"{storage.name}: the storage is gone ({reason}); continue with `run.resume`") from None
     return study
 
 
@@ -189,7 +188,8 @@ def write_study(config: BlackboxConfig, study: Study, folder: Path) -> Genotype:
     Raises:
         UserError: where no trial was completed.
     """
-    goals, ledger = goals_of(config), Ledger(study).read()
+    with reachable(str(folder)):
+        goals, ledger = goals_of(config), Ledger(study).read()
     found = ledger.best
     if found is None:
         reasons = [trial.user_attrs.get(REASON) for trial in ledger.trials]

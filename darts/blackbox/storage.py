@@ -7,6 +7,8 @@ locks; ``postgresql://USER@HOST/DATABASE`` serves any number of machines. Each c
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +41,20 @@ PATIENCE = 60.0
 
 STORAGE_ERRORS = (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError)
 """Errors of a storage that can no longer be reached."""
+
+
+@contextmanager
+def reachable(name: str) -> Iterator[None]:
+    """Raise the errors of a storage that is gone, locked, full or cannot be written as a ``UserError`` of one line.
+
+    Args:
+        name: of the storage, for messages.
+    """
+    try:
+        yield
+    except STORAGE_ERRORS as error:
+        reason = str(error.__cause__ or error).splitlines()[0][:120]
+        raise UserError(f"{name}: the storage is gone ({reason}); continue with `run.resume`") from None
 
 
 @dataclass(frozen=True)
@@ -120,7 +136,7 @@ def _drop_torn_line(path: Path) -> None:
 
 def _sqlite(path: Path) -> Storage:
     locks = file_locks(_beside(path))
-    with holding(locks, OPENING):
+    with holding(locks, OPENING), reachable(str(path)):
         records = _records(sqlite(path), str(path), {"connect_args": {"timeout": PATIENCE}})
         _write_ahead(records.engine)
         return Storage(str(path), records, locks)

@@ -87,7 +87,7 @@ def open_study(
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
         raise UserError(f"{storage.name}: a damaged study ({reason}); {advice}") from None
     if not isinstance(found, dict):
-        raise UserError(f"{storage.name}: a damaged study (`settings` is {str(found)[:40]!r}); {advice}")
+        raise UserError(f"{storage.name}: a damaged study ('settings' is {str(found)[:40]!r}); {advice}")
     for field_name in dict.fromkeys([*settings, *found]):
         theirs, ours = found.get(field_name), settings.get(field_name)
         if theirs != ours:

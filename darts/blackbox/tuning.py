@@ -24,17 +24,16 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, Trial
 
+from darts.artifacts.tuned import OF_A_TRIAL
 from darts.blackbox.points import Decision, Decisions, Point
 from darts.config.blackbox import BlackboxConfig
 from darts.config.fields import check_ranges, fields_of, replaced
+from darts.config.ranges import is_finite
 from darts.config.types_in_words import in_words
 from darts.errors import UserError
 
 GRID = 17
 """Values of a range without a step that a strategy decides between."""
-
-OF_A_TRIAL = ("weights.", "language.", "batch_size", "space.channels", "space.layers", "space.stem")
-"""Beginnings of the fields that a trial's training depends on; the others belong to the search as a whole."""
 
 RANGE = re.compile(r"(log:)?([^:,]+)\.\.([^:,]+?)(?::(.+))?")
 
@@ -183,7 +182,7 @@ def _distribution(path: str, hint: Any, text: str) -> Any:
         raise UserError(f"`tune`: {path} is {text[:40]!r}; the first number must be less than the second")
     if match[1] and (low <= 0 or step is not None):
         raise UserError(f"`tune`: {path} is {text[:40]!r}; a log range begins above 0 and has no step")
-    if step is not None and not 0 < step <= high - low:
+    if step is not None and not (0 < step <= high - low and (high - low) / step < 2**31):
         raise UserError(f"`tune`: {path} is {text[:40]!r}; its step must be above 0 and at most {high - low:g}")
     if step is not None:
         high = low + math.floor((high - low) / step + 1e-9) * step
@@ -209,7 +208,7 @@ def _value(path: str, hint: Any, text: str) -> Any:
                 value = kind(text)
             except ValueError:
                 continue
-            if math.isfinite(value):
+            if is_finite(value):
                 return value
         if kind is str or kind == text:
             return text

@@ -20,6 +20,14 @@ class Range:
     contains: Callable[[float], bool]
 
 
+def is_finite(value: Any) -> bool:
+    """Whether a number is finite, and a float holds it."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
+
+
 POSITIVE = Range("more than 0", lambda value: value > 0)
 NOT_NEGATIVE = Range("0 or more", lambda value: value >= 0)
 FROM_1 = Range("1 or more", lambda value: value >= 1)
@@ -29,7 +37,7 @@ POSITIVE_SHARE = Range("more than 0 and at most 1", lambda value: 0 < value <= 1
 BELOW_1 = Range("in [0, 1)", lambda value: 0 <= value < 1)
 BETWEEN_0_AND_1 = Range("more than 0 and less than 1", lambda value: 0 < value < 1)
 BELOW_HALF = Range("in (0, 0.5)", lambda value: 0 < value < 0.5)
-FINITE = Range("a finite number", math.isfinite)
+FINITE = Range("a finite number", is_finite)
 
 
 def at_most(most: int) -> Range:
@@ -72,7 +80,7 @@ def require(component: Any, **fields: tuple[str, ...]) -> None:
             value = getattr(component, name)
             if value is None and getattr(type(component), name, None) is None:
                 continue
-            number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+            number = isinstance(value, Real) and not isinstance(value, bool) and is_finite(value)
             if not number or not RANGES[kind].contains(value):
                 raise ValueError(f"{name} is {str(value)[:40]}; it must be {RANGES[kind].text}")
 

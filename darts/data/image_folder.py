@@ -114,18 +114,28 @@ def read_listing(listing: Listing, form: ImageForm) -> Arrays:
     )
 
 
-def read_files(paths: Sequence[str | Path], form: ImageForm) -> np.ndarray:
+def read_files(paths: Sequence[str | Path], form: ImageForm, shorter: int | None = None) -> np.ndarray:
     """Decode image files, ``(n, c, size, size)`` uint8: the shorter side resized, then the centre cropped.
+
+    Args:
+        paths: of the files.
+        form: that they are brought to.
+        shorter: what the shorter side is resized to; the size of the form by default.
 
     Raises:
         UserError: naming the file that is no image.
     """
-    resize = v2.Compose([v2.Resize(form.size), v2.CenterCrop(form.size)])
+    resize = v2.Compose([v2.Resize(shorter or form.size), v2.CenterCrop(form.size)])
     images = np.empty((len(paths), form.channels, form.size, form.size), np.uint8)
     for index, path in enumerate(with_progress(paths, "reading images")):
         image = resize(decode(str(path), form.channels, form.bits))
         images[index] = np.asarray(image).reshape(form.size, form.size, form.channels).transpose(2, 0, 1)
     return images
+
+
+def are_of_files(mean: Sequence[float], std: Sequence[float]) -> bool:
+    """Return whether images of these channel statistics can be of files: values from 0 to 255, not shares of 1."""
+    return min(mean) >= 0 and max(mean) <= 255 and max(*mean, *std) > 1
 
 
 def _labels(samples: Samples) -> np.ndarray:

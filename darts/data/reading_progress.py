@@ -28,7 +28,7 @@ def with_progress(items: Sequence[T], work: str, console: Console | None = None)
         work: what is done with them, such as ``reading images``.
         console: to show it on; by default standard error.
     """
-    console = console or Console(stderr=True, soft_wrap=True)
+    console = console or Console(stderr=True, soft_wrap=True, markup=False)
     if len(items) <= FEW or not is_main_process():
         yield from items
     elif console.is_terminal:

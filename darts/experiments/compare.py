@@ -20,14 +20,14 @@ from typing import Annotated, Any
 
 import torch
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from darts.cli import require_recipe
 from darts.config import BlackboxConfig, MethodConfig, RunConfig, SearchConfig, check
 from darts.config.blackbox import BudgetConfig
 from darts.config.command_line import parse_command
-from darts.config.ranges import POSITIVE
+from darts.config.ranges import POSITIVE, SEED
 from darts.errors import UserError
 from darts.experiments.results_file import read_results, skip_counts, summary
 from darts.experiments.runs import Found, named, random_genotype, retrain, retraining_of, search, space_of
@@ -54,16 +54,16 @@ class CompareConfig:
     """Recipe of the searches; its data set has a recipe for retraining."""
     methods: tuple[str, ...] = (*(name for name in METHODS if name not in VARIANTS), RANDOM)
     """Names of methods, or recipes of searches without gradients; random: architectures drawn from the search space."""
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: Annotated[tuple[int, ...], SEED] = (0, 1, 2)
     """Seeds: one search and one retraining for each."""
-    epochs: int | None = None
+    epochs: Annotated[int | None, POSITIVE] = None
     """Epochs of the searches; the recipe's where not given."""
-    final_epochs: int | None = None
+    final_epochs: Annotated[int | None, POSITIVE] = None
     """Epochs of the retrainings; the recipe's where not given."""
     total_epochs: Annotated[int | None, POSITIVE] = None
     """Budget of each search without gradients that trains its architectures: epochs, summed over them; the recipe's
     where not given."""
-    channels: int | None = None
+    channels: Annotated[int | None, POSITIVE] = None
     """Width of the supernet; by default the recipe's."""
     root: Path | None = None
     """The folder or file that holds the data set."""
@@ -78,7 +78,7 @@ class CompareConfig:
 def main(arguments: Sequence[str], console: Console) -> None:
     """Parse, run what the file of results does not hold yet, print the table."""
     config = parse_command(CompareConfig, arguments, prog="python -m darts.compare", description=__doc__)
-    jobs = [(method, seed) for method in config.methods for seed in config.seeds]
+    jobs = list(dict.fromkeys((method, seed) for method in config.methods for seed in config.seeds))
     settings = {(method, seed): search_config(config, method, seed) for method, seed in jobs}
     device = choose_device(RunConfig(device=config.device))
     ran = machine(device)
@@ -172,7 +172,7 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
         spread = "" if row["test_accuracy_std"] is None else f" +- {100 * row['test_accuracy_std']:.2f}"
         figures = f"{100 * row['test_accuracy']:.2f}{spread}", f"{row['parameters']:,.0f}"
         counts = [f"{row[key]:.1f}" for key in ("search_seconds", *skips)]
-        shown.add_row(escape(row["method"]), str(row["seeds"]), *figures, *counts)
+        shown.add_row(Text(row["method"]), str(row["seeds"]), *figures, *counts)
     return shown
 
 

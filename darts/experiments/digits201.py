@@ -31,6 +31,7 @@ from darts.benchmarks.digits.table import Digits201
 from darts.benchmarks.nasbench201 import NASBench201
 from darts.benchmarks.workers import worked_off
 from darts.blackbox.points import ArchitectureDecisions
+from darts.blackbox.records import is_number
 from darts.blackbox.replay import Query, queries_of
 from darts.blackbox.replay import Table as Lookups
 from darts.blackbox.strategies import STRATEGIES
@@ -109,7 +110,7 @@ def main(arguments: Sequence[str], console: Console) -> None:
     content["oracles"] = oracles(benchmark)
     if options.benchmark.file is not None:
         content["cifar10"] = prediction(benchmark, NASBench201(options.benchmark.file))
-    if content.get("strategy_seeds") != options.strategy_seeds:
+    if content.get("strategy_seeds") != options.strategy_seeds or not _are_strategies(content.get("strategies")):
         content["strategies"] = strategies(benchmark, options.strategy_seeds)
         content["strategy_seeds"] = options.strategy_seeds
     write(options.json, content)
@@ -129,7 +130,7 @@ def search(options: Options, content: dict[str, Any], console: Console) -> None:
     jobs = [
         Job(method, seed, options.epochs, _ranked(options, method, seed))
         for seed in range(options.seeds)
-        for method in options.methods
+        for method in dict.fromkeys(options.methods)
         if (method, seed) not in done
     ]
     processes = options.processes or len(os.sched_getaffinity(0))
@@ -155,7 +156,7 @@ def read(options: Options) -> dict[str, Any]:
         return {"settings": settings, "searches": []}
     try:
         content = json.loads(options.json.read_text(encoding="utf-8"))
-        known = isinstance(content["settings"], dict) and all(set(row) >= KEYS for row in content["searches"])
+        known = isinstance(content["settings"], dict) and _are_searches(content["searches"])
     except (ValueError, TypeError, KeyError, RecursionError):
         known = False
     if not known:
@@ -163,6 +164,30 @@ def read(options: Options) -> dict[str, Any]:
     if content["settings"] != settings:
         raise UserError(f"--json {options.json}: made with {content['settings']}, not {settings}; give another name")
     return dict(content)
+
+
+def _are_searches(rows: Any) -> bool:
+    """Return whether a value is a list of rows as ``searcher`` makes them, as far as they are read again."""
+    epochs: dict[str, set[str]] = {}
+    for row in rows:
+        numbers = [row[name] for name in ("seed", "accuracy", "rank", "regret", "skips", "seconds")]
+        ranking = row["ranking"]
+        if not set(row) >= KEYS or not isinstance(row["method"], str) or not isinstance(row["collapsed"], bool):
+            return False
+        if not isinstance(ranking, dict) or not all(map(is_number, (*numbers, *ranking.values(), *map(int, ranking)))):
+            return False
+        if ranking and epochs.setdefault(row["method"], set(ranking)) != set(ranking):
+            return False
+    return isinstance(rows, list)
+
+
+def _are_strategies(rows: Any) -> bool:
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return False
+    wanted = [(name, count) for name in STRATEGY_ROWS for count in QUERIES]
+    pairs = [row.get("accuracy") for row in rows]
+    numbers = all(isinstance(pair, list) and len(pair) == 2 and all(map(is_number, pair)) for pair in pairs)
+    return numbers and [(row.get("strategy"), row.get("queries")) for row in rows] == wanted
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:

@@ -35,6 +35,7 @@ from sklearn.ensemble import (
 )
 
 from darts.automatic.fit import fit
+from darts.blackbox.records import is_number
 from darts.config.command_line import parse_command
 from darts.config.ranges import POSITIVE, SEED
 from darts.errors import UserError
@@ -72,8 +73,8 @@ def main(arguments: Sequence[str], console: Console) -> None:
     content = _read(options.json)
     require_writable(options.json)
     done = {(row["data"], row["seed"], row["budget"]) for row in content["rows"]}
-    for name in options.data:
-        for seed in options.seeds:
+    for name in dict.fromkeys(options.data):
+        for seed in dict.fromkeys(options.seeds):
             if (name, seed, options.budget) not in done:
                 row = row_of(name, seed, options, console) | {"machine": machine(torch.device("cpu"))}
                 content["rows"].append(row)
@@ -128,11 +129,21 @@ def _read(path: Path) -> dict[str, Any]:
         return {"rows": []}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"`json` {path}: {str(error)[:80]}; give another name") from None
-    if not isinstance(content, dict) or not isinstance(content.get("rows"), list):
+    rows = content.get("rows") if isinstance(content, dict) else None
+    if not isinstance(rows, list) or not all(map(_is_row, rows)):
         raise UserError(f"`json` {path}: not a file of this command; give another name")
     return content
+
+
+def _is_row(row: Any) -> bool:
+    """Return whether a value is a row as ``row_of`` makes it, as far as it is read again."""
+    if not isinstance(row, dict) or not isinstance(row.get("data"), str) or type(row.get("seed")) is not int:
+        return False
+    models = [row.get(kind) for kind in MODELS]
+    figures = [model.get(name) for model in models if isinstance(model, dict) for name in ("score", "seconds")]
+    return len(figures) == 2 * len(MODELS) and all(map(is_number, (row.get("budget"), *figures)))
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,10 +46,10 @@ def read_results(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 def _invalid(content: Any) -> str | None:
     """Return why a value is not the content of a file of results, or ``None`` where it is."""
     if not isinstance(content, dict) or not isinstance(content.get("settings"), dict):
-        return "not a file of this command, it has no object `settings`"
+        return "not a file of this command, it has no object 'settings'"
     rows = content.get("rows")
     if not isinstance(rows, list):
-        return "`rows` must be a list"
+        return "'rows' must be a list"
     seen = set()
     for number, row in enumerate(rows, 1):
         reason = _invalid_row(row)
@@ -70,14 +69,14 @@ def _invalid_row(row: Any) -> str | None:
         return f"{str(row)[:40]!r} is no object"
     for name in ("method", "genotype"):
         if not isinstance(row.get(name), str) or not row[name].isprintable():
-            return f"`{name}` is {str(row.get(name))[:40]!r}; it must be text"
+            return f"'{name}' is {str(row.get(name))[:40]!r}; it must be text"
     if type(row.get("seed")) is not int:
         return f"`seed` is {str(row.get('seed'))[:40]!r}; it must be a whole number"
     for name in (*NUMBERS, *skip_counts(row)):
         value: Any = row.get(name)
         largest = 1 if name == "test_accuracy" else 2**53
-        if type(value) not in (int, float) or not (math.isfinite(value) and 0 <= value <= largest):
-            return f"`{name}` is {str(value)[:40]!r}; it must be a number from 0 to {largest}"
+        if type(value) not in (int, float) or not 0 <= value <= largest:
+            return f"'{name}' is {str(value)[:40]!r}; it must be a number from 0 to {largest}"
     return None
 
 

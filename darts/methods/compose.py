@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from darts.bilevel.requirements import (
     requirements_of,
 )
 from darts.config import SearchConfig
+from darts.config.ranges import is_finite
 from darts.errors import UserError
 from darts.methods import (
     ARCH_OPTIMIZERS,
@@ -159,7 +159,7 @@ def _parsed(value: str, default: Any) -> Any:
     if default is None:
         return int(value)
     number = type(default)(value)
-    if not math.isfinite(number):
+    if not is_finite(number):
         raise ValueError
     return number
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from torch import Tensor
 from darts.artifacts.run_folder import read_config
 from darts.bilevel.problem import SearchProblem
 from darts.config import SearchConfig
+from darts.config.objectives import OBJECTIVES
 from darts.errors import UserError
 from darts.retraining.start import Start, begin_with
 from genotypes import Genotype, load, read
@@ -57,14 +59,28 @@ def results_of(run: Path) -> list[Genotype]:
     trials = run / "trials.json"
     try:
         if trials.exists():
-            rows = [row for row in json.loads(trials.read_text(encoding="utf-8")) if row["value"] is not None]
-            maximized = str(read_config(run).get("objectives", "accuracy")).partition(",")[0] == "accuracy"
-            rows.sort(key=lambda row: -row["value"] if maximized else row["value"])
+            rows = [row for row in json.loads(trials.read_text(encoding="utf-8")) if _is_result(row)]
+            if not rows:
+                raise ValueError("no trial of it is complete")
+            rows.sort(key=lambda row: -row["value"] if _is_maximized(run) else row["value"])
             return [read(row["genotype"]) for row in rows[: max(1, round(BEST * len(rows)))]]
         return [load(str(run / "genotype.json"))]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, InputError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, InputError) as error:
         reason = " ".join(str(error).split())[:100]
         raise UserError(f"`prior` is {run}: it must be the folder of a finished search ({reason})") from None
+
+
+def _is_result(row: Mapping[str, Any]) -> bool:
+    """Return whether a row of a study is of an architecture that was evaluated and is within the limits."""
+    return row["value"] is not None and row.get("state", "complete") == "complete"
+
+
+def _is_maximized(run: Path) -> bool:
+    """Return whether the first objective of a study is maximized; that of a search in one's own model always is."""
+    config: Any = read_config(run).get("config")
+    given = config.get("objectives") if isinstance(config, dict) else None
+    first = str(given or "accuracy").partition(",")[0]
+    return first not in OBJECTIVES or OBJECTIVES[first].maximized
 
 
 def results_in(space: SearchSpace, runs: Sequence[Path]) -> list[Picks]:

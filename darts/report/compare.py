@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape as escape_html
 
 from rich import box
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from darts.artifacts.run_record import NOT_COMPUTED, RunRecord, search_of
 from darts.report import html
@@ -73,12 +73,12 @@ def comparison_tables(records: Sequence[RunRecord]) -> list[Table]:
     tables = []
     for name, runs in groups(records).items():
         keys = [key for key in PRINTED if any(key in run.figures for run in runs)]
-        table = Table(title=escape(name), title_justify="left", title_style="bold", box=box.SIMPLE)
+        table = Table(title=Text(name), title_justify="left", title_style="bold", box=box.SIMPLE)
         table.add_column("run", overflow="fold")
         for head in ("seed", *map(title, keys)):
             table.add_column(head, justify="right", overflow="fold")
         for run in runs:
-            table.add_row(escape(run.name), str(run.config.get("seed")), *(figure(run, key) for key in keys))
+            table.add_row(Text(run.name), str(run.config.get("seed")), *(figure(run, key) for key in keys))
         if len(runs) > 1:
             table.add_section()
             table.add_row(f"mean ± sd, n = {len(runs)}", "", *(_mean(runs, key) for key in keys))

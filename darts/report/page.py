@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import os
 import shlex
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from darts.artifacts.run_record import RunRecord, read_record, retrainings_of, search_of
 from darts.report.charts import chart, heat_maps, largest_gate, legend, series
@@ -217,7 +219,7 @@ def configuration(record: RunRecord) -> str:
 def _link(run: RunRecord) -> str:
     """Return a run's name, linked to its report where that has been written."""
     name = escape(run.name)
-    return f'<a href="../{name}/{FILE}">{name}</a>' if (run.folder / FILE).exists() else name
+    return f'<a href="../{quote(os.fsencode(run.name))}/{FILE}">{name}</a>' if (run.folder / FILE).exists() else name
 
 
 def _text(value: Any) -> str:

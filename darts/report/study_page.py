@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
@@ -92,7 +93,7 @@ def _pareto(study: StudyRecord) -> str:
         values = [formatted(figure_of(name), value) for name, value in zip(study.objectives, trial.values or ())]
         rows.append([f"@{number}", str(trial.number), *values, tuned])
     heads = ["point", "trial", *map(named, study.objectives), "tuned" if any(row[-1] for row in rows) else ""]
-    command = f"python train_final.py --genotype {study.run.folder}/pareto.json@1"
+    command = shlex.join(["python", "train_final.py", "--genotype", f"{study.run.folder}/pareto.json@1"])
     return (
         f'<h2>Pareto set</h2><p class="soft">{pluralize(len(rows), "point")}; none is beaten in all objectives. '
         f"To retrain one:</p><pre>{escape(command)}</pre>{pictures}{table(heads, rows)}"

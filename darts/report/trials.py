@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from darts.artifacts.run_folder import read_list
 from darts.artifacts.run_record import RunRecord
 from darts.blackbox.pareto.fronts import Outcome, Values, front_of, larger_better
 from darts.config.objectives import OBJECTIVES
+from darts.config.ranges import is_finite
 
 FILE = "trials.json"
 MIN_TRIALS = 8
@@ -120,7 +120,8 @@ def read_study(record: RunRecord) -> StudyRecord:
 
 def _trial(row: Mapping[str, Any], count: int) -> TrialRow:
     results = row.get("objectives")
-    known = {int(key): value for key, value in results.items() if key.isdigit()} if isinstance(results, dict) else {}
+    counts = results.items() if isinstance(results, dict) else ()
+    known = {int(key): value for key, value in counts if key.isascii() and key.isdigit() and len(key) < 10}
     epochs = max(known, default=0)
     values = known.get(epochs, [row.get("value")])
     finite = isinstance(values, list) and len(values) == count and all(map(_is_finite, values))
@@ -130,7 +131,9 @@ def _trial(row: Mapping[str, Any], count: int) -> TrialRow:
         state=str(row.get("state")),
         values=tuple(values) if finite else None,
         epochs=epochs,
-        params=params if isinstance(params, dict) else {},
+        params={name: value for name, value in params.items() if isinstance(value, str | int | float)}
+        if isinstance(params, dict)
+        else {},
         seconds=float(seconds) if isinstance(seconds, int | float) and _is_finite(seconds) else 0.0,
         reason=str(row.get("reason") or row.get("infeasible") or ""),
         genotype=str(row.get("genotype") or ""),
@@ -138,7 +141,7 @@ def _trial(row: Mapping[str, Any], count: int) -> TrialRow:
 
 
 def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and is_finite(value)
 
 
 def importances(study: StudyRecord) -> list[tuple[str, float, int]]:

@@ -13,11 +13,13 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from darts.artifacts.run_folder import is_alive
 from darts.errors import UserError
 
 TOLERANCE = 1e-4
@@ -100,6 +102,14 @@ def compared(run: Run, network: nn.Module, inputs: Iterable[Tensor]) -> float:
     return worst
 
 
+def _clear_temporary_files(path: Path) -> None:
+    """Delete what processes left that were killed while they wrote this file."""
+    for left in path.parent.glob(f".*-{escape(path.name)}"):
+        process = left.name[1:].removesuffix(f"-{path.name}")
+        if process.isascii() and process.isdigit() and not is_alive(int(process)):
+            left.unlink(missing_ok=True)
+
+
 @contextmanager
 def replacing(path: Path, field: str) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to; the file there gets its own name at the end, or is removed.
@@ -115,6 +125,7 @@ def replacing(path: Path, field: str) -> Iterator[Path]:
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_temporary_files(path)
         temporary.touch()  # finds out now, rather than after the work, whether the place can be written
         try:
             with warnings.catch_warnings():

@@ -154,20 +154,20 @@ def _invalid(state: Mapping[str, Any]) -> str | None:
     sizes, target = (shape[:3], shape[3:] or ["class"]) if isinstance(shape, list) else ([], [])
     known = target in [[name] for name in OUTPUTS]
     if not known or len(sizes) != 3 or not all(type(n) is int and 0 < n < 2**20 for n in sizes):
-        return f"`shape` is {str(shape)[:60]!r}; it must be channels, size, classes and what is predicted"
+        return f"'shape' is {str(shape)[:60]!r}; it must be channels, size, classes and what is predicted"
     for name in ("mean", "std"):
         values: Any = state.get(name)
         numbers = isinstance(values, list) and all(type(value) is float and math.isfinite(value) for value in values)
         if not numbers or len(values) != shape[0] or (name == "std" and min(values) <= 0):
-            return f"`{name}` is {str(values)[:60]!r}; it must be a number for each of {shape[0]} channels"
+            return f"'{name}' is {str(values)[:60]!r}; it must be a number for each of {shape[0]} channels"
     if not isinstance(network, Mapping) or not all(isinstance(weight, Tensor) for weight in network.values()):
-        return "`network` holds other things than tensors"
+        return "'network' holds other things than tensors"
     if classes and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
-        return f"`classes` is {str(classes)[:60]!r}; it must be a list of names"
+        return f"'classes' is {str(classes)[:60]!r}; it must be a list of names"
     if classes and len(classes) != shape[2]:
-        return f"`classes` has {len(classes)} names; the network has {shape[2]}"
+        return f"'classes' has {len(classes)} names; the network has {shape[2]}"
     if not _is_plain(state.get("preprocessing", {})):
-        return "`preprocessing` holds other things than numbers and text"
+        return "'preprocessing' holds other things than numbers and text"
     return None
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from darts.artifacts.checkpoint import load, newest_first
+from darts.artifacts.checkpoint import newest_first, newest_state
 from darts.artifacts.run_config import load_search_config
 from darts.artifacts.run_folder import CHECKPOINTS
 from darts.config import LanguageConfig, RetrainConfig, SearchConfig, check
@@ -16,6 +17,7 @@ from darts.errors import UserError
 from darts.methods.compose import compose
 from darts.methods.method import Method
 from darts.methods.space_factory import name_of, space_from
+from darts.training.run_checkpoints import STATE_ERRORS
 from genotypes import Genotype
 from supernet.mixed.source import add_auxiliary_skips
 from supernet.spaces.space import SearchSpace
@@ -75,29 +77,40 @@ def load_supernet(run: Path, shape: Any, option: str, language: LanguageConfig) 
     Raises:
         UserError: where the run holds no search, or one on data of another shape.
     """
-    search, paths = _search_of(run, option), newest_first(run / CHECKPOINTS)
+    search = _search_of(run, option)
     method = _method_of(search, run / "config.json")
-    state = load(paths[0])["task"]
-    number = state["stage"]
+    path, state = newest_state(run / CHECKPOINTS)
+    try:
+        number, allowed = _stage_of(state)
+        weights = state["task"]["supernet"]
+    except STATE_ERRORS as error:
+        reason = f"{type(error).__name__} {error}".splitlines()[0][:120]
+        raise UserError(f"{path}: not a checkpoint of this search ({reason})") from None
     if not 0 <= number < len(method.stages):
-        raise UserError(f"{paths[0]}: written in stage {number}; the method of the search has {len(method.stages)}")
-    space = space_from(
-        search,
-        language=language,
-        shape=shape,
-        method=method,
-        stage=method.stages[number],
-        allowed={label: tuple(map(tuple, rows)) for label, rows in state["allowed"].items() if rows},
-    )
+        raise UserError(f"{path}: written in stage {number}; the method of the search has {len(method.stages)}")
+    stage = method.stages[number]
+    space = space_from(search, language=language, shape=shape, method=method, stage=stage, allowed=allowed)
     supernet = space.supernet()
     if method.skip is not None:
         add_auxiliary_skips(supernet, method.skip.convolution)
     try:
-        supernet.load_state_dict(state["supernet"])
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()[:120]
+        supernet.load_state_dict(weights)
+    except STATE_ERRORS as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()[:120]
         raise UserError(f"{option} is {run}: the shapes of its supernet differ on this data set ({reason})") from None
     return TrainedSupernet(space, supernet, search)
+
+
+def _stage_of(state: Mapping[str, Any]) -> tuple[int, dict[str, tuple[tuple[str, ...], ...]]]:
+    """Return the stage in which a checkpoint was written, and the candidates that it allows, by table.
+
+    Raises:
+        KeyError, TypeError, AttributeError: where it is no checkpoint of a search.
+    """
+    number, allowed = state["task"]["stage"], state["task"]["allowed"]
+    if type(number) is not int:
+        raise TypeError(f"stage is {str(number)[:40]}")
+    return number, {label: tuple(map(tuple, rows)) for label, rows in allowed.items() if rows}
 
 
 def _search_of(run: Path, option: str) -> SearchConfig:

@@ -11,12 +11,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from darts.artifacts.checkpoint import load, newest_first
+from darts.artifacts.checkpoint import load, newest_first, newest_state
 from darts.artifacts.run_folder import CHECKPOINTS
 from darts.errors import UserError
 from genotypes.atomic_write import write_atomically
@@ -113,12 +114,13 @@ def _difference(name: str, ours: Tensor, theirs: Tensor | None) -> str | None:
 
 def _weights_of(run: Path) -> Mapping[str, Tensor]:
     """Return the weights of a run by name: of a training, of the best network of a search by trials, of a supernet."""
-    paths = newest_first(run / CHECKPOINTS)
+    weights: Any = None
     if (run / WEIGHTS).exists():
         weights = load(run / WEIGHTS).get("network")
-    elif paths:
-        task = load(paths[0]).get("task", {})
-        weights = task.get("network", task.get("supernet"))
+    elif newest_first(run / CHECKPOINTS):
+        task = newest_state(run / CHECKPOINTS)[1].get("task")
+        if isinstance(task, Mapping):
+            weights = task.get("network", task.get("supernet"))
     else:
         raise UserError(f"`start` is {run}: it must be the folder of a run with {WEIGHTS} or checkpoints")
     if not isinstance(weights, Mapping) or not all(isinstance(weight, Tensor) for weight in weights.values()):

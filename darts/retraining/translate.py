@@ -5,11 +5,13 @@ python -m darts.translate runs/NAME --beam 4
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any
 
 import torch
@@ -17,11 +19,12 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
-from darts.artifacts.checkpoint import load, write_atomically
+from darts.artifacts.checkpoint import load
 from darts.artifacts.run_config import load_space_config
 from darts.artifacts.run_record import RunRecord, read_record
 from darts.config import DataConfig, RetrainConfig
 from darts.config.command_line import parse_command
+from darts.config.fields import check_ranges
 from darts.config.ranges import POSITIVE, at_most
 from darts.data.registry import open_data
 from darts.data.text.pairs import MAX_LENGTH, Pairs, encoded, read_pairs
@@ -30,11 +33,16 @@ from darts.data.text.translation import BEGIN, END
 from darts.errors import UserError
 from darts.methods.space_factory import space_from
 from darts.retraining.decoding import beam_search, greedy
+from darts.training.run_checkpoints import STATE_ERRORS
+from genotypes.atomic_write import require_writable, write_atomically
 from supernet.shapes import TranslationShape
 from supernet.spaces.transformer.translation_network import TranslationNetwork
 
 BATCH = 128
 """Sentences that are translated together."""
+
+PAIRS = "pairs", "reversed_digits"
+"""Data sets of sentences and their translations."""
 
 NO_WORDS = PADDING, BEGIN, END
 
@@ -66,6 +74,10 @@ def main(arguments: Sequence[str], console: Console) -> None:
         UserError: where the run holds no network for translation, or a file cannot be read.
     """
     config = parse_command(TranslateConfig, arguments, prog="python -m darts.translate", description=__doc__)
+    if config.output and config.pairs and os.path.abspath(config.output) == os.path.abspath(config.pairs):
+        raise UserError(f"`output` is {config.output}, the file of the pairs; give another file")
+    if config.output:
+        require_writable(config.output)
     record = read_record(config.run)
     network, words = rebuilt(record)
     pairs = _tokens(read_pairs(config.pairs, "pairs", fewest=1)) if config.pairs else _test_pairs(record, words)
@@ -129,19 +141,27 @@ def rebuilt(record: RunRecord) -> tuple[TranslationNetwork, list[Mapping[str, in
         raise UserError(f"{record.folder}: not a finished retraining, weights.pt is missing")
     state = load(path)
     words: list[Any] = [state.get("vocabulary"), state.get("target_vocabulary")]
-    if not all(isinstance(each, Mapping) for each in words):
+    if not all(map(_is_vocabulary, words)):
         raise UserError(f"{path}: it holds no vocabularies of two languages; its network does not translate")
     sizes = [END + 1 + len(each) for each in words]
     shape = TranslationShape(sizes[0], sizes[1], 2, 2)
     space = space_from(RetrainConfig(space=load_space_config(record.folder)), shape=shape, genotype=record.genotype)
     network = space.network(record.genotype)
-    assert isinstance(network, TranslationNetwork)
+    if not isinstance(network, TranslationNetwork):
+        raise UserError(f"{record.folder}: the network of genotype.json does not translate")
     try:
         network.load_state_dict(state["network"])
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()[:120]
+    except STATE_ERRORS as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()[:120]
         raise UserError(f"{path}: its weights are not those of genotype.json and config.json ({reason})") from None
     return network.eval(), words
+
+
+def _is_vocabulary(words: Any) -> bool:
+    """Return whether a value maps words to their indices, which begin behind those of the signs."""
+    if not isinstance(words, Mapping) or not all(isinstance(word, str) for word in words):
+        return False
+    return list(words.values()) == list(range(END + 1, END + 1 + len(words)))
 
 
 def _test_pairs(record: RunRecord, words: Sequence[Mapping[str, int]]) -> list[tuple[list[str], list[str]]]:
@@ -152,7 +172,11 @@ def _test_pairs(record: RunRecord, words: Sequence[Mapping[str, int]]) -> list[t
     """
     given = record.config
     root, limit = given.get("data.root"), given.get("data.limit")
-    config = DataConfig(given["data.name"], root=Path(root) if root else None, limit=limit)
+    name = given.get("data.name")
+    if name not in PAIRS or not isinstance(root, str | None) or type(limit) not in (int, NoneType):
+        raise UserError(f"{record.folder}: config.json does not name its data set; give the sentences by `pairs`")
+    config = DataConfig(name, root=Path(root) if root else None, limit=limit)
+    check_ranges(config)
     data = open_data(config, torch.device("cpu"), 0)
     if [data.vocabulary, data.target_vocabulary] != list(words):
         raise UserError(

@@ -25,6 +25,7 @@ MEASURED_SECONDS = 60.0
 LONG = 600.0
 """Seconds from which on a run is announced to take long."""
 
+SEARCHING = "while it searched; the trials that are complete are saved"
 TRAINED = "while the results were written; the training is done and saved"
 """Where a run stands whose last step is done, for ``stopped_message``."""
 

@@ -24,7 +24,7 @@ from genotypes.atomic_write import require_writable
 from genotypes.errors import InputError
 from genotypes.parsing import parsed
 from supernet.bench.machine import machine
-from supernet.cost.latency_table import LatencyTable, measure_table
+from supernet.cost.latency_table import LARGEST_BATCH, LatencyTable, measure_table
 from supernet.cost.timing import NoisyMachine, Protocol
 from supernet.errors import SpaceError
 from supernet.shapes import ImageShape, LanguageShape, Shape, TextShape
@@ -44,7 +44,7 @@ LIMITS = {
     "image": (1, 16_384),
     "text": (1, 1_000_000),
     "threads": (1, 4_096),
-    "batch": (1, 1_000_000),
+    "batch": (1, LARGEST_BATCH),
     "rounds": (3, 1_000_000),
     "networks": (4, 1_000_000),
     "attempts": (1, 1_000),
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
     """Measure, check, write, and print how well the table predicts."""
     prog = "python -m supernet.cost.latency"
     options: Options = parsed(lambda: tyro.cli(Options, args=arguments, prog=prog, description=__doc__))
-    console = console or Console()
+    console = console or Console(markup=False, emoji=False)
     _check(options)
     table = measured(options, console)
     table.write(options.out)

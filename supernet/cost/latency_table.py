@@ -31,6 +31,9 @@ from supernet.spaces.space import SearchSpace
 
 FORMAT, VERSION = "latency-table", 1
 
+LARGEST_BATCH = 1_000_000
+"""Examples of a pass at most."""
+
 Report = Callable[[str, int, int], None]
 
 
@@ -85,7 +88,7 @@ class LatencyTable:
         """
         missing = [key for key in keys_of(parts) if key not in self.parts]
         if missing:
-            made_for = ", ".join(f"{name} {self.about[name]}" for name in ("space", "channels", "layers", "image"))
+            made_for = ", ".join(f"{name} {self.about.get(name)}" for name in ("space", "channels", "layers", "image"))
             raise SpaceError(f"the table of latencies has no {missing[0]!r}; it was measured for {made_for}")
         return _sums(parts, self.parts).calibrated(self.offset, self.factor)
 
@@ -110,7 +113,7 @@ def read_table(path: Path) -> LatencyTable:
         SpaceError: where the file is none, in one line that names it.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
         if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
             raise SpaceError(f"{path}: not a table of latencies; make one with `python -m supernet.cost.latency`")
         if content.pop("version", None) != VERSION:
@@ -127,11 +130,14 @@ def read_table(path: Path) -> LatencyTable:
         offset, factor = float(content.pop("offset")), float(content.pop("factor"))
         if not all(map(math.isfinite, (offset, factor, *(timing.ms for timing in parts.values())))):
             raise ValueError("a number that is not finite")
+        batch = content.get("batch", 1)
+        if type(batch) is not int or not 1 <= batch <= LARGEST_BATCH:
+            raise ValueError(f"batch is {str(batch)[:40]!r}")
     except SpaceError:
         raise
     except OSError as error:
         raise SpaceError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:80]
         raise SpaceError(f"{path}: a damaged table of latencies ({reason}); measure it again") from None
     return LatencyTable(parts, offset, factor, check, content)

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from darts.artifacts.checkpoint import write_atomically
-from darts.cli import fields_as_options, run_script, writing_results
+from darts.cli import fields_as_options, run_script, train_script, writing_results
 from darts.errors import UserError
 from genotypes.errors import InputError
 from supernet.errors import SpaceError
@@ -31,11 +31,29 @@ def test_what_a_disk_refuses_is_one_line(number, message, tmp_path, monkeypatch,
         monkeypatch.setattr(os, "fsync", refuse)
         write_atomically(tmp_path / "metrics.json", b"x")
 
-    with pytest.raises(SystemExit) as stop:
-        run_script(main)
-    told = capsys.readouterr().err
-    assert stop.value.code == 2 and told.startswith(f"error: {tmp_path / 'metrics.json'}: {os.strerror(number)}; ")
-    assert message in told and told.count("\n") == 1 and not os.listdir(tmp_path)
+    for trains in (True, False):
+        with pytest.raises(SystemExit) as stop:
+            run_script(main, trains=trains)
+        told = capsys.readouterr().err
+        assert stop.value.code == 2 and told.startswith(f"error: {tmp_path / 'metrics.json'}: {os.strerror(number)}; ")
+        assert told.count("\n") == 1 and not os.listdir(tmp_path)
+        assert message in told if trains else "--" not in told
+
+
+def test_ctrl_c_says_what_it_has_stopped(capsys):
+    def main(arguments, console, *ranks):
+        raise KeyboardInterrupt
+
+    for run, said in ((run_script, "stopped\n"), (train_script, "stopped before the first step\n")):
+        with pytest.raises(SystemExit) as stop:
+            run(main)
+        assert stop.value.code == 130 and capsys.readouterr().out == said
+
+
+def test_nothing_of_a_path_is_markup(capsys):
+    with pytest.raises(SystemExit):
+        run_script(lambda arguments, console: console.print("in runs/a[/b]:smile:[red]/report.html"))
+    assert capsys.readouterr().out == "in runs/a[/b]:smile:[red]/report.html\n"
 
 
 def test_other_errors_of_the_system_are_no_users(tmp_path):

@@ -1,5 +1,6 @@
 """One's own data, models and losses in ``darts.search`` and ``darts.retrain``: what is used, refused and reproduced."""
 
+import json
 import random
 import threading
 
@@ -221,6 +222,23 @@ def test_a_folder_of_another_search_is_refused(change, named, tmp_path):
     darts.search(**settings)
     with pytest.raises(CheckpointError, match=f"made with {named}"):
         darts.search(**{**settings, **change})
+
+
+@pytest.mark.parametrize("left", ["study.db", "genotype.json", "weights.pt", "model.pt", "config.json"])
+def test_a_folder_with_the_results_of_another_kind_of_run_is_left_as_it_is(left, tmp_path):
+    content = json.dumps({"kind": "search", "config": {"recipe": "digits"}})
+    (tmp_path / left).write_text(content)
+    rows, answers = torch.randn(12, 3), torch.arange(12) % 2
+    for run in (
+        lambda run: darts.search(Net(), Examples(), batch_size=16, run=run, **SHORT),
+        lambda run: darts.search(Net(), Examples(), method="random", trials=1, batch_size=16, run=run, **SHORT),
+        lambda run: darts.retrain(plain(), (rows, answers), run=run, **SHORT),
+        lambda run: darts.tune(lambda trial: plain(), (rows, answers), run=run, **SHORT),
+        lambda run: darts.fit(rows, answers, trials=1, verbose=False, run=run),
+    ):
+        with pytest.raises(UserError, match=f"`run` is .*, which holds {left} of another run; give a new folder"):
+            run(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [left] and (tmp_path / left).read_text() == content
 
 
 @pytest.mark.parametrize(

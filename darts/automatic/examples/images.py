@@ -18,7 +18,7 @@ from torch import Tensor
 
 from darts.artifacts.plain_values import record_from
 from darts.data.folder_layout import EXTENSIONS, Samples
-from darts.data.image_folder import ImageForm, read_files
+from darts.data.image_folder import ImageForm, are_of_files, read_files
 from darts.errors import UserError
 
 LARGEST = 64
@@ -54,6 +54,10 @@ class ImageEncoder:
             UserError: where they have another number of channels; naming the file that is no image.
         """
         if not isinstance(images, Tensor):
+            if not are_of_files(self.mean, self.std):
+                raise UserError(
+                    "`x` is image files; the model was trained on arrays of another scale: give such arrays"
+                )
             return torch.from_numpy(read_files(images, self.form))
         if images.shape[1] != self.channels:
             raise UserError(f"`x` has images of {images.shape[1]} channels; the model was trained on {self.channels}")

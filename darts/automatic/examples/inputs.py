@@ -5,7 +5,7 @@ Tables are columns by name, images an array or a list of files, texts a list of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -27,13 +27,14 @@ from darts.automatic.examples.tables import (
     TableEncoder,
     column,
     fit_table,
+    numbers_rows,
     read_csv,
     table_of_array,
     table_of_frame,
     without,
 )
 from darts.automatic.examples.texts import TextEncoder, fit_texts
-from darts.data.folder_layout import list_folder
+from darts.data.folder_layout import images_of, list_folder
 from darts.data.image_folder import ImageForm, form_of, read_files
 from darts.data.npz import npz
 from darts.data.text.sentences import tokens_of
@@ -95,20 +96,36 @@ class Given:
         return encoder, encoder(images)
 
 
-def read_examples(x: Any, y: Any = None, *, label: str | None = None, test: bool = False) -> Given:
+@dataclass(frozen=True)
+class Expected:
+    """What a trained model reads.
+
+    Attributes:
+        kind: of its examples.
+        label: column of answers that it was trained on, where a file or data frame had one; it need not be there.
+        texts: names of columns that hold text, even where it looks like numbers.
+    """
+
+    kind: str
+    label: str | None = None
+    texts: frozenset[str] = frozenset()
+
+
+def read_examples(x: Any, y: Any = None, *, expected: Expected | None = None, test: bool = False) -> Given:
     """Recognize examples.
 
     Args:
         x: an array or tensor of rows, images or texts, a data frame, a mapping of columns, a list of texts or rows, or
             the path of a folder of images, a CSV file or an ``.npz`` file.
         y: the answers; of a CSV file or data frame, the name of their column. A folder's sub-folders are its classes.
-        label: of a CSV file, the column of answers that a model was trained on; it need not be there.
+        expected: by a model that is trained; None to train one.
         test: whether a folder's or file's test split is read, not its training split.
 
     Raises:
         UserError: where ``x`` is of none of these forms, or has another number of examples than ``y``.
     """
-    given = _read_path(Path(x), y, label, test) if isinstance(x, str | Path) else _read_object(x, y)
+    texts = expected.texts if expected else frozenset()
+    given = _read_path(Path(x), y, expected, test) if isinstance(x, str | Path) else _read_object(x, y, texts)
     if len(given) == 0:
         raise UserError("`x` holds no examples")
     if given.answers is not None:
@@ -122,15 +139,16 @@ def read_examples(x: Any, y: Any = None, *, label: str | None = None, test: bool
     return given
 
 
-def _read_object(x: Any, y: Any) -> Given:
+def _read_object(x: Any, y: Any, texts: Collection[str]) -> Given:
     if isinstance(x, Tensor):
         x = x.detach().cpu().numpy()
     if isinstance(x, list | tuple) and x and all(isinstance(item, Path) for item in x):
         return Given("image", list(x), y)
     if isinstance(x, Mapping):
-        return _of_table({str(name): column(f"column {name!r}", _flat(values)) for name, values in x.items()}, y)
+        columns = {str(name): (f"column {name!r}", _flat(values)) for name, values in x.items()}
+        return _of_table({name: column(*each, name in texts) for name, each in columns.items()}, y)
     if not isinstance(x, np.ndarray | list | tuple) and hasattr(x, "columns"):  # a data frame of any library
-        return _of_table(table_of_frame(x), y)
+        return _of_table(table_of_frame(x, texts), y)
     try:
         values = np.asarray(x)
     except ValueError:
@@ -144,7 +162,7 @@ def _read_object(x: Any, y: Any) -> Given:
     if values.ndim and len(values) == 0:
         raise UserError("`x` holds no examples")
     if values.ndim in (1, 2):
-        return _of_table(table_of_array(values[:, None] if values.ndim == 1 else values), y)
+        return _of_table(table_of_array(values[:, None] if values.ndim == 1 else values, texts), y)
     if values.ndim in (3, 4):
         return Given("image", images_of_array(values), y)
     accepted = "a table (n, columns), images (n, h, w) or (n, c, h, w), or a list of texts"
@@ -178,13 +196,13 @@ def _answers(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _read_path(path: Path, y: Any, label: str | None, test: bool) -> Given:
+def _read_path(path: Path, y: Any, expected: Expected | None, test: bool) -> Given:
     if path.is_dir():
         return _read_folder(path, test)
     if not path.exists():
         raise UserError(f"`x` {path}: no such file or folder")
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
-        return _read_csv(path, y, label)
+        return _read_csv(path, y, expected)
     if path.suffix.lower() == ".npz":
         arrays = npz(path)
         images, labels = (
@@ -208,50 +226,61 @@ def _read_folder(path: Path, test: bool) -> Given:
     return Given("image", paths_of(samples), answers, form=form, notes=notes)
 
 
-def _read_csv(path: Path, y: Any, label: str | None) -> Given:
-    table = read_csv(path)
-    names = {name.lower(): name for name in table}
-    chosen = y if isinstance(y, str) else label
-    if chosen is None:
+def _read_csv(path: Path, y: Any, expected: Expected | None) -> Given:
+    table = read_csv(path, () if expected is None else None if expected.kind == "text" else expected.texts)
+    notes: tuple[str, ...] = ()
+    if numbers_rows(table) and len(table) > 1:
+        table = without(table, [""])
+        notes = ("the first column, which numbers the rows, is left out",)
+    chosen = y if isinstance(y, str) else expected.label if expected else None
+    if isinstance(y, str) and y not in table:
+        raise UserError(f"`y` is {y!r}; {path} has no such column, but {', '.join(list(table)[:20])}")
+    if expected is None and chosen is None:
+        names = {name.lower(): name for name in table}
         chosen = next((names[name] for name in LABELS if name in names), list(table)[-1])
-    elif chosen not in table and label is None:
-        raise UserError(f"`y` is {chosen!r}; {path} has no such column, but {', '.join(list(table)[:20])}")
     answers = _answers(table[chosen]) if chosen in table else None
     if not isinstance(y, str) and y is not None:
         answers = y
-    rest = without(table, [chosen])
+    rest = table if chosen is None else without(table, [chosen])
     if not rest:
         raise UserError(f"{path}: one column only; columns to predict from are needed beside {chosen!r}")
-    notes = (f"{chosen!r} is predicted from the other columns",) if label is None else ()
+    if expected is None:
+        notes = (*notes, f"{chosen!r} is predicted from the other columns")
     (first, *others) = rest.values()
     if not others and first.dtype == object:
         texts = ["" if text is None else text for text in first]
-        if sum(len(tokens_of(text)) for text in texts[:1000]) / len(texts[:1000]) >= WORDS:
+        words = sum(len(tokens_of(text)) for text in texts[:1000]) / len(texts[:1000])
+        if words >= WORDS or (expected is not None and expected.kind == "text"):
             return Given("text", texts, answers, chosen, notes=notes)
     return Given("table", rest, answers, chosen, notes=notes)
 
 
-def read_new(x: Any, kind: str, label: str | None = None) -> Given:
-    """Recognize examples to predict, for a model of a kind; single files and any folder of images are taken too.
+def read_new(x: Any, expected: Expected) -> Given:
+    """Recognize examples to predict; single files and any folder of images are taken too.
 
     Raises:
-        UserError: where they are of another kind.
+        UserError: where they are of another kind than expected.
     """
-    if kind == "image":
+    if expected.kind == "image":
         paths = [x] if isinstance(x, str | Path) else list(x) if isinstance(x, list | tuple) else []
         if paths and all(isinstance(path, str | Path) for path in paths):
-            return Given("image", _image_files([Path(path) for path in paths]))
-    given = read_examples(x, label=label)
-    if given.kind != kind:
-        raise UserError(f"`x` is read as {_named(given.kind)}; the model was trained on {_named(kind)}")
+            return Given("image", image_files([Path(path) for path in paths]))
+    given = read_examples(x, expected=expected)
+    if given.kind != expected.kind:
+        raise UserError(f"`x` is read as {_named(given.kind)}; the model was trained on {_named(expected.kind)}")
     return given
 
 
-def _image_files(paths: Sequence[Path]) -> list[Path]:
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Return image files, and those in folders at any depth; hidden ones are left out.
+
+    Raises:
+        UserError: where a path is not there, or there is no image.
+    """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found += sorted(each for each in path.rglob("*") if is_image(each))
+            found += map(Path, images_of(path))
         elif not path.exists():
             raise UserError(f"`x` {path}: no such file or folder")
         else:

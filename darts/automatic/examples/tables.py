@@ -8,8 +8,9 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ MAX_CATEGORIES = 50
 
 FEW_ROWS = 20
 """Of a table with as many rows, a column of texts of which more than half occur once is left out."""
+
+COMMA_NUMBER = re.compile(r"\s*[+-]?(?:\d+|\d*,\d+)(?:[eE][+-]?\d+)?\s*")
+"""A number with a comma for the decimal point."""
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 """Texts that stand for a missing value, in lower case."""
@@ -61,6 +65,11 @@ class TableEncoder:
     columns: tuple[Column, ...]
 
     kind = "table"
+
+    @property
+    def texts(self) -> frozenset[str]:
+        """Names of the columns of categories."""
+        return frozenset(column.name for column in self.columns if column.categories is not None)
 
     @property
     def features(self) -> int:
@@ -154,17 +163,23 @@ def number_text(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else str(value)
 
 
-def table_of_array(values: np.ndarray) -> Columns:
+def table_of_array(values: np.ndarray, texts: Collection[str] = ()) -> Columns:
     """Return an array ``(n, f)`` as a table whose columns are named by their numbers.
+
+    Args:
+        texts: names of columns that hold text, even where it looks like numbers.
 
     Raises:
         UserError: where it holds infinite values, or values that are neither text nor numbers.
     """
-    return {str(k): column(f"column {k}", values[:, k]) for k in range(values.shape[1])}
+    return {str(k): column(f"column {k}", values[:, k], str(k) in texts) for k in range(values.shape[1])}
 
 
-def table_of_frame(frame: Any) -> Columns:
+def table_of_frame(frame: Any, texts: Collection[str] = ()) -> Columns:
     """Return a data frame, of any library whose frames have ``columns`` and are indexed by these, as a table.
+
+    Args:
+        texts: names of columns that hold text, even where it looks like numbers.
 
     Raises:
         UserError: as ``table_of_array``; where two columns have one name.
@@ -173,14 +188,16 @@ def table_of_frame(frame: Any) -> Columns:
     again = [name for name, times in Counter(names).items() if times > 1]
     if again:
         raise UserError(f"`x` has two columns named {again[0]!r}; rename one")
-    return {name: column(f"column {name!r}", np.asarray(frame[key])) for name, key in zip(names, frame.columns)}
+    pairs = zip(names, frame.columns)
+    return {name: column(f"column {name!r}", np.asarray(frame[key]), name in texts) for name, key in pairs}
 
 
-def column(place: str, values: np.ndarray) -> np.ndarray:
+def column(place: str, values: np.ndarray, text: bool = False) -> np.ndarray:
     """Return values as those of a column: numbers, or texts where one of them is not a number.
 
     Args:
         place: names the column in messages.
+        text: whether texts stay texts, even where all of them are numbers.
 
     Raises:
         UserError: where there are infinite values, or values that are neither text nor numbers.
@@ -199,7 +216,7 @@ def column(place: str, values: np.ndarray) -> np.ndarray:
         if odd:
             raise UserError(f"`x` holds a {type(odd[0]).__name__} in {place}; it must hold numbers or text")
         parsed = [np.nan if _is_missing(value) else _number(value) for value in objects]
-        if None in parsed:
+        if None in parsed or text:
             return np.array([None if _is_missing(value) else _text(value) for value in objects], dtype=object)
         found = np.array(parsed, dtype=np.float64)
     if np.isinf(found).any():
@@ -215,9 +232,11 @@ def _is_missing(value: Any) -> bool:
 
 
 def _number(value: Any) -> float | None:
+    if isinstance(value, str) and "_" in value:  # Python reads 1_2 as 12
+        return None
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -227,8 +246,13 @@ def _text(value: Any) -> str:
     return value.strip() if isinstance(value, str) else number_text(float(value))
 
 
-def read_csv(path: Path) -> Columns:
+def read_csv(path: Path, texts: Collection[str] | None = ()) -> Columns:
     """Read a CSV file with a first line of names, separated by commas, semicolons or tabs.
+
+    Where the separator is none, numbers may have a comma for the decimal point.
+
+    Args:
+        texts: names of columns that hold text, even where it looks like numbers; None for all.
 
     Raises:
         UserError: naming the file and the line that does not fit.
@@ -249,8 +273,27 @@ def read_csv(path: Path) -> Columns:
     for number, row in enumerate(rows[1:], 2):
         if len(row) != len(names):
             raise UserError(f"{path}, row {number}: {len(row)} columns; the first line names {len(names)}")
-    values = np.array(rows[1:], dtype=object)
-    return {name: column(f"column {name!r}", values[:, k]) for k, name in enumerate(names)}
+    values, found = np.array(rows[1:], dtype=object), {}
+    for k, name in enumerate(names):
+        kept = texts is None or name in texts
+        given = values[:, k] if kept or delimiter == "," else _with_points(values[:, k])
+        found[name] = column(f"column {name!r}", given, kept)
+    return found
+
+
+def _with_points(texts: np.ndarray) -> np.ndarray:
+    """Return texts with decimal points, where all of them that are not missing are numbers with or without commas."""
+    present = [text for text in texts if not _is_missing(text)]
+    if any("," in text for text in present) and all(map(COMMA_NUMBER.fullmatch, present)):
+        return np.array([text.replace(",", ".") for text in texts], dtype=object)
+    return texts
+
+
+def numbers_rows(table: Columns) -> bool:
+    """Return whether the first column of a table has no name and numbers the rows, as R and pandas write them."""
+    name, values = next(iter(table.items()))
+    whole = values.dtype != object and bool(np.isfinite(values).all()) and bool((values == np.round(values)).all())
+    return name == "" and whole and len(np.unique(values)) == len(values)
 
 
 def without(table: Columns, names: Sequence[str]) -> Columns:

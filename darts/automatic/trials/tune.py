@@ -29,7 +29,7 @@ from torch import nn
 
 from darts.arguments import public, require_one
 from darts.artifacts import checkpoint, fingerprint
-from darts.artifacts.user_folder import run_folder_of
+from darts.artifacts.user_folder import STUDY, run_folder_of
 from darts.automatic.records import best_of, completed, open_record
 from darts.automatic.trial_loop import Result, run_trials
 from darts.automatic.trials.epochs import Trained, run_once, train_epochs
@@ -169,7 +169,7 @@ def tune(
     batch = next(examples.batches(torch.arange(min(2, len(examples))), examples.batch_size or 2, training=False))
     if objective is classification:
         classification.check(batch)
-    console = Console(soft_wrap=True, quiet=not verbose)
+    console = Console(soft_wrap=True, quiet=not verbose, markup=False, emoji=False)
     made_with = {
         "data": fingerprint.of_data(examples.items),
         "valid": None if valid is None else fingerprint.of_data(parts[1].items),
@@ -183,7 +183,7 @@ def tune(
         "patience": patience,
         "seed": seed,
     }
-    with run_folder_of(run) as folder, global_generators_kept(chosen):
+    with run_folder_of(run, STUDY) as folder, global_generators_kept(chosen):
         study = open_record(folder, _Replayed(SAMPLERS[strategy], seed), made_with, RECORDS)
 
         def judge(trial: Trial) -> Result:

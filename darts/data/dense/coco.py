@@ -9,8 +9,9 @@ Axes: ``n`` image, ``c`` channel, ``h w`` space, ``m`` box of an image.
 
 from __future__ import annotations
 
+import codecs
 import json
-import math
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ from darts.errors import UserError
 
 LARGEST_FILE = 2**31
 """Bytes of a JSON file that is looked at."""
+
+LARGEST = 2**31
+"""Pixels that a box may be away."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,12 @@ def read_coco(root: Path, size: int | None, limit: int | None) -> Arrays:
     Raises:
         UserError: naming the folder or file, and the entry, that is not as it has to be.
     """
-    files = _files(root)
     notes: Counter[str] = Counter()
+    files = _files(root, notes)
     found = {split: _labelled(file, root, split, notes) for split, file in files.items()}
+    if "val" in found and "test" in found and not any(image.boxes for image in found["test"][1]):
+        del found["test"]
+        notes["test split without boxes not used"] += 1
     (classes, train), *rest = (found.pop(split) for split in ("train", "test", "val") if split in found)
     test = None
     if rest:
@@ -78,8 +85,14 @@ def read_coco(root: Path, size: int | None, limit: int | None) -> Arrays:
     )
 
 
-def _files(root: Path) -> dict[str, Path]:
+def _files(root: Path, notes: Counter[str]) -> dict[str, Path]:
     """Return split -> its JSON file; a single file is that of the training split.
+
+    Of several files of one split, as COCO has for other tasks, that of the instances is taken.
+
+    Args:
+        root: of the data set.
+        notes: counts what is left out.
 
     Raises:
         UserError: where there is none, or several are of one split.
@@ -87,31 +100,36 @@ def _files(root: Path) -> dict[str, Path]:
     if root.is_file():
         return {"train": root}
     places = [root, *folders_of(root)]
-    files = [file for place in places for file in sorted(place.glob("*.json")) if _is_coco(file)]
-    if len(files) == 1:
-        return {"train": files[0]}
-    found: dict[str, Path] = {}
-    for file in files:
-        split = split_of(file.stem, alone=False) or split_of(file.parent.name, alone=False)
-        if split in found:
-            raise UserError(f"`data.root` {root}: {found[split]} and {file} are both of the {split} split; keep one")
-        if split:
-            found[split] = file
+    files = [file for place in places for file in sorted(place.glob("*.json")) if _mentions(file, b'"images"')]
+    labelled = [file for file in files if _mentions(file, b'"annotations"')] or files
+    if len(labelled) < len(files):
+        notes["JSON files without annotations not used"] += len(files) - len(labelled)
+    if len(labelled) == 1:
+        return {"train": labelled[0]}
+    found: dict[str, list[Path]] = {}
+    for file in labelled:
+        if split := split_of(file.stem, alone=False) or split_of(file.parent.name, alone=False):
+            found.setdefault(split, []).append(file)
+    for split, alike in found.items():
+        found[split] = [file for file in alike if "instances" in file.stem.casefold()] or alike
+        if len(found[split]) > 1:
+            both = " and ".join(map(str, found[split][:2]))
+            raise UserError(f"`data.root` {root}: {both} are both of the {split} split; keep one")
     if "train" not in found:
-        what = "none is named like a training split" if files else "there is none"
+        what = "none is named like a training split" if labelled else "there is none"
         raise UserError(
             f"`data.root` {root}: a JSON file of COCO's form is needed, such as instances_train.json; {what}"
         )
-    return found
+    return {split: file for split, (file,) in found.items()}
 
 
-def _is_coco(file: Path) -> bool:
-    """Return whether a file begins like an object, and the word ``images`` is in it."""
+def _mentions(file: Path, word: bytes) -> bool:
+    """Return whether a file begins like an object, and a word is in it."""
     try:
-        with open(file, "rb") as opened:
-            return opened.read(1).strip() in (b"{", b"") and b'"images"' in opened.read()
+        content = file.read_bytes().removeprefix(codecs.BOM_UTF8)
     except OSError:
         return False
+    return content[:100].lstrip()[:1] == b"{" and word in content
 
 
 def _labelled(file: Path, root: Path, split: str, notes: Counter[str]) -> tuple[tuple[str, ...], list[Labelled]]:
@@ -129,7 +147,7 @@ def _labelled(file: Path, root: Path, split: str, notes: Counter[str]) -> tuple[
     content = _content(file)
     categories = {_whole(each, "id", f"{file}: categories[{k}]"): each for k, each in enumerate(content["categories"])}
     if not categories:
-        raise UserError(f"{file}: `categories` is empty; each class needs an id and a name")
+        raise UserError(f"{file}: 'categories' is empty; each class needs an id and a name")
     labels = {number: label for label, number in enumerate(sorted(categories))}
     names = tuple(str(categories[number].get("name", number)) for number in labels)
     places = _places(file, root, split)
@@ -138,24 +156,26 @@ def _labelled(file: Path, root: Path, split: str, notes: Counter[str]) -> tuple[
         where = f"{file}: images[{k}]"
         number, name = _whole(each, "id", where), str(each.get("file_name", ""))
         if number in images:
-            raise UserError(f"{where}: `id` {number} is that of an image before it; each image needs its own")
-        path = next((place / name for place in places if name and (place / name).is_file()), None)
+            raise UserError(f"{where}: 'id' {number} is that of an image before it; each image needs its own")
+        path = next((place / name for place in places if name and os.path.isfile(place / name)), None)
         if path is None:
             folders = ", ".join(map(str, places[:3]))
-            raise UserError(f"{where}: no file {name!r} in {folders}; add it, or remove the entry")
+            raise UserError(f"{where}: no file {name[:80]!r} in {folders}; add it, or remove the entry")
         stated = each.get("width"), each.get("height")
-        images[number] = Labelled(str(path), stated if all(isinstance(side, int) for side in stated) else None)
+        images[number] = Labelled(
+            str(path), stated if all(isinstance(side, int) and abs(side) < LARGEST for side in stated) else None
+        )
     if not images:
-        raise UserError(f"{file}: `images` is empty")
+        raise UserError(f"{file}: 'images' is empty")
     for k, each in enumerate(content["annotations"]):
         where = f"{file}: annotations[{k}]"
         image = images.get(_whole(each, "image_id", where))
         if image is None:
-            raise UserError(f"{where}: `image_id` {each['image_id']} is none of `images`")
+            raise UserError(f"{where}: 'image_id' {each['image_id']} is none of 'images'")
         label = labels.get(_whole(each, "category_id", where))
         if label is None:
             known = ", ".join(map(str, list(labels)[:10]))
-            raise UserError(f"{where}: `category_id` {each['category_id']} is none of `categories` ({known})")
+            raise UserError(f"{where}: 'category_id' {each['category_id']} is none of 'categories' ({known})")
         if each.get("iscrowd"):
             notes["crowd regions left out"] += 1
             continue
@@ -164,6 +184,9 @@ def _labelled(file: Path, root: Path, split: str, notes: Counter[str]) -> tuple[
             notes["boxes without area left out"] += 1
             continue
         image.boxes.append((x, y, x + width, y + height, label))
+    boxes = [box for image in images.values() for box in image.boxes]
+    if boxes and max(max(box[:4]) for box in boxes) <= 1:
+        raise UserError(f"{file}: no 'bbox' is larger than 1; they must be in pixels, not shares of the image")
     empty = sum(not image.boxes for image in images.values())
     if empty:
         notes["images without boxes"] += empty
@@ -179,20 +202,20 @@ def _content(file: Path) -> dict[str, Any]:
     if file.stat().st_size > LARGEST_FILE:
         raise UserError(f"{file}: larger than 2 GiB; divide it")
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: no JSON ({' '.join(str(error).split())[:80]})") from None
     for name in ("images", "annotations", "categories"):
         entries = content.get(name) if isinstance(content, dict) else None
         if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
-            raise UserError(f"{file}: `{name}` is no list of objects, which a file of COCO's form has")
+            raise UserError(f"{file}: '{name}' is no list of objects, which a file of COCO's form has")
     return content
 
 
 def _whole(entry: Mapping[str, Any], name: str, where: str) -> int:
     value = entry.get(name)
     if type(value) is not int:
-        raise UserError(f"{where}: `{name}` is {str(value)[:40]!r}; it must be a whole number")
+        raise UserError(f"{where}: '{name}' is {str(value)[:40]!r}; it must be a whole number")
     return value
 
 
@@ -200,8 +223,8 @@ def _box(entry: Mapping[str, Any], where: str) -> tuple[float, float, float, flo
     """Return left, top, width and height."""
     box: Any = entry.get("bbox")
     numbers = isinstance(box, list) and len(box) == 4 and all(type(value) in (int, float) for value in box)
-    if not numbers or not all(map(math.isfinite, box)):
-        raise UserError(f"{where}: `bbox` is {str(box)[:60]!r}; it must be left, top, width and height, in pixels")
+    if not numbers or not all(-LARGEST < value < LARGEST for value in box):  # NaN is not
+        raise UserError(f"{where}: 'bbox' is {str(box)[:60]!r}; it must be left, top, width and height, in pixels")
     x, y, width, height = map(float, box)
     return x, y, width, height
 
@@ -238,7 +261,7 @@ def _read(images: Sequence[Labelled], form: ImageForm, notes: Counter[str]) -> t
             if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
                 raise UserError(
                     f"{image.path}: the box from ({x0:g}, {y0:g}) to ({x1:g}, {y1:g}) lies outside the image of "
-                    f"{width}x{height} pixels; correct its `bbox`"
+                    f"{width}x{height} pixels; correct its 'bbox'"
                 )
             clipped = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
             notes["boxes clipped to their images"] += clipped != (x0, y0, x1, y1)

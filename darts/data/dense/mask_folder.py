@@ -2,7 +2,7 @@
 
 Splits are folders in either order, ``ROOT/train/images`` or ``ROOT/images/train``; without them, a fifth is held out.
 A mask's value is the class of a pixel: a grey value of 8 or 16 bits, the index of a palette, or a colour; 255 is no
-class, as in Pascal VOC's masks, unless all masks are of 0 and 255 alone.
+class, as in Pascal VOC's masks, unless there are two classes and all masks are of 0 and 255 alone.
 
 Axes: ``n`` image, ``c`` channel, ``h w`` space.
 """
@@ -24,6 +24,7 @@ from darts.data.folder_layout import folders_of, images_of, split_of
 from darts.data.image_decoder import read_header
 from darts.data.image_folder import ImageForm, read_files
 from darts.data.reading_progress import with_progress
+from darts.data.text.unicode_file import read_unicode
 from darts.errors import UserError
 
 IMAGES = ("images", "image", "imgs", "img", "jpegimages")
@@ -74,6 +75,9 @@ def _splits(root: Path) -> tuple[Pairs, Pairs, tuple[str, ...]]:
     if images and masks:
         parts = {split_of(folder.name, alone=True): folder for folder in folders_of(images)}
         found = {split: (folder, masks / folder.name) for split, folder in parts.items() if split}
+        unlabelled = [split for split, (_, folder) in found.items() if split == "test" and not folder.is_dir()]
+        if "val" in found:
+            found = {split: pair for split, pair in found.items() if split not in unlabelled}
     else:
         inner = {split_of(folder.name, alone=True): folder for folder in folders_of(root)}
         pairs = {split: (_named(folder, IMAGES), _named(folder, MASKS)) for split, folder in inner.items() if split}
@@ -154,18 +158,15 @@ def _classes(root: Path, masks: Sequence[str]) -> tuple[tuple[str, ...], Mapping
         UserError: where there are too few or too many classes, or a value has no name.
     """
     file = root / NAMES
+    codes = sorted(
+        {int(code) for mask in with_progress(masks, "looking at masks") for code in np.unique(codes_of(mask))}
+    )
+    only = set(codes) == {0, IGNORED}
     if file.is_file():
-        try:
-            names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
-        except UnicodeDecodeError:
-            raise UserError(f"{file}: no UTF-8 text; write the name of each class, a line each") from None
-        labels = {code: code for code in range(len(names))}
+        names = tuple(line.strip() for line in read_unicode(file, "list of classes").splitlines() if line.strip())
+        labels = {0: 0, IGNORED: 1} if only and len(names) == 2 else {code: code for code in range(len(names))}
     else:
-        codes = sorted(
-            {code for mask in with_progress(masks, "looking at masks") for code in np.unique(codes_of(mask))}
-        )
-        only = set(codes) == {0, IGNORED}
-        used = [int(code) for code in codes if only or code != IGNORED]
+        used = [code for code in codes if only or code != IGNORED]
         names = tuple(str(code) if code < COLOUR else f"#{code - COLOUR:06x}" for code in used)
         labels = {code: label for label, code in enumerate(used)}
     if not 2 <= len(names) <= IGNORED:

@@ -68,7 +68,8 @@ def read_pairs(path: Path, field: str = "data.root", fewest: int = FEWEST) -> li
         UserError: naming the file and the first line that is no pair.
     """
     pairs = []
-    for number, line in enumerate(read_unicode(path, "file of pairs", field).splitlines(), 1):
+    text = read_unicode(path, "file of pairs", field).replace("\r\n", "\n").replace("\r", "\n")
+    for number, line in enumerate(text.split("\n"), 1):  # splitlines would also cut at separators within a sentence
         fields = [part.strip() for part in line.split("\t")]
         if len(fields) == 2 and all(fields):
             pairs.append((fields[0], fields[1]))

@@ -54,10 +54,10 @@ def trial(params=("a",), choices=("a", "b"), value=0.5, **changed):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"bracket": -1}, "`bracket` '-1', which is not a whole number from 0"),
+        ({"bracket": -1}, "'bracket' '-1', which is not a whole number from 0"),
         ({"bracket": True}, "which is not a whole number"),
-        ({"bracket": None}, "lacks `bracket`"),
-        ({"epochs": None}, "lacks `epochs`"),
+        ({"bracket": None}, "lacks 'bracket'"),
+        ({"epochs": None}, "lacks 'epochs'"),
         ({"epochs": []}, "not a list of rising numbers"),
         ({"epochs": [3, 1]}, "not a list of rising numbers"),
         ({"epochs": "12"}, "not a list of rising numbers"),
@@ -71,6 +71,12 @@ def trial(params=("a",), choices=("a", "b"), value=0.5, **changed):
         ({"seconds": float("nan")}, "not a number of seconds"),
         ({"cpu_seconds": -1}, "not a number of seconds"),
         ({"reason": {}}, "not text"),
+        ({"seconds": 10**400}, "not a number of seconds"),
+        ({"values": {"valid_accuracy": 10**400}}, "not an object of numbers"),
+        ({"constraints": [0.1]}, "`?constraints.* which is not an object of numbers"),
+        ({"constraints": {"parameters": "x"}}, "which is not an object of numbers"),
+        ({"genotype": None}, "lacks 'genotype'"),
+        ({"objectives": None}, "lacks 'objectives'"),
         ({"params": ("c",), "choices": ("a", "b", "c")}, "has 'letter' 'c', which this search does not offer"),
         ({"choices": ("a", "b", "c")}, "has 'letter' 'a', which this search does not offer"),
     ],
@@ -87,7 +93,7 @@ def test_records_of_searches_and_of_other_programs_are_accepted():
     study.add_trials([trial(), create_trial(value=0.3), trial(epochs=[3], infeasible="too large", value=float("-inf"))])
     assert fault_of(study.get_trials(), SEARCH, Letters(), objectives=1) is None
     known = Records({"seconds": TIME}, complete=("seconds", "folds"))
-    assert fault_of(study.get_trials(), known, None, objectives=1) == "trial 1 lacks `folds`"
+    assert fault_of(study.get_trials(), known, None, objectives=1) == "trial 1 lacks 'folds'"
     assert fault_of(study.get_trials()[1:2], SEARCH, None, objectives=1) == "trial 1 is missing"
 
 
@@ -98,8 +104,8 @@ def test_records_of_searches_and_of_other_programs_are_accepted():
         ("update trials set state = 'x'", "damaged study"),
         ("update trial_params set distribution_json = '{'", "damaged study"),
         ("update trial_user_attributes set value_json = '{' where key = 'epochs'", "damaged study"),
-        ("update trial_user_attributes set value_json = '3' where key = 'epochs'", "trial 1 has `epochs` '3'"),
-        ("update study_user_attributes set value_json = '3'", "`settings` is '3'"),
+        ("update trial_user_attributes set value_json = '3' where key = 'epochs'", "trial 1 has 'epochs' '3'"),
+        ("update study_user_attributes set value_json = '3'", "'settings' is '3'"),
         ("update study_directions set direction = 'MINIMIZE'", "other directions"),
         ("delete from trials", None),
     ],

@@ -2,14 +2,17 @@
 
 import json
 import re
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 from rich.console import Console
 
 import train_search
 from darts.benchmarks.protocol import Score
+from darts.blackbox import run
 from darts.blackbox.evaluators import Problem, Setting, evaluator_of, problem_of
 from darts.blackbox.evaluators.benchmark import lookup_problem
 from darts.blackbox.run import require_options, run_replays, run_study, write_study
@@ -19,6 +22,7 @@ from darts.config.blackbox import BlackboxConfig, BudgetConfig, LookupConfig
 from darts.errors import UserError
 from darts.recipes import BLACKBOX_RECIPES
 from darts.recipes.blackbox import ROWS
+from darts.training.loop import Interrupted
 from genotypes import load
 from supernet.errors import SpaceError
 from tests import scripts, tiny
@@ -226,6 +230,32 @@ def test_the_script_names_strategies_and_options(tmp_path, table, monkeypatch): 
     for strategy, reason in (("annealing", "must be one of random, "), ("evolution:size=3", "has no option 'size'")):
         with pytest.raises(UserError, match=reason):
             scripts.said(train_search, *arguments, "--strategy", strategy)
+
+
+def test_ctrl_c_says_that_complete_trials_are_saved(tmp_path, table, monkeypatch):  # noqa: F811
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, "run_study", interrupt)
+    with pytest.raises(Interrupted, match="stopped while it searched; the trials that are complete are saved") as stop:
+        scripts.said(train_search, "random_nasbench201", "--benchmark.file", table, "--budget.trials", 4)
+    assert stop.value.code == 130
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "nan", "1e400"])
+def test_a_number_that_is_none(number, tmp_path, table):  # noqa: F811
+    with pytest.raises(UserError, match="`strategy` evolution:population=.*; it must be a whole number"):
+        searched(looked_up(table, 2, strategy=f"evolution:population={number}"), tmp_path)
+
+
+def test_a_storage_that_is_full_or_locked_is_one_line(tmp_path, table, monkeypatch):  # noqa: F811
+    def refuse(*arguments):
+        raise optuna.exceptions.StorageInternalError("of the commit") from sqlite3.OperationalError("disk is full")
+
+    monkeypatch.setattr(optuna.study.Study, "set_user_attr", refuse)
+    with pytest.raises(UserError, match=r"study.db: the storage is gone \(disk is full\); continue with `run.resume`"):
+        searched(looked_up(table, 2), tmp_path)
 
 
 @pytest.mark.parametrize(

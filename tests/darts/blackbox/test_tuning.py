@@ -64,6 +64,8 @@ def test_ranges_and_choices():
         ("weights.lr=log:0..1", "a log range begins above 0"),
         ("weights.lr=log:0.1..1:0.1", "has no step"),
         ("weights.lr=0.1..1:5", "its step must be above 0 and at most 0.9"),
+        ("weights.lr=0.1..1:1e-320", "its step must be above 0 and at most 0.9"),
+        (f"batch_size=8..1{'0' * 400}", "it must be a whole number"),
         ("batch_size=1,8", "`batch_size` is 1; BatchNorm needs 2"),
         ("batch_size=8..16.5", "batch_size is '16.5'; it must be a whole number"),
         ("weights.schedule=a..b", "weights.schedule is not numeric; list its values"),
@@ -183,6 +185,24 @@ def test_a_retraining_without_a_recipe_has_the_tuned_values(tmp_path):
     assert (config.weights.lr, config.batch_size) == (0.0125, 16)
     config, _ = train_final.parse_retraining(["digits", "--genotype", str(tmp_path)])
     assert config.batch_size != 48, "a recipe that is named is a protocol of its own"
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"weights.lr": "fast"}, "genotype.json: tuned has weights.lr fast; it must be a number"),
+        ({"weights": 3}, "genotype.json: tuned has 'weights', which no search tunes"),
+        ({"data.root": "/"}, "genotype.json: tuned has 'data.root', which no search tunes"),
+        ({"weights.x": 3}, "genotype.json: tuned has 'weights.x', which no search tunes"),
+        ({"weights.lr": -1.0}, "`weights.lr` is -1.0; it must be more than 0"),
+    ],
+)
+def test_tuned_values_that_were_edited_are_one_line(values, reason, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"kind": "search", "config": {"data": {"name": "digits"}}}))
+    genotype = json.loads(write(load("DARTS_V2")))
+    (tmp_path / "genotype.json").write_text(json.dumps({**genotype, "searched": {"tuned": values}}))
+    with pytest.raises(UserError, match=reason):
+        train_final.parse_retraining(["--genotype", str(tmp_path)])
 
 
 @pytest.mark.parametrize("name", [name for name in OPTUNA if name != "gp"])

@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from darts.errors import UserError
+from darts.experiments import compare
 from darts.experiments.compare import RANDOM, main, random_genotype
-from darts.experiments.results_file import read_results, summary
+from darts.experiments.results_file import NUMBERS, read_results, summary
 from darts.methods import METHODS
 from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
@@ -68,6 +69,27 @@ def test_searches_without_gradients_stand_beside(tmp_path, monkeypatch):
     assert found["method"] == "asha_digits" and found["search_seconds"] > 0
     with pytest.raises(UserError, match="--methods has random_mnist, whose space or data are not those of --recipe"):
         main(["--methods", "random_mnist", *small], Console(quiet=True))
+
+
+def test_a_method_that_is_named_twice_has_one_row(tmp_path, monkeypatch):
+    row = {name: 0 for name in NUMBERS} | {"genotype": "x"}
+    ran = []
+
+    def run(config, settings, method, *others):
+        ran.append((method, settings.seed))
+        return {"method": method, "seed": settings.seed, **row}
+
+    monkeypatch.setattr(compare, "run_row", run)
+    words = ["--methods", "darts", "gdas", "darts", "--seeds", "1", "0", "1", "--json", str(tmp_path / "a.json")]
+    for _ in range(2):
+        main([*words, "--device", "cpu"], Console(quiet=True))
+        assert ran == [("darts", 1), ("darts", 0), ("gdas", 1), ("gdas", 0)]
+
+
+@pytest.mark.parametrize("option", ["--epochs", "--final-epochs", "--channels"])
+def test_nothing_is_no_number_of_epochs_or_channels(option):
+    with pytest.raises(UserError, match="is 0; it must be more than 0"):
+        main([option, "0"], Console(quiet=True))
 
 
 def test_an_unknown_method_is_refused_before_anything_runs(tmp_path, monkeypatch):

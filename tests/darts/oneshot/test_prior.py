@@ -9,7 +9,8 @@ from torch import nn
 import darts
 import darts.config
 from darts.errors import UserError
-from darts.oneshot.prior import raise_logits, results_in, shares_of
+from darts.oneshot.prior import raise_logits, results_in, results_of, shares_of
+from genotypes import read
 from supernet import ValueChoice, layers
 from supernet.layer_choice import LayerChoice
 from supernet.spaces.modules import ModuleSpace
@@ -59,6 +60,30 @@ def test_the_best_quarter_of_the_trials_counts(runs):
     best = max(rows, key=lambda row: row["value"])
     (picks,) = results_in(ModuleSpace(Net()), [runs / "trials"])
     assert {label: [name for _, name in pairs] for label, pairs in picks.items()} == json.loads(best["genotype"])
+
+
+def study(folder, objectives, values, states=("complete",) * 5):
+    """Write the trials of a search on the command line, whose configuration names its objectives."""
+    names = [json.dumps({"width": [str(2 ** (1 + k % 3))], "act": ["relu" if k < 3 else "tanh"]}) for k in range(5)]
+    rows = [{"state": state, "value": value, "genotype": name} for state, value, name in zip(states, values, names)]
+    folder.mkdir()
+    (folder / "trials.json").write_text(json.dumps(rows))
+    (folder / "config.json").write_text(json.dumps({"kind": "search", "config": {"objectives": objectives}}))
+    return names
+
+
+@pytest.mark.parametrize(("objectives", "best"), [("accuracy", 4), ("loss,accuracy", 0), ("parameters", 0)])
+def test_the_best_of_an_objective_that_is_minimized_is_the_smallest(objectives, best, tmp_path):
+    names = study(tmp_path / "run", objectives, [1, 2, 3, 4, 5])
+    assert results_of(tmp_path / "run") == [read(names[best])]
+
+
+def test_trials_over_a_limit_are_no_results(tmp_path):
+    names = study(tmp_path / "run", "parameters", [1, 2, 3, 4, 5], ["infeasible", "running", *["complete"] * 3])
+    assert results_of(tmp_path / "run") == [read(names[2])]
+    study(tmp_path / "none", "accuracy", [None] * 5, ["fail"] * 5)
+    with pytest.raises(UserError, match="the folder of a finished search .no trial of it is complete"):
+        results_of(tmp_path / "none")
 
 
 def test_searches_begin_with_it(runs, tmp_path):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import sys
 
 import pytest
@@ -53,6 +54,15 @@ def test_state_dict(trained, capsys):
     fresh.load_state_dict(torch.load(folder / "state_dict.pt", weights_only=True))
     images = torch.randn(2, 3, 12, 12)
     assert torch.equal(fresh.eval()(images), network(images))
+
+
+def test_what_a_killed_export_has_left_is_cleared(trained, capsys):
+    folder, _ = trained
+    gone, alive = folder / f".{2**22 + 7}-state_dict.pt", folder / f".{os.getppid()}-state_dict.pt"
+    for path in (gone, alive, folder / ".x-state_dict.pt", folder / ".1-other.pt"):
+        path.touch()
+    run(capsys, folder, "--format", "state_dict")
+    assert not gone.exists() and alive.exists() and len(list(folder.glob(".*"))) == 3
 
 
 def test_a_program_takes_raw_images_any_number_at_once(trained, capsys):

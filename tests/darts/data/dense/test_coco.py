@@ -76,6 +76,30 @@ def test_layouts(tmp_path):
     assert (len(arrays.train_images), len(arrays.test_images)) == (5, 1)
 
 
+def test_what_lies_beside_the_files_of_instances(tmp_path):
+    for split, count in (("train", 6), ("val", 4), ("test", 5)):
+        write(tmp_path / f"{split}2017", tmp_path / "annotations" / f"instances_{split}2017.json", count)
+    folder = tmp_path / "annotations"
+    for kind in ("captions", "person_keypoints"):
+        (folder / f"{kind}_train2017.json").write_bytes((folder / "instances_train2017.json").read_bytes())
+    (folder / "instances_test2017.json").rename(folder / "image_info_test2017.json")
+    edit(folder / "image_info_test2017.json", lambda content: content.pop("annotations"))
+    arrays = read_coco(tmp_path, None, None)
+    assert (len(arrays.train_images), len(arrays.test_images)) == (6, 4)
+    assert "1 JSON files without annotations not used" in arrays.notes
+    edit(folder / "image_info_test2017.json", lambda content: content.update(annotations=[]))
+    arrays = read_coco(tmp_path, None, None)
+    assert len(arrays.test_images) == 4 and "1 test split without boxes not used" in arrays.notes
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+    write(tmp_path, tmp_path / "a.json", 8)
+    expected = read_coco(tmp_path, None, None)
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "a.json").read_bytes())
+    found = read_coco(tmp_path, None, None)
+    assert (found.train_labels == expected.train_labels).all() and found.classes == expected.classes
+
+
 def test_boxes_follow_resizing_and_cropping(tmp_path):
     write(tmp_path, tmp_path / "a.json", 12, width=60, height=40)
     arrays = read_coco(tmp_path, 20, None)
@@ -111,19 +135,23 @@ def test_what_the_literature_leaves_out(tmp_path):
     ("change", "message"),
     [
         (lambda c: c["annotations"][1].update(category_id=5),
-         r"a\.json: annotations\[1\]: `category_id` 5 is none of `categories` \(2, 7\)"),
-        (lambda c: c["annotations"][1].update(image_id=99), r"annotations\[1\]: `image_id` 99 is none of `images`"),
+         r"a\.json: annotations\[1\]: 'category_id' 5 is none of 'categories' \(2, 7\)"),
+        (lambda c: c["annotations"][1].update(image_id=99), r"annotations\[1\]: 'image_id' 99 is none of 'images'"),
         (lambda c: c["annotations"][1].update(bbox=[40, 2, 5, 5]),
-         r"2\.png: the box from \(40, 2\) to \(45, 7\) lies outside the image of 20x20 pixels; correct its `bbox`"),
-        (lambda c: c["annotations"][1].update(bbox=[1, 2, 3]), r"annotations\[1\]: `bbox` is '\[1, 2, 3\]'; it must"),
-        (lambda c: c["annotations"][1].update(bbox=[1, 2, 3, "x"]), r"annotations\[1\]: `bbox` is"),
+         r"2\.png: the box from \(40, 2\) to \(45, 7\) lies outside the image of 20x20 pixels; correct its 'bbox'"),
+        (lambda c: c["annotations"][1].update(bbox=[1, 2, 3]), r"annotations\[1\]: 'bbox' is '\[1, 2, 3\]'; it must"),
+        (lambda c: c["annotations"][1].update(bbox=[1, 2, 3, 10**400]), r"annotations\[1\]: 'bbox' is"),
+        (lambda c: [each.update(bbox=[0.1, 0.2, 0.3, 0.4]) for each in c["annotations"]],
+         "no 'bbox' is larger than 1; they must be in pixels"),
+        (lambda c: c["images"][2].update(file_name="x" * 5000), r"images\[2\]: no file 'x*' in .*; add it"),
+        (lambda c: c["annotations"][1].update(bbox=[1, 2, 3, "x"]), r"annotations\[1\]: 'bbox' is"),
         (lambda c: c["images"][2].update(file_name="no.png"), r"images\[2\]: no file 'no\.png' in .*; add it"),
         (lambda c: c["images"][2].update(width=21), r"2\.png: 20x20 pixels, 21x20 in its JSON file"),
-        (lambda c: c["images"][2].pop("id"), r"images\[2\]: `id` is 'None'; it must be a whole number"),
-        (lambda c: c["images"][2].update(id=1), r"images\[2\]: `id` 1 is that of an image before it"),
-        (lambda c: c.update(categories=[]), "`categories` is empty"),
-        (lambda c: c.update(images=[], annotations=[]), "`images` is empty"),
-        (lambda c: c.update(annotations={}), "`annotations` is no list of objects"),
+        (lambda c: c["images"][2].pop("id"), r"images\[2\]: 'id' is 'None'; it must be a whole number"),
+        (lambda c: c["images"][2].update(id=1), r"images\[2\]: 'id' 1 is that of an image before it"),
+        (lambda c: c.update(categories=[]), "'categories' is empty"),
+        (lambda c: c.update(images=[], annotations=[]), "'images' is empty"),
+        (lambda c: c.update(annotations={}), "'annotations' is no list of objects"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line(tmp_path, change, message):

@@ -1,5 +1,7 @@
 """Folders of images with masks: layouts, values of pixels, and one line for what is wrong."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -83,6 +85,23 @@ def test_names_of_the_classes(tmp_path):
     (tmp_path / "classes.txt").write_text("ground\ncat\n")
     with pytest.raises(UserError, match=r"\.png: a pixel of value 2, which is no class"):
         read_masks(tmp_path, None, None)
+
+
+def test_two_names_for_masks_of_0_and_255(tmp_path):
+    write(tmp_path / "images", tmp_path / "masks", 6, (0, 255))
+    (tmp_path / "classes.txt").write_bytes(b"\xef\xbb\xbfground\ncat\n")
+    arrays = read_masks(tmp_path, None, None)
+    assert arrays.classes == ("ground", "cat") and paired(arrays) and set(np.unique(arrays.train_labels)) == {0, 1}
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_test_split_without_masks_beside_a_validation_split(tmp_path, inside):
+    for split, count in (("train", 4), ("val", 3), ("test", 2)):
+        parts = [tmp_path / name / split if inside else tmp_path / split / name for name in ("images", "masks")]
+        write(*parts, count, seed=count)
+    shutil.rmtree(parts[1])
+    arrays = read_masks(tmp_path, None, None)
+    assert len(arrays.test_images) == 3 and arrays.notes[0] == "splits: train/ and val/"
 
 
 def test_masks_are_resized_with_their_images(tmp_path):

@@ -24,6 +24,14 @@ def test_a_file_is_read_as_the_command_writes_it(tmp_path):
     assert all(source.split() == target.split()[::-1] for source, target in reversed_digits(60, 3))
 
 
+def test_a_line_ends_with_a_line_feed_alone(tmp_path):
+    path = tmp_path / "pairs.tsv"
+    sentences = [f"one\u2028two\x85three\x0bfour\x1c {k}" for k in range(10)]
+    for end in ("\n", "\r\n", "\r"):
+        path.write_bytes("".join(f"{each}\tx{end}" for each in sentences).encode())
+        assert read_pairs(path) == [(each, "x") for each in sentences]
+
+
 def test_sentences_are_indices_between_beginning_and_end():
     pairs = [(f"Word{k} Same.", f"wort{k}") for k in range(20)] + [("word0 same.", "anders")]
     data = pairs_of("pairs", pairs, CPU)
