@@ -6,7 +6,8 @@ supernets rank.
 
 ``searches``: each method with each seed; with the first ``ranked_seeds`` seeds, how the supernet of some methods ranks
 architectures. ``strategies``: searches without gradients on the table, by the number of architectures that they train.
-``oracles``: exact figures of the table.
+``latency``: searches for accuracy within latencies, by their shares of the exact Pareto set's hypervolume. ``oracles``:
+exact figures of the table.
 
 Axes: ``n`` architecture.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -42,6 +43,7 @@ from darts.config.ranges import NOT_NEGATIVE, POSITIVE
 from darts.errors import UserError
 from darts.experiments.estimates import spread
 from darts.experiments.judged_search import UNIFORM, Job, searcher
+from darts.experiments.tables.latency_targets import GOALS, LatencyTargets, front_rows
 from darts.experiments.tables.oracles import columns, exact_figures, numbered
 from darts.methods import METHODS
 from darts.methods.compose import component
@@ -84,6 +86,8 @@ class Options:
     """Architectures that they rank."""
     strategy_seeds: Annotated[int, POSITIVE] = 100
     """Searches of each strategy without gradients."""
+    latency_seeds: Annotated[int, NOT_NEGATIVE] = 10
+    """Searches of each kind within latencies."""
     processes: Annotated[int | None, POSITIVE] = None
     """Processes of one thread each; by default one for each core."""
     max_seconds: Annotated[float | None, POSITIVE] = None
@@ -113,6 +117,9 @@ def main(arguments: Sequence[str], console: Console) -> None:
     if content.get("strategy_seeds") != options.strategy_seeds or not _are_strategies(content.get("strategies")):
         content["strategies"] = strategies(benchmark, options.strategy_seeds)
         content["strategy_seeds"] = options.strategy_seeds
+    if content.get("latency_seeds") != options.latency_seeds:
+        content["latency"] = list(within_latencies(benchmark, options.latency_seeds, console))
+        content["latency_seeds"] = options.latency_seeds
     write(options.json, content)
     search(options, content, console)
     content["table"] = summary(content["searches"])
@@ -261,6 +268,14 @@ def strategies(benchmark: Digits201, seeds: int) -> list[dict[str, Any]]:
             accuracy = _spread([100 * each.test_accuracy for each in found])
             rows.append({"strategy": text, "queries": queries, "accuracy": accuracy, "rank": ranks[len(ranks) // 2]})
     return rows
+
+
+def within_latencies(benchmark: Digits201, seeds: int, console: Console) -> Iterator[dict[str, Any]]:
+    """Yield the figures of searches for accuracy within latencies (``darts.experiments.tables.latency_targets``)."""
+    if seeds:
+        decisions, data = ArchitectureDecisions(benchmark.protocol.space), benchmark.data[0]
+        yield from front_rows(benchmark, decisions, data, GOALS, seeds, console)
+        yield from LatencyTargets(benchmark, decisions, data, console).rows(seeds)
 
 
 def valid_accuracy(query: Query) -> float:

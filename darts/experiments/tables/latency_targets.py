@@ -1,4 +1,4 @@
-"""Searches for accuracy within a latency on NAS-Bench-201: the table's accuracies and latencies are the truth.
+"""Searches for accuracy within a latency on a benchmark: the table's accuracies and latencies are the truth.
 
 Every search looks up 500 architectures and is judged by its share of the exact Pareto set's hypervolume: ``front`` of
 the whole set (NSGA-II, random search), which serves other objectives too; the others, for each of five latencies, of
@@ -25,8 +25,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from darts.benchmarks.nasbench201 import NASBench201
-from darts.benchmarks.protocol import Score
+from darts.benchmarks.protocol import Benchmark, Score
 from darts.blackbox.objectives import Goals
 from darts.blackbox.pareto.replay import ExactFront, replay_pareto, searched
 from darts.blackbox.points import ArchitectureDecisions
@@ -40,7 +39,7 @@ from supernet.cost.additive import AdditiveCost, Expectation
 from supernet.spaces.space import SearchSpace
 
 GOALS = Goals(("accuracy", "latency"))
-QUERIES, TARGETS, EPOCHS = 500, 5, 200
+QUERIES, TARGETS = 500, 5
 FITTED = 100
 """Random architectures to whose latencies those of the candidates are fitted."""
 
@@ -52,10 +51,10 @@ STRATEGIES: dict[str, Strategy] = {"nsga2:population=20": NSGA2(population=20), 
 
 
 def front_rows(
-    benchmark: NASBench201, decisions: ArchitectureDecisions, data: str, goals: Goals, seeds: int, console: Console
+    benchmark: Benchmark, decisions: ArchitectureDecisions, data: str, goals: Goals, seeds: int, console: Console
 ) -> Iterator[dict[str, Any]]:
     """Yield for NSGA-II and random search what their architectures have of the whole exact Pareto set's hypervolume."""
-    table, budget = Table(benchmark, data, EPOCHS), BudgetConfig(trials=QUERIES)
+    table, budget = Table(benchmark, data, benchmark.lengths[0]), BudgetConfig(trials=QUERIES)
     for text, strategy in STRATEGIES.items():
         found = replay_pareto(strategy, decisions, table, goals, budget, range(seeds), console)
         about = {"kind": "front", "data": data, "seeds": seeds, "queries": QUERIES, "strategy": text}
@@ -75,9 +74,9 @@ class LatencyTargets:
         targets: latencies in milliseconds, evenly from a fifth of the range of the exact Pareto set's to its largest.
     """
 
-    def __init__(self, benchmark: NASBench201, decisions: ArchitectureDecisions, data: str, console: Console):
+    def __init__(self, benchmark: Benchmark, decisions: ArchitectureDecisions, data: str, console: Console):
         self.data, self.decisions, self.console = data, decisions, console
-        self.space, self.table = decisions.space, Table(benchmark, data, EPOCHS)
+        self.space, self.table = decisions.space, Table(benchmark, data, benchmark.lengths[0])
         latencies = [-latency for _, latency in ExactFront(decisions, self.table, GOALS).values]
         low, high = min(latencies), max(latencies)
         self.targets = [low + (high - low) * (step + 1) / TARGETS for step in range(TARGETS)]

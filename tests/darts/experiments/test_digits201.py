@@ -50,6 +50,7 @@ def test_the_command_continues_its_file(tmp_path, monkeypatch, benchmark):
     out = tmp_path / "found.json"
     command = partial(main, console=QUIET)
     options = ["--methods", "gdas", UNIFORM, "--epochs", "1", "--ranked-seeds", "1", "--strategy-seeds", "2"]
+    options += ["--latency-seeds", "0"]
     command([*options, "--seeds", "1", "--json", str(out)])
     command([*options, "--seeds", "2", "--json", str(out)])
     assert asked == [("gdas", 0, 500), (UNIFORM, 0, 500), ("gdas", 1, 0), (UNIFORM, 1, 0)]
@@ -71,3 +72,9 @@ def test_strategies_find_better_architectures_with_more_queries(benchmark):
     for name in digits201.STRATEGY_ROWS:
         few, *_, many = (row for row in rows if row["strategy"] == name)
         assert few["queries"] < many["queries"] and many["rank"] < few["rank"]
+
+
+def test_nsga2_finds_most_of_the_pareto_set_of_accuracy_and_latency(benchmark):
+    whole = next(iter(digits201.within_latencies(benchmark, 1, QUIET)))
+    assert whole["strategy"] == "nsga2:population=20" and 0.9 < whole["share"] < 1
+    assert not list(digits201.within_latencies(benchmark, 0, QUIET))
