@@ -167,9 +167,11 @@ def search_without_gradients(config: BlackboxConfig, console: Console, ranks: Ra
     except KeyboardInterrupt:
         raise Interrupted(stopped_message(SEARCHING), 128 + signal.SIGINT) from None
     with alone():
-        genotype = run.write_study(config, study, folder)
+        genotype = run.write_study(config, study, folder, problem.truth)
         write_report(folder)
     say(console, describe(genotype))
+    if (standing := problem.truth(genotype)) is not None:
+        say(console, str(standing))
     tuned = tuned_with(str(folder))
     if tuned:
         say(console, "tuned: " + ", ".join(f"{name} {value}" for name, value in tuned.items()))

@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.progress import track
 
 from darts.artifacts.tuned import PARETO_FILE, TUNED
+from darts.benchmarks.standing import Standing
 from darts.blackbox.evaluation import Plan, TimeLimit
-from darts.blackbox.evaluators import Problem
+from darts.blackbox.evaluators import Problem, unknown
 from darts.blackbox.ledger import Ledger
 from darts.blackbox.locks import Claims
 from darts.blackbox.objectives import goals_of, outcome_of
@@ -182,8 +183,13 @@ def run_study(
     return study
 
 
-def write_study(config: BlackboxConfig, study: Study, folder: Path) -> Genotype:
+def write_study(
+    config: BlackboxConfig, study: Study, folder: Path, truth: Callable[[Genotype], Standing | None] = unknown
+) -> Genotype:
     """Write the best genotype, its picture, all trials and the figures of a finished search.
+
+    Args:
+        truth: returns the standing of an architecture, where a table has it.
 
     Raises:
         UserError: where no trial was completed.
@@ -207,6 +213,7 @@ def write_study(config: BlackboxConfig, study: Study, folder: Path) -> Genotype:
         "trial": found.number + 1,
         "trials": len(ledger.trials),
         "seconds": ledger.spent.seconds,
+        **(standing.figures() if (standing := truth(genotype)) else {}),
     }
     for file, content in (
         ("genotype.json", write(genotype, extra={"searched": {**origin, **tuned}})),

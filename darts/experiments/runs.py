@@ -109,7 +109,7 @@ def search(config: SearchConfig | BlackboxConfig, device: torch.device, console:
             problem = problem_of(config, opened)
             write_config(folder, "search", config, device)
             study = blackbox.run_study(config, problem, folder, Console(quiet=True), device)
-            genotype = blackbox.write_study(config, study, folder)
+            genotype = blackbox.write_study(config, study, folder, problem.truth)
             seconds = float(read_object(folder / "metrics.json")["seconds"])
         else:
             data = _data(config, device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from darts.blackbox.evaluators.benchmark import BenchmarkLookup
-from darts.blackbox.evaluators.evaluator import EvaluatorOptions, Problem, Setting
+from darts.blackbox.evaluators.evaluator import EvaluatorOptions, Problem, Setting, unknown
 from darts.blackbox.evaluators.proxy import ZeroCost
 from darts.blackbox.evaluators.shared import SharedWeights
 from darts.blackbox.evaluators.training import FromScratch
@@ -57,4 +57,4 @@ def problem_of(config: BlackboxConfig, setting: Callable[[], Setting]) -> Proble
     return options.problem(config, setting)
 
 
-__all__ = ["EVALUATORS", "EvaluatorOptions", "Problem", "Setting", "evaluator_of", "problem_of"]
+__all__ = ["EVALUATORS", "EvaluatorOptions", "Problem", "Setting", "evaluator_of", "problem_of", "unknown"]

@@ -51,4 +51,4 @@ def lookup_problem(config: BlackboxConfig) -> Problem:
         raise UserError(f"{reason}: {advice}")
     decisions = ArchitectureDecisions(space_from(config, shape=CIFAR10_SHAPE))
     costs = looked_up_costs(goals_of(config), benchmark, data, config.budget.epochs)
-    return Problem(decisions, Lookup(benchmark, data), costs)
+    return Problem(decisions, Lookup(benchmark, data), costs, truth=lambda genotype: benchmark.standing(genotype, data))

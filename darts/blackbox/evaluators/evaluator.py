@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 
 from darts.benchmarks.protocol import Score
+from darts.benchmarks.standing import Standing
 from darts.blackbox.objectives import Costs, counted_costs, goals_of, uncounted
 from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.strategies.strategy import Strategy
@@ -28,6 +29,11 @@ from darts.retraining.evaluator import Budget, Evaluator, Trial
 from genotypes import Genotype
 
 
+def unknown(genotype: Genotype) -> Standing | None:
+    """Return None: no table has the architecture's standing."""
+    return None
+
+
 @dataclass(frozen=True)
 class Problem:
     """The decisions of a search and the evaluator of its architectures.
@@ -37,12 +43,14 @@ class Problem:
         evaluator: judges it.
         costs: that are known before it is judged.
         strategy: takes the place of the configuration's, where the evaluator has trained it; else None.
+        truth: returns the standing of an architecture among all, where a table has it.
     """
 
     decisions: ArchitectureDecisions
     evaluator: Evaluator
     costs: Costs = uncounted
     strategy: Strategy | None = None
+    truth: Callable[[Genotype], Standing | None] = unknown
 
 
 @dataclass(frozen=True)
