@@ -4,10 +4,10 @@ supernets rank.
     python -m darts.experiments digits201                                  all methods, 10 seeds; continues its file
     python -m darts.experiments digits201 --benchmark.file nb201.csv       and how digits predict CIFAR-10
 
-``searches``: each method with each seed; with the first ``ranked_seeds`` seeds, how the supernet of some methods ranks
-architectures. ``strategies``: searches without gradients on the table, by the number of architectures that they train.
-``latency``: searches for accuracy within latencies, by their shares of the exact Pareto set's hypervolume. ``oracles``:
-exact figures of the table.
+``searches``: each method, and each strategy without gradients at equal budget, with each seed; with the first
+``ranked_seeds`` seeds, how the supernet of some methods ranks architectures. ``strategies``: searches without gradients
+on the table, by the number of architectures that they train. ``latency``: searches for accuracy within latencies, by
+their shares of the exact Pareto set's hypervolume. ``oracles``: exact figures of the table.
 
 Axes: ``n`` architecture.
 """
@@ -42,6 +42,7 @@ from darts.config.command_line import parse_command
 from darts.config.ranges import NOT_NEGATIVE, POSITIVE
 from darts.errors import UserError
 from darts.experiments.estimates import spread
+from darts.experiments.judged_search import STRATEGIES as SEARCHES
 from darts.experiments.judged_search import UNIFORM, Job, searcher
 from darts.experiments.tables.latency_targets import GOALS, LatencyTargets, front_rows
 from darts.experiments.tables.oracles import columns, exact_figures, numbered
@@ -71,9 +72,9 @@ KEYS = {"method", "seed", "accuracy", "rank", "regret", "by_epoch", "skips", "co
 class Options:
     """Options of the command."""
 
-    methods: tuple[str, ...] = (*METHODS, UNIFORM)
+    methods: tuple[str, ...] = (*METHODS, UNIFORM, *SEARCHES)
     """Names of methods; uniform_paths: the best of 100 architectures by the weights of a supernet that learns uniformly
-    sampled ones."""
+    sampled ones; evolution, asha, ...: strategies and schedulers as in the recipes of searches without gradients."""
     seeds: Annotated[int, POSITIVE] = 10
     """Searches of each method."""
     epochs: Annotated[int | None, POSITIVE] = None
@@ -100,9 +101,14 @@ class Options:
 def main(arguments: Sequence[str], console: Console) -> None:
     """Look up what the table says, search what the file does not hold yet, print the table."""
     options = parse_command(Options, arguments, prog="python -m darts.experiments digits201", description=__doc__)
-    unknown = [name for name in (*options.methods, *options.ranked) if name not in (*METHODS, UNIFORM)]
-    if unknown:
-        raise UserError(f"--methods has {unknown[0][:40]!r}; the methods are {', '.join((*METHODS, UNIFORM))}")
+    supernets = (*METHODS, UNIFORM)
+    for option, names, allowed in (
+        ("methods", options.methods, (*supernets, *SEARCHES)),
+        ("ranked", options.ranked, supernets),
+    ):
+        unknown = [name for name in names if name not in allowed]
+        if unknown:
+            raise UserError(f"--{option} has {unknown[0][:40]!r}; it takes {', '.join(allowed)}")
     require_writable(options.json)
     benchmark = Digits201()
     content = read(options)

@@ -1,29 +1,37 @@
-"""A search on the digits benchmark, judged after every epoch: by its cell's true accuracy, and by its supernet's ranks.
+"""A search on the digits benchmark, judged by the table: its result, the cells of its epochs, its supernet's ranks.
 
+A search without gradients looks architectures up, or judges them by shared weights, and is judged by its result alone.
 The supernet's score of an architecture is the accuracy on the validation half under one-hot gates, with BatchNorm by
 each batch's statistics.
 """
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
+from rich.console import Console
 from scipy.stats import kendalltau
 
 from darts.benchmarks.digits.table import Digits201
-from darts.config import MethodConfig, SearchConfig, check
+from darts.blackbox.evaluators import Setting, problem_of
+from darts.blackbox.run import run_study, write_study
+from darts.config import BlackboxConfig, MethodConfig, SearchConfig, check
 from darts.data.registry import open_data
 from darts.methods.context import accuracy_by_batches
 from darts.oneshot.builder import make_search
 from darts.oneshot.collapse import signs
 from darts.oneshot.task import SearchTask
+from darts.recipes.blackbox import RECIPES as WITHOUT_GRADIENTS
+from darts.recipes.blackbox import ROWS
 from darts.recipes.digits201 import RECIPES
-from genotypes import describe
+from genotypes import Genotype, describe
 from genotypes.types.nasbench201 import NASBench201Genotype, from_string
 from supernet.architectures import one_hot
 
@@ -32,13 +40,16 @@ CPU = torch.device("cpu")
 UNIFORM = "uniform_paths"
 """A supernet trained on uniformly sampled paths, whose best of 100 sampled architectures is the result (RSPS)."""
 
+STRATEGIES = tuple(name for name in ROWS if name != "exhaustive")
+"""Searches without gradients, by the names of their recipes: 100 trainings, or as many epochs of training."""
+
 
 @dataclass(frozen=True)
 class Job:
     """A search.
 
     Attributes:
-        method: a method, or ``UNIFORM``.
+        method: a method, ``UNIFORM``, or one of ``STRATEGIES``.
         seed: of the search.
         epochs: of the search; the recipe's where not given.
         ranked: architectures that its supernet ranks; 0 for none.
@@ -79,10 +90,35 @@ def judged(job: Job, benchmark: Digits201) -> dict[str, Any]:
         of each epoch's cell; ``skips``; ``collapsed``: whether the result is collapsed (``darts.oneshot.collapse``);
         ``ranking``: epoch -> Kendall's tau of the supernet's scores with the true accuracies.
     """
+    began = time.monotonic()
+    if job.method in STRATEGIES:
+        genotype, by_epoch, ranking = without_gradients(job), list[float](), dict[str, float]()
+    else:
+        genotype, by_epoch, ranking = with_gradients(job, benchmark)
+    assert isinstance(genotype, NASBench201Genotype)
+    standing, skipped = benchmark.standing(genotype), benchmark.protocol.space.skipped(genotype)
+    return {
+        "method": job.method,
+        "seed": job.seed,
+        "epochs": len(by_epoch),
+        "accuracy": round(100 * standing.test_accuracy, 3),
+        "rank": standing.rank,
+        "regret": round(100 * standing.regret, 3),
+        "by_epoch": by_epoch,
+        "skips": skipped[0],
+        "collapsed": signs(RECIPES["darts_digits201"](), skipped, [], 1.0) is not None,
+        "ranking": ranking,
+        "seconds": round(time.monotonic() - began, 1),
+        "genotype": describe(genotype),
+    }
+
+
+def with_gradients(job: Job, benchmark: Digits201) -> tuple[Genotype, list[float], dict[str, float]]:
+    """Return what a method finds, the true accuracies by epoch, and how its supernet ranks."""
     config = config_of(job)
     task = make_search(config, open_data(config.data, CPU, config.seed), CPU)
     sample = sampled(benchmark, job.ranked)
-    began, ranking, by_epoch = time.monotonic(), dict[str, float](), list[float]()
+    ranking, by_epoch = dict[str, float](), list[float]()
     epoch = 0
     while epoch < task.epochs:
         task.begin_epoch(epoch, 0)
@@ -93,23 +129,24 @@ def judged(job: Job, benchmark: Digits201) -> dict[str, Any]:
         epoch += 1
         if sample and (epoch % job.ranked_every == 0 or epoch in (1, task.epochs)):
             ranking[str(epoch)] = tau(task, benchmark, sample)
-    genotype = task.result()
-    standing = benchmark.standing(genotype)
-    skipped = task.space.skipped(genotype)
-    return {
-        "method": job.method,
-        "seed": job.seed,
-        "epochs": epoch,
-        "accuracy": round(100 * standing.test_accuracy, 3),
-        "rank": standing.rank,
-        "regret": round(100 * standing.regret, 3),
-        "by_epoch": by_epoch,
-        "skips": skipped[0],
-        "collapsed": signs(config, skipped, [], 1.0) is not None,
-        "ranking": ranking,
-        "seconds": round(time.monotonic() - began, 1),
-        "genotype": describe(genotype),
-    }
+    return task.result(), by_epoch, ranking
+
+
+def without_gradients(job: Job) -> Genotype:
+    """Return what a strategy finds; the epochs of a job are those of the supernet, where it trains one."""
+    config, quiet = WITHOUT_GRADIENTS[f"{job.method}_digits201"](), Console(quiet=True)
+    config = replace(config, seed=job.seed)
+    if config.evaluator == "shared" and job.epochs:
+        config = replace(config, budget=replace(config.budget, epochs=job.epochs))
+    check(config)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        problem = problem_of(config, lambda: _setting(config, folder, quiet))
+        return write_study(config, run_study(config, problem, folder, quiet), folder)
+
+
+def _setting(config: BlackboxConfig, folder: Path, console: Console) -> Setting:
+    return Setting(config, open_data(config.data, CPU, config.seed), CPU, folder, console)
 
 
 def sampled(benchmark: Digits201, count: int) -> list[NASBench201Genotype]:

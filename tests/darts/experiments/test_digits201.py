@@ -1,6 +1,7 @@
 """Methods judged by the digits benchmark: one search, the command and its file, the table's own figures."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -9,10 +10,11 @@ from rich.console import Console
 from darts.benchmarks import workers
 from darts.benchmarks.digits.table import Digits201
 from darts.errors import UserError
-from darts.experiments import digits201
+from darts.experiments import digits201, judged_search
 from darts.experiments.digits201 import main, strategies
 from darts.experiments.judged_search import UNIFORM, Job, config_of, judged
 from darts.methods import METHODS
+from darts.recipes.blackbox import RECIPES
 from genotypes.types.nasbench201 import from_string
 
 QUIET = Console(quiet=True)
@@ -30,6 +32,18 @@ def test_a_search_is_judged_after_every_epoch(method, benchmark):
     assert found["accuracy"] == pytest.approx(100 * truth.test_accuracy, abs=1e-3) and found["rank"] == truth.rank
     assert len(found["by_epoch"]) == 2 and list(found["ranking"]) == ["1", "2"]
     assert all(-1 <= tau <= 1 for tau in found["ranking"].values())
+
+
+@pytest.mark.parametrize("strategy", ["evolution", "bohb", "rsps"])
+def test_a_search_without_gradients_is_judged_by_its_result(strategy, benchmark, monkeypatch):
+    name = f"{strategy}_digits201"
+    config = RECIPES[name]()
+    spent = {"total_epochs": 50} if config.budget.total_epochs else {"trials": 10}
+    config = replace(config, budget=replace(config.budget, **spent))
+    monkeypatch.setitem(judged_search.WITHOUT_GRADIENTS, name, lambda: config)
+    found = judged(Job(strategy, 0, epochs=1), benchmark)
+    truth = benchmark.standing(from_string(found["genotype"]))
+    assert found["rank"] == truth.rank < 15_000 and found["by_epoch"] == [] and found["ranking"] == {}
 
 
 def test_every_method_has_a_search():
