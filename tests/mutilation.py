@@ -4,6 +4,10 @@ import copy
 import io
 import json
 import random
+import sqlite3
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -127,3 +131,29 @@ def table_of(content, rng):
 def seeded(seed):
     """Return a generator of its own for a case."""
     return random.Random(seed)
+
+
+def database_of(content, rng):
+    """Return an SQLite file with values of a table exchanged or rows taken away, or its bytes mutilated."""
+    if rng.random() < 0.3:
+        return bytes_of(content, rng)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        with sqlite3.connect(file.name) as database:
+            database.execute("PRAGMA journal_mode=DELETE")
+            tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            for _ in range(rng.choice([1, 1, 2])):
+                table = rng.choice(tables)
+                columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+                rows = [row for (row,) in database.execute(f"SELECT rowid FROM {table}")]
+                chosen = rng.choice(rows) if rows and rng.random() < 0.7 else -1
+                where = f"rowid = {chosen}" if chosen >= 0 else "1"
+                if rng.random() < 0.2:
+                    database.execute(f"DELETE FROM {table} WHERE {where}")
+                    continue
+                value = rng.choice([None, -1, 0, 7, 2**40, 1e308, "x", "", "{", "3", "[]", '{"a": 1}', "NaN", "\ud7ff"])
+                with suppress(sqlite3.IntegrityError):  # a key of another type
+                    database.execute(f"UPDATE OR IGNORE {table} SET {rng.choice(columns)} = ? WHERE {where}", (value,))
+        database.close()
+        return Path(file.name).read_bytes()

@@ -140,13 +140,13 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_line_or_a_valid_result(kind, runs, tmp_path):
-    found = [outcome(runs, tmp_path, kind, seed) for seed in range(COUNT if kind != "checkpoint" else 2)]
+    found = [outcome(runs, tmp_path, kind, KINDS[kind], seed) for seed in range(COUNT if kind != "checkpoint" else 2)]
     assert len(found) > 0
 
 
-def outcome(runs, place, kind, seed):
+def outcome(runs, place, kind, row, seed):
     """Read one mutilated file; return the message of the error, ``""`` for none."""
-    file, mutilate, read = KINDS[kind]
+    file, mutilate, read = row
     copied = place / "copy"
     shutil.rmtree(copied, ignore_errors=True)
     shutil.copytree(runs, copied)
@@ -155,7 +155,7 @@ def outcome(runs, place, kind, seed):
     try:
         read(path)
     except InputError as error:
-        assert "\n" not in str(error), (kind, seed)
+        assert "\n" not in str(error) and len(str(error)) < 1000, (kind, seed)
         return str(error)
     except Exception as error:
         raise AssertionError(f"{kind}, seed {seed}") from error

@@ -48,7 +48,7 @@ def tuned_with(source: str) -> dict[str, Any]:
         if not name.startswith(OF_A_TRIAL) or name not in known:
             raise UserError(f"{file}: tuned has {shortened(name)!r}, which no search tunes; correct it")
         if not fits(known[name], value):
-            raise UserError(f"{file}: tuned has {name} {shortened(str(value))}; it must be {in_words(known[name])}")
+            raise UserError(f"{file}: tuned has {name} {str(value)[:60]!r}; it must be {in_words(known[name])}")
     return found
 
 

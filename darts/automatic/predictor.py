@@ -20,7 +20,7 @@ from darts.automatic.examples.targets import Target, target_from
 from darts.automatic.export import export
 from darts.automatic.metrics import METRICS, figures
 from darts.automatic.networks import Averaged, space_for
-from darts.blackbox.records import is_number
+from darts.config.ranges import is_number
 from darts.errors import UserError
 from genotypes import load as load_genotype
 from genotypes import write

@@ -24,6 +24,9 @@ from genotypes.faults import GenotypeError
 from genotypes.types.nasbench101 import NASBench101Genotype
 
 EPOCHS = (108, 36, 12, 4)
+ROW_ERRORS = (ArithmeticError, AttributeError, GenotypeError, LookupError, RecursionError, TypeError, ValueError)
+"""What goes wrong where a record is none of the benchmark's."""
+
 EVALUATION, PARAMETERS = 1, 2
 """Fields of the metrics."""
 
@@ -115,7 +118,7 @@ class NASBench101(Benchmark):
                 raise ValueError("a number that is not finite")
             if number == 1 and architecture(matrix, operations).module_hash != key:
                 raise ValueError("the hash of the first architecture is another")
-        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, GenotypeError) as error:
+        except ROW_ERRORS as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:80]
             raise UserError(
                 f"`benchmark.file` {self.path}: record {number} is no row of NAS-Bench-101 ({reason})"

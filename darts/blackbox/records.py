@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from darts.artifacts.tuned import TUNED
 from darts.blackbox.points import Decisions
 from darts.blackbox.schedulers.scheduler import Record, State
-from darts.config.ranges import is_finite
+from darts.config.ranges import is_number
 from genotypes import load
 from genotypes.faults import GenotypeError
 
@@ -105,11 +105,6 @@ class Form:
 
     text: str
     holds: Callable[[Any], bool]
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value is a finite number."""
-    return type(value) in (int, float) and is_finite(value)
 
 
 def _is_genotype(value: Any) -> bool:

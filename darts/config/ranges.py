@@ -28,6 +28,11 @@ def is_finite(value: Any) -> bool:
         return False
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value of a file is a finite number."""
+    return type(value) in (int, float) and is_finite(value)
+
+
 POSITIVE = Range("more than 0", lambda value: value > 0)
 NOT_NEGATIVE = Range("0 or more", lambda value: value >= 0)
 FROM_1 = Range("1 or more", lambda value: value >= 1)

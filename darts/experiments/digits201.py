@@ -32,14 +32,13 @@ from darts.benchmarks.digits.table import Digits201
 from darts.benchmarks.nasbench201 import NASBench201
 from darts.benchmarks.workers import worked_off
 from darts.blackbox.points import ArchitectureDecisions
-from darts.blackbox.records import is_number
 from darts.blackbox.replay import Query, queries_of
 from darts.blackbox.replay import Table as Lookups
 from darts.blackbox.strategies import STRATEGIES
 from darts.config import BenchmarkConfig
 from darts.config.blackbox import BudgetConfig
 from darts.config.command_line import parse_command
-from darts.config.ranges import NOT_NEGATIVE, POSITIVE
+from darts.config.ranges import NOT_NEGATIVE, POSITIVE, is_number
 from darts.errors import UserError
 from darts.experiments.estimates import spread
 from darts.experiments.judged_search import STRATEGIES as SEARCHES

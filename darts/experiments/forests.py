@@ -35,9 +35,8 @@ from sklearn.ensemble import (
 )
 
 from darts.automatic.fit import fit
-from darts.blackbox.records import is_number
 from darts.config.command_line import parse_command
-from darts.config.ranges import POSITIVE, SEED
+from darts.config.ranges import POSITIVE, SEED, is_number
 from darts.errors import UserError
 from darts.experiments.forest_data import CASES, Case
 from genotypes.atomic_write import require_writable, write_atomically

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from genotypes.errors import InputError
+from genotypes.faults import quote
 from genotypes.types.choices import ChoicesGenotype
 from supernet.choice import ChoiceTable, Picks
 from supernet.choice_parts import choice_parts
@@ -174,7 +175,7 @@ class ModuleSpace(SearchSpace):
                 or len(names) != choice.keep
             ):
                 allowed = f"{choice.keep} of {', '.join(choice.names)}" if choice else ", ".join(self._labelled)
-                raise SpaceError(f"{label!r}: found {', '.join(names)}, allowed {allowed}")
+                raise SpaceError(f"{label!r}: found {', '.join(map(quote, names))}, allowed {allowed}")
         return kept
 
     def _new(self) -> nn.Module:

@@ -23,6 +23,7 @@ from torch import nn
 from darts.benchmarks.digits.classes import classes
 from darts.benchmarks.digits.json_lines import LinesWriter, complete_lines
 from darts.benchmarks.digits.training import CPU, Protocol
+from darts.config.ranges import is_number
 from darts.errors import UserError
 from darts.training.progress import LineTimer, Signals, duration
 from genotypes.types.nasbench201 import EDGES, NASBench201Genotype
@@ -99,9 +100,10 @@ def read_batches(path: Path) -> list[dict[str, Any]]:
     """
     try:
         found = [json.loads(line) for line in complete_lines(path)]
-        if not all(float(batch["reference"]) > 0 and isinstance(batch["ms"], dict) for batch in found):
+        times = [value for batch in found for value in (batch["reference"], *batch["ms"].values())]
+        if not all(is_number(value) and value > 0 for value in times):
             raise ValueError
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         raise UserError(f"{path}: not latencies of the digits benchmark; give another file") from None
     return found
 

@@ -28,6 +28,7 @@ from darts.benchmarks.digits.building import SIDE_BY_SIDE
 from darts.benchmarks.digits.classes import classes
 from darts.benchmarks.digits.training import CPU, PROTOCOL, TEST_IMAGES, Protocol, Row, Training, trainer
 from darts.benchmarks.workers import worked_off
+from darts.config.ranges import is_number
 from darts.errors import UserError
 from genotypes.atomic_write import require_writable, write_atomically
 from supernet.bench.machine import machine
@@ -107,12 +108,19 @@ def read_pilot(path: Path, count: int) -> list[dict[str, Any]]:
     """
     content = read_object(path) if path.exists() else {"architectures": count, "protocols": []}
     found = content.get("protocols")
-    if not isinstance(found, list) or not all(isinstance(each, dict) and {*NEEDED} <= each.keys() for each in found):
+    if not isinstance(found, list) or not all(map(_is_protocol, found)):
         raise UserError(f"{path}: not a comparison of protocols; give another file")
     if content.get("architectures") != count:
         theirs = content.get("architectures")
         raise UserError(f"{path}: made with `count` {theirs}, not {count}; give another file")
     return found
+
+
+def _is_protocol(each: Any) -> bool:
+    """Return whether a value is what is known of a protocol, as far as it is read again."""
+    if not isinstance(each, dict) or not {*NEEDED} <= each.keys() or not isinstance(each["tau"], dict):
+        return False
+    return isinstance(each["protocol"], dict) and is_number(each["spread"]) and is_number(each["tau"].get("all"))
 
 
 def recommended(found: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

@@ -190,7 +190,7 @@ def test_a_retraining_without_a_recipe_has_the_tuned_values(tmp_path):
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"weights.lr": "fast"}, "genotype.json: tuned has weights.lr fast; it must be a number"),
+        ({"weights.lr": "fast"}, "genotype.json: tuned has weights.lr 'fast'; it must be a number"),
         ({"weights": 3}, "genotype.json: tuned has 'weights', which no search tunes"),
         ({"data.root": "/"}, "genotype.json: tuned has 'data.root', which no search tunes"),
         ({"weights.x": 3}, "genotype.json: tuned has 'weights.x', which no search tunes"),
