@@ -19,7 +19,7 @@ from rich.console import Console
 
 from darts.artifacts.run_config import describe_run
 from darts.config import Config, check, to_dict
-from darts.config.command_line import asks_help, option, parse_options, shortened
+from darts.config.command_line import asks_help, option, parse_options
 from darts.errors import UserError
 from darts.processes import SINGLE_PROCESS, Ranks, is_main_process
 from darts.recipes.help import about, recipes_help
@@ -30,6 +30,7 @@ from darts.training.loop import Interrupted
 from darts.training.out_of_memory import out_of_memory
 from darts.training.progress import TRAINED, stopped_message
 from genotypes.errors import InputError
+from genotypes.parsing import shortened
 
 C = TypeVar("C", bound=Config)
 

@@ -12,6 +12,9 @@ from genotypes.errors import InputError
 
 T = TypeVar("T")
 
+HELP = ("For full helptext", "Argument helptext", "Arguments similar to", "Perhaps")
+"""Beginnings of the paragraphs that quote the help."""
+
 
 def parsed(parse: Callable[[], T]) -> T:
     """Return what a call of tyro returns. ``--help`` is printed and ends the process.
@@ -36,9 +39,19 @@ def paragraphs(box: str) -> Iterator[str]:
     """
     lines = [line.strip("│╭╮╰╯| ") for line in box.splitlines()]
     found = [" ".join(paragraph.split()) for paragraph in re.split("[─-]{5,}", " ".join(lines))[1:]]
+    unknown = ""
     for paragraph in found:
         nearest = re.match(r"Perhaps you meant: (--[\w.-]+)", paragraph)
-        if nearest:
+        misplaced = re.match(r"Unrecognized or misplaced options: (\S+) \(applied to [^)]*?(\S+)\)", paragraph)
+        if nearest and nearest[1] != unknown:
             yield f"the nearest: {nearest[1]}"
-        elif paragraph and not paragraph.startswith(("For full helptext", "Argument helptext", "Perhaps")):
-            yield paragraph.rstrip(".")
+        elif misplaced:
+            unknown = misplaced[1]
+            yield f"{shortened(misplaced[1])} is no option of {misplaced[2]}"
+        elif paragraph and not nearest and not paragraph.startswith(HELP):
+            yield shortened(paragraph.rstrip("."), 300)
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """Return a text as a message quotes it: what is typed can be of any length."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -9,10 +9,11 @@ from typing import Any
 
 from darts.artifacts.run_folder import read_object
 from darts.config.blackbox import BlackboxConfig
-from darts.config.command_line import option, shortened
+from darts.config.command_line import option
 from darts.config.fields import fields_of
 from darts.config.types_in_words import fits, in_words
 from darts.errors import UserError
+from genotypes.parsing import shortened
 
 PARETO_FILE = "pareto.json"
 OF_A_TRIAL = ("weights.", "language.", "batch_size", "space.channels", "space.layers", "space.stem")

@@ -23,10 +23,10 @@ from darts.automatic.metrics import metrics_of
 from darts.automatic.predictor import Predictor
 from darts.automatic.problem import make_problem
 from darts.config import RunConfig
-from darts.config.command_line import shortened
 from darts.errors import UserError
 from darts.training.device import choose_device
 from darts.training.generators import global_generators_kept
+from genotypes.parsing import shortened
 
 UNITS = {"": 1.0, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 

@@ -19,7 +19,7 @@ from darts.config.fields import check_ranges, fields_of
 from darts.config.types_in_words import in_words
 from darts.errors import UserError
 from genotypes.errors import InputError
-from genotypes.parsing import paragraphs, parsed
+from genotypes.parsing import paragraphs, parsed, shortened
 
 C = TypeVar("C")
 
@@ -124,11 +124,6 @@ def _refuse_unknown(options: dict[str, Any], arguments: Sequence[str]) -> None:
             near = ends or get_close_matches(name, options, n=1, cutoff=0.6)
             hint = f"the nearest: {', '.join(near)}" if near else "see --help"
             raise UserError(f"unknown option {shortened(name)}; {hint}")
-
-
-def shortened(text: str) -> str:
-    """Return a text as a message quotes it: what is typed can be of any length."""
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _in_one_line(box: str, options: dict[str, Any], arguments: Sequence[str]) -> str:

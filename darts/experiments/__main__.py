@@ -15,8 +15,8 @@ from importlib import import_module
 from rich.console import Console
 
 from darts.cli import run_script, say
-from darts.config.command_line import shortened
 from darts.errors import UserError
+from genotypes.parsing import shortened
 
 COMMANDS = ("protocol", "reproduce", "proxies", "digits201", "forests")
 """Modules of this folder with a function ``main``."""

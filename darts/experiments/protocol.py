@@ -23,7 +23,7 @@ import tyro
 from rich.console import Console
 
 from darts.blackbox.run import require_options
-from darts.cli import parse, say
+from darts.cli import parse, require_recipe, say
 from darts.config import BlackboxConfig, LanguageSearchConfig, RetrainConfig, SearchConfig, flat, identity, to_dict
 from darts.config.command_line import parse_command
 from darts.config.ranges import FROM_2, POSITIVE
@@ -119,8 +119,8 @@ def run_protocol(
         UserError: where there is no such recipe for retraining, or a run fails.
     """
     folder = options.runs / (options.name or f"protocol-{options.recipe}")
-    if options.final is not None and options.final not in FINAL_RECIPES:
-        raise UserError(f"`final` is {options.final!r}; it must be one of {', '.join(FINAL_RECIPES)}")
+    if options.final is not None:
+        require_recipe(options.final, FINAL_RECIPES, "train_final.py")
     device = choose_device(config.run)
     plan = Plan(options, config, folder, device, console)
     final = plan.retraining(SEARCHED, 0, 0)

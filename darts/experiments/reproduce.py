@@ -16,11 +16,11 @@ from difflib import get_close_matches
 from rich.console import Console
 
 from darts.cli import say
-from darts.config.command_line import shortened
 from darts.errors import UserError
 from darts.experiments import protocol
 from darts.experiments.published import published_errors
 from darts.experiments.tables import nasbench201
+from genotypes.parsing import shortened
 
 TABLES = {"nasbench201": nasbench201.main}
 """Tables that are rerun without the protocol's runs, by name."""

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
+from rich.console import Console
 
+from darts.benchmarks.digits.command import main as digits_command
 from darts.cli import parse
 from darts.config.command_line import parse_command, parse_options, value_of
 from darts.config.ranges import POSITIVE
@@ -93,6 +95,20 @@ def test_commands_without_recipes(arguments, message):
     with pytest.raises(UserError) as error:
         parse_command(Options, arguments, prog="x")
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["merge", "--out", "x", "--count=3"], "--out is no option of merge; see --help"),
+        (["check", "--part", "1/2"], "--part is no option of check; see --help"),
+        (["check", "--" + "x" * 5000], f"Unrecognized options: --{'x' * 50}"),
+    ],
+)
+def test_options_of_another_subcommand(arguments, message):
+    with pytest.raises(UserError) as error:
+        digits_command(arguments, Console(quiet=True))
+    assert str(error.value).startswith(message) and len(str(error.value)) < 330
 
 
 def test_a_configuration_keeps_what_is_not_overridden():

@@ -73,7 +73,7 @@ def test_runs_results_and_report(made, tmp_path):
     [
         (["digitz"], "no recipe 'digitz'; the nearest: digits"),
         (["digits", "--searches", "1"], "`searches` is 1; it must be 2 or more"),
-        (["digits", "--final", "none"], "`final` is 'none'; it must be one of digits"),
+        (["digits", "--final", "none"], "no recipe 'none'; python train_final.py --help lists all"),
         (["digits", "--", "--method.name", "dartz"], "`method.name` is 'dartz'"),
         (["digits", "--", "--epoch", "3"], "unknown option --epoch; the nearest"),
         (["darts_recurrent_text"], "searches a language model, which has no test accuracy"),
