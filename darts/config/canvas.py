@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from darts.config.ranges import POSITIVE, SEED, at_most
+from darts.config.ranges import NOT_NEGATIVE, POSITIVE, SEED, at_most
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class CanvasConfig:
     """Side that the smallest digits are resized to, in pixels."""
     largest: Annotated[int, POSITIVE, at_most(4096)] = 15
     """Side that the largest digits are resized to, in pixels."""
+    rotation: Annotated[float, NOT_NEGATIVE, at_most(180)] = 0.0
+    """Largest angle by which the digits of training canvases are rotated, in degrees: an augmentation."""
     train: Annotated[int, POSITIVE, at_most(1_000_000)] = 3000
     """Number of training canvases, made of training digits."""
     test: Annotated[int, POSITIVE, at_most(1_000_000)] = 300

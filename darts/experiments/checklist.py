@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from darts.config import BlackboxConfig, SearchConfig
 from darts.experiments.judgement import ARCHITECTURES, RANDOM, SEARCHED
-from darts.report.figures import duration
+from darts.report.figures import duration, title
 
 VERSIONS = ("python", "torch", "torchvision", "numpy", "cuda")
 """Entries of a machine's record that are versions."""
@@ -98,7 +98,7 @@ def _comparison(results: Mapping[str, Any], config: SearchConfig | BlackboxConfi
     yield (
         "Are all architectures evaluated by one protocol?",
         "yes",
-        "test accuracy, by which nothing is selected",
+        f"{title(results['judgement']['figure'])}, by which nothing is selected",
     )
     yield (
         "Is performance compared over time?",

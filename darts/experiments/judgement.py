@@ -17,44 +17,51 @@ from typing import Any
 import numpy as np
 
 from darts.experiments.estimates import best_of, mean_difference, permutation_p, relative_improvement, smallest_p
-from darts.report.figures import duration
+from darts.report.figures import duration, headline_keys, title
 
 ARCHITECTURES = "architectures"
-SEARCHED, RANDOM = "searched", "random"
-"""The two groups of architectures."""
+SEARCHED, RANDOM, BASELINE = "searched", "random", "baseline"
+"""The groups of architectures; the last, one fixed architecture, only where one was given."""
 
 Architecture = Mapping[str, Any]
-"""An architecture's ``test_accuracy`` and ``retrain_seconds`` by retraining, ``search_seconds``, ``genotype``."""
+"""An architecture's figure, such as ``test_accuracy``, and ``retrain_seconds`` by retraining; ``search_seconds``,
+``genotype``."""
 
 
 def judgement(found: Mapping[str, Sequence[Architecture]]) -> dict[str, Any]:
-    """Return means, spreads, relative improvement, significance, and the gap at equal budget; accuracies as shares."""
-    accuracies = {group: np.array([each["test_accuracy"] for each in found[group]]) for group in (SEARCHED, RANDOM)}
-    searched, random = (accuracies[group].mean(1).tolist() for group in (SEARCHED, RANDOM))
+    """Return means, spreads, relative improvement, significance, and the gap at equal budget; figures as shares.
+
+    ``figure`` is the one that is judged, the first of the retrainings' headline.
+    """
+    figure = headline_keys(found[SEARCHED][0])[0]
+    values = {group: np.array([each[figure] for each in rows]) for group, rows in found.items()}
+    searched, random = (values[group].mean(1).tolist() for group in (SEARCHED, RANDOM))
     return {
-        **{group: _spread(values) for group, values in accuracies.items()},
+        "figure": figure,
+        **{group: _spread(of_group) for group, of_group in values.items()},
         "relative_improvement": relative_improvement(searched, random).rounded(),
         "difference": mean_difference(searched, random).rounded(6),
         "p": round(permutation_p(searched, random), 5),
         "smallest_p": round(smallest_p(len(searched), len(random)), 5),
-        "equal_budget": _equal_budget(found, accuracies),
+        "equal_budget": _equal_budget(found, values),
     }
 
 
-def _spread(accuracies: np.ndarray) -> dict[str, Any]:
+def _spread(values: np.ndarray) -> dict[str, Any]:
     """Return mean and standard deviation over architectures, and the deviation of one training of an architecture."""
-    count, repeats = accuracies.shape
-    means = accuracies.mean(1)
-    within = sqrt(float(accuracies.var(1, ddof=1).mean())) if repeats > 1 else None
+    count, repeats = values.shape
+    means = values.mean(1)
+    within = sqrt(float(values.var(1, ddof=1).mean())) if repeats > 1 else None
     return {
         "architectures": count,
+        "trainings": repeats,
         "mean": float(means.mean()),
         "std": float(means.std(ddof=1)) if count > 1 else 0.0,
         "std_of_training": within,
     }
 
 
-def _equal_budget(found: Mapping[str, Sequence[Architecture]], accuracies: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _equal_budget(found: Mapping[str, Sequence[Architecture]], values: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Return the best of ``n`` random architectures, where training ``n`` costs a search and one training.
 
     Where fewer were trained than the budget allows, all of them.
@@ -62,16 +69,16 @@ def _equal_budget(found: Mapping[str, Sequence[Architecture]], accuracies: Mappi
     search = float(np.mean([each["search_seconds"] for each in found[SEARCHED]]))
     training = float(np.mean([each["retrain_seconds"] for group in (SEARCHED, RANDOM) for each in found[group]]))
     affordable = 1 + int(search / training)
-    count, repeats = accuracies[RANDOM].shape
+    count, repeats = values[RANDOM].shape
     size = min(affordable, count)
-    best = best_of(accuracies[RANDOM], size)
+    best = best_of(values[RANDOM], size)
     return {
         "search_seconds": round(search, 2),
         "retrain_seconds": round(training, 2),
         "affordable": affordable,
         "best_of": size,
-        "accuracy": best,
-        "gap": float(accuracies[SEARCHED].mean()) - best,
+        "value": best,
+        "gap": float(values[SEARCHED].mean()) - best,
         "independent": repeats > 1,
     }
 
@@ -84,8 +91,14 @@ def lines(results: Mapping[str, Any]) -> Iterator[str]:
         training = row["std_of_training"]
         one = "" if training is None else f"; one training deviates by {100 * training:.2f}"
         yield (
-            f"{word}: {100 * row['mean']:.2f} ± {100 * row['std']:.2f} % test accuracy "
+            f"{word}: {100 * row['mean']:.2f} ± {100 * row['std']:.2f} % {title(found['figure'])} "
             f"({row['architectures']} architectures{one})"
+        )
+    if BASELINE in found:
+        row = found[BASELINE]
+        yield (
+            f"baseline: {100 * row['mean']:.2f} ± {100 * (row['std_of_training'] or 0):.2f} % {title(found['figure'])} "
+            f"({row['trainings']} trainings)"
         )
     yield "relative improvement over random architectures: {:.2f} %, 95 % interval {:.2f} to {:.2f}".format(
         *found["relative_improvement"]
@@ -101,7 +114,7 @@ def lines(results: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"at equal budget: a search takes {duration(budget['search_seconds'])}, a training "
         f"{duration(budget['retrain_seconds'])}; the best of {budget['best_of']} random architectures{short} has "
-        f"{100 * budget['accuracy']:.2f} % ({chosen}), the gap is {100 * budget['gap']:+.2f} points"
+        f"{100 * budget['value']:.2f} % ({chosen}), the gap is {100 * budget['gap']:+.2f} points"
     )
     for part, fields in results["changed"].items():
         if fields:

@@ -1,12 +1,14 @@
 """The protocol: several searches, several retrainings of each result, beside random architectures trained alike.
 
     python -m darts.experiments protocol digits --searches 4 --retrains 3 --random 8
+    python -m darts.experiments protocol digits ... --baseline DARTS_V2                        a fixed one beside them
     python -m darts.experiments protocol digits ... -- --method.name pc_darts --epochs 20      options of the search
 
 The same command again continues where it ended; in a second terminal, or with --storage on a second machine, it works
-beside the first. A larger number of searches, retrainings or random architectures adds to what is there. The report has
-the mean and spread of the architectures, the relative improvement over random ones (Yang et al. 2020), the gap to the
-best of as many random architectures as cost what a search costs, and the checklist of Lindauer and Hutter 2020.
+beside the first. A larger number of searches, retrainings or random architectures adds to what is there. Architectures
+are judged by the task's own figure: accuracy, mean IoU, average precision at .5, exact sentences. The report has the
+mean and spread of the architectures, the relative improvement over random ones (Yang et al. 2020), the gap to the best
+of as many random architectures as cost what a search costs, and the checklist of Lindauer and Hutter 2020.
 """
 
 from __future__ import annotations
@@ -30,14 +32,15 @@ from darts.config.ranges import FROM_2, POSITIVE
 from darts.errors import UserError
 from darts.experiments.checklist import checklist
 from darts.experiments.jobs import Experiment, Figures, Job, carry_out, open_experiment
-from darts.experiments.judgement import ARCHITECTURES, RANDOM, SEARCHED, judgement, lines
+from darts.experiments.judgement import ARCHITECTURES, BASELINE, RANDOM, SEARCHED, judgement, lines
 from darts.experiments.published import differences, published_errors
 from darts.experiments.runs import SEARCHES, named, random_genotype, retrain, retraining_of, search, space_of
 from darts.methods.compose import compose
 from darts.recipes import FINAL_RECIPES
+from darts.report.figures import headline_keys
 from darts.report.protocol_page import protocol_page
 from darts.training.device import choose_device
-from genotypes import describe, load
+from genotypes import Genotype, describe, load
 from genotypes.atomic_write import write_atomically
 
 PROGRAM = "python -m darts.experiments protocol"
@@ -60,6 +63,9 @@ class Options:
     """Retrainings of each architecture, with the seeds 0, 1, ..."""
     random: Annotated[int, FROM_2] = 8
     """Random architectures of the space, drawn with the seeds 0, 1, ..., each retrained as often."""
+    baseline: str | None = None
+    """A fixed architecture that is trained beside them, with as many seeds as there are searches: a name of the
+    library, a file, or an architecture string."""
     final: str | None = None
     """Recipe of the retrainings; by default the one that fits the search."""
     final_epochs: Annotated[int | None, POSITIVE] = None
@@ -92,12 +98,13 @@ def search_config(recipe: str, arguments: Sequence[str]) -> SearchConfig | Black
         arguments: options of the recipe, as ``train_search.py`` takes them.
 
     Raises:
-        UserError: where there is no such recipe or option, or the result of the search has no test accuracy.
+        UserError: where there is no such recipe or option, or the result of the search is a language model, whose
+            perplexity is no share.
     """
     config = parse("train_search.py", SEARCHES, [recipe, *arguments], default=recipe)
     if isinstance(config, LanguageSearchConfig):
         raise UserError(
-            f"{recipe} searches a language model, which has no test accuracy; name a recipe of a classifier"
+            f"{recipe} searches a language model, whose perplexity is not judged; name a recipe of another task"
         )
     if isinstance(config, BlackboxConfig):
         require_options(config)
@@ -122,8 +129,9 @@ def run_protocol(
     if options.final is not None:
         require_recipe(options.final, FINAL_RECIPES, "train_final.py")
     device = choose_device(config.run)
-    plan = Plan(options, config, folder, device, console)
-    final = plan.retraining(SEARCHED, 0, 0)
+    baseline = load(options.baseline) if options.baseline else None
+    plan = Plan(options, config, folder, device, console, baseline)
+    final = plan.retraining("", 0)
     settings = {"search": _of_protocol(config), "retraining": _of_protocol(final)}
     experiment = open_experiment(folder, options.storage, settings, device)
     say(console, f"protocol {options.recipe} on {device}: {folder}")
@@ -147,6 +155,7 @@ class Plan:
         folder: of the experiment, which holds a folder for each run.
         device: that computes.
         console: shows the progress of each run.
+        baseline: architecture that is trained beside the others; None for none.
     """
 
     options: Options
@@ -154,87 +163,105 @@ class Plan:
     folder: Path
     device: torch.device
     console: Console
+    baseline: Genotype | None = None
 
-    def jobs(self) -> list[Job]:
-        """Return all jobs: each search, each draw, and every retraining of what they give, seed after seed."""
-        counts = {SEARCHED: self.options.searches, RANDOM: self.options.random}
-        found = []
-        for group, count in counts.items():
-            kind, do = (SEARCH, self.search) if group == SEARCHED else (DRAW, self.draw)
-            found += [Job(architecture_name(group, number), kind, partial(do, number)) for number in range(count)]
-        for seed in range(self.options.retrains):
-            for group, count in counts.items():
-                for number in range(count):
-                    of = architecture_name(group, number)
-                    do = partial(self.retrain, group, number, seed)
-                    found.append(Job(retraining_name(group, number, seed), RETRAIN, do, needs=(of,)))
+    def groups(self) -> dict[str, tuple[list[str], int]]:
+        """Return group -> the names of its architectures, and how often each is trained."""
+        options, found = self.options, dict[str, tuple[list[str], int]]()
+        if self.baseline:
+            found[BASELINE] = [f"{BASELINE}-{self.baseline.hash[:8]}"], max(options.searches, options.retrains)
+        for group, count in ((SEARCHED, options.searches), (RANDOM, options.random)):
+            found[group] = [f"{group}-{number}" for number in range(count)], options.retrains
         return found
 
-    def search(self, number: int, done: Mapping[str, Figures]) -> Figures:
+    def jobs(self) -> list[Job]:
+        """Return all jobs: the baseline's, then each search, each draw, and every retraining of what they give, seed
+        after seed."""
+        make = {SEARCHED: (SEARCH, self.search), RANDOM: (DRAW, self.draw), BASELINE: (DRAW, self.fixed)}
+        trainings: list[tuple[int, Job]] = []
+        found: list[Job] = []
+        for group, (names, count) in self.groups().items():
+            kind, do = make[group]
+            found += [Job(name, kind, partial(do, name, number)) for number, name in enumerate(names)]
+            own = [(seed, self._training(name, seed)) for seed in range(count) for name in names]
+            if group == BASELINE:  # first of all: an architecture that does not fit the task is refused at once
+                found += [job for _, job in own]
+            else:
+                trainings += own
+        return found + [job for _, job in sorted(trainings, key=lambda pair: pair[0])]
+
+    def _training(self, name: str, seed: int) -> Job:
+        return Job(retraining_name(name, seed), RETRAIN, partial(self.retrain, name, seed), needs=(name,))
+
+    def search(self, name: str, number: int, done: Mapping[str, Figures]) -> Figures:
         """Search with one of the seeds."""
-        name = architecture_name(SEARCHED, number)
         config = replace(self.config, seed=number)
         found = search(named(config, name, self.folder, self.config.run.device), self.device, self.console)
-        return {"genotype": describe(found.genotype), "search_seconds": round(found.seconds, 2)}
+        return {"seed": number, "genotype": describe(found.genotype), "search_seconds": round(found.seconds, 2)}
 
-    def draw(self, number: int, done: Mapping[str, Figures]) -> Figures:
+    def draw(self, name: str, number: int, done: Mapping[str, Figures]) -> Figures:
         """Draw an architecture of the space."""
         genotype = random_genotype(space_of(self.config, self.device), number)
-        return {"genotype": describe(genotype), "search_seconds": 0.0}
+        return {"seed": number, "genotype": describe(genotype), "search_seconds": 0.0}
 
-    def retraining(self, group: str, number: int, seed: int) -> RetrainConfig:
-        """Return the configuration of a retraining."""
+    def fixed(self, name: str, number: int, done: Mapping[str, Figures]) -> Figures:
+        """Return the baseline."""
+        assert self.baseline is not None, "its job is there"
+        return {"genotype": describe(self.baseline), "search_seconds": 0.0}
+
+    def retraining(self, name: str, seed: int) -> RetrainConfig:
+        """Return the configuration of an architecture's retraining."""
         placed = named(self.config, "", self.folder, self.config.run.device)
-        name = retraining_name(group, number, seed)
-        options = self.options
-        return retraining_of(placed, name=name, seed=seed, recipe=options.final, epochs=options.final_epochs)
+        options, own = self.options, retraining_name(name, seed)
+        return retraining_of(placed, name=own, seed=seed, recipe=options.final, epochs=options.final_epochs)
 
-    def retrain(self, group: str, number: int, seed: int, done: Mapping[str, Figures]) -> Figures:
+    def retrain(self, name: str, seed: int, done: Mapping[str, Figures]) -> Figures:
         """Train an architecture from scratch with one of the seeds."""
-        name = architecture_name(group, number)
         genotype = load(done[name]["genotype"]).named(name)
-        trained = retrain(self.retraining(group, number, seed), genotype, self.device, self.console)
+        trained = retrain(self.retraining(name, seed), genotype, self.device, self.console)
+        figure = headline_keys(trained.figures)[0]
         return {
-            "test_accuracy": trained.figures["test_accuracy"],
+            figure: trained.figures[figure],
             "parameters": trained.figures["parameters"],
             "seconds": round(trained.seconds, 2),
         }
 
 
-def architecture_name(group: str, number: int) -> str:
-    """Return the name of a search or a draw: that of its job, its folder, and its genotype."""
-    return f"{group}-{number}"
+def retraining_name(architecture: str, seed: int) -> str:
+    """Return the name of a retraining: that of its job and its folder.
 
-
-def retraining_name(group: str, number: int, seed: int) -> str:
-    """Return the name of a retraining: that of its job and its folder."""
-    return f"{architecture_name(group, number)}-retrain-{seed}"
+    Args:
+        architecture: its name, which is that of its job, of its search's folder, and of its genotype.
+        seed: of the retraining.
+    """
+    return f"{architecture}-retrain-{seed}"
 
 
 def results_of(plan: Plan, experiment: Experiment, done: Mapping[str, Figures]) -> dict[str, Any]:
     """Return the results of a protocol whose jobs are done, as JSON can hold them."""
     options = plan.options
     found: dict[str, Any] = {}
-    for group, count in ((SEARCHED, options.searches), (RANDOM, options.random)):
+    for group, (names, trainings) in plan.groups().items():
         found[group] = []
-        for number in range(count):
-            of = done[architecture_name(group, number)]
-            trained = [done[retraining_name(group, number, seed)] for seed in range(options.retrains)]
+        for name in names:
+            trained = [done[retraining_name(name, seed)] for seed in range(trainings)]
+            figure = headline_keys(trained[0])[0]
             found[group].append(
                 {
-                    "seed": number,
-                    **of,
+                    "name": name,
+                    **done[name],
                     "parameters": trained[0]["parameters"],
-                    "test_accuracy": [each["test_accuracy"] for each in trained],
+                    figure: [each[figure] for each in trained],
                     "retrain_seconds": [each["seconds"] for each in trained],
                 }
             )
-    final = plan.retraining(SEARCHED, 0, 0)
+    final = plan.retraining("", 0)
     settings: dict[str, Any] = {
         "recipe": options.recipe,
         "searches": options.searches,
         "retrains": options.retrains,
         "random": options.random,
+        "baseline": options.baseline,
         "search": _of_protocol(plan.config),
         "retraining": _of_protocol(final),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from darts.training.objective import SHARES
 
@@ -13,6 +14,7 @@ TITLES = {
     "test_pixel_accuracy": "test pixel accuracy",
     "test_average_precision": "test average precision (.5:.95)",
     "test_average_precision_50": "test average precision (.5)",
+    "test_sentence_accuracy": "test sentence accuracy",
     "test_perplexity": "test perplexity",
     "test_loss": "test loss",
     "valid_accuracy": "validation accuracy",
@@ -34,6 +36,7 @@ TITLES = {
 """Figure -> its title, in the order in which figures are shown; others follow under their own names."""
 
 HEADLINES = (
+    ("test_sentence_accuracy", "test_accuracy"),
     ("test_accuracy",),
     ("test_mean_iou", "test_pixel_accuracy"),
     ("test_average_precision_50", "test_average_precision"),
@@ -79,9 +82,14 @@ def formatted(key: str, value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
+def headline_keys(figures: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the figures that are the result of a retraining, the one that it is judged by first."""
+    return next((keys for keys in HEADLINES if keys[0] in figures), ())
+
+
 def headline(figures: Mapping[str, float]) -> str:
     """Return the result of a retraining in a few words."""
-    keys = next((keys for keys in HEADLINES if keys[0] in figures), ())
+    keys = headline_keys(figures)
     return ", ".join(f"{title(key)} {formatted(key, figures[key])}" for key in keys if key in figures)
 
 

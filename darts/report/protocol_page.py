@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from darts.report.figures import duration, formatted
+from darts.report.figures import duration, formatted, title
 from darts.report.html import document, table
 from darts.report.spread_chart import spread_chart
 from genotypes import load, picture
@@ -26,9 +26,12 @@ def protocol_page(results: Mapping[str, Any], lines: Sequence[str]) -> str:
     name = f"protocol {settings['recipe']}"
     text = (
         f"{settings['searches']} searches by recipe {settings['recipe']}, {settings['random']} random architectures of "
-        f"the same space, {settings['retrains']} trainings of each by recipe {settings['retraining']['recipe']}."
+        f"the same space, {settings['retrains']} trainings of each by recipe {settings['retraining']['recipe']}"
+        + (f"; the fixed architecture {settings['baseline']} beside them." if settings["baseline"] else ".")
     )
-    groups = {group: [each["test_accuracy"] for each in rows] for group, rows in found.items()}
+    figure = results["judgement"]["figure"]
+    groups = {group: [each[figure] for each in rows] for group, rows in found.items()}
+    name_of_figure = title(figure)[:1].upper() + title(figure)[1:]
     note = (
         "A dot is a training, a column of dots an architecture; the bar is mean ± standard deviation of architectures."
     )
@@ -37,9 +40,9 @@ def protocol_page(results: Mapping[str, Any], lines: Sequence[str]) -> str:
         [
             f'<h1>{escape(name)}</h1><p class="soft">{escape(text)}</p>',
             "".join(f"<p>{escape(line)}</p>" for line in lines),
-            f'<h2>Test accuracy</h2><div class="grid">{spread_chart("Test accuracy", groups)}</div>',
+            f'<h2>{name_of_figure}</h2><div class="grid">{spread_chart(name_of_figure, groups)}</div>',
             f'<p class="soft">{note}</p>',
-            _architectures(found),
+            _architectures(found, figure),
             _checklist(results["checklist"]),
             _drawings(found),
             _reproduction(results),
@@ -48,19 +51,19 @@ def protocol_page(results: Mapping[str, Any], lines: Sequence[str]) -> str:
     )
 
 
-def _architectures(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+def _architectures(found: Mapping[str, Sequence[Mapping[str, Any]]], figure: str) -> str:
     rows = [
         [
-            f"{group} {each['seed']}",
-            ", ".join(formatted("test_accuracy", value) for value in each["test_accuracy"]),
+            each["name"],
+            ", ".join(formatted(figure, value) for value in each[figure]),
             formatted("parameters", each["parameters"]),
             duration(each["search_seconds"]) if each["search_seconds"] else "",
             duration(sum(each["retrain_seconds"])),
         ]
-        for group, architectures in found.items()
+        for architectures in found.values()
         for each in architectures
     ]
-    heads = ["architecture", "test accuracy of each training", "parameters", "search", "trainings"]
+    heads = ["architecture", f"{title(figure)} of each training", "parameters", "search", "trainings"]
     return "<h2>Architectures</h2>" + table(heads, rows, numbers=True)
 
 

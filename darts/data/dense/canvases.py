@@ -5,7 +5,7 @@ Axes: ``n`` canvas, ``m`` digit of a canvas, ``h w`` space.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -72,7 +72,9 @@ def compose(digits: np.ndarray, labels: np.ndarray, config: CanvasConfig, *, cou
     chosen = draw.integers(len(digits), size=(count, config.objects))
     sides = draw.integers(config.smallest, config.largest + 1, size=chosen.shape)
     numbers = draw.integers(1, config.objects + 1, size=count)
-    stamps = _resized(digits[:, 0], chosen, sides)
+    turn = np.deg2rad(config.rotation)
+    angles = draw.uniform(-turn, turn, chosen.shape) if turn else np.zeros(chosen.shape)
+    stamps = _resized(digits[:, 0], chosen, sides, angles)
     images = _ground(count, config.size, draw)
     masks = np.zeros((count, config.size, config.size), np.uint8)
     boxes = np.zeros((count, config.objects, 5), np.float32)
@@ -91,19 +93,30 @@ def compose(digits: np.ndarray, labels: np.ndarray, config: CanvasConfig, *, cou
     return Canvases(images.round().astype(np.uint8)[:, None], masks, boxes)
 
 
-def _resized(digits: np.ndarray, chosen: np.ndarray, sides: np.ndarray) -> list[list[np.ndarray]]:
-    """Return the opacity of each chosen digit at its side, from 0 to 1, with steep edges, cut to its pixels."""
+def _resized(
+    digits: np.ndarray, chosen: np.ndarray, sides: np.ndarray, angles: np.ndarray
+) -> list[list[np.ndarray]]:  # fmt: skip
+    """Return the opacity of each digit at its side and angle, from 0 to 1, with steep edges, cut to its pixels."""
     found: list[list[np.ndarray]] = [[np.empty(0)] * chosen.shape[1] for _ in chosen]
     for side in np.unique(sides):
         canvas, number = np.nonzero(sides == side)
         images = torch.from_numpy(digits[chosen[canvas, number]])[:, None].float() / 255
-        images = F.interpolate(images, size=(int(side),) * 2, mode="bilinear", antialias=True)[:, 0]
-        for n, m, opacity in zip(canvas, number, images.numpy()):
+        images = F.interpolate(images, size=(int(side),) * 2, mode="bilinear", antialias=True)
+        if angles.any():
+            images = _rotated(images, torch.from_numpy(angles[canvas, number]).float())
+        for n, m, opacity in zip(canvas, number, images[:, 0].numpy()):
             rows, columns = (np.nonzero((opacity >= INK).any(axis))[0] for axis in (1, 0))
             if len(rows):
                 opacity = opacity[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
             found[n][m] = (INK + EDGE * (opacity - INK)).clip(0, 1)
     return found
+
+
+def _rotated(images: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+    """Return images ``(n, 1, h, w)`` rotated about their centres by angles ``(n,)`` in radians, without the corners."""
+    cos, sin, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
+    rotations = torch.stack([cos, -sin, zero, sin, cos, zero], 1).view(-1, 2, 3)
+    return F.grid_sample(images, F.affine_grid(rotations, list(images.shape), align_corners=False), align_corners=False)
 
 
 def _ground(count: int, size: int, draw: np.random.Generator) -> np.ndarray:
@@ -149,7 +162,8 @@ def canvases(digits: Arrays, config: CanvasConfig, target: str) -> Arrays:
         UserError: where digits do not fit on a canvas.
     """
     train = compose(digits.train_images, digits.train_labels, config, count=config.train, part=0)
-    test = compose(digits.test_images, digits.test_labels, config, count=config.test, part=1)
+    upright = replace(config, rotation=0.0)
+    test = compose(digits.test_images, digits.test_labels, upright, count=config.test, part=1)
     names = digits.classes or tuple(map(str, range(1 + int(digits.train_labels.max()))))
     masks = target == "mask"
     return Arrays(

@@ -69,6 +69,51 @@ def test_runs_results_and_report(made, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("recipe", "figures", "judged", "title"),
+    [
+        ("segmentation_digits", {"test_pixel_accuracy": 0.9, "test_mean_iou": 0.5}, "test_mean_iou", "test mean IoU"),
+        (
+            "detection_digits",
+            {"test_average_precision": 0.4, "test_average_precision_50": 0.5},
+            "test_average_precision_50",
+            "test average precision (.5)",
+        ),
+        (
+            "gdas_translation_reversed_digits",
+            {"test_accuracy": 0.9, "test_sentence_accuracy": 0.5, "test_perplexity": 1.2},
+            "test_sentence_accuracy",
+            "test sentence accuracy",
+        ),
+    ],
+)
+def test_a_task_is_judged_by_its_own_figure(recipe, figures, judged, title, made, monkeypatch, tmp_path):
+    trained = Trained({"test_loss": 0.7, **figures, "parameters": 1000}, {}, 10.0)
+    monkeypatch.setattr(protocol, "retrain", lambda config, genotype, device, console: trained)
+    console = Console(record=True, width=400)
+    protocol.main([recipe, "--searches", "2", "--retrains", "1", "--random", "2"], console)
+    results = json.loads((tmp_path / f"runs/protocol-{recipe}/protocol.json").read_text())
+    assert results["architectures"]["random"][1][judged] == [0.5] and results["judgement"]["figure"] == judged
+    assert results["judgement"]["searched"]["mean"] == 0.5
+    assert f"searched: 50.00 ± 0.00 % {title} (2 architectures)" in console.export_text()
+    assert title[1:] in (tmp_path / f"runs/protocol-{recipe}/report.html").read_text()
+
+
+def test_a_baseline_is_trained_first_and_as_often_as_there_are_searches(made, tmp_path):
+    sizes = ["digits", "--searches", "2", "--retrains", "1", "--random", "2", "--baseline", "DARTS_V1"]
+    console = Console(record=True, width=400)
+    protocol.main(sizes, console)
+    baseline = f"baseline-{load('DARTS_V1').hash[:8]}"
+    assert made[:3] == [(f"{baseline}-retrain-0", 0, 20), (f"{baseline}-retrain-1", 1, 20), ("searched-0", 0, 15)]
+    results = json.loads((tmp_path / "runs/protocol-digits/protocol.json").read_text())
+    assert results["settings"]["baseline"] == "DARTS_V1"
+    assert [each["name"] for each in results["architectures"]["baseline"]] == [baseline]
+    assert results["architectures"]["random"][1]["seed"] == 1
+    assert "baseline: 90.50 ± 0.71 % test accuracy (2 trainings)" in console.export_text()
+    page = (tmp_path / "runs/protocol-digits/report.html").read_text()
+    assert page.count("<circle") == 6 and "the fixed architecture DARTS_V1 beside them" in page
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["digitz"], "no recipe 'digitz'; the nearest: digits"),
@@ -76,7 +121,7 @@ def test_runs_results_and_report(made, tmp_path):
         (["digits", "--final", "none"], "no recipe 'none'; python train_final.py --help lists all"),
         (["digits", "--", "--method.name", "dartz"], "`method.name` is 'dartz'"),
         (["digits", "--", "--epoch", "3"], "unknown option --epoch; the nearest"),
-        (["darts_recurrent_text"], "searches a language model, which has no test accuracy"),
+        (["darts_recurrent_text"], "searches a language model, whose perplexity is not judged"),
         (["random_digits", "--", "--tune", "batch_size=32,64"], "leave out `tune`, `seeds` and `study`"),
     ],
 )

@@ -59,6 +59,17 @@ def test_arrays_of_either_target():
     assert len(masks.limited(4).train_images) == len(boxes.limited(4).test_labels) == 4
 
 
+def test_digits_of_training_canvases_alone_are_rotated():
+    digits = Arrays(*blocks(), *blocks(20))
+    plain, turned = (canvases(digits, replace(CONFIG, rotation=angle), "boxes") for angle in (0.0, 45.0))
+    assert np.array_equal(plain.test_images, turned.test_images)
+    assert np.array_equal(plain.test_labels, turned.test_labels)
+    boxes = [made.train_labels[made.train_labels[..., 4] != NO_BOX] for made in (plain, turned)]
+    widths = [found[:, 2] - found[:, 0] for found in boxes]
+    assert widths[0].max() <= 6, "upright blocks are half as wide as their side"
+    assert widths[1].max() > 6 and widths[1].min() >= 1
+
+
 def test_digits_that_do_not_fit():
     with pytest.raises(UserError, match=r"`data.canvas.largest` 30; they must rise, up to `data.canvas.size`, 14"):
         compose(*blocks(), replace(CONFIG, largest=30), count=1, part=0)
