@@ -178,7 +178,8 @@ def split_search_set(split: Split, train: float, valid: float | None = None) -> 
     Args:
         split: the search set.
         train: share of it that trains the weights: its beginning, as in DARTS.
-        valid: share that trains the logits; the rest where not given. Where given, both are shares of each class.
+        valid: share that trains the logits; the rest where not given. Where given, both are shares of each class, or of
+            the whole where examples are of no class.
 
     Returns:
         Indices of both, ``(n_train,)`` and ``(n_valid,)``; where nothing is left for the logits, the first twice.
@@ -186,8 +187,8 @@ def split_search_set(split: Split, train: float, valid: float | None = None) -> 
     if valid is None:
         first, rest = torch.arange(len(split)).tensor_split([int(train * len(split))])
         return first, rest if len(rest) else first
-    labels = split.class_labels()
-    assert labels is not None, "shares of each class need labels"
+    known = split.class_labels()
+    labels = torch.zeros(len(split), dtype=torch.long) if known is None else known
     parts: tuple[list[Tensor], list[Tensor]] = [], []
     for label in labels.unique():
         places = (labels == label).nonzero().flatten()

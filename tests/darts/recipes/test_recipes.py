@@ -3,7 +3,9 @@
 import re
 
 import pytest
+import torch
 
+from darts.bilevel.arch_optimizers import adam
 from darts.bilevel.discretization import decisions_due
 from darts.config import check
 from darts.methods import METHODS
@@ -46,3 +48,15 @@ def test_the_papers_sizes():
     counts = [decisions_due(6, choices.first, choices.last, epoch + 1, 126) for epoch in range(126)]
     assert [counts.index(k) for k in range(1, 7)] == [99, 104, 109, 114, 119, 124]
     assert compose(benchmark).without == () and compose(SEARCH_RECIPES["darts_pt_cifar10"]()).without == ("none",)
+
+
+@pytest.mark.parametrize("name", ["gdas_translation_reversed_digits", "gdas_translation_pairs"])
+def test_weight_decay_does_not_hold_logits_against_the_small_gradients_of_samples(name):
+    """Of the first epochs of these searches, largest entry of each table: 1e-6 to 1e-4, of changing sign."""
+    logits = {"table": torch.zeros(1, 2)}
+    optimizer = adam(logits, (), SEARCH_RECIPES[name]().logits)
+    for step in range(60):
+        gradient = 1e-5 if step % 3 else -1e-5
+        logits["table"].grad = torch.tensor([[gradient, -gradient]])
+        optimizer.step()
+    assert logits["table"][0, 1] > 0.2

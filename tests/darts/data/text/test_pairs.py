@@ -44,6 +44,12 @@ def test_sentences_are_indices_between_beginning_and_end():
     assert not [row for row in sources[1] if row in sources[0] and 1 not in row], "a source is on one side"
 
 
+def test_shares_of_pairs_for_a_search_which_have_no_classes():
+    data = pairs_of("pairs", reversed_digits(100), CPU)
+    first, second = data.search_split(0.75, 0.125)
+    assert first.tolist() == list(range(60)) and second.tolist() == list(range(60, 70))
+
+
 def test_the_objective_counts_tokens_and_sentences():
     target = torch.tensor([[2, 4, 5, 3], [2, 6, 3, 0]])
 
