@@ -31,6 +31,7 @@ Architecture = Mapping[str, Any]
 def judgement(found: Mapping[str, Sequence[Architecture]]) -> dict[str, Any]:
     """Return means, spreads, relative improvement, significance, and the gap at equal budget; figures as shares.
 
+    There is no relative improvement where a random architecture has 0: a mean of resampled ones may then be 0.
     ``figure`` is the one that is judged, the first of the retrainings' headline.
     """
     figure = headline_keys(found[SEARCHED][0])[0]
@@ -39,7 +40,7 @@ def judgement(found: Mapping[str, Sequence[Architecture]]) -> dict[str, Any]:
     return {
         "figure": figure,
         **{group: _spread(of_group) for group, of_group in values.items()},
-        "relative_improvement": relative_improvement(searched, random).rounded(),
+        "relative_improvement": relative_improvement(searched, random).rounded() if min(random) > 0 else None,
         "difference": mean_difference(searched, random).rounded(6),
         "p": round(permutation_p(searched, random), 5),
         "smallest_p": round(smallest_p(len(searched), len(random)), 5),
@@ -100,8 +101,11 @@ def lines(results: Mapping[str, Any]) -> Iterator[str]:
             f"baseline: {100 * row['mean']:.2f} ± {100 * (row['std_of_training'] or 0):.2f} % {title(found['figure'])} "
             f"({row['trainings']} trainings)"
         )
-    yield "relative improvement over random architectures: {:.2f} %, 95 % interval {:.2f} to {:.2f}".format(
-        *found["relative_improvement"]
+    improvement = found["relative_improvement"]
+    yield "relative improvement over random architectures: " + (
+        "{:.2f} %, 95 % interval {:.2f} to {:.2f}".format(*improvement)
+        if improvement
+        else f"not stated, since one of these has a {title(found['figure'])} of 0"
     )
     difference = ", 95 % interval {1:.2f} to {2:.2f}".format(*(100 * each for each in found["difference"]))
     yield (

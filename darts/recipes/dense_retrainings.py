@@ -28,7 +28,7 @@ def segmentation_digits() -> RetrainConfig:
 @recipe
 def detection_digits() -> RetrainConfig:
     """A small mobile network that detects scikit-learn's digits on canvases. No number is published."""
-    return for_data(segmentation_digits, DETECTION_DIGITS)
+    return replace(for_data(segmentation_digits, DETECTION_DIGITS), epochs=3)
 
 
 @recipe

@@ -9,6 +9,7 @@ from darts.config import LogitsConfig, SearchConfig, SearchSpaceConfig
 from darts.recipes.data_sets import (
     DETECTION_DIGITS,
     DETECTION_MNIST,
+    FEW_CANVASES,
     SEGMENTATION_DIGITS,
     SEGMENTATION_MNIST,
 )
@@ -21,12 +22,14 @@ def segmentation_digits() -> SearchConfig:
     """First-order DARTS among mobile networks for semantic segmentation of canvases composed of scikit-learn's digits,
     which are included: kernel, expansion and depth. No number is published."""
     return SearchConfig(
-        data=SEGMENTATION_DIGITS,
+        data=replace(SEGMENTATION_DIGITS, canvas=FEW_CANVASES),
         space=SearchSpaceConfig(name="mobile", channels=8, layers=6),
         weights=ADAMW,
         logits=LogitsConfig(lr=0.02),
         epochs=2,
         batch_size=32,
+        train_share=0.6,
+        valid_share=0.1,
     )
 
 
@@ -34,7 +37,7 @@ def segmentation_digits() -> SearchConfig:
 def detection_digits() -> SearchConfig:
     """First-order DARTS among mobile networks for detection on canvases composed of scikit-learn's digits, which are
     included. No number is published."""
-    return for_data(segmentation_digits, DETECTION_DIGITS)
+    return for_data(segmentation_digits, replace(DETECTION_DIGITS, canvas=FEW_CANVASES))
 
 
 @recipe

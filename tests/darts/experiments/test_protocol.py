@@ -158,6 +158,13 @@ def test_the_best_random_architecture_is_judged_by_other_trainings_than_chose_it
     assert "best of 60" in text[-1] and "chosen and judged by one" in text[-1] and "as many as were trained" in text[-1]
 
 
+def test_a_random_architecture_that_learns_nothing():
+    found = judgement({"searched": [architecture(1.0)] * 3, "random": [architecture(0.0), architecture(1.0)]})
+    assert found["relative_improvement"] is None and found["random"]["mean"] == 0.5
+    text = list(lines({"judgement": found, "changed": {"search": {}, "retraining": {}}, "published": None}))
+    assert "relative improvement over random architectures: not stated" in text[2]
+
+
 def test_a_search_without_gradients_is_a_run_of_an_experiment(tmp_path):
     config = BLACKBOX_RECIPES["random_digits"]()
     config = replace(config, evaluator="proxy:parameters", budget=replace(config.budget, trials=2))
