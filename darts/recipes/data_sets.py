@@ -15,9 +15,11 @@ SVHN = DataConfig("svhn", crop_padding=4)
 FOLDER = DataConfig("folder", crop_padding=4)
 NPZ = DataConfig("npz", crop_padding=4)
 """Your own images are not mirrored: digits, letters and organs mean something else then. Ask for it: ``data.flip``."""
-SEGMENTATION_DIGITS = CanvasDataConfig("segmentation_digits", canvas=CanvasConfig(train=6000, rotation=10.0))
-DETECTION_DIGITS = CanvasDataConfig("detection_digits")
-FEW_CANVASES = CanvasConfig(train=1500)
+FULL_CANVAS = CanvasConfig(fewest=3, rotation=10.0, train=2500)
+"""Training canvases of as many digits as test canvases have at most."""
+SEGMENTATION_DIGITS = CanvasDataConfig("segmentation_digits", canvas=replace(FULL_CANVAS, train=6000))
+DETECTION_DIGITS = CanvasDataConfig("detection_digits", canvas=FULL_CANVAS)
+FEW_CANVASES = replace(FULL_CANVAS, train=1500)
 """For searches, which compute every candidate."""
 MNIST_CANVAS = CanvasConfig(size=64, objects=6, smallest=18, largest=28, train=10_000, test=1000)
 SEGMENTATION_MNIST = CanvasDataConfig("segmentation_mnist", crop_padding=4, canvas=MNIST_CANVAS)

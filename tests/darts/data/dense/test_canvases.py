@@ -70,6 +70,14 @@ def test_digits_of_training_canvases_alone_are_rotated():
     assert widths[1].max() > 6 and widths[1].min() >= 1
 
 
+def test_training_canvases_alone_can_be_full():
+    made = canvases(Arrays(*blocks(), *blocks(20)), replace(CONFIG, fewest=3, size=40), "boxes")
+    counts = [(labels[..., 4] != NO_BOX).sum(1) for labels in (made.train_labels, made.test_labels)]
+    assert counts[0].min() == 3 and counts[1].min() == 1
+    with pytest.raises(UserError, match="`data.canvas.fewest` is 4, more than `data.canvas.objects`, 3"):
+        compose(*blocks(), replace(CONFIG, fewest=4), count=1, part=0)
+
+
 def test_digits_that_do_not_fit():
     with pytest.raises(UserError, match=r"`data.canvas.largest` 30; they must rise, up to `data.canvas.size`, 14"):
         compose(*blocks(), replace(CONFIG, largest=30), count=1, part=0)
