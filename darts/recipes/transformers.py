@@ -113,7 +113,7 @@ def evolution_vit_cifar10() -> BlackboxConfig:
 @recipe
 def vit_digits() -> RetrainConfig:
     """A vision transformer on scikit-learn's digits, from scratch."""
-    return _retraining(DIGITS, SMALL, 40)
+    return _retraining(DIGITS, SMALL, 50, 32)
 
 
 @recipe
