@@ -16,8 +16,8 @@ class CanvasConfig:
     """Side of a canvas, in pixels."""
     objects: Annotated[int, POSITIVE, at_most(255)] = 3
     """Largest number of digits on a canvas; each test canvas has one at least."""
-    fewest: Annotated[int, POSITIVE, at_most(255)] = 1
-    """Smallest number of digits on a training canvas: with more of them, as many canvases teach more."""
+    full: bool = False
+    """Put the largest number of digits on every training canvas: as many canvases then teach more."""
     smallest: Annotated[int, POSITIVE, at_most(4096)] = 11
     """Side that the smallest digits are resized to, in pixels."""
     largest: Annotated[int, POSITIVE, at_most(4096)] = 15

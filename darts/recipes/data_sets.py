@@ -15,7 +15,7 @@ SVHN = DataConfig("svhn", crop_padding=4)
 FOLDER = DataConfig("folder", crop_padding=4)
 NPZ = DataConfig("npz", crop_padding=4)
 """Your own images are not mirrored: digits, letters and organs mean something else then. Ask for it: ``data.flip``."""
-FULL_CANVAS = CanvasConfig(fewest=3, rotation=10.0, train=2500)
+FULL_CANVAS = CanvasConfig(full=True, rotation=10.0, train=2500)
 """Training canvases of as many digits as test canvases have at most."""
 SEGMENTATION_DIGITS = CanvasDataConfig("segmentation_digits", canvas=replace(FULL_CANVAS, train=6000))
 DETECTION_DIGITS = CanvasDataConfig("detection_digits", canvas=FULL_CANVAS)

@@ -63,17 +63,15 @@ def compose(digits: np.ndarray, labels: np.ndarray, config: CanvasConfig, *, cou
         part: of the data set, which draws other numbers.
 
     Raises:
-        UserError: where digits do not fit on a canvas, or fewer are allowed than demanded.
+        UserError: where digits do not fit on a canvas.
     """
     if not config.smallest <= config.largest <= config.size:
         sizes = f"`data.canvas.smallest` is {config.smallest}, `data.canvas.largest` {config.largest}"
         raise UserError(f"{sizes}; they must rise, up to `data.canvas.size`, {config.size}")
-    if config.fewest > config.objects:
-        raise UserError(f"`data.canvas.fewest` is {config.fewest}, more than `data.canvas.objects`, {config.objects}")
     draw = np.random.default_rng((config.seed, part))
     chosen = draw.integers(len(digits), size=(count, config.objects))
     sides = draw.integers(config.smallest, config.largest + 1, size=chosen.shape)
-    numbers = draw.integers(config.fewest, config.objects + 1, size=count)
+    numbers = draw.integers(config.objects if config.full else 1, config.objects + 1, size=count)
     turn = np.deg2rad(config.rotation)
     angles = draw.uniform(-turn, turn, chosen.shape) if turn else np.zeros(chosen.shape)
     stamps = _resized(digits[:, 0], chosen, sides, angles)
@@ -164,11 +162,11 @@ def canvases(digits: Arrays, config: CanvasConfig, target: str) -> Arrays:
         UserError: where digits do not fit on a canvas.
     """
     train = compose(digits.train_images, digits.train_labels, config, count=config.train, part=0)
-    plain = replace(config, fewest=1, rotation=0.0)
+    plain = replace(config, full=False, rotation=0.0)
     test = compose(digits.test_images, digits.test_labels, plain, count=config.test, part=1)
     names = digits.classes or tuple(map(str, range(1 + int(digits.train_labels.max()))))
     masks = target == "mask"
-    number = config.objects if config.fewest == config.objects else f"{config.fewest} to {config.objects}"
+    number = config.objects if config.full else f"1 to {config.objects}"
     return Arrays(
         train.images,
         train.masks if masks else train.boxes,

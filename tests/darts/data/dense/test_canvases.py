@@ -71,11 +71,9 @@ def test_digits_of_training_canvases_alone_are_rotated():
 
 
 def test_training_canvases_alone_can_be_full():
-    made = canvases(Arrays(*blocks(), *blocks(20)), replace(CONFIG, fewest=3, size=40), "boxes")
+    made = canvases(Arrays(*blocks(), *blocks(20)), replace(CONFIG, full=True, size=40), "boxes")
     counts = [(labels[..., 4] != NO_BOX).sum(1) for labels in (made.train_labels, made.test_labels)]
     assert counts[0].min() == 3 and counts[1].min() == 1
-    with pytest.raises(UserError, match="`data.canvas.fewest` is 4, more than `data.canvas.objects`, 3"):
-        compose(*blocks(), replace(CONFIG, fewest=4), count=1, part=0)
 
 
 def test_digits_that_do_not_fit():
