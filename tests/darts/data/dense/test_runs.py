@@ -30,6 +30,8 @@ SMALL = {
     "data.canvas.objects": 2,
     "data.canvas.smallest": 6,
     "data.canvas.largest": 9,
+    "data.canvas.full": False,
+    "data.canvas.rotation": 0.0,
     "space.name": "darts",
     "space.stem": "strided",
     "space.channels": 2,
