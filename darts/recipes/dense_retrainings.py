@@ -18,7 +18,7 @@ def segmentation_digits() -> RetrainConfig:
         data=SEGMENTATION_DIGITS,
         space=SpaceConfig(name="mobile", channels=16, layers=6),
         weights=ADAMW,
-        epochs=10,
+        epochs=6,
         batch_size=16,
         auxiliary=0.0,
         drop_path=0.0,
