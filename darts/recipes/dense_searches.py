@@ -20,7 +20,8 @@ from darts.recipes.recipe import for_data, recipe
 @recipe
 def segmentation_digits() -> SearchConfig:
     """First-order DARTS among mobile networks for semantic segmentation of canvases composed of scikit-learn's digits,
-    which are included: kernel, expansion and depth. No number is published."""
+    which are included: kernel, expansion and depth. No number is published; measured: a mean IoU of .60 after
+    retraining, one seed, since the search keeps the identity in most blocks; see ``benchmarks/README.md``."""
     return SearchConfig(
         data=replace(SEGMENTATION_DIGITS, canvas=FEW_CANVASES),
         space=SearchSpaceConfig(name="mobile", channels=8, layers=6),
@@ -36,7 +37,7 @@ def segmentation_digits() -> SearchConfig:
 @recipe
 def detection_digits() -> SearchConfig:
     """First-order DARTS among mobile networks for detection on canvases composed of scikit-learn's digits, which are
-    included. No number is published."""
+    included. No number is published; measured: an average precision of .92 at .5 after retraining, one seed."""
     return for_data(segmentation_digits, replace(DETECTION_DIGITS, canvas=FEW_CANVASES))
 
 
