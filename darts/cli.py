@@ -126,13 +126,14 @@ def train_script(main: Callable[[Sequence[str], Console, Ranks], None]) -> None:
 
     def together(arguments: Sequence[str], console: Console) -> None:
         stopped = None
-        with connected() as ranks:
-            try:
-                main(arguments, console, ranks)
-            except Interrupted as error:  # all ranks have agreed to stop: close the process group first
-                stopped = error
-            except KeyboardInterrupt:
-                stopped = Interrupted("stopped before the first step", 128 + signal.SIGINT)
+        try:
+            with connected() as ranks:
+                try:
+                    main(arguments, console, ranks)
+                except Interrupted as error:  # all ranks have agreed to stop: close the process group first
+                    stopped = error
+        except KeyboardInterrupt:
+            raise Interrupted("stopped before the first step", 128 + signal.SIGINT) from None
         if stopped is not None:
             raise stopped
 

@@ -17,11 +17,12 @@ from torch import Tensor
 from darts.arguments import public
 from darts.artifacts.user_folder import STUDY, run_folder_of
 from darts.automatic.examples.inputs import read_examples
+from darts.automatic.examples.tables import TableEncoder
 from darts.automatic.examples.targets import Target, target_of
 from darts.automatic.fit_study import find_model
 from darts.automatic.metrics import metrics_of
 from darts.automatic.predictor import Predictor
-from darts.automatic.problem import make_problem
+from darts.automatic.problem import FitProblem, make_problem
 from darts.config import RunConfig
 from darts.errors import UserError
 from darts.training.device import choose_device
@@ -70,6 +71,8 @@ def fit_data(
     problem = replace(
         make_problem(given, target, answers, chosen, names, class_weight, seed), folds=folds, epochs=epochs
     )
+    given = replace(given, notes=(*given.notes, *_left_out(problem)))
+    problem = replace(problem, given=given)
     console.print(f"{target.task} of {problem.encoder.describe()}, {len(given)} examples", highlight=False)
     for note in given.notes:
         console.print(note, highlight=False, markup=False)
@@ -96,6 +99,18 @@ def seconds_of(budget: str | float | None) -> float | None:
         allowed = "a time such as '90s', '10m' or '2h', or a number of seconds"
         raise UserError(f"`budget` is {shortened(repr(budget))}; it must be {allowed}")
     return float(match[1]) * UNITS[match[2]]
+
+
+def _left_out(problem: FitProblem) -> list[str]:
+    """Return a note on the columns of a table that are not used; none where all are."""
+    if not isinstance(problem.encoder, TableEncoder):
+        return []
+    used = {column.name for column in problem.encoder.columns}
+    left = [name for name in problem.given.value if name not in used]
+    if not left:
+        return []
+    names = ", ".join(map(repr, left[:5])) + (", ..." if len(left) > 5 else "")
+    return [f"columns of one value, or of texts that hardly repeat, are left out: {names}"]
 
 
 def _require_enough(answers: Tensor, target: Target) -> None:

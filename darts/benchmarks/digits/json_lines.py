@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from darts.artifacts.file_lock import NoFileLocks, give_back, take
 from darts.errors import UserError
 
 
@@ -30,12 +32,21 @@ def complete_lines(path: Path) -> list[bytes]:
 class LinesWriter:
     """Appends to a file, from which a line that was cut short is removed first.
 
+    The file is locked meanwhile: of two processes that were started together, one writes.
+
     Args:
         path: of the file, in a folder that is made where it is not there.
+
+    Raises:
+        UserError: where another process is writing to it.
     """
 
     def __init__(self, path: Path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock_path, self._lock = path.with_name(f".{path.name}.lock"), None
+        with suppress(NoFileLocks):
+            self._lock = take(self._lock_path, wait=False)
+            if self._lock is None:
+                raise UserError(f"{path} is in use by a running process; wait for it, or give another file")
         complete = sum(map(len, complete_lines(path)))
         self._file = open(path, "ab")
         self._file.truncate(complete)
@@ -49,3 +60,5 @@ class LinesWriter:
         """Wait until the file is on the disk, and close it."""
         os.fsync(self._file.fileno())
         self._file.close()
+        if self._lock is not None:
+            give_back(self._lock_path, self._lock)

@@ -13,6 +13,10 @@ from torch import nn
 from darts.automatic import command
 from darts.automatic.examples.images import fit_images, images_of_array
 from darts.automatic.examples.inputs import Expected, read_examples, read_new
+from darts.automatic.examples.targets import target_of
+from darts.automatic.fit_data import _left_out
+from darts.automatic.metrics import metrics_of
+from darts.automatic.problem import make_problem
 from darts.config import DataConfig
 from darts.data.registry import open_data
 from darts.errors import UserError
@@ -77,6 +81,15 @@ def test_a_column_that_numbers_the_rows_is_no_feature(content, tmp_path):
     assert list(read_new_table(tmp_path, content)) == ["a"]
     assert list(read_new_table(tmp_path, ",a,y\n1,5,p\n1,6,q\n2,7,p\n")) == ["", "a"]
     assert list(read_new_table(tmp_path, "id,a,y\n0,5,p\n1,6,q\n")) == ["id", "a"]
+
+
+def test_columns_that_are_left_out_are_named(tmp_path):
+    rows = "".join(f"{k % 5},name {k},same,{'pq'[k % 2]}\n" for k in range(24))
+    given, _, _ = trained(tmp_path / "a.csv", "a,b,c,y\n" + rows)
+    target = target_of(given.answers)
+    metrics = metrics_of(target.task, None)
+    problem = make_problem(given, target, target.encode(given.answers), torch.device("cpu"), metrics, None, 0)
+    assert _left_out(problem) == ["columns of one value, or of texts that hardly repeat, are left out: 'b', 'c'"]
 
 
 def test_decimal_commas_and_underscores(tmp_path):

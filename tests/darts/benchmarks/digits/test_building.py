@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import re
+import signal
 from dataclasses import replace
 
 import pytest
@@ -13,6 +15,7 @@ from rich.console import Console
 from darts.benchmarks import workers
 from darts.benchmarks.digits import building
 from darts.benchmarks.digits.building import SIDE_BY_SIDE, Part, jobs_of, part_of
+from darts.benchmarks.digits.json_lines import LinesWriter
 from darts.benchmarks.digits.merging import merge
 from darts.benchmarks.digits.rows import read_rows
 from darts.benchmarks.digits.training import PROTOCOL, TEST_IMAGES, Images, read_images, train
@@ -68,6 +71,27 @@ def test_a_killed_build_continues_and_its_torn_line_is_removed(tmp_path, here):
     assert build(out) == 0
     assert read_rows(out, PROTOCOL).found == whole.found
     assert all(json.loads(line) for line in out.read_text().splitlines())
+
+
+def test_two_processes_do_not_write_to_one_file(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        LinesWriter(path)
+        os.write(write, b"x")
+        signal.pause()
+    os.read(read, 1)
+    try:
+        with pytest.raises(UserError, match=r"rows.jsonl is in use by a running process"):
+            LinesWriter(path)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(read)
+        os.close(write)
+    LinesWriter(path).close()
+    assert os.listdir(tmp_path) == ["rows.jsonl"]
 
 
 def test_it_stops_in_time_and_says_what_is_left(tmp_path, here):
