@@ -116,11 +116,17 @@ class Widths(nn.Module):
 
 
 @ON_MNIST
-@pytest.mark.parametrize("method", ["evolution", "darts"])
-def test_layer_choices_in_a_module_on_mnist(method):
-    model, options = (Choices(), {"trials": 4}) if method == "evolution" else (Widths(28), {})
-    result = darts.search(model, mnist(True, 10_000), method=method, epochs=2, batch_size=64, **options)
+def test_layer_choices_in_a_module_on_mnist():
+    result = darts.search(Choices(), mnist(True, 10_000), method="evolution", trials=4, epochs=2, batch_size=64)
     assert accuracy(result.network(inherit=True), mnist(False, 10_000)) > 0.95
+
+
+@ON_MNIST
+def test_choices_of_widths_by_gradients_on_mnist():
+    data, settings = mnist(True, 10_000), {"epochs": 2, "batch_size": 64}
+    network = darts.search(Widths(28), data, **settings).network()
+    darts.retrain(network, data, weights=FAST, **settings)
+    assert accuracy(network, mnist(False, 10_000)) > 0.95
 
 
 def test_layer_choices_in_a_module_on_digits():
