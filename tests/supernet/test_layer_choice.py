@@ -184,7 +184,7 @@ def checked(model, *shape):
         (lambda: InputChoice(2, "join")(torch.ones(1)), "1 inputs given, 2 declared"),
         (lambda: LayerChoice([], "none"), "has no candidates"),
         (lambda: space_of().network(ChoicesGenotype({"kernel": ["3x3"]})), "does not decide 'shared'"),
-        (lambda: space_of().network(ChoicesGenotype({**dict(GENOTYPES[1].picks), "kernel": ["7x7"]})), "found 7x7"),
+        (lambda: space_of().network(ChoicesGenotype({**dict(GENOTYPES[1].picks), "kernel": ["7x7"]})), "found '7x7'"),
         (lambda: space_of().network(GENOTYPES[1], auxiliary=True), "no auxiliary head"),
     ],
 )

@@ -95,7 +95,7 @@ def test_a_damaged_record_is_refused(tmp_path):
     carry_out(opened(tmp_path / "e"), Log().jobs(), QUIET)
     with closing(sqlite3.connect(tmp_path / "e" / "study.db")) as storage, storage:
         storage.execute("UPDATE trial_user_attributes SET value_json = '5' WHERE key = 'figures'")
-    with pytest.raises(UserError, match=r"a damaged study \(trial 1 has `figures` '5', which is not an object"):
+    with pytest.raises(UserError, match=r"a damaged study \(trial 1 has 'figures' '5', which is not an object"):
         opened(tmp_path / "e")
 
 
