@@ -20,7 +20,7 @@ from genotypes.types.nasbench201 import from_string
 from genotypes.types.recurrent import RecurrentGenotype
 
 COUNT = int(os.environ.get("MUTILATED", 4000))
-SECONDS = 0.05
+SECONDS = 0.25
 
 SOUND = [write(load("DARTS_V2"), form) for form in FORMS]
 SOUND += [write(load(name), form) for name in ("FairDARTS_g", "NASNet_A", "DARTS_V1") for form in ("json", "nested")]

@@ -75,7 +75,11 @@ def cells(nodes=EDGES, concat=(2, 3, 4, 5)):
             ChoicesGenotype({"outer": ["relu"], "block": ["plain"], "shared": ["a"], "join": ["x", "both"]}),
             "'shared' is decided, but takes no part",
         ),
-        ("nested", ChoicesGenotype({"outer": ["relu"], "block": ["plain"], "join": ["x", "x"]}), "'join': found 'x', 'x'"),
+        (
+            "nested",
+            ChoicesGenotype({"outer": ["relu"], "block": ["plain"], "join": ["x", "x"]}),
+            "'join': found 'x', 'x'",
+        ),
         ("nested", cells(), "needs label -> names"),
     ],
 )  # fmt: skip
