@@ -27,6 +27,12 @@ OPENING: Key = (-1, 0)
 DECIDING = 0
 """Within a study: held while a worker chooses what to do next. Trial ``n`` has the number ``n + 1``."""
 
+NAME = "CONCAT('darts-', LEFT(SHA1(DATABASE()), 16), '-', :key)"
+"""Of a lock by name, at most 64 characters."""
+
+YEAR = 31_536_000
+"""The longest time of an idle connection that MySQL can be set to, in seconds."""
+
 NAMESPACE = 0x0DA0_0000
 """Added to the first number of an advisory lock, which all programs in a database share."""
 
@@ -134,6 +140,30 @@ class AdvisoryLocks:
     def _call(self, function: str, key: Key) -> object:
         statement = sqlalchemy.text(f"SELECT {function}(:study, :number)")
         return self.connection.execute(statement, {"study": NAMESPACE + key[0], "number": key[1]}).scalar()
+
+
+@dataclass(frozen=True)
+class NamedLocks:
+    """Locks of MySQL or MariaDB by name, held by a connection of their own, which the server may not close when idle.
+
+    All databases of a server share the names; each begins with a hash of the database's.
+    """
+
+    connection: sqlalchemy.Connection
+
+    def __post_init__(self) -> None:
+        self.connection.execute(sqlalchemy.text(f"SET SESSION wait_timeout = {YEAR}"))
+
+    def acquire(self, key: Key, wait: bool) -> bool:
+        """Take a lock; return False where another holds it and ``wait`` is false."""
+        return self._call(f"GET_LOCK({NAME}, {YEAR if wait else 0})", key) == 1
+
+    def release(self, key: Key) -> None:
+        """Give a lock back."""
+        self._call(f"RELEASE_LOCK({NAME})", key)
+
+    def _call(self, function: str, key: Key) -> object:
+        return self.connection.execute(sqlalchemy.text(f"SELECT {function}"), {"key": "-".join(map(str, key))}).scalar()
 
 
 def file_locks(folder: Path) -> Locks:

@@ -1,7 +1,8 @@
 """The storage of a study: SQLite in the run's folder, or any storage of Optuna that several workers share.
 
 ``sqlite:///FILE`` and ``journal:FILE`` serve the processes of one machine, or of several that share a file system with
-locks; ``postgresql://USER@HOST/DATABASE`` serves any number of machines. Each comes with the locks of the same storage.
+locks; ``postgresql://USER@HOST/DATABASE`` and ``mysql://USER@HOST/DATABASE`` (MySQL, MariaDB) serve any number of
+machines. Each comes with the locks of the same storage.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from optuna.storages.journal._file import BaseJournalFileLock
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import NullPool
 
-from darts.blackbox.locks import OPENING, AdvisoryLocks, Key, Locks, NoLocks, file_locks, holding
+from darts.blackbox.locks import OPENING, AdvisoryLocks, Key, Locks, NamedLocks, NoLocks, file_locks, holding
 from darts.errors import UserError
 
 JOURNAL = "journal:"
 
-DRIVERS = ("psycopg", "psycopg2", "pg8000")
-"""Python packages that speak to PostgreSQL, the preferred first."""
+DRIVERS = {"postgresql": ("psycopg", "psycopg2", "pg8000"), "mysql": ("pymysql",)}
+"""Kind of a server -> Python packages that speak to it, the preferred first."""
+
+TITLES = {"postgresql": "PostgreSQL", "mysql": "MySQL"}
 
 FIRST_BYTES = b'{"op_code":'
 """The beginning of every line of a journal."""
@@ -76,7 +79,7 @@ def open_storage(address: str) -> Storage:
     """Open a storage, and make it where there is none.
 
     Args:
-        address: ``sqlite:///FILE``, ``postgresql://...`` or ``journal:FILE``.
+        address: ``sqlite:///FILE``, ``postgresql://...``, ``mysql://...`` or ``journal:FILE``.
 
     Raises:
         UserError: where the address is none of these, its driver is not installed, or it cannot be opened.
@@ -91,8 +94,8 @@ def open_storage(address: str) -> Storage:
     name, kind = url.render_as_string(hide_password=True), url.get_backend_name()
     if kind == "sqlite" and url.database:
         return _sqlite(Path(url.database))
-    if kind == "postgresql":
-        return _postgresql(name, url)
+    if kind in DRIVERS:
+        return _server(name, url, kind)
     raise UserError(_not_an_address(name))
 
 
@@ -154,15 +157,16 @@ def _write_ahead(engine: sqlalchemy.Engine) -> None:
         connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
 
 
-def _postgresql(name: str, url: sqlalchemy.URL) -> Storage:
-    if url.drivername == "postgresql":
-        found = next((driver for driver in DRIVERS if find_spec(driver)), None)
+def _server(name: str, url: sqlalchemy.URL, kind: str) -> Storage:
+    if url.drivername == kind:
+        found = next((driver for driver in DRIVERS[kind] if find_spec(driver)), None)
         if found is None:
-            raise UserError(f"`study.storage` {name}: no driver for PostgreSQL is installed: pip install psycopg")
-        url = url.set(drivername=f"postgresql+{found}")
+            advice = f"no driver for {TITLES[kind]} is installed: pip install {DRIVERS[kind][0]}"
+            raise UserError(f"`study.storage` {name}: {advice}")
+        url = url.set(drivername=f"{kind}+{found}")
     try:
-        engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-        locks = AdvisoryLocks(engine.connect())
+        connection = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect()
+        locks = NamedLocks(connection) if kind == "mysql" else AdvisoryLocks(connection)
     except ImportError as error:
         raise UserError(f"`study.storage` {name}: its driver is not installed ({_first_line(error)})") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
@@ -197,7 +201,8 @@ def _beside(path: Path) -> Path:
 
 
 def _not_an_address(address: str) -> str:
-    return f"`study.storage` is {address!r}; it must be sqlite:///FILE, postgresql://USER@HOST/DATABASE or journal:FILE"
+    allowed = "sqlite:///FILE, journal:FILE, postgresql://USER@HOST/DATABASE or mysql://USER@HOST/DATABASE"
+    return f"`study.storage` is {address!r}; it must be {allowed}"
 
 
 def _first_line(error: Exception) -> str:

@@ -47,7 +47,8 @@ class StudyConfig:
     """Where the trials are recorded. Workers of one study are started with the same options, on any machine."""
 
     storage: Annotated[str | None, Resume.FREE] = None
-    """sqlite:///FILE, journal:FILE or postgresql://USER@HOST/DATABASE; by default study.db in the run's folder."""
+    """sqlite:///FILE, journal:FILE, postgresql://USER@HOST/DATABASE or mysql://USER@HOST/DATABASE; by default study.db
+    in the run's folder."""
     name: Annotated[str | None, Resume.FREE] = None
     """Name of a study that several workers share; it is also the name of the folder of their run."""
 

@@ -1,9 +1,11 @@
 """Several workers on one study, killed at random: the exact number of trials, none lost, none done twice."""
 
+import gc
 import os
 import shutil
 import subprocess
 import tempfile
+import time
 from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
@@ -46,19 +48,31 @@ def test_workers_that_are_killed(tmp_path, workers, kind):
     check(address, tmp_path)
 
 
-@pytest.fixture(scope="module")
-def server():
-    """A PostgreSQL server of its own, on a socket in a new folder; Debian's package postgresql."""
-    programs = [*Path("/usr/lib/postgresql").glob("*/bin"), *map(Path, os.environ.get("PATH", "").split(":"))]
-    place = next((each for each in programs if (each / "initdb").exists()), None)
-    if place is None or not any(map(find_spec, DRIVERS)):
-        pytest.skip("PostgreSQL or a driver for it is not installed")
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
+def place_of(program, *folders):
+    """The folder of a server's program; skips where it, or a driver, is not installed."""
+    places = [*folders, *map(Path, os.environ.get("PATH", "").split(":")), Path("/usr/sbin")]
+    place = next((each for each in places if (each / program).exists()), None)
+    kind = "postgresql" if program == "initdb" else "mysql"
+    if place is None or not any(map(find_spec, DRIVERS[kind])):
+        pytest.skip(f"the server of {kind} or a driver for it is not installed")
+    return place
+
+
+def folder_of_server():
+    """A new folder, and how programs are run in it: quietly, and not by root."""
+    folder = Path(tempfile.mkdtemp(prefix="db"))
     user = {"user": "nobody"} if os.getuid() == 0 else {}
     if user:
         shutil.chown(folder, "nobody")
-    data = folder / "data"
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, **user}
+    return folder, {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, **user}
+
+
+@pytest.fixture(scope="module")
+def postgresql():
+    """A PostgreSQL server of its own, on a socket in a new folder; Debian's package postgresql."""
+    place = place_of("initdb", *Path("/usr/lib/postgresql").glob("*/bin"))
+    folder, quiet = folder_of_server()
+    data, quiet = folder / "data", {"check": True, **quiet}
     subprocess.run([place / "initdb", "-D", data, "-U", "u", "-A", "trust", "--no-sync"], **quiet)
     options = f"-k {folder} -c listen_addresses='' -c fsync=off"
     subprocess.run([place / "pg_ctl", "-D", data, "-w", "-o", options, "-l", folder / "log", "start"], **quiet)
@@ -67,19 +81,47 @@ def server():
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="module")
+def mysql():
+    """A MariaDB server of its own, on a socket in a new folder; Debian's package mariadb-server."""
+    place = place_of("mariadbd")
+    folder, quiet = folder_of_server()
+    options = ["--no-defaults", f"--datadir={folder / 'data'}"]
+    subprocess.run(["mariadb-install-db", *options, "--auth-root-authentication-method=normal"], check=True, **quiet)
+    socket, first = folder / "socket", folder / "first.sql"
+    first.write_text("CREATE USER u@localhost IDENTIFIED BY 'secret';\nGRANT ALL ON *.* TO u@localhost;\n")
+    quick = ["--skip-networking", "--innodb-flush-log-at-trx-commit=0", f"--init-file={first}"]
+    server = subprocess.Popen([place / "mariadbd", *options, *quick, f"--socket={socket}"], **quiet)
+    address = f"mysql://u:secret@localhost/information_schema?unix_socket={socket}"
+    url = sqlalchemy.make_url(address).set(drivername="mysql+pymysql")
+    for _ in range(300):
+        try:
+            sqlalchemy.create_engine(url).connect().close()
+            break
+        except sqlalchemy.exc.OperationalError:
+            time.sleep(0.1)
+    yield address
+    gc.collect()  # connections are closed before their server
+    server.terminate()
+    server.wait()
+    shutil.rmtree(folder)
+
+
 @pytest.mark.parametrize("workers", [2, 4])
-def test_workers_on_a_server_that_are_killed(tmp_path, server, workers):
-    name = f"n{workers}"
-    engine = sqlalchemy.create_engine(open_storage(server).records.engine.url, isolation_level="AUTOCOMMIT")
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_workers_on_a_server_that_are_killed(tmp_path, request, kind, workers):
+    name, url = f"n{workers}", sqlalchemy.make_url(request.getfixturevalue(kind))
+    driver = next(filter(find_spec, DRIVERS[kind]))
+    engine = sqlalchemy.create_engine(url.set(drivername=f"{kind}+{driver}"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
-    address = server.replace("/postgres?", f"/{name}?")
+    address = url.set(database=name).render_as_string(hide_password=False)
     assert run_and_kill(address, tmp_path, workers=workers, trials=TRIALS, kills=4) >= 2
     check(address, tmp_path)
 
 
-def test_messages_hold_no_password(server):
-    assert "secret" not in open_storage(server).name
+def test_messages_hold_no_password(postgresql):
+    assert "secret" not in open_storage(postgresql).name
 
 
 def test_a_worker_waits_for_others_and_takes_over_from_the_dead(tmp_path):
@@ -106,7 +148,7 @@ def test_a_lock_that_is_given_back_leaves_no_file(tmp_path):
 @pytest.mark.parametrize(
     ("address", "reason"),
     [
-        ("study.db", "`study.storage` is 'study.db'; it must be sqlite:///FILE, postgresql://"),
+        ("study.db", "`study.storage` is 'study.db'; it must be sqlite:///FILE, journal:FILE, "),
         ("mongodb://host/x", "`study.storage` is 'mongodb://host/x'; it must be"),
         ("postgresql+nothing://u:secret@h/d", r"`study.storage` postgresql\+nothing://u:\*\*\*@h/d: "),
     ],
@@ -120,6 +162,8 @@ def test_a_missing_driver_is_one_line(monkeypatch):
     monkeypatch.setattr("darts.blackbox.storage.find_spec", lambda name: None)
     with pytest.raises(UserError, match="no driver for PostgreSQL is installed: pip install psycopg"):
         open_storage("postgresql://u:secret@h/d")
+    with pytest.raises(UserError, match="no driver for MySQL is installed: pip install pymysql"):
+        open_storage("mysql://u:secret@h/d")
 
 
 @pytest.mark.parametrize("kind", ["sqlite:///", "journal:"])
