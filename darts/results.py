@@ -25,6 +25,7 @@ from darts.training.run_checkpoints import STATE_ERRORS
 from genotypes import Genotype, describe, picture, schema_from, write
 from genotypes import load as load_genotype
 from genotypes.atomic_write import write_atomically
+from genotypes.errors import last_line
 from genotypes.types.choices import ChoicesGenotype
 from supernet.layer_choice import GatedModel, choices
 from supernet.spaces.modules import ModuleSpace
@@ -151,7 +152,7 @@ def _load_search(folder: Path, model: nn.Module) -> SearchResult:
     try:
         supernet.load_state_dict(state["task"]["supernet"])
     except STATE_ERRORS as error:
-        raise UserError(f"{paths[0]}: its weights are not those of `model` ({shortened(error)})") from None
+        raise UserError(f"{paths[0]}: its weights are not those of `model` ({last_line(error)})") from None
     space.picks(genotype)  # refuses one of another model
     found = read_object(folder / "metrics.json")
     figures = {name: value for name, value in found.items() if name.startswith("valid_")}
@@ -171,7 +172,7 @@ def _load_trials(folder: Path, model: nn.Module) -> SearchResult:
     try:
         space.network(genotype, searched=True).load_state_dict(weights or {})
     except STATE_ERRORS as error:
-        raise UserError(f"{folder / WEIGHTS}: its weights are not those of `model` ({shortened(error)})") from None
+        raise UserError(f"{folder / WEIGHTS}: its weights are not those of `model` ({last_line(error)})") from None
     figures = {name: value for name, value in read_object(folder / "metrics.json").items() if name.startswith("valid_")}
     return SearchResult(genotype, figures, space, None, weights)
 
@@ -196,10 +197,5 @@ def _load_training(folder: Path, model: nn.Module) -> nn.Module:
     try:
         network.load_state_dict(weights)
     except STATE_ERRORS as error:
-        raise UserError(f"{path}: the weights are of another network than `model` ({shortened(error)})") from None
+        raise UserError(f"{path}: the weights are of another network than `model` ({last_line(error)})") from None
     return network.eval()
-
-
-def shortened(error: Exception) -> str:
-    """Return the last line of an error's message, for a message of one line."""
-    return (str(error).splitlines() or [type(error).__name__])[-1].strip()[:120]

@@ -19,6 +19,7 @@ import torch
 
 from darts.errors import UserError
 from genotypes.atomic_write import write_atomically
+from genotypes.errors import first_line
 
 FORMAT = "darts-checkpoint"
 VERSION = 1
@@ -53,7 +54,7 @@ def load(path: Path) -> dict[str, Any]:
     except pickle.UnpicklingError:
         raise CheckpointError(f"{path}: not a checkpoint of this project; contains pickled objects, refused") from None
     except Exception as error:
-        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+        reason = first_line(error, 100)
         raise CheckpointError(f"{path}: torn or no checkpoint ({reason})") from None
     if compressed:
         raise CheckpointError(f"{path}: not a checkpoint of this project; contains compressed data, refused")

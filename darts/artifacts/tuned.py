@@ -43,14 +43,15 @@ def tuned_with(source: str) -> dict[str, Any]:
     else:
         content = read_object(file).get("searched")
     tuned = content.get(TUNED) if isinstance(content, dict) else None
-    found = tuned if isinstance(tuned, dict) else {}
+    if not tuned or not isinstance(tuned, dict):
+        return {}
     known = {field.path: field.hint for field in fields_of(BlackboxConfig())}
-    for name, value in found.items():
+    for name, value in tuned.items():
         if not name.startswith(OF_A_TRIAL) or name not in known:
             raise UserError(f"{file}: tuned has {shortened(name)!r}, which no search tunes; correct it")
         if not fits(known[name], value):
             raise UserError(f"{file}: tuned has {name} {str(value)[:60]!r}; it must be {in_words(known[name])}")
-    return found
+    return tuned
 
 
 def flags(tuned: Mapping[str, Any]) -> list[str]:

@@ -20,6 +20,7 @@ from darts.benchmarks.standing import Standing, standing
 from darts.benchmarks.tfrecord import fields, records
 from darts.errors import UserError
 from genotypes import Genotype
+from genotypes.errors import kind_and_text
 from genotypes.faults import GenotypeError
 from genotypes.types.nasbench101 import NASBench101Genotype
 
@@ -119,7 +120,7 @@ class NASBench101(Benchmark):
             if number == 1 and architecture(matrix, operations).module_hash != key:
                 raise ValueError("the hash of the first architecture is another")
         except ROW_ERRORS as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0][:80]
+            reason = kind_and_text(error, 80)
             raise UserError(
                 f"`benchmark.file` {self.path}: record {number} is no row of NAS-Bench-101 ({reason})"
             ) from None

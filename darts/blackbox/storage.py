@@ -8,7 +8,7 @@ machines. Each comes with the locks of the same storage.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -24,13 +24,31 @@ from sqlalchemy.pool import NullPool
 
 from darts.blackbox.locks import OPENING, AdvisoryLocks, Key, Locks, NamedLocks, NoLocks, file_locks, holding
 from darts.errors import UserError
+from genotypes.errors import first_line, kind_and_text
 
 JOURNAL = "journal:"
 
-DRIVERS = {"postgresql": ("psycopg", "psycopg2", "pg8000"), "mysql": ("pymysql",)}
-"""Kind of a server -> Python packages that speak to it, the preferred first."""
 
-TITLES = {"postgresql": "PostgreSQL", "mysql": "MySQL"}
+@dataclass(frozen=True)
+class Server:
+    """A kind of database server.
+
+    Attributes:
+        title: its name.
+        drivers: Python packages that speak to it, the preferred first.
+        locks: made of a connection.
+    """
+
+    title: str
+    drivers: tuple[str, ...]
+    locks: Callable[[sqlalchemy.Connection], Locks]
+
+
+SERVERS = {
+    "postgresql": Server("PostgreSQL", ("psycopg", "psycopg2", "pg8000"), AdvisoryLocks),
+    "mysql": Server("MySQL", ("pymysql",), NamedLocks),
+}
+"""Kind of a server, as addresses begin, -> the server."""
 
 FIRST_BYTES = b'{"op_code":'
 """The beginning of every line of a journal."""
@@ -56,7 +74,7 @@ def reachable(name: str) -> Iterator[None]:
     try:
         yield
     except STORAGE_ERRORS as error:
-        reason = str(error.__cause__ or error).splitlines()[0][:120]
+        reason = first_line(error.__cause__ or error)
         raise UserError(f"{name}: the storage is gone ({reason}); continue with `run.resume`") from None
 
 
@@ -94,8 +112,8 @@ def open_storage(address: str) -> Storage:
     name, kind = url.render_as_string(hide_password=True), url.get_backend_name()
     if kind == "sqlite" and url.database:
         return _sqlite(Path(url.database))
-    if kind in DRIVERS:
-        return _server(name, url, kind)
+    if kind in SERVERS:
+        return _on_server(name, url, kind)
     raise UserError(_not_an_address(name))
 
 
@@ -116,7 +134,7 @@ def _journal(path: Path) -> Storage:
             backend = JournalFileBackend(str(path), lock_obj=own)
             return Storage(f"{JOURNAL}{path}", JournalStorage(backend), locks)
     except Exception as error:  # json's, or the file system's
-        raise UserError(f"`study.storage` {path}: no journal of Optuna ({_first_line(error)})") from None
+        raise UserError(f"`study.storage` {path}: no journal of Optuna ({kind_and_text(error)})") from None
 
 
 def _drop_torn_line(path: Path) -> None:
@@ -157,20 +175,21 @@ def _write_ahead(engine: sqlalchemy.Engine) -> None:
         connection.execute(sqlalchemy.text("PRAGMA journal_mode=WAL"))
 
 
-def _server(name: str, url: sqlalchemy.URL, kind: str) -> Storage:
+def _on_server(name: str, url: sqlalchemy.URL, kind: str) -> Storage:
+    server = SERVERS[kind]
     if url.drivername == kind:
-        found = next((driver for driver in DRIVERS[kind] if find_spec(driver)), None)
+        found = next((driver for driver in server.drivers if find_spec(driver)), None)
         if found is None:
-            advice = f"no driver for {TITLES[kind]} is installed: pip install {DRIVERS[kind][0]}"
+            advice = f"no driver for {server.title} is installed: pip install {server.drivers[0]}"
             raise UserError(f"`study.storage` {name}: {advice}")
         url = url.set(drivername=f"{kind}+{found}")
     try:
-        connection = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect()
-        locks = NamedLocks(connection) if kind == "mysql" else AdvisoryLocks(connection)
+        engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        locks = server.locks(engine.connect())
     except ImportError as error:
-        raise UserError(f"`study.storage` {name}: its driver is not installed ({_first_line(error)})") from None
+        raise UserError(f"`study.storage` {name}: its driver is not installed ({kind_and_text(error)})") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
-        raise UserError(f"`study.storage` {name}: cannot be reached ({_first_line(error)})") from None
+        raise UserError(f"`study.storage` {name}: cannot be reached ({kind_and_text(error)})") from None
     with holding(locks, OPENING):
         return Storage(name, _records(url.render_as_string(hide_password=False), name, {"pool_pre_ping": True}), locks)
 
@@ -180,7 +199,7 @@ def _records(address: str, name: str, options: dict[str, object]) -> RDBStorage:
         return RDBStorage(address, engine_kwargs=options)
     except Exception as error:  # SQLAlchemy's, which Optuna passes on
         advice = "choose another `run.name` or `study.storage`"
-        raise UserError(f"{name}: not the study of a search ({_first_line(error)}); {advice}") from None
+        raise UserError(f"{name}: not the study of a search ({kind_and_text(error)}); {advice}") from None
 
 
 class _JournalLock(BaseJournalFileLock):
@@ -203,7 +222,3 @@ def _beside(path: Path) -> Path:
 def _not_an_address(address: str) -> str:
     allowed = "sqlite:///FILE, journal:FILE, postgresql://USER@HOST/DATABASE or mysql://USER@HOST/DATABASE"
     return f"`study.storage` is {address!r}; it must be {allowed}"
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:120]

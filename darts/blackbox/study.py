@@ -42,6 +42,7 @@ from darts.blackbox.storage import Storage
 from darts.errors import UserError
 from darts.retraining.evaluator import Evaluator, OutOfTime
 from darts.training.progress import pluralize
+from genotypes.errors import kind_and_text
 
 FILE = "study.db"
 TRIALS = "trials"
@@ -84,7 +85,7 @@ def open_study(
         found, trials = study.user_attrs.get(SETTINGS, settings), study.get_trials(deepcopy=False)
         directions = study.directions
     except Exception as error:  # SQLAlchemy's, json's, or Optuna's own
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
+        reason = kind_and_text(error)
         raise UserError(f"{storage.name}: a damaged study ({reason}); {advice}") from None
     if not isinstance(found, dict):
         raise UserError(f"{storage.name}: a damaged study ('settings' is {str(found)[:40]!r}); {advice}")

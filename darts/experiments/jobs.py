@@ -29,6 +29,7 @@ from darts.errors import UserError
 from darts.report.figures import duration
 from darts.training.loop import Interrupted
 from darts.training.progress import pluralize
+from genotypes.errors import first_line
 from supernet.bench.machine import machine
 
 JOB, KIND, FIGURES, MACHINE = "job", "kind", "figures", "machine"
@@ -150,7 +151,7 @@ def carry_out(experiment: Experiment, jobs: Sequence[Job], console: Console) -> 
             finally:
                 experiment.claims.release(trial.number)
     except STORAGE_ERRORS as error:
-        reason = str(error).splitlines()[0][:120]
+        reason = first_line(error)
         raise UserError(f"{experiment.name}: the storage is gone ({reason}); start the same command again") from None
 
 

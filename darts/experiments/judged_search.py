@@ -20,10 +20,9 @@ from rich.console import Console
 from scipy.stats import kendalltau
 
 from darts.benchmarks.digits.table import Digits201
-from darts.blackbox.evaluators import Setting, problem_of
-from darts.blackbox.run import run_study, write_study
-from darts.config import BlackboxConfig, MethodConfig, SearchConfig, check
+from darts.config import MethodConfig, SearchConfig, check
 from darts.data.registry import open_data
+from darts.experiments.runs import named, search
 from darts.methods.context import accuracy_by_batches
 from darts.oneshot.builder import make_search
 from darts.oneshot.collapse import signs
@@ -134,19 +133,12 @@ def with_gradients(job: Job, benchmark: Digits201) -> tuple[Genotype, list[float
 
 def without_gradients(job: Job) -> Genotype:
     """Return what a strategy finds; the epochs of a job are those of the supernet, where it trains one."""
-    config, quiet = WITHOUT_GRADIENTS[f"{job.method}_digits201"](), Console(quiet=True)
-    config = replace(config, seed=job.seed)
+    config = replace(WITHOUT_GRADIENTS[f"{job.method}_digits201"](), seed=job.seed)
     if config.evaluator == "shared" and job.epochs:
         config = replace(config, budget=replace(config.budget, epochs=job.epochs))
     check(config)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        problem = problem_of(config, lambda: _setting(config, folder, quiet))
-        return write_study(config, run_study(config, problem, folder, quiet), folder)
-
-
-def _setting(config: BlackboxConfig, folder: Path, console: Console) -> Setting:
-    return Setting(config, open_data(config.data, CPU, config.seed), CPU, folder, console)
+    with tempfile.TemporaryDirectory() as folder:
+        return search(named(config, "search", Path(folder), "cpu"), CPU, Console(quiet=True)).genotype
 
 
 def sampled(benchmark: Digits201, count: int) -> list[NASBench201Genotype]:

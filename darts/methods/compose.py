@@ -37,6 +37,7 @@ from darts.methods import (
     STEPS,
 )
 from darts.methods.method import Method, spans
+from genotypes.errors import kind_and_text
 from supernet.ops import OPS
 
 COMPONENTS: dict[str, Mapping[str, Any]] = {
@@ -110,7 +111,7 @@ def named(name: str) -> Method:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise UserError(f"`method.name` {name}: {type(error).__name__}: {error}".splitlines()[0]) from error
+        raise UserError(f"`method.name` {name}: {kind_and_text(error, 200)}") from error
     method = getattr(module, "METHOD", None)
     if not isinstance(method, Method):
         raise UserError(f"`method.name` {name}: the file must define METHOD, a darts.methods.method.Method")

@@ -59,7 +59,7 @@ class Row:
         title: the beginning of a recipe's docstring.
         strategy: with its options, for few trials that are trained.
         looked_up: the same for a benchmark's table, where it differs.
-        published: on NAS-Bench-201's table.
+        published: on NAS-Bench-201's table, where anything is.
         shared: whether architectures are judged by shared weights, where there is a table too.
         scheduler: that decides which architectures are trained further.
         rounds: of Hyperband, which the scheduler makes where architectures are the budget; 0 for brackets of one size.
@@ -68,7 +68,7 @@ class Row:
     title: str
     strategy: str
     looked_up: str = ""
-    published: str = NOT_PUBLISHED
+    published: str = ""
     shared: bool = False
     scheduler: str = "none"
     rounds: int = 0
@@ -207,14 +207,9 @@ def made(name: str, data: str) -> Callable[[], BlackboxConfig]:
         budget = "" if exhaustive else task.spent
     else:
         budget = f"{config.budget.trials} architectures, {config.budget.epochs} epochs each"
-    published = ""
-    if data == PUBLISHED:
-        published = row.published if row.published == NOT_PUBLISHED else f"Published: {row.published}."
-    elif data in ("cifar10", "digits201"):
-        published = NOT_PUBLISHED
-    parts = f"{row.title} {about}{', ' if budget else ''}{budget}."
+    published = f"Published: {row.published}." if row.published and data == PUBLISHED else NOT_PUBLISHED
     make.__name__ = f"{name}_{data}"
-    make.__doc__ = " ".join(filter(None, [parts, published]))
+    make.__doc__ = f"{row.title} {about}{', ' if budget else ''}{budget}. {published}"
     return recipe(make)
 
 

@@ -12,7 +12,7 @@ from darts.artifacts.run_folder import read_list
 from darts.artifacts.run_record import RunRecord
 from darts.blackbox.pareto.fronts import Outcome, Values, front_of, larger_better
 from darts.config.objectives import OBJECTIVES
-from darts.config.ranges import is_finite
+from darts.config.ranges import is_number
 
 FILE = "trials.json"
 MIN_TRIALS = 8
@@ -124,7 +124,7 @@ def _trial(row: Mapping[str, Any], count: int) -> TrialRow:
     known = {int(key): value for key, value in counts if key.isascii() and key.isdigit() and len(key) < 10}
     epochs = max(known, default=0)
     values = known.get(epochs, [row.get("value")])
-    finite = isinstance(values, list) and len(values) == count and all(map(_is_finite, values))
+    finite = isinstance(values, list) and len(values) == count and all(map(is_number, values))
     seconds, params = row.get("seconds"), row.get("params")
     return TrialRow(
         number=row["trial"],
@@ -134,14 +134,10 @@ def _trial(row: Mapping[str, Any], count: int) -> TrialRow:
         params={name: value for name, value in params.items() if isinstance(value, str | int | float)}
         if isinstance(params, dict)
         else {},
-        seconds=float(seconds) if isinstance(seconds, int | float) and _is_finite(seconds) else 0.0,
+        seconds=float(seconds) if is_number(seconds) else 0.0,
         reason=str(row.get("reason") or row.get("infeasible") or ""),
         genotype=str(row.get("genotype") or ""),
     )
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and is_finite(value)
 
 
 def importances(study: StudyRecord) -> list[tuple[str, float, int]]:
@@ -164,7 +160,7 @@ def importances(study: StudyRecord) -> list[tuple[str, float, int]]:
 def _grouped(pairs: Sequence[tuple[Any, float]]) -> list[list[float]]:
     """Return the values of the objective for each value of a decision, or each group of its numbers."""
     values = {value for value, _ in pairs}
-    if len(values) > 2 * GROUPS and all(map(_is_finite, values)):
+    if len(values) > 2 * GROUPS and all(map(is_number, values)):
         ordered = [objective for _, objective in sorted(pairs)]
         ends = [len(ordered) * group // GROUPS for group in range(GROUPS + 1)]
         return [ordered[begin:end] for begin, end in pairwise(ends)]

@@ -19,6 +19,7 @@ from darts.methods.method import Method
 from darts.methods.space_factory import name_of, space_from
 from darts.training.run_checkpoints import STATE_ERRORS
 from genotypes import Genotype
+from genotypes.errors import kind_and_text, last_line
 from supernet.mixed.source import add_auxiliary_skips
 from supernet.spaces.space import SearchSpace
 
@@ -84,7 +85,7 @@ def load_supernet(run: Path, shape: Any, option: str, language: LanguageConfig) 
         number, allowed = _stage_of(state)
         weights = state["task"]["supernet"]
     except STATE_ERRORS as error:
-        reason = f"{type(error).__name__} {error}".splitlines()[0][:120]
+        reason = kind_and_text(error)
         raise UserError(f"{path}: not a checkpoint of this search ({reason})") from None
     if not 0 <= number < len(method.stages):
         raise UserError(f"{path}: written in stage {number}; the method of the search has {len(method.stages)}")
@@ -96,7 +97,7 @@ def load_supernet(run: Path, shape: Any, option: str, language: LanguageConfig) 
     try:
         supernet.load_state_dict(weights)
     except STATE_ERRORS as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()[:120]
+        reason = last_line(error)
         raise UserError(f"{option} is {run}: the shapes of its supernet differ on this data set ({reason})") from None
     return TrainedSupernet(space, supernet, search)
 

@@ -35,6 +35,7 @@ from darts.methods.space_factory import space_from
 from darts.retraining.decoding import beam_search, greedy
 from darts.training.run_checkpoints import STATE_ERRORS
 from genotypes.atomic_write import require_writable, write_atomically
+from genotypes.errors import last_line
 from supernet.shapes import TranslationShape
 from supernet.spaces.transformer.translation_network import TranslationNetwork
 
@@ -152,7 +153,7 @@ def rebuilt(record: RunRecord) -> tuple[TranslationNetwork, list[Mapping[str, in
     try:
         network.load_state_dict(state["network"])
     except STATE_ERRORS as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()[:120]
+        reason = last_line(error)
         raise UserError(f"{path}: its weights are not those of genotype.json and config.json ({reason})") from None
     return network.eval(), words
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from darts.errors import UserError
 from darts.processes import Ranks
 from darts.training.hidden_state import HiddenState
+from genotypes.errors import first_line
 
 WARM_UP = 3
 """Steps of each key that run before one is captured."""
@@ -157,7 +158,7 @@ class StepGraph:
             ):
                 outputs = step(*fixed)
         except Exception as error:  # whatever a capture forbids: the reason is reported and the step runs uncaptured
-            reason = _first_line(error)
+            reason = first_line(_first_of(error), 160)
         else:
             self._graphs[key] = _Captured(graph, fixed, outputs)
             return ""
@@ -199,11 +200,11 @@ def capturing() -> bool:
     return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
-def _first_line(error: BaseException) -> str:
-    """Return the first line of the first error: leaving a failed capture raises another error on top."""
+def _first_of(error: BaseException) -> BaseException:
+    """Return the first error: leaving a failed capture raises another one on top."""
     while error.__context__ is not None:
         error = error.__context__
-    return str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+    return error
 
 
 def _close_pool(index: int, pool: tuple[int, int]) -> None:

@@ -10,6 +10,7 @@ import torch
 from darts.config import RunConfig
 from darts.errors import UserError
 from darts.training.distributed import launched, local_count, local_rank
+from genotypes.errors import first_line
 
 
 def choose_device(run: RunConfig) -> torch.device:
@@ -34,7 +35,7 @@ def choose_device(run: RunConfig) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0][:100]
+        reason = first_line(error, 100)
         raise UserError(f"`run.device` is {name}: not available ({reason}); set it to auto") from None
     if device.type == "meta":
         raise UserError("`run.device` is meta: it computes nothing; set it to auto")

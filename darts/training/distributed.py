@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from darts.errors import UserError
 from darts.processes import SINGLE_PROCESS, Ranks, restart_count
+from genotypes.errors import first_line
 from supernet.mixed.graph import MixedGraph
 from supernet.ops import BatchNorm, Separable
 
@@ -67,7 +68,7 @@ def connected() -> Iterator[Ranks]:
     except RuntimeError as error:
         if not re.search("gloo|nccl", str(error), re.IGNORECASE):
             raise
-        raise Lost(f"rank {rank}: another rank is gone ({str(error).splitlines()[0][:200]})") from None
+        raise Lost(f"rank {rank}: another rank is gone ({first_line(error, 200)})") from None
     dist.destroy_process_group()
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 
 from darts.training.cuda_graph import capturing
+from genotypes.errors import first_line
 
 T = TypeVar("T")
 
@@ -45,6 +46,6 @@ def retry_smaller(attempt: Callable[[], T], divide: Callable[[str], None]) -> T:
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error) or capturing():  # a captured graph would keep the failed attempt's launches
                 raise
-            reason = str(error).splitlines()[0][:100]
+            reason = first_line(error, 100)
         # Outside the except clause: the error's frames hold the tensors that are to be freed.
         divide(reason)

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from genotypes.atomic_write import write_atomically
+from genotypes.errors import kind_and_text
 from supernet import architectures
 from supernet.cost.additive import AdditiveCost, parts_of, sums
 from supernet.cost.timing import Call, Protocol, Timing, filled, forward_pass, measure
@@ -138,7 +139,7 @@ def read_table(path: Path) -> LatencyTable:
     except OSError as error:
         raise SpaceError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:80]
+        reason = kind_and_text(error, 80)
         raise SpaceError(f"{path}: a damaged table of latencies ({reason}); measure it again") from None
     return LatencyTable(parts, offset, factor, check, content)
 

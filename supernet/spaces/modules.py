@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from genotypes.errors import InputError
+from genotypes.errors import InputError, kind_and_text
 from genotypes.faults import quote
 from genotypes.types.choices import ChoicesGenotype
 from supernet.choice import ChoiceTable, Picks
@@ -193,8 +193,7 @@ def _run(what: str, model: nn.Module, run: Callable[[nn.Module], Any]) -> None:
     except InputError:
         raise
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [""])[0][:160]
-        raise SpaceError(f"{what} fails on a batch: {type(error).__name__}: {reason}") from error
+        raise SpaceError(f"{what} fails on a batch: {kind_and_text(error, 160)}") from error
 
 
 def _replaced(module: nn.Module, kept: dict[str, tuple[str, ...]], fresh: bool) -> nn.Module:

@@ -17,6 +17,7 @@ from darts.errors import UserError
 from darts.retraining.network_task import NetworkTask
 from darts.training.loop import Diverged
 from darts.training.seeding import SeededTask
+from genotypes.errors import kind_and_text
 
 
 @dataclass(frozen=True)
@@ -99,5 +100,4 @@ def run_once(network: nn.Module, batch: Any, objective: Callable[[nn.Module, Any
     except UserError:
         raise
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [""])[0][:160]
-        raise UserError(f"{what} fails on a batch: {type(error).__name__}: {reason}") from None
+        raise UserError(f"{what} fails on a batch: {kind_and_text(error, 160)}") from None

@@ -16,7 +16,7 @@ import sqlalchemy
 from darts.blackbox.locks import Claims, FileLocks, holding
 from darts.blackbox.records import epochs_of, is_paused, is_unfinished
 from darts.blackbox.samplers import StrategySampler
-from darts.blackbox.storage import DRIVERS, open_storage, sqlite
+from darts.blackbox.storage import SERVERS, open_storage, sqlite
 from darts.blackbox.strategies import RandomSearch
 from darts.blackbox.study import open_study
 from darts.errors import UserError
@@ -48,13 +48,12 @@ def test_workers_that_are_killed(tmp_path, workers, kind):
     check(address, tmp_path)
 
 
-def place_of(program, *folders):
+def place_of(kind, program, *folders):
     """The folder of a server's program; skips where it, or a driver, is not installed."""
     places = [*folders, *map(Path, os.environ.get("PATH", "").split(":")), Path("/usr/sbin")]
     place = next((each for each in places if (each / program).exists()), None)
-    kind = "postgresql" if program == "initdb" else "mysql"
-    if place is None or not any(map(find_spec, DRIVERS[kind])):
-        pytest.skip(f"the server of {kind} or a driver for it is not installed")
+    if place is None or not any(map(find_spec, SERVERS[kind].drivers)):
+        pytest.skip(f"{SERVERS[kind].title} or a driver for it is not installed")
     return place
 
 
@@ -70,7 +69,7 @@ def folder_of_server():
 @pytest.fixture(scope="module")
 def postgresql():
     """A PostgreSQL server of its own, on a socket in a new folder; Debian's package postgresql."""
-    place = place_of("initdb", *Path("/usr/lib/postgresql").glob("*/bin"))
+    place = place_of("postgresql", "initdb", *Path("/usr/lib/postgresql").glob("*/bin"))
     folder, quiet = folder_of_server()
     data, quiet = folder / "data", {"check": True, **quiet}
     subprocess.run([place / "initdb", "-D", data, "-U", "u", "-A", "trust", "--no-sync"], **quiet)
@@ -84,7 +83,7 @@ def postgresql():
 @pytest.fixture(scope="module")
 def mysql():
     """A MariaDB server of its own, on a socket in a new folder; Debian's package mariadb-server."""
-    place = place_of("mariadbd")
+    place = place_of("mysql", "mariadbd")
     folder, quiet = folder_of_server()
     options = ["--no-defaults", f"--datadir={folder / 'data'}"]
     subprocess.run(["mariadb-install-db", *options, "--auth-root-authentication-method=normal"], check=True, **quiet)
@@ -111,7 +110,7 @@ def mysql():
 @pytest.mark.parametrize("kind", ["postgresql", "mysql"])
 def test_workers_on_a_server_that_are_killed(tmp_path, request, kind, workers):
     name, url = f"n{workers}", sqlalchemy.make_url(request.getfixturevalue(kind))
-    driver = next(filter(find_spec, DRIVERS[kind]))
+    driver = next(filter(find_spec, SERVERS[kind].drivers))
     engine = sqlalchemy.create_engine(url.set(drivername=f"{kind}+{driver}"), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
