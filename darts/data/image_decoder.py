@@ -50,12 +50,24 @@ class Header:
         width, height: of the upright image.
         grey: whether it has one channel.
         deep: whether it has more than 8 bits a channel.
+        orientation: of EXIF, a key of ``UPRIGHT``; 1 where the stored image is upright.
     """
 
     width: int
     height: int
     grey: bool
     deep: bool
+    orientation: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the upright image."""
+        return self.width, self.height
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height of the image as it is stored."""
+        return (self.height, self.width) if self.orientation > 4 else self.size
 
 
 def read_header(path: str) -> Header:
@@ -67,11 +79,10 @@ def read_header(path: str) -> Header:
     with _named(path, "not a readable image"), Image.open(path) as image:
         _refuse_floats(image, path)
         (width, height), grey, deep = image.size, _is_grey(image), _is_deep(image)
-        unturned = image.format != "TIFF"  # Pillow turns TIFF images by itself
-        decoded = image.format == "PNG" and "exif" not in image.info  # to look for more would decode the pixels
-        if unturned and not decoded and _orientation(image) > 4:
+        orientation = _orientation(image) if _may_be_turned(image, path) else 1
+        if orientation > 4:
             width, height = height, width
-        return Header(width, height, grey, deep)
+        return Header(width, height, grey, deep, orientation)
 
 
 def decode(path: str, channels: int, bits: int = 8) -> Image.Image:
@@ -95,7 +106,7 @@ def decode(path: str, channels: int, bits: int = 8) -> Image.Image:
         image: Image.Image = file
         if deep is not None:
             image = _reduced(deep, path, bits)
-        if orientation in UPRIGHT:
+        if orientation != 1:
             image = image.transpose(UPRIGHT[orientation])
         if image.has_transparency_data:
             image = image.convert("RGBA")
@@ -148,13 +159,24 @@ def _raw_mode(image: Image.Image) -> str:
     return tiles[0][3] if tiles and isinstance(tiles[0][3], str) else ""
 
 
+def _may_be_turned(image: Image.Image, path: str) -> bool:
+    """Whether to look for an orientation, for which Pillow decodes a PNG file whose header has no EXIF data.
+
+    EXIF data may follow the pixels of a PNG file. TIFF images are turned by Pillow itself.
+    """
+    if image.format != "PNG" or image.info.keys() & {"exif", "Raw profile type exif"}:
+        return image.format != "TIFF"
+    with open(path, "rb") as file:
+        return b"eXIf" in file.read()
+
+
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation; 1, upright, where there is none or it cannot be read."""
+    """The EXIF orientation, a key of ``UPRIGHT``; 1, upright, where there is none or it cannot be read."""
     try:
         found = image.getexif().get(ORIENTATION, 1)
     except Exception:  # the image may be sound all the same
         return 1
-    return found if isinstance(found, int) else 1
+    return found if isinstance(found, int) and found in UPRIGHT else 1
 
 
 class _Deep(NamedTuple):

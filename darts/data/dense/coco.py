@@ -2,7 +2,8 @@
 
 ``ROOT/annotations/instances_train2017.json`` with ``ROOT/train2017/*.jpg``, or ``ROOT/train/*.json`` beside the images,
 or one JSON file, of which a fifth is held out. As torchvision's reference training does, boxes are clipped to their
-image, those without area and those of crowds are left out; images without boxes are kept, as background.
+image, those without area and those of crowds are left out; images without boxes are kept, as background. Photographs
+are turned upright, and boxes of their stored pixels with them.
 
 Axes: ``n`` image, ``c`` channel, ``h w`` space, ``m`` box of an image.
 """
@@ -23,8 +24,9 @@ import numpy as np
 from darts.data.dataset import Arrays
 from darts.data.dense.files import form_in_memory, splits_of
 from darts.data.dense.labels import NO_BOX
+from darts.data.dense.orientation import Box, labels_as_stored, told_by_size, upright_box
 from darts.data.folder_layout import folders_of, split_of
-from darts.data.image_decoder import read_header
+from darts.data.image_decoder import Header, read_header
 from darts.data.image_folder import ImageForm, read_files
 from darts.data.reading_progress import with_progress
 from darts.errors import UserError
@@ -74,14 +76,21 @@ def read_coco(root: Path, size: int | None, limit: int | None) -> Arrays:
     train, test = train[:limit], test[:limit]
     paths = [[image.path for image in part] for part in (train, test)]
     form = form_in_memory(root, *paths, size=size)
-    arrays = [_read(part, form, notes) for part in (train, test)]
+    both = [*train, *test]
+    headers = [read_header(image.path) for image in with_progress(both, "looking at images")]
+    told = [told_by_size(header, image.size) for header, image in zip(headers, both)]
+    stored, turned = labels_as_stored(headers, told, "boxes")
+    boxes = _boxes_in_form([*zip(both, headers, stored)], form, notes)
+    images = [read_files(part, form) for part in paths]
     return Arrays(
-        *arrays[0],
-        *arrays[1],
+        images[0],
+        boxes[: len(train)],
+        images[1],
+        boxes[len(train) :],
         classes=classes,
         target="boxes",
         preprocessing=form.preprocessing(),
-        notes=(*said, *(f"{count} {what}" for what, count in notes.items()), *form.notes()),
+        notes=(*said, *(f"{count} {what}" for what, count in notes.items() if count), *turned, *form.notes()),
     )
 
 
@@ -238,37 +247,58 @@ def _places(file: Path, root: Path, split: str) -> Sequence[Path]:
     return [*named, file.parent, base, *nested, *(each for each in inner if split_of(each.name, alone=False) == split)]
 
 
-def _read(images: Sequence[Labelled], form: ImageForm, notes: Counter[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return images ``(n, c, h, w)``, uint8, and boxes ``(n, m, 5)``, float32, in pixels of these.
+def _boxes_in_form(images: Sequence[tuple[Labelled, Header, bool]], form: ImageForm, notes: Counter[str]) -> np.ndarray:
+    """Return the boxes of each image, ``(n, m, 5)``, float32, in pixels of what the image is brought to.
 
-    Boxes whose centre the crop cuts off are left out, as in training crops.
+    Boxes whose centre the crop cuts off are left out, as in training crops. Rows are as many as the image with the
+    most boxes has.
+
+    Args:
+        images: and their headers, and whether boxes are of the stored pixels.
+        form: that the images are brought to.
+        notes: counts what is left out or changed.
 
     Raises:
         UserError: naming the image of another size than stated, or the box outside its image.
     """
-    most = max([1, *(len(image.boxes) for image in images)])
+    most = max([1, *(len(image.boxes) for image, _, _ in images)])
     boxes = np.zeros((len(images), most, 5), np.float32)
     boxes[..., 4] = NO_BOX
-    for index, image in enumerate(with_progress(images, "reading boxes")):
-        header = read_header(image.path)
-        width, height = header.width, header.height
-        if image.size is not None and image.size != (width, height):
+    for index, (image, header, stored) in enumerate(images):
+        if image.size is not None and image.size != (header.stored_size if stored else header.size):
             stated = f"{image.size[0]}x{image.size[1]}"
-            raise UserError(f"{image.path}: {width}x{height} pixels, {stated} in its JSON file; correct one of them")
-        scale = form.size / min(width, height)
-        left, top = ((round(scale * side) - form.size) / 2 for side in (width, height))
-        for number, (x0, y0, x1, y1, label) in enumerate(image.boxes):
-            if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
-                raise UserError(
-                    f"{image.path}: the box from ({x0:g}, {y0:g}) to ({x1:g}, {y1:g}) lies outside the image of "
-                    f"{width}x{height} pixels; correct its 'bbox'"
-                )
-            clipped = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
-            notes["boxes clipped to their images"] += clipped != (x0, y0, x1, y1)
-            corners = np.array(clipped) * scale - (left, top, left, top)
+            raise UserError(
+                f"{image.path}: {header.width}x{header.height} pixels, {stated} in its JSON file; correct one of them"
+            )
+        scale = form.size / min(header.size)
+        left, top = ((round(scale * side) - form.size) / 2 for side in header.size)
+        for number, (*box, label) in enumerate(image.boxes):
+            clipped = _clipped(image, header, stored, (box[0], box[1], box[2], box[3]))
+            notes["boxes clipped to their images"] += list(clipped) != box
+            upright = upright_box(clipped, header) if stored else clipped
+            corners = np.array(upright) * scale - (left, top, left, top)
             centre = (corners[:2] + corners[2:]) / 2
             if (centre >= 0).all() and (centre < form.size).all():
                 boxes[index, number] = *corners.clip(0, form.size), label
             else:
                 notes["boxes cut off by the crop left out"] += 1
-    return read_files([image.path for image in images], form), boxes
+    return boxes
+
+
+def _clipped(image: Labelled, header: Header, stored: bool, box: Box) -> Box:
+    """Return a box clipped to its image, stored or upright.
+
+    Raises:
+        UserError: where it lies outside.
+    """
+    width, height = header.stored_size if stored else header.size
+    x0, y0, x1, y1 = box
+    if x0 < width and y0 < height and x1 > 0 and y1 > 0:
+        return max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height))
+    fix = "correct its 'bbox'"
+    if header.size != header.stored_size and x0 < height and y0 < width:
+        fix = f"state width {height} and height {width} if boxes are of the image that EXIF turns"
+    raise UserError(
+        f"{image.path}: the box from ({x0:g}, {y0:g}) to ({x1:g}, {y1:g}) lies outside the image of "
+        f"{width}x{height} pixels; {fix}"
+    )

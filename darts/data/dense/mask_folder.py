@@ -20,8 +20,9 @@ from torchvision.transforms import InterpolationMode, v2
 from darts.data.dataset import Arrays
 from darts.data.dense.files import form_in_memory, splits_of
 from darts.data.dense.labels import IGNORED
+from darts.data.dense.orientation import labels_as_stored, told_by_size, upright_mask
 from darts.data.folder_layout import folders_of, images_of, split_of
-from darts.data.image_decoder import read_header
+from darts.data.image_decoder import Header, read_header
 from darts.data.image_folder import ImageForm, read_files
 from darts.data.reading_progress import with_progress
 from darts.data.text.unicode_file import read_unicode
@@ -52,14 +53,24 @@ def read_masks(root: Path, size: int | None, limit: int | None) -> Arrays:
     paths = [[image for image, _ in pairs] for pairs in (train, test)]
     form = form_in_memory(root, *paths, size=size, planes=1)
     names, labels = _classes(root, [mask for _, mask in train])
-    arrays = [_read(pairs, form, labels) for pairs in (train, test)]
+    pairs = [*train, *test]
+    headers, told = [], []
+    for image, mask in with_progress(pairs, "looking at images"):
+        header, own = read_header(image), read_header(mask)
+        headers.append(header)
+        told.append(own.orientation == header.orientation != 1 or told_by_size(header, own.stored_size))
+    stored, turned = labels_as_stored(headers, told, "masks")
+    masks = _read([*zip(pairs, headers, stored)], form, labels)
+    images = [read_files(part, form) for part in paths]
     return Arrays(
-        *arrays[0],
-        *arrays[1],
+        images[0],
+        masks[: len(train)],
+        images[1],
+        masks[len(train) :],
         classes=names,
         target="mask",
         preprocessing=form.preprocessing(),
-        notes=(*notes, *form.notes()),
+        notes=(*notes, *turned, *form.notes()),
     )
 
 
@@ -176,8 +187,15 @@ def _classes(root: Path, masks: Sequence[str]) -> tuple[tuple[str, ...], Mapping
     return names, {IGNORED: IGNORED, **labels}
 
 
-def _read(pairs: Pairs, form: ImageForm, labels: Mapping[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return images ``(n, c, h, w)`` and masks ``(n, h, w)``, uint8.
+def _read(
+    pairs: Sequence[tuple[tuple[str, str], Header, bool]], form: ImageForm, labels: Mapping[int, int]
+) -> np.ndarray:
+    """Return the masks of upright images, ``(n, h, w)``, uint8.
+
+    Args:
+        pairs: images and their masks, headers of the images, and whether masks are of the stored pixels.
+        form: that they are brought to.
+        labels: value of a pixel -> class.
 
     Raises:
         UserError: naming the mask of another size than its image, or of an unknown class.
@@ -186,9 +204,9 @@ def _read(pairs: Pairs, form: ImageForm, labels: Mapping[int, int]) -> tuple[np.
         [v2.Resize(form.size, InterpolationMode.NEAREST), v2.CenterCrop(form.size)]
     )
     masks = np.empty((len(pairs), form.size, form.size), np.uint8)
-    for index, (image, mask) in enumerate(with_progress(pairs, "reading masks")):
-        header, codes = read_header(image), codes_of(mask)
-        if codes.shape != (header.height, header.width):
+    for index, ((_, mask), header, stored) in enumerate(with_progress(pairs, "reading masks")):
+        codes = codes_of(mask)
+        if codes.shape[::-1] != (header.stored_size if stored else header.size):
             height, width = codes.shape
             whole = f"{header.width}x{header.height}"
             raise UserError(f"{mask}: {width}x{height} pixels, and its image {whole}; a mask is as large as its image")
@@ -201,5 +219,5 @@ def _read(pairs: Pairs, form: ImageForm, labels: Mapping[int, int]) -> tuple[np.
                 f"or set it to {IGNORED} for no class"
             )
         mapped = np.array([labels[int(value)] for value in values], np.uint8)[places].reshape(codes.shape)
-        masks[index] = np.asarray(resize(Image.fromarray(mapped)))
-    return read_files([image for image, _ in pairs], form), masks
+        masks[index] = np.asarray(resize(Image.fromarray(upright_mask(mapped, header) if stored else mapped)))
+    return masks

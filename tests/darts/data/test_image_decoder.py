@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from darts.data.folder_layout import list_folder
-from darts.data.image_decoder import UPRIGHT, decode, read_header
+from darts.data.image_decoder import ORIENTATION, UPRIGHT, decode, read_header
 from darts.data.image_folder import form_of, read_listing
 from darts.errors import UserError
 
@@ -55,7 +55,7 @@ def test_photographs_are_upright(tmp_path, end, orientation):
     back = {6: UPRIGHT[8], 8: UPRIGHT[6]}.get(orientation, UPRIGHT.get(orientation))
     stored = Image.fromarray(upright) if back is None else Image.fromarray(upright).transpose(back)
     exif = Image.Exif()
-    exif[0x0112] = orientation
+    exif[ORIENTATION] = orientation
     path = str(tmp_path / f"x.{end}")
     stored.save(path, exif=exif, **({"lossless": True} if end == "webp" else {}))
     header = read_header(path)
@@ -187,3 +187,16 @@ def test_the_header_of_a_ppm(tmp_path):
     (tmp_path / "z.ppm").write_bytes(b"P6\n8 x8\n255\n" + bytes(192))
     with pytest.raises(UserError, match="z.ppm: not a readable image"):
         read_header(str(tmp_path / "z.ppm"))
+
+
+def test_exif_data_behind_the_pixels_of_a_png_file(tmp_path):
+    path = tmp_path / "x.png"
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    Image.fromarray(np.zeros((16, 32), np.uint8)).save(path, exif=exif)
+    content = path.read_bytes()
+    begin = content.index(b"eXIf") - 4
+    end = begin + 12 + int.from_bytes(content[begin : begin + 4], "big")
+    path.write_bytes(content[:begin] + content[end:-12] + content[begin:end] + content[-12:])  # before IEND
+    header = read_header(str(path))
+    assert header.size == decode(str(path), 1).size == (16, 32) and header.stored_size == (32, 16)
