@@ -122,6 +122,8 @@ def replacing(path: Path, field: str) -> Iterator[Path]:
     """
     if not path.name:  # "." and "/"
         raise UserError(f"{field} {path}: it is a folder; give a file")
+    if path.exists() and not path.is_file() and not path.is_dir():  # a file would take its place in /dev
+        raise UserError(f"{field} {path}: it is a device or a pipe; give a file")
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

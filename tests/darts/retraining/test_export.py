@@ -140,6 +140,14 @@ def test_runs_without_a_trained_network(trained):
         export.rebuilt(read_record(folder))
 
 
+def test_a_device_or_a_pipe_stays_what_it_is(trained, capsys):
+    pipe = trained[0] / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UserError, match="--output .*/pipe: it is a device or a pipe; give a file"):
+        run(capsys, trained[0], "--format", "state_dict", "--output", pipe)
+    assert pipe.is_fifo() and not (trained[0] / "pipe.json").exists()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/null is a file there")
 def test_a_place_that_cannot_be_written_to(trained, capsys):
     with pytest.raises(UserError, match="--output /dev/null/x"):
