@@ -102,7 +102,7 @@ def open_storage(address: str) -> Storage:
     Raises:
         UserError: where the address is none of these, its driver is not installed, or it cannot be opened.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # what its warnings say, errors of one line say too
     if address.startswith(JOURNAL):
         return _journal(Path(address.removeprefix(JOURNAL)))
     try:

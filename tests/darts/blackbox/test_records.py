@@ -1,6 +1,7 @@
 """The records of a study that something else than a search has written are refused in one line; nothing is changed."""
 
 import json
+import logging
 import re
 import sqlite3
 
@@ -104,13 +105,15 @@ def test_records_of_searches_and_of_other_programs_are_accepted():
         ("update trials set state = 'x'", "damaged study"),
         ("update trial_params set distribution_json = '{'", "damaged study"),
         ("update trial_user_attributes set value_json = '{' where key = 'epochs'", "damaged study"),
+        ("update trial_params set distribution_json = cast(x'7b227bff' as text)", "damaged study"),
         ("update trial_user_attributes set value_json = '3' where key = 'epochs'", "trial 1 has 'epochs' '3'"),
         ("update study_user_attributes set value_json = '3'", "'settings' is '3'"),
         ("update study_directions set direction = 'MINIMIZE'", "other directions"),
         ("delete from trials", None),
     ],
 )
-def test_a_damaged_database_is_one_line(damage, message, tmp_path):
+def test_a_damaged_database_is_one_line(damage, message, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("optuna"), "handlers", [caplog.handler])
     path, sampler = tmp_path / "study.db", StrategySampler(RandomSearch(), Letters(), 0)
     study = open_study(open_storage(sqlite(path)), "search", sampler, {"seed": 0}, decisions=Letters())
     study.add_trial(trial())
@@ -124,6 +127,7 @@ def test_a_damaged_database_is_one_line(damage, message, tmp_path):
     with pytest.raises(UserError, match=f"study.db: .*{message}.*; choose another `run.name`") as error:
         open_study(storage, "search", sampler, {"seed": 0}, decisions=Letters())
     assert "\n" not in str(error.value) and path.read_bytes() == before
+    assert not caplog.messages, "warnings of Optuna's"
 
 
 def test_a_journal_that_a_killed_process_has_torn_is_continued(tmp_path):
