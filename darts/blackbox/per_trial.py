@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from random import Random
 from typing import Any
 
@@ -22,6 +23,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from darts.blackbox.records import epochs_of, results_of
+from darts.blackbox.storage import STORAGE_ERRORS
+from darts.errors import UserError
+from genotypes.errors import kind_and_text
 
 ENOUGH = 10
 """Results that a rung must have; samplers of Optuna draw at random before they have seen as many."""
@@ -68,28 +72,33 @@ class PerTrialSampler(BaseSampler):
         uninformed = seen is None and not one_length
         self._sampler = RandomSampler(seed) if uninformed or at_random else self._make(seed)
         self._study = study if seen is None else seen
-        self._id = None if seen is None else seen.ask()._trial_id
-        self._sampler.before_trial(self._study, self._in_it(trial))
+        with _of_sound_records():
+            self._id = None if seen is None else seen.ask()._trial_id
+            self._sampler.before_trial(self._study, self._in_it(trial))
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the parameters that are drawn together; none for a trial that has its values."""
-        return {} if trial.params else self._sampler.infer_relative_search_space(*self._seen(study, trial))
+        with _of_sound_records():
+            return {} if trial.params else self._sampler.infer_relative_search_space(*self._seen(study, trial))
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return values that are drawn together."""
-        return self._sampler.sample_relative(*self._seen(study, trial), search_space) if search_space else {}
+        with _of_sound_records():
+            return self._sampler.sample_relative(*self._seen(study, trial), search_space) if search_space else {}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Return the value of one parameter."""
-        return self._sampler.sample_independent(*self._seen(study, trial), param_name, param_distribution)
+        with _of_sound_records():
+            return self._sampler.sample_independent(*self._seen(study, trial), param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Let the sampler note a result."""
-        self._sampler.after_trial(study, trial, state, values)
+        with _of_sound_records():
+            self._sampler.after_trial(study, trial, state, values)
 
     def _seen(self, study: Study, trial: FrozenTrial) -> tuple[Study, FrozenTrial]:
         """Return the study that the sampler is shown, and the trial as one of it."""
@@ -104,6 +113,18 @@ class PerTrialSampler(BaseSampler):
         shown = copy.copy(trial)
         shown._trial_id = self._id
         return shown
+
+
+@contextmanager
+def _of_sound_records() -> Iterator[None]:
+    """Raise what a sampler of Optuna raises within as a ``UserError``: its own records are not those that it wrote."""
+    try:
+        yield
+    except (UserError, MemoryError, *STORAGE_ERRORS):
+        raise
+    except Exception as error:
+        reason = kind_and_text(error)
+        raise UserError(f"the sampler cannot read the study's records ({reason}); choose another `run.name`") from None
 
 
 def _at_one_rung(study: Study, rungs: Sequence[int], per_decision: bool) -> Study | None:

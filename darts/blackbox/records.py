@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -122,6 +122,11 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**53
 
 
+def _is_value(value: Any) -> bool:
+    """Whether a value is that of an objective, which may be infinite; a database holds text in any column."""
+    return isinstance(value, int | float) and not math.isnan(value)
+
+
 def _are_figures(value: Any) -> bool:
     """Whether a value is an object of numbers; some figures of an architecture may be infinite."""
     return isinstance(value, dict) and all(
@@ -199,7 +204,7 @@ def fault_of(
     """
     for place, trial in enumerate(trials):
         fault = "is missing" if trial.number != place else _attribute_fault(trial, records)
-        fault = fault or _value_fault(trial, objectives)
+        fault = fault or _value_fault(trial, objectives) or _optuna_fault(trial)
         if not fault and decisions is not None:
             fault = _decision_fault(trial, decisions)
         if fault:
@@ -221,8 +226,30 @@ def _attribute_fault(trial: FrozenTrial, records: Records) -> str | None:
 def _value_fault(trial: FrozenTrial, objectives: int) -> str | None:
     results = trial.user_attrs.get(OBJECTIVES, {})
     found = [*results.values(), *([trial.values or ()] if trial.state == TrialState.COMPLETE else [])]
-    wrong = next((values for values in found if len(values) != objectives or any(map(math.isnan, values))), None)
+    wrong = next((values for values in found if len(values) != objectives or not all(map(_is_value, values))), None)
     return None if wrong is None else f"has the values {str(list(wrong))[:40]}; it must be {objectives}, each a number"
+
+
+def _optuna_fault(trial: FrozenTrial) -> str | None:
+    """Return what is wrong with what Optuna records itself: parameters, intermediate values and constraints."""
+    for name, value in trial.params.items():
+        if not _is_offered(trial.distributions[name], value):
+            return f"has {name[:60]!r} {str(value)[:40]!r}, which is none of the values that it was chosen from"
+    between = next((value for value in trial.intermediate_values.values() if not isinstance(value, int | float)), None)
+    if between is not None:
+        return f"has the intermediate value {str(between)[:40]!r}, which is not a number"
+    for name, value in trial.system_attrs.items():
+        values = value if name == CONSTRAINTS else [value] if name.startswith(f"{CONSTRAINTS}:") else []
+        if not isinstance(values, list) or not all(map(_is_value, values)):
+            return f"has '{name[:60]}' {str(value)[:40]!r}, which is not of numbers"
+    return None
+
+
+def _is_offered(distribution: BaseDistribution, value: Any) -> bool:
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except (TypeError, ValueError):
+        return False
 
 
 def _decision_fault(trial: FrozenTrial, decisions: Decisions) -> str | None:

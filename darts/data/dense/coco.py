@@ -74,6 +74,8 @@ def read_coco(root: Path, size: int | None, limit: int | None) -> Arrays:
             raise UserError(f"`data.root` {root}: category {odd[0]!r} is not the same in both splits' JSON files")
     train, test, said = splits_of(root, train, test)
     train, test = train[:limit], test[:limit]
+    if not any(image.boxes for image in train):
+        raise UserError(f"`data.root` {root}: no training image has a box; boxes are needed to learn from")
     paths = [[image.path for image in part] for part in (train, test)]
     form = form_in_memory(root, *paths, size=size)
     both = [*train, *test]
@@ -154,7 +156,13 @@ def _labelled(file: Path, root: Path, split: str, notes: Counter[str]) -> tuple[
         UserError: naming the entry that is not as it has to be.
     """
     content = _content(file)
-    categories = {_whole(each, "id", f"{file}: categories[{k}]"): each for k, each in enumerate(content["categories"])}
+    categories: dict[int, Mapping[str, Any]] = {}
+    for k, each in enumerate(content["categories"]):
+        where = f"{file}: categories[{k}]"
+        number = _whole(each, "id", where)
+        if number in categories:
+            raise UserError(f"{where}: 'id' {number} is that of a category before it; each category needs its own")
+        categories[number] = each
     if not categories:
         raise UserError(f"{file}: 'categories' is empty; each class needs an id and a name")
     labels = {number: label for label, number in enumerate(sorted(categories))}

@@ -102,16 +102,26 @@ def test_records_of_searches_and_of_other_programs_are_accepted():
     ("damage", "message"),
     [
         ("update trial_values set value_type = 'x'", "damaged study"),
+        ("update trial_values set value = 'x'", r"trial 1 has the values \['x'\]"),
         ("update trials set state = 'x'", "damaged study"),
         ("update trial_params set distribution_json = '{'", "damaged study"),
         ("update trial_user_attributes set value_json = '{' where key = 'epochs'", "damaged study"),
         ("update trial_params set distribution_json = cast(x'7b227bff' as text)", "damaged study"),
         ("update trial_user_attributes set value_json = '3' where key = 'epochs'", "trial 1 has 'epochs' '3'"),
         ("update study_user_attributes set value_json = '3'", "'settings' is '3'"),
+        ("insert into trial_system_attributes (trial_id, key, value_json) values (1, 'constraints', '[\"x\"]')",
+         "trial 1 has 'constraints' .* not of numbers"),
+        ("insert into trial_system_attributes (trial_id, key, value_json) values (1, 'constraints:a', 'null')",
+         "trial 1 has 'constraints:a' 'None', which is not of numbers"),
+        ("insert into trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) "
+         "values (1, 1, 'x', 'FINITE')", "trial 1 has the intermediate value 'x'"),
+        ("update trial_params set param_value = 'x', distribution_json = '{\"name\": \"FloatDistribution\", "
+         "\"attributes\": {\"low\": 0, \"high\": 1, \"log\": false}}'",
+         "trial 1 has 'letter' 'x', which is none of the values"),
         ("update study_directions set direction = 'MINIMIZE'", "other directions"),
         ("delete from trials", None),
     ],
-)
+)  # fmt: skip
 def test_a_damaged_database_is_one_line(damage, message, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("optuna"), "handlers", [caplog.handler])
     path, sampler = tmp_path / "study.db", StrategySampler(RandomSearch(), Letters(), 0)

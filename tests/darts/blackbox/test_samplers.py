@@ -4,9 +4,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from darts.blackbox.per_trial import PerTrialSampler
 from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.samplers import OPTUNA, StrategySampler, suggest
 from darts.blackbox.strategies import STRATEGIES, RegularizedEvolution
+from darts.errors import UserError
 from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
 from supernet.spaces.nasbench201 import NASBench201Space
@@ -118,3 +120,16 @@ def test_a_choice_in_a_candidate_that_is_not_kept_is_no_parameter():
         assert ("activation" in names) == (genotype["block"] == ("deep",))
         seen.add("activation" in names)
     assert seen == {True, False}
+
+
+def test_records_that_a_sampler_of_optuna_cannot_read_are_one_line(monkeypatch):
+    def read(self, study, trial):
+        raise TypeError("'<' not supported\nbetween 'str' and 'int'")
+
+    monkeypatch.setattr(optuna.samplers.NSGAIISampler, "infer_relative_search_space", read)
+    study = optuna.create_study(sampler=PerTrialSampler(OPTUNA["nsga2_optuna"], 0, [1]))
+    with pytest.raises(
+        UserError, match="the sampler cannot read the study's records .*; choose another `run.name`"
+    ) as error:
+        run(study, 1)
+    assert "\n" not in str(error.value)
