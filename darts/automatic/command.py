@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import shlex
 import signal
@@ -21,19 +20,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import torch
 import tyro
 from rich.console import Console
 
-from darts.artifacts.run_record import read_record
 from darts.automatic.examples.inputs import image_files
 from darts.automatic.fit import fit
 from darts.automatic.predictor import FILE, load_predictor
+from darts.automatic.retrained import load_retrained
 from darts.cli import say
 from darts.config.command_line import parse_command
-from darts.data.image_folder import ImageForm, are_of_files, read_files
 from darts.errors import UserError
-from darts.retraining.export import rebuilt
 from darts.training.loop import Interrupted
 from darts.training.out_of_memory import out_of_memory
 from genotypes.atomic_write import write_atomically
@@ -190,28 +186,17 @@ def _of_retraining(run: Path, files: Sequence[Path]) -> tuple[list[str], list[st
     Raises:
         UserError: where it predicts masks or boxes, which have no place in a row of class and probabilities.
     """
-    network, shape = rebuilt(read_record(run))
-    if shape.target != "class":
+    model = load_retrained(run)
+    if model.shape.target != "class":
         raise UserError(
-            f"{run}: its network predicts {shape.target} of images, not classes; "
-            f"export it: python -m darts.export {run} --format torch.export"
+            f"{run}: its network predicts {model.shape.target} of images, not classes; call "
+            "darts.load(run).predict(files) in Python, or export it: python -m darts.export"
         )
-    known = {name: json.loads(value) for name, value in network.metadata.items()}
-    rule = known.get("preprocessing", {})
-    bits, shorter = rule.get("bits", 8), rule.get("resize_shorter_side", shape.size)
-    if not (type(bits) is int and 1 <= bits <= 16 and type(shorter) is int and shape.size <= shorter < 2**20):
-        raise UserError(f"{run}: weights.pt has the preprocessing {str(rule)[:80]}, which no training writes")
-    scale = 255.0 if rule.get("values") == "0 to 1" else 1.0
-    if not are_of_files((scale * network.mean).flatten().tolist(), (scale * network.std).flatten().tolist()):
-        raise UserError(f"{run}: its network was trained on arrays of another scale than that of image files")
     paths = image_files(files)
-    images = torch.from_numpy(read_files(paths, ImageForm(shape.size, shape.channels, bits), shorter))
-    with torch.no_grad():
-        outputs = torch.cat([network(part.float() / scale).softmax(1) for part in images.split(256)])
-    classes = known.get("classes") or [str(number) for number in range(shape.classes)]
-    rows: list[list[object]] = [[classes[max(range(len(row)), key=row.__getitem__)], *map(_rounded, row)]
-                                for row in outputs.tolist()]  # fmt: skip
-    return list(map(str, paths)), ["prediction", *map(str, classes)], rows
+    outputs = model.predict_proba(paths).tolist()
+    rows: list[list[object]] = [[model.classes[max(range(len(row)), key=row.__getitem__)], *map(_rounded, row)]
+                                for row in outputs]  # fmt: skip
+    return list(map(str, paths)), ["prediction", *model.classes], rows
 
 
 def _rounded(value: float) -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 from rich.console import Console
 from torch import nn
 
-from darts.automatic import command
+from darts.automatic import command, retrained
 from darts.automatic.examples.images import fit_images, images_of_array
 from darts.automatic.examples.inputs import Expected, read_examples, read_new
 from darts.automatic.examples.targets import target_of
@@ -125,8 +125,8 @@ def test_a_retrained_network_predicts_what_it_predicted_in_its_evaluation(name, 
     batch, _ = next(data.test.batches(torch.arange(6), 6, training=False))
     expected = network(batch).softmax(1)
     model = Normalized(network, *data.train.moments(), data.metadata()).eval()
-    monkeypatch.setattr(command, "read_record", lambda run: run)
-    monkeypatch.setattr(command, "rebuilt", lambda record: (model, ImageShape(3, 12, 2)))
+    monkeypatch.setattr(retrained, "read_record", lambda run: run)
+    monkeypatch.setattr(retrained, "rebuilt", lambda record: (model, ImageShape(3, 12, 2)))
     _, header, rows = command._predictions(tmp_path, [tmp_path / "test"])
     found = torch.tensor([list(map(float, row[1:])) for row in rows])
     assert header == ["prediction", "a", "b"] and (found - expected).abs().max() < 2e-6
@@ -139,8 +139,8 @@ def test_image_files_for_a_model_of_arrays_of_another_scale(tmp_path, monkeypatc
         with pytest.raises(UserError, match="trained on arrays of another scale"):
             fit_images(images_of_array(noise * scale))([tmp_path / "a.png"])
         model = Normalized(nn.Flatten(), [scale / 2], [scale / 4])
-        monkeypatch.setattr(command, "read_record", lambda run: run)
-        monkeypatch.setattr(command, "rebuilt", lambda record, model=model: (model, ImageShape(1, 8, 64)))
+        monkeypatch.setattr(retrained, "read_record", lambda run: run)
+        monkeypatch.setattr(retrained, "rebuilt", lambda record, model=model: (model, ImageShape(1, 8, 64)))
         with pytest.raises(UserError, match="trained on arrays of another scale"):
             command._predictions(tmp_path, [tmp_path / "a.png"])
     assert fit_images(images_of_array((noise * 255).astype(np.uint8)))([tmp_path / "a.png"]).max() == 200
@@ -164,8 +164,9 @@ def test_names_of_files_that_are_not_utf_8_are_written(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("rule", [{"bits": "8"}, {"bits": 99}, {"resize_shorter_side": 3}])
 def test_an_edited_preprocessing_is_one_line(rule, tmp_path, monkeypatch):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
     model = Normalized(nn.Flatten(), [99.0], [9.0], {"preprocessing": json.loads(json.dumps(rule))})
-    monkeypatch.setattr(command, "read_record", lambda run: run)
-    monkeypatch.setattr(command, "rebuilt", lambda record: (model, ImageShape(1, 8, 64)))
+    monkeypatch.setattr(retrained, "read_record", lambda run: run)
+    monkeypatch.setattr(retrained, "rebuilt", lambda record: (model, ImageShape(1, 8, 64)))
     with pytest.raises(UserError, match="weights.pt has the preprocessing"):
         command._predictions(tmp_path, [tmp_path / "a.png"])

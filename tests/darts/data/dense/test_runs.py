@@ -6,6 +6,7 @@ import pytest
 import torch
 from rich.console import Console
 
+import darts
 from darts.artifacts.checkpoint import canonical, load, save
 from darts.artifacts.fingerprint import of_data_set
 from darts.artifacts.run_config import describe_run
@@ -66,6 +67,12 @@ def test_few_canvases_are_learned_by_heart(name):
     assert figures[f"test_{LEARNED[name]}"] > 0.98
 
 
+def canvases(name):
+    """The test canvases of ``small``, as the data set stores them."""
+    data = small(FINAL_RECIPES[name])[1].test
+    return data.images.numpy() if isinstance(data.images, torch.Tensor) else data.images
+
+
 def searched(config, data):
     settings = replace(config, space=replace(config.space, nodes=1))
     return make_search(settings, data, tiny.CPU)
@@ -113,3 +120,11 @@ def test_what_is_exported_computes_the_same(name, tmp_path):
     model, shape = rebuilt(read_record(tmp_path))
     assert shape == data.shape and shape.target == data.shape.target
     assert WRITERS["state_dict"](model, shape, tmp_path / "state.pt") < 1e-4
+    _, targets = next(data.test.batches(torch.arange(6), 6, training=False))
+    images = torch.from_numpy(canvases(name))
+    found = darts.load(tmp_path).predict(images)
+    assert len(found) == len(targets) == len(images)
+    if shape.target == "mask":
+        assert found.shape == targets.shape and (found == model(images.float()).argmax(1).numpy()).all()
+    else:
+        assert all(boxes.shape[1] == 6 for boxes in found)
