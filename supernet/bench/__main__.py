@@ -1,6 +1,8 @@
 """``python -m supernet.bench``: time the functions of the mixed operations (``supernet.bench.kernels``)."""
 
-from supernet.bench.kernels import main
+import sys
+
+from supernet.bench.kernels import run
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run())

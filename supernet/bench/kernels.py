@@ -27,8 +27,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from genotypes.atomic_write import write_atomically
+from genotypes.atomic_write import require_writable, write_atomically
+from genotypes.parsing import parsed
 from supernet.bench.machine import backends_on, copy_rate, machine, product_rate
+from supernet.command import exit_code, require_device, require_range
+from supernet.errors import SpaceError
 from supernet.fused.verification import verify
 from supernet.mixed.backends import Backend
 from supernet.shapes import ImageShape
@@ -59,9 +62,17 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
     """Compare the backends, measure functions and whole passes, print and write the results.
 
     Raises:
-        SystemExit: where a backend does not equal the reference.
+        SpaceError: where an option cannot be used, or a backend does not equal the reference.
     """
-    options, console = tyro.cli(Options, args=arguments), console or Console()
+    prog = "python -m supernet.bench"
+    options: Options = parsed(lambda: tyro.cli(Options, args=arguments, prog=prog, description=__doc__))
+    console = console or Console()
+    require_range("--batch-size", options.batch_size, 1, 65_536)
+    require_range("--rounds", options.rounds, 1, 1_000_000)
+    if options.device != "auto":
+        require_device(options.device)
+    if options.json is not None:
+        require_writable(options.json)
     found = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(found if options.device == "auto" else options.device)
     storage = torch.float32 if device.type == "cpu" else getattr(torch, options.storage)
@@ -71,7 +82,7 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
         console.print(f"{backend}: {check}")
     wrong = [backend for backend, check in checks.items() if not check.passed]
     if wrong:
-        raise SystemExit(f"{', '.join(wrong)}: not equal to the reference; nothing is measured")
+        raise SpaceError(f"{', '.join(wrong)}: not equal to the reference; nothing is measured")
     rates = copy_rate(device), product_rate(device)
     functions = _functions(options, device, rates) if find_spec("triton") else []
     console.print(_function_table(functions))
@@ -82,6 +93,11 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
         content = {"machine": machine(device), "settings": settings, "bytes_a_second": rates[0],
                    "operations_a_second": rates[1], "functions": functions, "passes": passes}  # fmt: skip
         write_atomically(options.json, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; a mistake, or a backend that is wrong, is one line and exit code 2."""
+    return exit_code(lambda: main(arguments), "--batch-size")
 
 
 def _functions(options: Options, device: torch.device, rates: tuple[float, float]) -> list[dict[str, Any]]:

@@ -21,9 +21,9 @@ import tyro
 from rich.console import Console
 
 from genotypes.atomic_write import require_writable
-from genotypes.errors import InputError
 from genotypes.parsing import parsed
 from supernet.bench.machine import machine
+from supernet.command import exit_code, require_device, require_range
 from supernet.cost.latency_table import LARGEST_BATCH, LatencyTable, measure_table
 from supernet.cost.timing import NoisyMachine, Protocol
 from supernet.errors import SpaceError
@@ -96,7 +96,10 @@ def main(arguments: Sequence[str] | None = None, console: Console | None = None)
     options: Options = parsed(lambda: tyro.cli(Options, args=arguments, prog=prog, description=__doc__))
     console = console or Console(markup=False, emoji=False)
     _check(options)
-    table = measured(options, console)
+    try:
+        table = measured(options, console)
+    except NoisyMachine as error:
+        raise SpaceError(f"{error}, or take a low quantile of more rounds ({QUIETER}), or raise --spread") from None
     table.write(options.out)
     check = table.check
     reliable = check.tau >= GOAL_TAU and check.error <= GOAL_ERROR
@@ -162,10 +165,8 @@ def measured(options: Options, console: Console) -> LatencyTable:
 def _check(options: Options) -> None:
     if options.space not in SPACES:
         raise SpaceError(f"--space is {options.space!r}; it must be one of {', '.join(SPACES)}")
-    for name, (least, most) in LIMITS.items():
-        values: Any = getattr(options, name)
-        if not all(least <= value <= most for value in (values if isinstance(values, tuple) else (values,))):
-            raise SpaceError(f"--{name} is {str(values)[:40]}; it must be {least} to {most}")
+    for name, limits in LIMITS.items():
+        require_range(f"--{name}", getattr(options, name), *limits)
     if options.clock == "cpu" and (options.threads > 1 or options.device != "cpu"):
         raise SpaceError("--clock cpu measures one thread on a CPU: set --threads 1 and --device cpu")
     if not 0 < options.quantile <= 0.5:
@@ -175,10 +176,7 @@ def _check(options: Options) -> None:
     if options.out.is_dir() or not options.out.parent.is_dir():
         raise SpaceError(f"--out is {options.out}; it must be a file in a folder that exists")
     require_writable(options.out)
-    try:
-        torch.empty(0, device=options.device)
-    except (RuntimeError, AssertionError):
-        raise SpaceError(f"--device is {options.device!r}; this machine has no such device") from None
+    require_device(options.device)
 
 
 def _shape(options: Options) -> Shape:
@@ -189,25 +187,7 @@ def _shape(options: Options) -> Shape:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command; a mistake is one line and exit code 2."""
-    try:
-        main(arguments)
-    except NoisyMachine as error:
-        print(f"error: {error}, or take a low quantile of more rounds ({QUIETER}), or raise --spread", file=sys.stderr)
-        return 2
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:  # a full disk, a closed pipe
-        print(f"error: {error.filename or 'the output'}: {error.strerror or error}", file=sys.stderr)
-        return 2
-    except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error):
-            raise
-        print("error: not enough memory; lower --batch, --channels or --layers", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_code(lambda: main(arguments), "--batch, --channels or --layers")
 
 
 if __name__ == "__main__":

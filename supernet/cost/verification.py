@@ -26,10 +26,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from genotypes.atomic_write import require_writable, write_atomically
-from genotypes.errors import InputError
 from genotypes.parsing import parsed
 from supernet import architectures
 from supernet.bench.machine import machine
+from supernet.command import exit_code
 from supernet.cost.architecture import COSTS, Deployment, costs_of
 from supernet.cost.network import LiveStorages
 from supernet.cost.space_costs import SpaceCosts
@@ -164,16 +164,7 @@ def _in_words(equal: Mapping[str, int], genotypes: int) -> str:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command; differences are exit code 1, a mistake is one line and exit code 2."""
-    try:
-        return 0 if main(arguments) else 1
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:  # a full disk, a closed pipe
-        print(f"error: {error.filename or 'the output'}: {error.strerror or error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return exit_code(lambda: main(arguments), "--genotypes")
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from genotypes.parsing import parsed
+from supernet.command import exit_code, require_range
 from supernet.fused.graph.backward import graph_backward
 from supernet.fused.graph.description import describe, flat_tensors
 from supernet.fused.graph.forward import graph_forward
@@ -183,9 +186,16 @@ def usages(channels: int, arch: int, storage: torch.dtype = torch.bfloat16) -> l
     return [usage(launch, arch) for launch in distinct(launches)]
 
 
-def main() -> None:
-    """Print the table."""
-    options = tyro.cli(Options)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table.
+
+    Raises:
+        SpaceError: where an option cannot be used.
+    """
+    prog = "python -m supernet.fused.resources"
+    options: Options = parsed(lambda: tyro.cli(Options, args=arguments, prog=prog, description=__doc__))
+    require_range("--channels", options.channels, 1, 4_096)
+    require_range("--archs", options.archs, 50, 1_000)
     table = Table("kernel", "constants", "sm", "registers", "shared", "spilled")
     for arch in options.archs:
         for channels in options.channels:
@@ -195,5 +205,10 @@ def main() -> None:
     Console().print(table)
 
 
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; a mistake is one line and exit code 2."""
+    return exit_code(lambda: main(arguments), "--channels")
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(run())

@@ -7,6 +7,7 @@ import torch
 from rich.console import Console
 
 from supernet.bench import kernels as bench
+from supernet.errors import SpaceError
 from supernet.mixed.backends import BACKENDS, BackendRow
 
 
@@ -28,8 +29,24 @@ def test_nothing_is_measured_where_a_backend_differs_from_the_reference(monkeypa
     right = BACKENDS["batched"].edge_outputs
     wrong = BackendRow(lambda source, x, gates: [1.01 * y for y in right(source, x, gates)])
     monkeypatch.setitem(BACKENDS, "batched", wrong)
-    with pytest.raises(SystemExit, match="not equal"):
+    with pytest.raises(SpaceError, match="not equal"):
         bench.main(["--device", "cpu"], Console(quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("gpu --out x", "Unrecognized options: gpu, --out, x"),
+        ("--rounds 0", "--rounds is 0; it must be 1 to 1000000"),
+        ("--batch-size -1", "--batch-size is -1; it must be 1 to 65536"),
+        ("--device x", "--device is 'x'; this machine has no such device"),
+        ("--json /", "/: Is a directory"),
+    ],
+)
+def test_a_mistake_is_one_line(options, message, capsys):
+    assert bench.run(options.split()) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: ") and message in line and line.count("\n") == 1
 
 
 def test_one_launch():

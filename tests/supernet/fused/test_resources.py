@@ -56,3 +56,10 @@ def test_first_bound_that_spills_nothing(monkeypatch):
             "maxnreg": 128,
         }
     assert kernel.tried == [100, 112, 128]
+
+
+@pytest.mark.parametrize("options", ["build", "--channels 0", "--archs 3"])
+def test_a_mistake_is_one_line(options, capsys):
+    assert resources.run(options.split()) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: ") and line.count("\n") == 1
