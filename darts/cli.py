@@ -37,6 +37,9 @@ C = TypeVar("C", bound=Config)
 FIELD = re.compile(r"`([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*)`")
 """A configuration field by its dotted path, in backticks."""
 
+LONG_WORD = re.compile(r"\S{300,}")
+"""What is shortened in a message: a value or a path can be of any length."""
+
 EXIT_DELAY = 2.0
 """Seconds that the other ranks wait before they exit, so that rank 0 can print the error: torchrun ends all processes
 as soon as one has ended."""
@@ -195,7 +198,8 @@ def writing_results() -> Iterator[None]:
 def _complain(message: str) -> int:
     """Print a mistake in one line, once for all processes, and return its exit code."""
     if is_main_process() and sys.stderr is not None:
-        print("error: " + " ".join(message.splitlines()), file=sys.stderr, flush=True)
+        line = LONG_WORD.sub(lambda match: shortened(match[0], 200), " ".join(message.splitlines()))
+        print(f"error: {line}", file=sys.stderr, flush=True)
     return 2
 
 

@@ -233,8 +233,8 @@ def _value_fault(trial: FrozenTrial, objectives: int) -> str | None:
 def _optuna_fault(trial: FrozenTrial) -> str | None:
     """Return what is wrong with what Optuna records itself: parameters, intermediate values and constraints."""
     for name, value in trial.params.items():
-        if not _is_offered(trial.distributions[name], value):
-            return f"has {name[:60]!r} {str(value)[:40]!r}, which is none of the values that it was chosen from"
+        if not isinstance(name, str) or not _is_offered(trial.distributions[name], value):
+            return f"has {str(name)[:60]!r} {str(value)[:40]!r}, which is none of the values that it was chosen from"
     between = next((value for value in trial.intermediate_values.values() if not isinstance(value, int | float)), None)
     if between is not None:
         return f"has the intermediate value {str(between)[:40]!r}, which is not a number"

@@ -82,7 +82,8 @@ def open_study(
     """
     try:
         study = _study(storage, name, sampler, goals)
-        found, trials = study.user_attrs.get(SETTINGS, settings), study.get_trials(deepcopy=False)
+        found = study.user_attrs.get(SETTINGS, settings)
+        trials = storage.records.get_all_trials(study._study_id, deepcopy=False)  # a study hides those of equal numbers
         directions = study.directions
     except Exception as error:  # SQLAlchemy's, json's, or Optuna's own
         reason = kind_and_text(error)

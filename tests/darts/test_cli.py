@@ -101,3 +101,14 @@ def test_ctrl_c_while_results_are_written_says_that_training_is_done(capsys):
         "stopped while the results were written; the training is done and saved. Resume with: python "
     )
     assert out.endswith("--resume\n")
+
+
+def test_a_value_of_any_length_is_shortened_in_a_message(monkeypatch, capsys):
+    def main(arguments, console):
+        raise UserError(f"`data.root` {'x' * 5000}/y: no such folder")
+
+    monkeypatch.setattr("sys.argv", ["script"])
+    with pytest.raises(SystemExit):
+        run_script(main)
+    line = capsys.readouterr().err
+    assert line.startswith("error: --data.root xxx") and line.endswith("x... no such folder\n") and len(line) < 300

@@ -104,6 +104,7 @@ def test_records_of_searches_and_of_other_programs_are_accepted():
         ("update trial_values set value_type = 'x'", "damaged study"),
         ("update trial_values set value = 'x'", r"trial 1 has the values \['x'\]"),
         ("update trials set state = 'x'", "damaged study"),
+        ("insert into trials (number, study_id, state) values (0, 1, 'RUNNING')", "trial 2 is missing"),
         ("update trial_params set distribution_json = '{'", "damaged study"),
         ("update trial_user_attributes set value_json = '{' where key = 'epochs'", "damaged study"),
         ("update trial_params set distribution_json = cast(x'7b227bff' as text)", "damaged study"),
@@ -151,6 +152,17 @@ def test_a_journal_that_a_killed_process_has_torn_is_continued(tmp_path):
         study.add_trial(trial())
         found = open_study(open_storage(f"journal:{path}"), "search", sampler, {"seed": 0})
         assert len(found.trials) == len(study.trials) > 0 and all(map(json.loads, path.read_text().splitlines()))
+
+
+def test_a_parameter_without_a_name_is_refused(tmp_path):
+    path, sampler = tmp_path / "study.journal", StrategySampler(RandomSearch(), Letters(), 0)
+    study = open_study(open_storage(f"journal:{path}"), "search", sampler, {"seed": 0})
+    study.tell(study.ask({"letter": CategoricalDistribution(("a", "b"))}), 0.5)
+    content = path.read_text()
+    assert '"letter"' in content
+    path.write_text(content.replace('"letter"', "7"))
+    with pytest.raises(UserError, match="trial 1 has '7' '[ab]', which is none of the values"):
+        open_study(open_storage(f"journal:{path}"), "search", sampler, {"seed": 0})
 
 
 @pytest.mark.parametrize("content", ["words\n", "words", "{}\n", '{"op_code": 0}\n{}\n', '{"op_code": 0}\n[1', "\0\n"])
