@@ -17,10 +17,11 @@ NPZ = DataConfig("npz", crop_padding=4)
 """Your own images are not mirrored: digits, letters and organs mean something else then. Ask for it: ``data.flip``."""
 FULL_CANVAS = CanvasConfig(full=True, rotation=10.0, train=2500)
 """Training canvases of as many digits as test canvases have at most."""
-SEGMENTATION_DIGITS = CanvasDataConfig("segmentation_digits", canvas=replace(FULL_CANVAS, train=6000))
+SEGMENTATION_DIGITS = CanvasDataConfig("segmentation_digits", canvas=FULL_CANVAS)
 DETECTION_DIGITS = CanvasDataConfig("detection_digits", canvas=FULL_CANVAS)
 FEW_CANVASES = replace(FULL_CANVAS, train=1500)
 """For searches, which compute every candidate."""
+MANY_CANVASES = replace(FULL_CANVAS, train=8000, rotation=15.0)
 MNIST_CANVAS = CanvasConfig(size=64, objects=6, smallest=18, largest=28, train=10_000, test=1000)
 SEGMENTATION_MNIST = CanvasDataConfig("segmentation_mnist", crop_padding=4, canvas=MNIST_CANVAS)
 DETECTION_MNIST = CanvasDataConfig("detection_mnist", crop_padding=4, canvas=MNIST_CANVAS)

@@ -22,6 +22,7 @@ from darts.retraining.export import WRITERS, rebuilt
 from darts.retraining.task import RetrainTask
 from darts.training.objective import SCORES, score_of
 from genotypes import ChoicesGenotype
+from genotypes.types.nasbench201 import NASBench201Genotype
 from tests import tiny
 
 SMALL = {
@@ -34,6 +35,7 @@ SMALL = {
     "data.canvas.full": False,
     "data.canvas.rotation": 0.0,
     "space.name": "darts",
+    "space.stages": None,
     "space.stem": "strided",
     "space.channels": 2,
     "space.layers": 3,
@@ -42,6 +44,17 @@ SMALL = {
 }
 TASKS = {"segmentation_digits": "mean_iou", "detection_digits": "average_precision"}
 LEARNED = {"segmentation_digits": "mean_iou", "detection_digits": "average_precision_50"}
+CONVOLUTIONS = {
+    "segmentation_digits": (
+        {"space.name": "nasbench201", "space.layers": 1, "space.stages": 3},
+        NASBench201Genotype(("nor_conv_3x3",) * 6),
+    ),
+    "detection_digits": (
+        {"space.name": "mobile"},
+        ChoicesGenotype({f"block{index}": ("mb3_3x3",) for index in range(3)}),
+    ),
+}
+"""The recipe's space, and its architecture of convolutions."""
 STEPS = 80
 """In which eight canvases are learned."""
 
@@ -55,10 +68,9 @@ def small(recipe):
 def test_few_canvases_are_learned_by_heart(name):
     """Targets lie where the images have them, and the recipe's optimizer moves the head: else this stays below."""
     settings = SMALL | {"data.canvas.train": 8, "batch_size": 8, "epochs": STEPS, "data.crop_padding": 0}
-    own = {"space.name": "mobile", "space.stem": "auto", "space.channels": 8}
-    config = replaced(FINAL_RECIPES[name](), settings | own)
+    own, genotype = CONVOLUTIONS[name]
+    config = replaced(FINAL_RECIPES[name](), settings | {"space.stem": "auto", "space.channels": 8} | own)
     data = open_data(config.data, tiny.CPU, config.seed)
-    genotype = ChoicesGenotype({f"block{index}": ("mb3_3x3",) for index in range(3)})
     task = RetrainTask(config, genotype, replace(data, test=data.train), tiny.CPU)
     for epoch in range(config.epochs):
         task.begin_epoch(epoch, 0)
