@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from darts.config.blackbox import BlackboxConfig
 from darts.config.fields import check_ranges
 from darts.config.retrain import RetrainConfig
@@ -30,6 +32,7 @@ def check(config: Config) -> None:
         _refuse_unused(config)
         _check_budget(config)
         return
+    _refuse_unread("deployment.latencies", config.deployment.latencies, f"{config.limits}", "`limits`")
     if config.method.stages == ():
         raise UserError("`method.stages` is empty; give one stage or more, such as stage:share=1")
     share = config.valid_share
@@ -50,10 +53,18 @@ def _refuse_unused(config: BlackboxConfig) -> None:
     for field, (value, instead) in unused.items():
         if value is not None:
             raise UserError(f"`{field}` is {value}; a search without gradients does not follow it: {instead}")
+    costs = f"{config.limits},{config.objectives}"
+    _refuse_unread("latencies", config.latencies, costs, "`objectives` or `limits`")
     for name, table in (("file", config.benchmark.file), ("name", config.benchmark.name)):
         if table is not None and config.evaluator != "benchmark":
             evaluator = f"`evaluator` {config.evaluator} looks nothing up"
             raise UserError(f"`benchmark.{name}` is {table}, and {evaluator}: set it to benchmark")
+
+
+def _refuse_unread(field: str, table: Path | None, costs: str, fields: str) -> None:
+    """Refuse a table of latencies where latency is none of the costs."""
+    if table is not None and "latency" not in costs:
+        raise UserError(f"`{field}` is {table}, which nothing reads: set latency in {fields}, or leave it out")
 
 
 def _check_budget(config: BlackboxConfig) -> None:

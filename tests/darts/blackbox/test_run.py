@@ -223,6 +223,7 @@ def test_recipes_are_complete(name):
         (dict(run=RunConfig(max_steps=3)), "`run.max_steps` is 3; .*: set `budget.epochs`"),
         (dict(run=RunConfig(memory="8GB")), "`run.memory` is 8GB; a search without gradients does not follow it"),
         (dict(space=SearchSpaceConfig(partial=4)), "`space.partial` is 4"),
+        (dict(latencies=Path("x.json")), "`latencies` is x.json, which nothing reads: set latency in `objectives` or"),
         (dict(benchmark=LookupConfig(file=Path("x.csv"))), "`evaluator` training looks nothing up"),
         (dict(benchmark=LookupConfig(name="digits201")), "`benchmark.name` is digits201, and `evaluator` training"),
     ],

@@ -1,6 +1,7 @@
 """Values of a configuration: ranges, finite numbers, seeds; and which fields may differ when a run is resumed."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,7 @@ def test_every_number_has_a_range(key):
         ("data.crop_padding", 2**63, "at most 16384"),
         ("batch_size", 2**63 - 1, "at most 2147483647"),
         ("seed", 2**64, "from 0 to 18446744069414584319"),
+        ("deployment.latencies", Path("x.json"), "which nothing reads: set latency in `limits`, or leave it out"),
         ("valid_share", 0.6, "at most 1 together with `train_share`"),
     ],
 )
