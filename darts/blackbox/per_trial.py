@@ -23,7 +23,6 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from darts.blackbox.records import epochs_of, results_of
-from darts.blackbox.storage import STORAGE_ERRORS
 from darts.errors import UserError
 from genotypes.errors import kind_and_text
 
@@ -120,9 +119,7 @@ def _of_sound_records() -> Iterator[None]:
     """Raise what a sampler of Optuna raises within as a ``UserError``: its own records are not those that it wrote."""
     try:
         yield
-    except (UserError, MemoryError, *STORAGE_ERRORS):
-        raise
-    except Exception as error:
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         reason = kind_and_text(error)
         raise UserError(f"the sampler cannot read the study's records ({reason}); choose another `run.name`") from None
 
