@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import track
@@ -79,12 +80,13 @@ def replay_pareto(
 
 
 class ExactFront:
-    """The Pareto set of all architectures of a table that are within limits, by test accuracy.
+    """The Pareto set of all architectures of a table that are within limits.
 
     Args:
         decisions: of the space.
         table: knows every architecture.
         goals: whose objectives and limits count.
+        split: test or valid, by whose accuracy architectures are judged.
 
     Raises:
         UserError: where no architecture is within the limits.
@@ -95,10 +97,12 @@ class ExactFront:
         hypervolume: that they dominate.
     """
 
-    def __init__(self, decisions: ArchitectureDecisions, table: Table, goals: Goals):
-        self._goals = goals
+    def __init__(
+        self, decisions: ArchitectureDecisions, table: Table, goals: Goals, split: Literal["test", "valid"] = "test"
+    ):
+        self._goals, self._split = goals, split
         scores = (table.score(decisions.genotype(point)) for point in every(decisions))
-        truth = [_tested(goals, score) for score in scores if not goals.infeasible(score.values)]
+        truth = [self._judged(score) for score in scores if not goals.infeasible(score.values)]
         if not truth:
             raise UserError("`limits`: no architecture of the table is within them")
         columns = dict(zip(goals.objectives, zip(*truth), strict=True))
@@ -111,10 +115,15 @@ class ExactFront:
         """Return what architectures have of the hypervolume, and how many they are, without those that are dominated
         or over a limit.
 
-        Which are dominated is decided by validation accuracy; the hypervolume is that of their test accuracies.
+        Which are dominated is decided by validation accuracy; the hypervolume is that of the split's accuracies.
         """
         front = front_of([_outcome(self._goals, score) for score in scores])
-        return self._volume([_tested(self._goals, scores[index]) for index in front]) / self.hypervolume, len(front)
+        return self._volume([self._judged(scores[index]) for index in front]) / self.hypervolume, len(front)
+
+    def _judged(self, score: Score) -> Values:
+        """Return the oriented values of an architecture, with its accuracy on the split."""
+        judged = {**score.values, "valid_accuracy": score.values[f"{self._split}_accuracy"]}
+        return self._goals.oriented(Score(judged, score.seconds))
 
     def _volume(self, values: Sequence[Values]) -> float:
         return scaled_hypervolume(values, self._worst, self._best)
@@ -131,9 +140,3 @@ def searched(
 def _outcome(goals: Goals, score: Score) -> Outcome:
     violation = sum(excess for excess in goals.excesses(score.values).values() if excess > 0)
     return Outcome(goals.oriented(score), violation)
-
-
-def _tested(goals: Goals, score: Score) -> Values:
-    """Return the oriented values of an architecture, with its accuracy on the test split."""
-    tested = {**score.values, "valid_accuracy": score.values["test_accuracy"]}
-    return goals.oriented(Score(tested, score.seconds))

@@ -6,7 +6,6 @@ from rich.console import Console
 
 from darts.benchmarks.protocol import Score
 from darts.blackbox.evaluators.benchmark import CIFAR10_SHAPE
-from darts.blackbox.pareto.replay import ParetoReplays
 from darts.blackbox.points import ArchitectureDecisions
 from darts.experiments.tables import latency_targets
 from darts.experiments.tables.latency_targets import GOALS, LatencyTargets, fitted_latency, front_rows
@@ -64,8 +63,10 @@ def test_what_is_found_within_each_latency_is_near_it(monkeypatch):
 
 
 def test_whole_fronts_have_a_row_for_each_strategy(monkeypatch):
-    found = ParetoReplays(3, 0.5, [0.9, 1.0], [2, 3], [500, 500])
-    monkeypatch.setattr(latency_targets, "replay_pareto", lambda *arguments: found)
+    monkeypatch.setattr(latency_targets, "QUERIES", 40)
     rows = list(front_rows(MadeUp(), ArchitectureDecisions(SPACE), "cifar10", GOALS, 2, Console(quiet=True)))
-    assert [row["strategy"] for row in rows] == list(latency_targets.STRATEGIES)
-    assert all((row["points"], row["share"], row["least"]) == (3, 0.95, 0.9) for row in rows)
+    *found, most = rows
+    assert [row["strategy"] for row in found] == list(latency_targets.STRATEGIES)
+    assert most["share"] == 1 and most["points"] > 100  # validation and test agree, and the slower is the better
+    for row in found:
+        assert 0.5 < row["least"] <= row["share"] < 1 and row["share_by_validation"] == row["share"]
