@@ -47,12 +47,7 @@ DESCENTS, LEARNING_RATE, WEIGHT, DECAY, LARGEST = 4, 0.2, 100.0, 0.9, 5.0
 """Descents of a search, with falling targets; Adam's learning rate; the weight of the hinge beside the accuracy in
 percent; the decay of the baseline; the largest advantage over it that counts."""
 
-LIMITED = NSGA2(population=10)
-STRATEGIES: dict[str, Strategy] = {
-    "nsga2:population=10": LIMITED,
-    "nsga2:population=20": NSGA2(population=20),
-    "random": RandomSearch(),
-}
+STRATEGIES: dict[str, Strategy] = {"nsga2:population=20": NSGA2(population=20), "random": RandomSearch()}
 
 
 def front_rows(
@@ -123,8 +118,8 @@ class LatencyTargets:
 
     def _limited(self, target: float, seed: int) -> list[Score]:
         """Return all that NSGA-II looks up within a limit."""
-        budget = BudgetConfig(trials=QUERIES)
-        return searched(LIMITED, self.decisions, self.table, _within(target), budget, seed)
+        strategy, budget = STRATEGIES["nsga2:population=20"], BudgetConfig(trials=QUERIES)
+        return searched(strategy, self.decisions, self.table, _within(target), budget, seed)
 
     def _descended(self, target: float, seed: int) -> list[Score]:
         """Return all that the descent of the logits looks up."""
