@@ -136,7 +136,7 @@ def _results(options: Options, console: Console) -> Iterator[tuple[str, Any]]:
             rows = []
             for row in rows_of(options, console):
                 rows.append(row)
-                console.print(row, soft_wrap=True, highlight=False)
+                console.print(in_words(row), soft_wrap=True, highlight=False)
                 yield part, rows
 
 
@@ -195,6 +195,25 @@ ROWS: dict[str, Callable[[Options, Console], Iterator[dict[str, Any]]]] = {
     "latency": _latency,
 }
 """Part -> its rows, each printed as soon as it is known."""
+
+
+def in_words(row: Mapping[str, Any]) -> str:
+    """Return a row of ``ROWS`` in words; accuracies and shares of a hypervolume in percent."""
+    seeds = f", {row['seeds']} searches" if "seeds" in row else ""
+    about = f"{row['data']}, {row.get('strategy', row.get('kind'))}{seeds}"
+    if "test" in row:
+        curve = ", ".join(f"{mean:.2f} after {budget}" for budget, (mean, _) in row["test"].items())
+        until = row.get("queries_until_found")
+        return f"{about}: test {curve}" + (f"; {until[0]:.0f} queries until the best is found" if until else "")
+    if row["kind"] == "front":
+        least = f" (least {100 * row['least']:.1f})" if "least" in row else ""
+        valid = row.get("share_by_validation")
+        by_validation = f"; {100 * valid:.1f} by validation" if valid is not None else ""
+        return f"{about}: {100 * row['share']:.1f}{least} of the hypervolume of {row['points']} points{by_validation}"
+    shares = ", ".join(
+        f"{100 * share['share']:.1f} within {target:.1f} ms" for target, share in zip(row["targets_ms"], row["shares"])
+    )
+    return f"{about}: {shares}; latencies in order in {row['monotone']}"
 
 
 def _columns(found: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -140,6 +140,12 @@ def test_runs_without_a_trained_network(trained):
         export.rebuilt(read_record(folder))
 
 
+def test_a_model_of_fit_is_exported_in_python(tmp_path):
+    (tmp_path / "model.pt").touch()
+    with pytest.raises(UserError, match="a model of darts.fit; in Python: darts.load"):
+        export.main([str(tmp_path), "--format", "onnx"], Console(quiet=True))
+
+
 def test_a_device_or_a_pipe_stays_what_it_is(trained, capsys):
     pipe = trained[0] / "pipe"
     os.mkfifo(pipe)
