@@ -16,6 +16,9 @@ from darts.processes import SINGLE_PROCESS, Ranks, restarted
 
 CHECKPOINTS = "checkpoints"
 
+MODEL = "model.pt"
+"""The model that ``darts.fit`` has trained."""
+
 
 def run_folder(run: RunConfig, default: str, ranks: Ranks = SINGLE_PROCESS) -> Path:
     """Return the folder of this command's run, as rank 0 chooses it; it stays locked until the process ends.

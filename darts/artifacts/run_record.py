@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from darts.artifacts.log import STOPPED, read_log
-from darts.artifacts.run_folder import read_config, read_object
+from darts.artifacts.run_folder import MODEL, read_config, read_object
 from darts.config import flat
 from darts.errors import UserError
 from genotypes import Genotype, GenotypeError, load, read
@@ -139,6 +139,8 @@ def read_record(folder: Path) -> RunRecord:
         UserError: where the folder is not a run's.
     """
     if not is_run(folder):
+        if (folder / MODEL).exists():
+            raise UserError(f"{folder}: a model of darts.fit, not a run; use it in Python: darts.load({str(folder)!r})")
         raise UserError(f"{folder}: no config.json of a run; give a folder that train_search.py or train_final.py made")
     content = read_config(folder)
     lines = _lines(folder)

@@ -8,14 +8,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from darts.artifacts.run_config import OWN
-from darts.artifacts.run_folder import CHECKPOINTS, read_config
+from darts.artifacts.run_folder import CHECKPOINTS, MODEL, read_config
 from darts.artifacts.run_lock import locked
 from darts.errors import UserError
 
 STUDY = "study.journal"
 """The record of a search by trials; that of a training is its folder of checkpoints."""
 
-RESULTS = (CHECKPOINTS, STUDY, "study.db", "trials.json", "genotype.json", "weights.pt", "model.pt")
+RESULTS = (CHECKPOINTS, STUDY, "study.db", "trials.json", "genotype.json", "weights.pt", MODEL)
 """Files that a run leaves, which a run of another kind would overwrite."""
 
 

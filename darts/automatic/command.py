@@ -23,9 +23,10 @@ import numpy as np
 import tyro
 from rich.console import Console
 
+from darts.artifacts.run_folder import MODEL
 from darts.automatic.examples.inputs import image_files
 from darts.automatic.fit import fit
-from darts.automatic.predictor import FILE, load_predictor
+from darts.automatic.predictor import load_predictor
 from darts.automatic.retrained import load_retrained
 from darts.cli import say
 from darts.config.command_line import parse_command
@@ -158,7 +159,7 @@ def predict_command(arguments: Sequence[str], console: Console) -> None:
 
 def _predictions(run: Path, files: Sequence[Path]) -> tuple[list[str], list[str], list[list[object]]]:
     """Return the name of each example, the header, and each row: the prediction, then probabilities."""
-    if not (run / FILE).exists():
+    if not (run / MODEL).exists():
         return _of_retraining(run, files)
     model = load_predictor(run)
     if model.encoder.kind == "image":
@@ -193,9 +194,9 @@ def _of_retraining(run: Path, files: Sequence[Path]) -> tuple[list[str], list[st
             "darts.load(run).predict(files) in Python, or export it: python -m darts.export"
         )
     paths = image_files(files)
-    outputs = model.predict_proba(paths).tolist()
-    rows: list[list[object]] = [[model.classes[max(range(len(row)), key=row.__getitem__)], *map(_rounded, row)]
-                                for row in outputs]  # fmt: skip
+    shares = model.predict_proba(paths)
+    best = shares.argmax(1).tolist()
+    rows: list[list[object]] = [[model.classes[k], *map(_rounded, row)] for k, row in zip(best, shares.tolist())]
     return list(map(str, paths)), ["prediction", *model.classes], rows
 
 

@@ -24,10 +24,11 @@ from rich.console import Console
 
 from darts.artifacts import fingerprint
 from darts.artifacts.checkpoint import save
+from darts.artifacts.run_folder import MODEL
 from darts.artifacts.user_folder import STUDY
 from darts.automatic.judging import Judged, doubts, judge, standard_error
 from darts.automatic.networks import Averaged
-from darts.automatic.predictor import FILE, Predictor, load_predictor
+from darts.automatic.predictor import Predictor, load_predictor
 from darts.automatic.problem import FitProblem, Plan, decisions_of, folds_of, make_plan, start_of
 from darts.automatic.records import best_of, completed, ended, open_record
 from darts.automatic.trial_loop import Result, run_trials
@@ -171,7 +172,7 @@ class _FitStudy:
         """Write the best model so far; what this takes is left for the end, which writes it once more."""
         began = time.monotonic()
         self.best = judged, predictor
-        save(self.folder / FILE, predictor.state())
+        save(self.folder / MODEL, predictor.state())
         if self.end is not None:
             self.end -= max(0.0, time.monotonic() - began - self.kept_seconds)
             self.kept_seconds = max(self.kept_seconds, time.monotonic() - began)
@@ -193,12 +194,12 @@ class _FitStudy:
             UserError: where no architecture could be trained.
         """
         done = completed(self.study)
-        if not done or not (self.folder / FILE).exists():
+        if not done or not (self.folder / MODEL).exists():
             reasons = [trial.user_attrs.get("reason", "unknown") for trial in ended(self.study)]
             raise UserError(f"no architecture could be trained; the last failed: {(reasons or ['no time'])[-1]}")
         facts = {"architectures": len(ended(self.study)), "plan": asdict(self.plan)}
         if self.best is None:  # it was found by an earlier process
-            found = load_predictor(self.folder / FILE)
+            found = load_predictor(self.folder / MODEL)
             found.network.to(self.problem.device)
             notes = found.notes
         else:

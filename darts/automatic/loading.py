@@ -9,8 +9,8 @@ from torch import nn
 
 from darts.arguments import public
 from darts.artifacts.run_config import OWN
-from darts.artifacts.run_folder import read_config
-from darts.automatic.predictor import FILE, Predictor, load_predictor
+from darts.artifacts.run_folder import MODEL, read_config
+from darts.automatic.predictor import Predictor, load_predictor
 from darts.automatic.retrained import Retrained, load_retrained
 from darts.errors import UserError
 from darts.results import SearchResult, load_run
@@ -36,7 +36,7 @@ def load(run: str | Path, model: nn.Module | None = None) -> Predictor | Retrain
     path = Path(run)
     if model is not None:
         return load_run(path, model)
-    if path.is_dir() and not (path / FILE).exists() and (path / "config.json").exists():
+    if path.is_dir() and not (path / MODEL).exists() and (path / "config.json").exists():
         config = read_config(path).get("config")
         if isinstance(config, Mapping) and config.get("recipe") == OWN:
             raise UserError(f"{path}: a run with a model of your own; give it too: darts.load(run, model)")

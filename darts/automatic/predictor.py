@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from darts.arguments import public
 from darts.artifacts import checkpoint
+from darts.artifacts.run_folder import MODEL
 from darts.automatic.examples.inputs import ENCODERS, Encoder, Expected, read_examples, read_new
 from darts.automatic.examples.tables import TableEncoder
 from darts.automatic.examples.targets import Target, target_from
@@ -41,7 +42,6 @@ READING_ERRORS = (
 )
 """What goes wrong where the state of a model is not one that ``Predictor.state`` returned."""
 
-FILE = "model.pt"
 KIND = "model"
 BATCH = 256
 
@@ -198,7 +198,7 @@ class Predictor:
         folder = Path(path)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            checkpoint.save(folder / FILE, self.state())
+            checkpoint.save(folder / MODEL, self.state())
             write_atomically(folder / "genotype.json", write(self.genotype).encode())
             write_atomically(folder / "report.txt", (self.report() + "\n").encode(errors="backslashreplace"))
         except OSError as error:
@@ -328,7 +328,7 @@ def load_predictor(path: Path) -> Predictor:
     Raises:
         UserError: where there is none, or it is damaged.
     """
-    file = path / FILE if path.is_dir() else path
+    file = path / MODEL if path.is_dir() else path
     if not file.exists():
         raise UserError(f"{path}: no model; give the folder of model.save(folder), or the run of darts.fit")
     state = checkpoint.load(file)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from darts.artifacts.run_record import read_record
-from darts.automatic.examples.inputs import image_files
+from darts.automatic.examples.inputs import Expected, read_new
 from darts.data.dense.detection import Detection
 from darts.data.image_folder import ImageForm, are_of_files, read_files
 from darts.errors import UserError
@@ -40,7 +41,7 @@ class Retrained:
     shape: ImageShape
     folder: Path
 
-    @property
+    @cached_property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, or their numbers, in the order of the columns of ``predict_proba``."""
         known = json.loads(self.network.metadata.get("classes", "null"))
@@ -50,7 +51,7 @@ class Retrained:
         """Return the predictions.
 
         Args:
-            x: image files, a folder of them, or images ``(n, c, h, w)`` of the network's size, in the data set's unit.
+            x: image files, a folder of them, or an array of images of the network's size, in the data set's unit.
 
         Returns:
             The name of each image's class, ``(n,)``; where masks are predicted, the number of each pixel's class, ``(n,
@@ -85,21 +86,13 @@ class Retrained:
             return torch.cat([self.network(part.to(device).float()).cpu() for part in images.split(BATCH)])
 
     def _images(self, x: Any) -> Tensor:
-        if isinstance(x, str | Path):
-            return self._read([Path(x)])
-        if isinstance(x, Sequence) and x and all(isinstance(path, str | Path) for path in x):
-            return self._read([Path(path) for path in x])
-        form = f"image files, or images (n, {self.shape.channels}, {self.shape.size}, {self.shape.size})"
-        try:
-            images = torch.as_tensor(x)
-        except (TypeError, ValueError, RuntimeError):
-            raise UserError(f"`x` is {type(x).__name__}; give {form}") from None
-        if images.dtype == torch.bool or images.is_complex() or not len(images.shape) or not len(images):
-            raise UserError(f"`x` is of {images.dtype} and shape {tuple(images.shape)}; give {form}")
-        if images.shape[1:] != (self.shape.channels, self.shape.size, self.shape.size):
-            raise UserError(f"`x` has shape {tuple(images.shape)}; give {form}")
-        if images.is_floating_point() and not bool(images.isfinite().all()):
-            raise UserError("`x` holds values that are not finite")
+        """Return images ``(n, c, h, w)`` as the data set stores them."""
+        images = read_new(x, Expected("image")).value
+        if not isinstance(images, Tensor):
+            return self._read(images)
+        form = (self.shape.channels, self.shape.size, self.shape.size)
+        if images.shape[1:] != form:
+            raise UserError(f"`x` has images of shape {tuple(images.shape[1:])}; the network takes {form}")
         return images
 
     def _read(self, paths: Sequence[Path]) -> Tensor:
@@ -121,7 +114,7 @@ class Retrained:
                 f"{self.folder}: its network was trained on arrays of another scale than that of image files"
             )
         form = ImageForm(self.shape.size, self.shape.channels, bits)
-        return torch.from_numpy(read_files(image_files(paths), form, shorter)).float() / scale
+        return torch.from_numpy(read_files(paths, form, shorter)).float() / scale
 
 
 def load_retrained(folder: Path) -> Retrained:

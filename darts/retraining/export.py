@@ -92,10 +92,6 @@ def main(arguments: Sequence[str], console: Console) -> None:
     """Parse, rebuild, write, check."""
     about = (__doc__ or "").partition("\n")[0]
     config = parse_command(ExportConfig, arguments, prog="python -m darts.export", description=about)
-    if (config.run / "model.pt").exists():
-        raise UserError(
-            f"{config.run}: a model of darts.fit; in Python: darts.load({str(config.run)!r}).export('a.onnx')"
-        )
     model, shape = rebuilt(read_record(config.run))
     path = config.output or config.run / FILES[config.format]
     difference = WRITERS[config.format](model, shape, path)

@@ -68,23 +68,29 @@ def replay_pareto(
     Raises:
         UserError: where no architecture is within the limits, or the budget is too small for one query.
     """
-    exact = ExactFront(decisions, table, goals)
-    shares, found, queries = [], [], []
-    for seed in track(seeds, "searches", console=console, transient=True):
-        scores = searched(strategy, decisions, table, goals, budget, seed)
-        share, points = exact.share(scores)
-        shares.append(share)
-        found.append(points)
-        queries.append(len(scores))
-    return ParetoReplays(exact.points, exact.hypervolume, shares, found, queries)
+    exact = ExactFront(every_score(decisions, table), goals)
+    each = track(seeds, "searches", console=console, transient=True)
+    searches = [searched(strategy, decisions, table, goals, budget, seed) for seed in each]
+    judged = [exact.share(scores) for scores in searches]
+    return ParetoReplays(
+        exact.points,
+        exact.hypervolume,
+        shares=[share for share, _ in judged],
+        found=[points for _, points in judged],
+        queries=[len(scores) for scores in searches],
+    )
+
+
+def every_score(decisions: ArchitectureDecisions, table: Table) -> list[Score]:
+    """Return the scores of all architectures of a table."""
+    return [table.score(decisions.genotype(point)) for point in every(decisions)]
 
 
 class ExactFront:
     """The Pareto set of all architectures of a table that are within limits.
 
     Args:
-        decisions: of the space.
-        table: knows every architecture.
+        scores: of all architectures.
         goals: whose objectives and limits count.
         split: test or valid, by whose accuracy architectures are judged.
 
@@ -97,11 +103,8 @@ class ExactFront:
         hypervolume: that they dominate.
     """
 
-    def __init__(
-        self, decisions: ArchitectureDecisions, table: Table, goals: Goals, split: Literal["test", "valid"] = "test"
-    ):
+    def __init__(self, scores: Sequence[Score], goals: Goals, split: Literal["test", "valid"] = "test"):
         self._goals, self._split = goals, split
-        scores = (table.score(decisions.genotype(point)) for point in every(decisions))
         truth = [self._judged(score) for score in scores if not goals.infeasible(score.values)]
         if not truth:
             raise UserError("`limits`: no architecture of the table is within them")

@@ -27,8 +27,8 @@ from torch import Tensor
 
 from darts.benchmarks.protocol import Benchmark, Score
 from darts.blackbox.objectives import Goals
-from darts.blackbox.pareto.replay import ExactFront, searched
-from darts.blackbox.points import ArchitectureDecisions, every
+from darts.blackbox.pareto.replay import ExactFront, every_score, searched
+from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.replay import Table
 from darts.blackbox.strategies import NSGA2, RandomSearch, Strategy
 from darts.config.blackbox import BudgetConfig
@@ -59,7 +59,8 @@ def front_rows(
     ``share`` is by test accuracy, ``share_by_validation`` by that which is searched.
     """
     table, budget = Table(benchmark, data, benchmark.lengths[0]), BudgetConfig(trials=QUERIES)
-    exact, searchable = (ExactFront(decisions, table, goals, split) for split in ("test", "valid"))
+    everything = every_score(decisions, table)
+    exact, searchable = ExactFront(everything, goals), ExactFront(everything, goals, "valid")
     about = {"kind": "front", "data": data, "points": exact.points}
     for text, strategy in STRATEGIES.items():
         each = track(range(seeds), f"{data}, {text}", console=console, transient=True)
@@ -68,8 +69,7 @@ def front_rows(
         by_validation = round(fmean(searchable.share(scores)[0] for scores in found), 4)
         about_search = {"strategy": text, "seeds": seeds, "queries": QUERIES}
         yield {**about, **about_search, **shares, "share_by_validation": by_validation}
-    every_score = [table.score(decisions.genotype(point)) for point in every(decisions)]
-    yield {**about, "strategy": "every architecture", "share": round(exact.share(every_score)[0], 4)}
+    yield {**about, "strategy": "every architecture", "share": round(exact.share(everything)[0], 4)}
 
 
 class LatencyTargets:
@@ -88,7 +88,8 @@ class LatencyTargets:
     def __init__(self, benchmark: Benchmark, decisions: ArchitectureDecisions, data: str, console: Console):
         self.data, self.decisions, self.console = data, decisions, console
         self.space, self.table = decisions.space, Table(benchmark, data, benchmark.lengths[0])
-        latencies = [-latency for _, latency in ExactFront(decisions, self.table, GOALS).values]
+        self._everything = every_score(decisions, self.table)
+        latencies = [-latency for _, latency in ExactFront(self._everything, GOALS).values]
         low, high = min(latencies), max(latencies)
         self.targets = [low + (high - low) * (step + 1) / TARGETS for step in range(TARGETS)]
 
@@ -102,7 +103,7 @@ class LatencyTargets:
         """Return the figures of searches for each of the targets, a list for each: means over the seeds."""
         shares, chosen = [], []
         for target in track(self.targets, "targets", console=self.console, transient=True):
-            exact = ExactFront(self.decisions, self.table, _within(target))
+            exact = ExactFront(self._everything, _within(target))
             scores = [search(target, seed) for seed in range(seeds)]
             shares.append([exact.share(each)[0] for each in scores])
             chosen.append([_best(each, target) for each in scores])

@@ -142,7 +142,7 @@ def test_runs_without_a_trained_network(trained):
 
 def test_a_model_of_fit_is_exported_in_python(tmp_path):
     (tmp_path / "model.pt").touch()
-    with pytest.raises(UserError, match="a model of darts.fit; in Python: darts.load"):
+    with pytest.raises(UserError, match="a model of darts.fit, not a run; use it in Python: darts.load"):
         export.main([str(tmp_path), "--format", "onnx"], Console(quiet=True))
 
 

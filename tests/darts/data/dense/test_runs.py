@@ -79,12 +79,6 @@ def test_few_canvases_are_learned_by_heart(name):
     assert figures[f"test_{LEARNED[name]}"] > 0.98
 
 
-def canvases(name):
-    """The test canvases of ``small``, as the data set stores them."""
-    data = small(FINAL_RECIPES[name])[1].test
-    return data.images.numpy() if isinstance(data.images, torch.Tensor) else data.images
-
-
 def searched(config, data):
     settings = replace(config, space=replace(config.space, nodes=1))
     return make_search(settings, data, tiny.CPU)
@@ -133,7 +127,7 @@ def test_what_is_exported_computes_the_same(name, tmp_path):
     assert shape == data.shape and shape.target == data.shape.target
     assert WRITERS["state_dict"](model, shape, tmp_path / "state.pt") < 1e-4
     _, targets = next(data.test.batches(torch.arange(6), 6, training=False))
-    images = torch.from_numpy(canvases(name))
+    images = data.test.images
     found = darts.load(tmp_path).predict(images)
     assert len(found) == len(targets) == len(images)
     if shape.target == "mask":
