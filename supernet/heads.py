@@ -112,8 +112,11 @@ class MaskHead(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         finest, *coarser = self.pyramid(maps)
-        total = sum((F.interpolate(x, size=finest.shape[2:], mode="bilinear") for x in coarser), finest)
-        return F.pixel_shuffle(self.scores(total), self.stride)[:, :, : self.size, : self.size]
+        found = self.scores(finest)
+        for x in coarser:  # the scores of a sum of maps are the sum of their scores: fewer channels are interpolated
+            scores = F.conv2d(x, self.scores.weight)
+            found = found + F.interpolate(scores, size=finest.shape[2:], mode="bilinear")
+        return F.pixel_shuffle(found, self.stride)[:, :, : self.size, : self.size]
 
 
 class BoxHead(nn.Module):

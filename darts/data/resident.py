@@ -116,7 +116,8 @@ def batch_of(
 
         return read_batch(images, indices, draws, mean, std, channels_last)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    return normalized(cropped(images, indices, draws), draws, mean, std).contiguous(memory_format=layout)
+    # contiguous() would leave the strides of images of one channel, from which convolutions read the layout
+    return normalized(cropped(images, indices, draws), draws, mean, std).to(memory_format=layout)
 
 
 def resident(

@@ -21,7 +21,7 @@ SEGMENTATION_DIGITS = CanvasDataConfig("segmentation_digits", canvas=FULL_CANVAS
 DETECTION_DIGITS = CanvasDataConfig("detection_digits", canvas=FULL_CANVAS)
 FEW_CANVASES = replace(FULL_CANVAS, train=1500)
 """For searches, which compute every candidate."""
-MANY_CANVASES = replace(FULL_CANVAS, train=8000, rotation=15.0)
+MANY_CANVASES = replace(FULL_CANVAS, train=7500, rotation=15.0)
 MNIST_CANVAS = CanvasConfig(size=64, objects=6, smallest=18, largest=28, train=10_000, test=1000)
 SEGMENTATION_MNIST = CanvasDataConfig("segmentation_mnist", crop_padding=4, canvas=MNIST_CANVAS)
 DETECTION_MNIST = CanvasDataConfig("detection_mnist", crop_padding=4, canvas=MNIST_CANVAS)

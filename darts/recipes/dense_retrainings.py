@@ -24,8 +24,8 @@ def segmentation_digits() -> RetrainConfig:
     return RetrainConfig(
         data=replace(SEGMENTATION_DIGITS, canvas=MANY_CANVASES),
         space=SpaceConfig(name="nasbench201", channels=16, layers=1, stages=3),
-        weights=replace(ADAMW, lr=0.004),
-        epochs=4,
+        weights=replace(ADAMW, lr=0.004, weight_decay=0.05),
+        epochs=5,
         batch_size=16,
         auxiliary=0.0,
         drop_path=0.0,

@@ -91,9 +91,7 @@ class BatchPartition:
         value, sums, grads = self._gradients(loss, parameters, batch, _running_statistics(network))
         grads = list(self.ranks.average(grads))
         for parameter in reversed(parameters):
-            grad = grads.pop()  # frees each as it is copied
-            # On a CPU a copy would take time and memory, and the gradients' norm would be added up in another order.
-            parameter.grad = grad if grad.is_cpu else laid_out_as(parameter, grad)
+            parameter.grad = laid_out_as(parameter, grads.pop())  # frees each as it is copied
         return value, sums
 
     def outcome(self, loss: Callable[[Batch], tuple[Tensor, Sums]], batch: Batch) -> tuple[Tensor, Sums]:
@@ -218,7 +216,8 @@ class _DividedLoss(torch.autograd.Function):
 
 
 def laid_out_as(parameter: Tensor, grad: Tensor) -> Tensor:
-    """Return a gradient with the strides of its parameter, which fused optimizers on a GPU require."""
+    """Return a gradient with the strides of its parameter: fused optimizers read both as they lie in memory, and on a
+    CPU update other weights than those the gradient is of, without an error (PyTorch 2.14)."""
     layouts = zip(parameter.shape, parameter.stride(), grad.stride())
     if all(size == 1 or wanted == found for size, wanted, found in layouts):
         return grad

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from supernet import architectures
 from supernet.cost.network import count
@@ -78,3 +79,13 @@ def test_boxes_around_their_locations():
         [map.bfloat16() for map in (torch.randn(1, 4, 8, 8), torch.randn(1, 4, 4, 4), torch.randn(1, 6, 2, 2))]
     )
     assert low.dtype == torch.float32
+
+
+def test_the_scores_of_masks_are_those_of_the_sum_of_the_levels():
+    """As defined, though each level's scores are computed before they are interpolated."""
+    torch.manual_seed(0)
+    head = MaskHead(ImageShape(1, 12, 5, "mask"), [Level(4, 2), Level(6, 4)]).double().eval()
+    maps = [torch.randn(2, 4, 6, 6).double(), torch.randn(2, 6, 3, 3).double()]
+    finest, coarse = head.pyramid(maps)
+    total = finest + F.interpolate(coarse, size=(6, 6), mode="bilinear")
+    assert torch.allclose(head(maps), F.pixel_shuffle(head.scores(total), 2), atol=1e-12)

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from darts.data.augment import Augmentation, Draws, cropped, draw, normalized
+from darts.data.resident import batch_of
 
 
 def generator(seed=0):
@@ -94,3 +95,14 @@ def test_a_share_of_a_batch_is_augmented_as_in_the_whole():
     whole = normalized(cropped(images, indices, draws), draws, mean, std)
     part = normalized(cropped(images, indices[share], draws.of(share)), draws.of(share), mean, std)
     assert torch.equal(part, whole[share])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("padding", [0, 2])
+def test_convolutions_of_a_batch_are_channels_last(channels, padding):
+    """Also of images of one channel, whose values lie in memory as they do channels-first."""
+    images = torch.randint(0, 256, (4, channels, 6, 6), dtype=torch.uint8)
+    draws = draw(Augmentation(padding), len(images), 6, 6, generator())
+    batch = batch_of(images, torch.arange(4), draws, torch.zeros(channels), torch.ones(channels))
+    found = torch.nn.Conv2d(channels, 8, 3)(batch)
+    assert found.is_contiguous(memory_format=torch.channels_last)

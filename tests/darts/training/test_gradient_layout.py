@@ -1,4 +1,4 @@
-"""Gradients have the strides of their parameters, which fused optimizers on a GPU require."""
+"""Gradients have the strides of their parameters, which fused optimizers require."""
 
 from contextlib import nullcontext
 
@@ -6,7 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from darts.config import WeightsConfig
 from darts.training.microbatch import BatchPartition, laid_out_as
+from darts.training.weights_optimizer import weights_optimizer
 from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
 
@@ -45,3 +47,35 @@ def test_a_gradient_keeps_its_values():
     assert found.equal(grad) and found.stride() == parameter.stride()
     same = torch.randn(2, 3, 2, 2)
     assert laid_out_as(parameter, same) is same
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_one_step_updates_the_weights_that_the_gradient_is_of(optimizer):
+    """Of a convolution that reads channels-last images, as by an optimizer that is not fused."""
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(3, 4, 3)
+    expected = torch.nn.Conv2d(3, 4, 3)
+    expected.load_state_dict(network.state_dict())
+    images = torch.randn(2, 3, 5, 5).to(memory_format=torch.channels_last)
+
+    def loss(batch):
+        value = network(batch[0]).square().mean()
+        return value, value, {}
+
+    BatchPartition().backward(network, loss, (images, torch.zeros(2)))
+    weights_optimizer(network, WeightsConfig(optimizer=optimizer, lr=0.1)).step()
+    expected(images.contiguous()).square().mean().backward()
+    settings = WeightsConfig()
+    if optimizer == "adamw":
+        reference = torch.optim.AdamW(
+            expected.parameters(),
+            0.1,
+            betas=(settings.momentum, 0.999),
+            weight_decay=settings.weight_decay,
+            foreach=False,
+            fused=False,
+        )
+    else:
+        reference = torch.optim.SGD(expected.parameters(), 0.1, settings.momentum, weight_decay=settings.weight_decay)
+    reference.step()
+    assert torch.allclose(network.weight, expected.weight, atol=1e-5)
