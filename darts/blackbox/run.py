@@ -29,7 +29,7 @@ from darts.blackbox.per_trial import PerTrialSampler, bohb_model
 from darts.blackbox.progress import listener
 from darts.blackbox.records import REASON
 from darts.blackbox.replay import Query, Table, queries_of
-from darts.blackbox.samplers import OPTUNA, SEVERAL, StrategySampler
+from darts.blackbox.samplers import OPTUNA, OWN_SEVERAL, SEVERAL, StrategySampler
 from darts.blackbox.schedulers import BOHB, scheduler_of
 from darts.blackbox.stoppers import STOPPERS, Stopper
 from darts.blackbox.storage import open_storage, reachable, sqlite
@@ -260,7 +260,9 @@ def run_replays(config: BlackboxConfig, problem: Problem, console: Console) -> R
     goals, seeds = goals_of(config), range(config.seed, config.seed + config.seeds)
     if len(goals.objectives) > 1:
         if config.strategy_name not in SEVERAL:
-            raise UserError(f"`strategy` {config.strategy} searches by one of `objectives`; set it to nsga2 or random")
+            raise UserError(
+                f"`strategy` {config.strategy} searches by one of `objectives`; set it to {', '.join(OWN_SEVERAL)}"
+            )
         return replay_pareto(strategy, problem.decisions, table, goals, config.budget, seeds, console)
     if goals.limits or goals.objectives != ("accuracy",):
         raise UserError("`seeds` replays searches by accuracy without `limits`, or by several `objectives`")

@@ -34,8 +34,9 @@ OPTUNA: dict[str, Callable[[int], BaseSampler]] = {
 }
 """Name -> a sampler of Optuna, by its seed: Parzen estimators (Bergstra et al. 2011), a Gaussian process, NSGA-II."""
 
-SEVERAL = ("random", "nsga2", *OPTUNA)
-"""Strategies that can search by several objectives."""
+OWN_SEVERAL = "random", "nsga2", "pareto_local_search"
+SEVERAL = *OWN_SEVERAL, *OPTUNA
+"""Strategies that can search by several objectives: this project's, and all."""
 
 
 class StrategySampler(BaseSampler):

@@ -7,6 +7,7 @@ from darts.blackbox.strategies.exhaustive import Exhaustive
 from darts.blackbox.strategies.genetic import GeneticAlgorithm
 from darts.blackbox.strategies.local_search import LocalSearch
 from darts.blackbox.strategies.nsga2 import NSGA2
+from darts.blackbox.strategies.pareto_local_search import ParetoLocalSearch
 from darts.blackbox.strategies.random_search import RandomSearch, SharedRandomSearch
 from darts.blackbox.strategies.reinforce import Reinforce
 from darts.blackbox.strategies.strategy import Strategy
@@ -19,6 +20,7 @@ STRATEGIES: dict[str, Strategy] = {
     "genetic": GeneticAlgorithm(),
     "reinforce": Reinforce(),
     "nsga2": NSGA2(),
+    "pareto_local_search": ParetoLocalSearch(),
     "enas": ENAS(),
     "rsps": SharedRandomSearch(),
     "bananas": Bananas(),

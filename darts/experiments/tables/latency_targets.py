@@ -1,13 +1,12 @@
 """Searches for accuracy within a latency on a benchmark: the table's accuracies and latencies are the truth.
 
 Every search looks up 500 architectures and is judged by its share of the exact Pareto set's hypervolume: ``front`` of
-the whole set (NSGA-II, random search), which serves other objectives too; the others, for each of five latencies, of
-the set within that latency.
-``limits`` is NSGA-II with a limit (constrained domination). ``gradients`` descends the logits of independent decisions,
-four times, with targets from the limit down: the gradient of the expected accuracy is estimated by the score function,
-one architecture a step (Williams 1992); that of the expected latency is exact, of a hinge above the target
-(``supernet.cost.additive.Expectation``), where the latency of each candidate is fitted to those of the first hundred
-architectures, which are random.
+the whole set (strategies without gradients), which serves other objectives too; the others, for each of five latencies,
+of the set within that latency. ``limits`` is a strategy without gradients with a limit (constrained domination).
+``gradients`` descends the logits of independent decisions, four times, with targets from the limit down: the gradient
+of the expected accuracy is estimated by the score function, one architecture a step (Williams 1992); that of the
+expected latency is exact, of a hinge above the target (``supernet.cost.additive.Expectation``), where the latency of
+each candidate is fitted to those of the first hundred architectures, which are random.
 
 Axes: ``n`` architecture, ``e`` edge, ``o`` candidate, ``d`` entry of a one-hot encoding.
 """
@@ -16,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from statistics import fmean
 from typing import Any
@@ -30,7 +30,7 @@ from darts.blackbox.objectives import Goals
 from darts.blackbox.pareto.replay import ExactFront, every_score, searched
 from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.replay import Table
-from darts.blackbox.strategies import NSGA2, RandomSearch, Strategy
+from darts.blackbox.strategies import NSGA2, ParetoLocalSearch, RandomSearch, Strategy
 from darts.config.blackbox import BudgetConfig
 from darts.experiments.estimates import spread
 from supernet import architectures
@@ -47,14 +47,20 @@ DESCENTS, LEARNING_RATE, WEIGHT, DECAY, LARGEST = 4, 0.2, 100.0, 0.9, 5.0
 """Descents of a search, with falling targets; Adam's learning rate; the weight of the hinge beside the accuracy in
 percent; the decay of the baseline; the largest advantage over it that counts."""
 
-STRATEGIES: dict[str, Strategy] = {"nsga2:population=20": NSGA2(population=20), "random": RandomSearch()}
+STRATEGIES: dict[str, Strategy] = {
+    "pareto_local_search": ParetoLocalSearch(),
+    "nsga2:population=20": NSGA2(population=20),
+    "random": RandomSearch(),
+}
+LIMITED = "pareto_local_search", "nsga2:population=20"
+"""Strategies that search within a limit, too."""
 
 
 def front_rows(
     benchmark: Benchmark, decisions: ArchitectureDecisions, data: str, goals: Goals, seeds: int, console: Console
 ) -> Iterator[dict[str, Any]]:
-    """Yield what architectures have of the whole exact Pareto set's hypervolume: of NSGA-II, random search, and those
-    that every architecture's validation accuracy would choose, which no search can be expected to exceed.
+    """Yield what architectures have of the whole exact Pareto set's hypervolume: of each strategy, and those that
+    every architecture's validation accuracy would choose, which no search can be expected to exceed.
 
     ``share`` is by test accuracy, ``share_by_validation`` by that which is searched.
     """
@@ -96,8 +102,9 @@ class LatencyTargets:
     def rows(self, seeds: int) -> Iterator[dict[str, Any]]:
         """Yield the figures of both kinds of search, over seeds from 0 on."""
         about = {"data": self.data, "seeds": seeds, "queries": QUERIES}
-        for kind, search in (("limits", self._limited), ("gradients", self._descended)):
-            yield {"kind": kind, **about, **self._by_target(search, seeds)}
+        for text in LIMITED:
+            yield {"kind": "limits", "strategy": text, **about, **self._by_target(partial(self._limited, text), seeds)}
+        yield {"kind": "gradients", **about, **self._by_target(self._descended, seeds)}
 
     def _by_target(self, search: Callable[[float, int], list[Score]], seeds: int) -> dict[str, Any]:
         """Return the figures of searches for each of the targets, a list for each: means over the seeds."""
@@ -117,10 +124,10 @@ class LatencyTargets:
             "strictly_monotone": sum(all(a < b for a, b in pairwise(each)) for each in latencies),
         }
 
-    def _limited(self, target: float, seed: int) -> list[Score]:
-        """Return all that NSGA-II looks up within a limit."""
-        strategy, budget = STRATEGIES["nsga2:population=20"], BudgetConfig(trials=QUERIES)
-        return searched(strategy, self.decisions, self.table, _within(target), budget, seed)
+    def _limited(self, text: str, target: float, seed: int) -> list[Score]:
+        """Return all that a strategy looks up within a limit."""
+        budget = BudgetConfig(trials=QUERIES)
+        return searched(STRATEGIES[text], self.decisions, self.table, _within(target), budget, seed)
 
     def _descended(self, target: float, seed: int) -> list[Score]:
         """Return all that the descent of the logits looks up."""

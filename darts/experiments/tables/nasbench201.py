@@ -200,7 +200,8 @@ ROWS: dict[str, Callable[[Options, Console], Iterator[dict[str, Any]]]] = {
 def in_words(row: Mapping[str, Any]) -> str:
     """Return a row of ``ROWS`` in words; accuracies and shares of a hypervolume in percent."""
     seeds = f", {row['seeds']} searches" if "seeds" in row else ""
-    about = f"{row['data']}, {row.get('strategy', row.get('kind'))}{seeds}"
+    within = " within limits" if row.get("kind") == "limits" else ""
+    about = f"{row['data']}, {row.get('strategy', row.get('kind'))}{within}{seeds}"
     if "test" in row:
         curve = ", ".join(f"{mean:.2f} after {budget}" for budget, (mean, _) in row["test"].items())
         until = row.get("queries_until_found")

@@ -22,8 +22,8 @@ from darts.blackbox.pareto.fronts import (
     fronts,
     hypervolume,
 )
-from darts.blackbox.points import ArchitectureDecisions
-from darts.blackbox.strategies import NSGA2
+from darts.blackbox.points import ArchitectureDecisions, neighbours
+from darts.blackbox.strategies import NSGA2, ParetoLocalSearch
 from supernet.shapes import ImageShape
 from supernet.spaces.nasbench201 import NASBench201Space
 from tests.darts.blackbox.test_strategies import POINTS, Small
@@ -122,6 +122,38 @@ def test_nsga2_finds_the_whole_front():
     best = {trade_off(point).values for point in POINTS}
     best = {each for each in best if not any(dominates(Outcome(other), Outcome(each)) for other in best)}
     assert best <= {outcome.values for outcome, _ in search.members}
+
+
+@pytest.mark.parametrize("first", [1, 5])
+def test_pareto_local_search_finds_the_whole_front_and_asks_nothing_twice(first):
+    search, asked = evolve(ParetoLocalSearch(first), len(POINTS), trade_off)
+    assert len({tuple(point.items()) for point in asked}) == len(POINTS)
+    best = {trade_off(point).values for point in POINTS}
+    best = {each for each in best if not any(dominates(Outcome(other), Outcome(each)) for other in best)}
+    assert {member.outcome.values for member in search.members} == best
+
+
+def test_pareto_local_search_asks_for_neighbours_of_the_front():
+    search, asked = evolve(ParetoLocalSearch(3), 3, trade_off)
+    for number in range(3, 9):
+        centres = [member.point for member in search.members]
+        point = search.ask(Random(f"1:{number}"))
+        near = [each for centre in centres for each in neighbours(Small(), centre, Random(0))]
+        assert point in near or all(each in asked for each in near)
+        asked.append(point)
+        search.tell(point, trade_off(point))
+
+
+def test_pareto_local_search_leaves_failed_points_and_goes_within_the_limits_first():
+    def limited(point):
+        excess = max(0.0, int(point["c"]) - 0.5)
+        return None if point["a"] == "2" else Outcome(trade_off(point).values, violation=excess)
+
+    search, _ = evolve(ParetoLocalSearch(4), 36, limited)
+    assert search.members and all(member.outcome.violation == 0 for member in search.members)
+    assert all(member.point["a"] != "2" for member in search.members)
+    over, _ = evolve(ParetoLocalSearch(4), 36, lambda point: Outcome(trade_off(point).values, 1.0 + int(point["a"])))
+    assert {member.point["a"] for member in over.members} == {"0"}, "the smallest violation"
 
 
 def test_nsga2_leaves_failed_and_pruned_points_without_children():

@@ -7,7 +7,13 @@ from darts.experiments.tables.nasbench201 import in_words
 ABOUT = {"data": "cifar10", "seeds": 3, "queries": 500}
 CURVE = {"strategy": "random", "test": {"100": [93.8, 0.3], "150": [93.9, 0.2]}}
 FRONT = {"kind": "front", "points": 14}
-TARGETS = {"kind": "limits", "targets_ms": [9.8, 12.0], "shares": [{"share": 0.9}, {"share": 0.951}], "monotone": 2}
+TARGETS = {
+    "kind": "limits",
+    "strategy": "nsga2",
+    "targets_ms": [9.8, 12.0],
+    "shares": [{"share": 0.9}, {"share": 0.951}],
+    "monotone": 2,
+}
 
 
 @pytest.mark.parametrize(
@@ -28,7 +34,8 @@ TARGETS = {"kind": "limits", "targets_ms": [9.8, 12.0], "shares": [{"share": 0.9
         ),
         (
             ABOUT | TARGETS,
-            "cifar10, limits, 3 searches: 90.0 within 9.8 ms, 95.1 within 12.0 ms; latencies in order in 2",
+            "cifar10, nsga2 within limits, 3 searches: 90.0 within 9.8 ms, 95.1 within 12.0 ms; "
+            "latencies in order in 2",
         ),
     ],
 )

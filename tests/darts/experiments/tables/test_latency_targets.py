@@ -56,8 +56,9 @@ def test_what_is_found_within_each_latency_is_near_it(monkeypatch):
     monkeypatch.setattr(latency_targets, "QUERIES", 200)
     monkeypatch.setattr(latency_targets, "TARGETS", 2)
     searches = LatencyTargets(MadeUp(), ArchitectureDecisions(SPACE), "cifar10", Console(quiet=True))
-    limits, gradients = searches.rows(1)
-    for row in (limits, gradients):
+    *limits, gradients = searches.rows(1)
+    assert [row["strategy"] for row in limits] == list(latency_targets.LIMITED) and gradients["kind"] == "gradients"
+    for row in (*limits, gradients):
         assert row["monotone"] == 1 and row["targets_ms"] == [16.0, 24.0]
         assert all(0.8 * aim < found <= aim for aim, found in zip(row["targets_ms"], row["latency_ms"]))
 
