@@ -73,8 +73,8 @@ class ImageInput(nn.Module):
         self.register_buffer("std", torch.tensor(encoder.std)[:, None, None])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return normalized images ``(b, c, h, w)`` of images of any type."""
-        return (x.float() - self.mean) / self.std
+        """Return normalized images ``(b, c, h, w)`` of images of any type, channels-last: convolutions are faster."""
+        return ((x.float() - self.mean) / self.std).to(memory_format=torch.channels_last)
 
 
 Common = tuple[LayerChoice, LayerChoice, LayerChoice]

@@ -24,7 +24,7 @@ def segmentation_digits() -> SearchConfig:
     half of the search: before, skip connections and 1x1 convolutions are ahead. No number is published;
     ``benchmarks/README.md`` has what was measured."""
     return SearchConfig(
-        data=replace(SEGMENTATION_DIGITS, canvas=replace(FEW_CANVASES, train=5000)),
+        data=replace(SEGMENTATION_DIGITS, canvas=replace(FEW_CANVASES, train=6000)),
         space=SearchSpaceConfig(name="nasbench201", channels=16, layers=1, stages=3, stem="strided"),
         method=MethodConfig(stages=("stage:warmup=0.5",)),
         weights=replace(ADAMW, lr=0.005),
