@@ -169,6 +169,7 @@ def _labelled(file: Path, root: Path, split: str, notes: Counter[str]) -> tuple[
     names = tuple(str(categories[number].get("name", number)) for number in labels)
     places = _places(file, root, split)
     images: dict[int, Labelled] = {}
+    known: set[str] = set()
     for k, each in enumerate(with_progress(content["images"], "looking for images")):
         where = f"{file}: images[{k}]"
         number, name = _whole(each, "id", where), str(each.get("file_name", ""))
@@ -178,6 +179,10 @@ def _labelled(file: Path, root: Path, split: str, notes: Counter[str]) -> tuple[
         if path is None:
             folders = ", ".join(map(str, places[:3]))
             raise UserError(f"{where}: no file {name[:80]!r} in {folders}; add it, or remove the entry")
+        if str(path) in known:
+            fix = "keep one entry, with all its boxes"
+            raise UserError(f"{where}: {name[:80]!r} is the file of an image before it; {fix}")
+        known.add(str(path))
         stated = each.get("width"), each.get("height")
         images[number] = Labelled(
             str(path), stated if all(isinstance(side, int) and abs(side) < LARGEST for side in stated) else None
@@ -191,8 +196,8 @@ def _labelled(file: Path, root: Path, split: str, notes: Counter[str]) -> tuple[
             raise UserError(f"{where}: 'image_id' {each['image_id']} is none of 'images'")
         label = labels.get(_whole(each, "category_id", where))
         if label is None:
-            known = ", ".join(map(str, list(labels)[:10]))
-            raise UserError(f"{where}: 'category_id' {each['category_id']} is none of 'categories' ({known})")
+            listed = ", ".join(map(str, list(labels)[:10]))
+            raise UserError(f"{where}: 'category_id' {each['category_id']} is none of 'categories' ({listed})")
         if each.get("iscrowd"):
             notes["crowd regions left out"] += 1
             continue

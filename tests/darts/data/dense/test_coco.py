@@ -149,6 +149,8 @@ def test_what_the_literature_leaves_out(tmp_path):
         (lambda c: c["images"][2].update(width=21), r"2\.png: 20x20 pixels, 21x20 in its JSON file"),
         (lambda c: c["images"][2].pop("id"), r"images\[2\]: 'id' is 'None'; it must be a whole number"),
         (lambda c: c["images"][2].update(id=1), r"images\[2\]: 'id' 1 is that of an image before it"),
+        (lambda c: c["images"][2].update(file_name="./" + c["images"][1]["file_name"]),
+         r"images\[2\]: '\./1\.png' is the file of an image before it; keep one entry"),
         (lambda c: c.update(categories=[]), "'categories' is empty"),
         (lambda c: c["categories"][1].update(id=7), r"categories\[1\]: 'id' 7 is that of a category before it"),
         (lambda c: c.update(annotations=[]), "no training image has a box; boxes are needed to learn from"),
