@@ -71,7 +71,9 @@ def test_random_search_by_a_tuner_on_mnist(tmp_path):
     study = darts.tune(
         build, mnist(True, 60_000), strategy="random", trials=5, executions_per_trial=3, epochs=5, run=tmp_path
     )
-    assert accuracy(study.best_model(), mnist(False, 10_000)) >= 0.985
+    found = accuracy(study.best_model(), mnist(False, 10_000))
+    print(f"test accuracy {found:.4f}")
+    assert found >= 0.985
 
 
 def test_random_search_by_a_tuner_on_digits(tmp_path):

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, Trial
 from darts.blackbox.objectives import NATIVE_CONSTRAINTS, feasible_value, recorded_constraints
 from darts.blackbox.points import Decisions, Point
 from darts.blackbox.records import has_first_result
-from darts.blackbox.strategies import Strategy
+from darts.blackbox.strategies import STRATEGIES, Strategy
 from darts.blackbox.tuning import holds, text_of, value_from
 
 LIMITED: dict[str, Any] = {} if NATIVE_CONSTRAINTS else {"constraints_func": recorded_constraints}
@@ -34,7 +34,7 @@ OPTUNA: dict[str, Callable[[int], BaseSampler]] = {
 }
 """Name -> a sampler of Optuna, by its seed: Parzen estimators (Bergstra et al. 2011), a Gaussian process, NSGA-II."""
 
-OWN_SEVERAL = "random", "nsga2", "pareto_local_search"
+OWN_SEVERAL = tuple(name for name, strategy in STRATEGIES.items() if strategy.several_objectives)
 SEVERAL = *OWN_SEVERAL, *OPTUNA
 """Strategies that can search by several objectives: this project's, and all."""
 

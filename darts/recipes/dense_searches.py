@@ -10,6 +10,7 @@ from darts.recipes.data_sets import (
     DETECTION_DIGITS,
     DETECTION_MNIST,
     FEW_CANVASES,
+    FULL_CANVAS,
     SEGMENTATION_DIGITS,
     SEGMENTATION_MNIST,
 )
@@ -24,7 +25,7 @@ def segmentation_digits() -> SearchConfig:
     half of the search: before, skip connections and 1x1 convolutions are ahead. No number is published;
     ``benchmarks/README.md`` has what was measured."""
     return SearchConfig(
-        data=replace(SEGMENTATION_DIGITS, canvas=replace(FEW_CANVASES, train=6000)),
+        data=replace(SEGMENTATION_DIGITS, canvas=replace(FULL_CANVAS, train=6000)),
         space=SearchSpaceConfig(name="nasbench201", channels=16, layers=1, stages=3, stem="strided"),
         method=MethodConfig(stages=("stage:warmup=0.5",)),
         weights=replace(ADAMW, lr=0.005),

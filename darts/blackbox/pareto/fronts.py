@@ -29,6 +29,11 @@ class Outcome:
     violation: float = 0.0
 
 
+def outcome_from(value: Outcome | float) -> Outcome:
+    """Return the outcome that a strategy is told: the value itself where there is one objective."""
+    return value if isinstance(value, Outcome) else Outcome((value,))
+
+
 def larger_better(values: Sequence[float], maximized: Sequence[bool]) -> Values:
     """Return the values of some objectives oriented: those that are minimized with their sign turned."""
     return tuple(value if up else -value for value, up in zip(values, maximized, strict=True))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
+from typing import ClassVar
 
-from darts.blackbox.pareto.fronts import Outcome, best_first, crowding_distances, fronts
+from darts.blackbox.pareto.fronts import Outcome, best_first, crowding_distances, fronts, outcome_from
 from darts.blackbox.points import Decisions, Point, complete, permitted
 from darts.blackbox.strategies.genetic import CROSSOVERS, mutated
 from darts.blackbox.strategies.strategy import Key, Search, Strategy, draw_new
@@ -30,6 +31,7 @@ class NSGA2(Strategy):
     mutation_rate: float = 0.1
     crossover: str = "uniform"
     crossover_rate: float = 0.9
+    several_objectives: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require(self, from_2=("population",), share=("mutation_rate", "crossover_rate"))
@@ -56,7 +58,7 @@ class _Search(Search):
         """Note the outcome of a point, or its value where there is one objective; None where it failed."""
         if value is None:
             return
-        self.children.append((value if isinstance(value, Outcome) else Outcome((value,)), point))
+        self.children.append((outcome_from(value), point))
         if len(self.children) >= self.options.population:
             self._next_generation()
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
+from typing import ClassVar
 
-from darts.blackbox.pareto.fronts import Outcome, crowding_distances, dominates
+from darts.blackbox.pareto.fronts import Outcome, crowding_distances, dominates, outcome_from
 from darts.blackbox.points import Decisions, Point, neighbours
 from darts.blackbox.strategies.strategy import Key, Search, Strategy, draw_new, key_of
 from darts.config.ranges import require
@@ -23,6 +24,7 @@ class ParetoLocalSearch(Strategy):
     """
 
     first: int = 10
+    several_objectives: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require(self, from_1=("first",))
@@ -66,7 +68,7 @@ class _Search(Search):
         self.asked.add(key_of(point))
         if value is None:
             return
-        outcome = value if isinstance(value, Outcome) else Outcome((value,))
+        outcome = outcome_from(value)
         if any(dominates(member.outcome, outcome) or member.outcome == outcome for member in self.members):
             return
         self.members = [member for member in self.members if not dominates(outcome, member.outcome)]

@@ -15,6 +15,8 @@ from darts.blackbox.strategies.strategy import MAX_DRAWS, Key, Search, Strategy,
 class RandomSearch(Strategy):
     """Draw architectures, all equally likely, without repeats until only repeats are found."""
 
+    several_objectives: ClassVar[bool] = True
+
     def start(self, decisions: Decisions) -> Search:
         """Begin a search."""
         return _Search(decisions)
@@ -28,6 +30,7 @@ class SharedRandomSearch(RandomSearch):
     """
 
     needs_shared_weights: ClassVar[bool] = True
+    several_objectives: ClassVar[bool] = False
 
 
 @dataclass

@@ -40,10 +40,12 @@ class Strategy(Protocol):
     Attributes:
         needs_shared_weights: whether it is defined by an evaluator of shared weights.
         enumerates: whether it asks for every point once, so that a search has an end without a budget.
+        several_objectives: whether it searches by several objectives; it is told an ``Outcome`` then.
     """
 
     needs_shared_weights: ClassVar[bool] = False
     enumerates: ClassVar[bool] = False
+    several_objectives: ClassVar[bool] = False
 
     def start(self, decisions: Decisions) -> Search:
         """Begin a search."""
