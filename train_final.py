@@ -23,11 +23,11 @@ from pathlib import Path
 from rich.console import Console
 
 from darts.artifacts.fingerprint import of_data_set
-from darts.artifacts.run_config import load_search_config
+from darts.artifacts.run_config import load_config, load_search_config
 from darts.artifacts.run_folder import newest_search, run_folder
 from darts.artifacts.tensorboard import write_results
 from darts.artifacts.tuned import tuned_with
-from darts.cli import names_recipe, parse, say, train_script, write_config, writing_results
+from darts.cli import names_recipe, parse, resumed_config, say, train_script, write_config, writing_results
 from darts.config import RetrainConfig, RunConfig, identity
 from darts.config.command_line import asks_help, value_of
 from darts.config.fields import fields_of, replaced
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
         return
     config, source = parse_retraining(arguments)
     genotype = load(source)
-    config = replace(config, genotype=source)
+    config = replace(config, genotype=str(Path(source).absolute()) if Path(source).exists() else source)
     name = re.sub(r"[^\w.-]+", "_", genotype.name or genotype.hash)[:60]
     device = choose_device(config.run)
     data = open_data(config.data, device, config.seed, config.run.channels_last, ranks, config.language)
@@ -111,11 +111,16 @@ def parse_retraining(arguments: Sequence[str]) -> tuple[RetrainConfig, str]:
     """Return the configuration, and the genotype as ``genotypes.load`` takes it.
 
     Where the command line names no recipe, it is the one that fits the search that the genotype is from, and the data
-    are the search's; the fields that the search has tuned have its values.
+    are the search's; the fields that the search has tuned have its values. A run that is resumed by its name has its
+    own configuration and genotype.
     """
     if names_recipe(arguments) or asks_help(arguments):
         config = parse("train_final.py", FINAL_RECIPES, arguments, default="digits", introduction=INTRODUCTION)
-        return config, config.genotype or str(newest_search(config.run.runs))
+        return config, config.genotype or genotype_of(config.run)
+    if isinstance(resumed := resumed_config("retrain", arguments), RetrainConfig):
+        own = {**FINAL_RECIPES, resumed.recipe: lambda: resumed}
+        config = parse("train_final.py", own, arguments, default=resumed.recipe)
+        return config, config.genotype or genotype_of(config.run)
     runs = Path(value_of(arguments, "--runs") or RunConfig.runs)
     source = value_of(arguments, "--genotype") or str(newest_search(runs))
     search = load_search_config(folder_of(source))
@@ -126,6 +131,12 @@ def parse_retraining(arguments: Sequence[str]) -> tuple[RetrainConfig, str]:
     recipes = {**FINAL_RECIPES, recipe: lambda: replaced(FINAL_RECIPES[recipe](), tuned)}
     config = parse("train_final.py", recipes, arguments, default=recipe)
     return replace(config, data=replace(config.data, root=config.data.root or search.data.root)), source
+
+
+def genotype_of(run: RunConfig) -> str:
+    """Return the genotype of the run that is resumed by its name; the newest search's for a new run."""
+    resumed = load_config(run.runs / run.name, "retrain") if run.resume and run.name is not None else None
+    return (isinstance(resumed, RetrainConfig) and resumed.genotype) or str(newest_search(run.runs))
 
 
 def run() -> None:

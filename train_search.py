@@ -29,7 +29,7 @@ from darts.artifacts.fingerprint import of_data_set
 from darts.artifacts.run_folder import run_folder, shared_folder
 from darts.artifacts.tensorboard import write_results
 from darts.artifacts.tuned import PARETO_FILE, flags, tuned_with
-from darts.cli import parse, say, train_script, write_config, writing_results
+from darts.cli import parse, resumed_config, say, train_script, write_config, writing_results
 from darts.config import BlackboxConfig, SearchConfig, identity
 from darts.data.registry import open_data
 from darts.data.summary import summary
@@ -82,11 +82,15 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
         fit_command(arguments[1:], console)
         return
     recipes: dict[str, Callable[[], SearchConfig | BlackboxConfig]] = {**SEARCH_RECIPES, **BLACKBOX_RECIPES}
+    default = "digits"
+    if isinstance(resumed := resumed_config("search", arguments), SearchConfig | BlackboxConfig):
+        default = resumed.recipe
+        recipes[default] = lambda: resumed
     config = parse(
         "train_search.py",
         recipes,
         arguments,
-        default="digits",
+        default=default,
         introduction=INTRODUCTION,
         components=components_help(METHODS, COMPONENTS),
     )

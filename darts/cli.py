@@ -17,9 +17,9 @@ from typing import TypeVar
 import torch
 from rich.console import Console
 
-from darts.artifacts.run_config import describe_run
-from darts.config import Config, check, to_dict
-from darts.config.command_line import asks_help, option, parse_options
+from darts.artifacts.run_config import describe_run, load_config
+from darts.config import Config, RunConfig, check, to_dict
+from darts.config.command_line import asks_help, option, parse_options, value_of
 from darts.errors import UserError
 from darts.processes import SINGLE_PROCESS, Ranks, is_main_process
 from darts.recipes.help import about, recipes_help
@@ -122,6 +122,20 @@ def require_recipe(name: str, recipes: Collection[str], program: str) -> None:
 def names_recipe(arguments: Sequence[str]) -> bool:
     """Whether a command line begins with a recipe's name rather than with an option."""
     return bool(arguments) and not arguments[0].startswith("-")
+
+
+def resumed_config(kind: str, arguments: Sequence[str]) -> Config | None:
+    """Return the configuration of the run that a command line resumes by its name alone.
+
+    None where the command line names a recipe, does not resume, or there is no such run yet.
+
+    Args:
+        kind: ``search`` or ``retrain``.
+    """
+    name = value_of(arguments, "--name")
+    if names_recipe(arguments) or asks_help(arguments) or "--resume" not in arguments or name is None:
+        return None
+    return load_config(Path(value_of(arguments, "--runs") or RunConfig.runs) / name, kind)
 
 
 def train_script(main: Callable[[Sequence[str], Console, Ranks], None]) -> None:

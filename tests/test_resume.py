@@ -104,3 +104,23 @@ def test_the_checkpoint_holds_the_alphas(tmp_path):
         "reduce": (5, 8),
     }
     assert len(state["logits_optimizer"]["state"]) == 2 and state["weights_optimizer"]["state"]
+
+
+def test_a_run_is_resumed_by_its_name_alone(tmp_path):
+    """Recipe, options and genotype are the run's own, though the newest search has found another genotype."""
+    scripts.write_images(tmp_path / "set.npz")
+    size = ["--data.root", tmp_path / "set.npz", "--space.channels", 2, "--space.layers", 3, "--batch-size", 6]
+    for name, seed in (("first", 0), ("second", 1)):
+        searched = ["darts_npz", *size, "--epochs", 1, "--space.nodes", 2, "--seed", seed, "--name", name]
+        assert scripts.run("train_search.py", *searched, "--max-steps", 2, cwd=tmp_path)[0] == 0
+    retrained = ["darts_npz", *size, "--genotype", "runs/first", "--epochs", 2, "--report-every", 1]
+    assert scripts.run("train_final.py", *retrained, "--name", "whole", cwd=tmp_path)[0] == 0
+    often = ["--checkpoint-minutes", 0, "--name", "final"]
+    process = scripts.start("train_final.py", *retrained, *often, cwd=tmp_path)
+    scripts.stop_after(process, tmp_path / "runs" / "final", 1, signal.SIGKILL)
+    for script, name in (("train_final.py", "final"), ("train_search.py", "first")):
+        code, out, err = scripts.run(script, "--resume", "--name", name, cwd=tmp_path)
+        assert code == 0 and "resumes from" in out, err
+    whole, final = (load(newest_first(tmp_path / "runs" / name / "checkpoints")[0]) for name in ("whole", "final"))
+    assert (tmp_path / "runs/final/weights.pt").read_bytes() == (tmp_path / "runs/whole/weights.pt").read_bytes()
+    assert whole["position"] == final["position"]

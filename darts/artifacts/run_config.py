@@ -13,7 +13,7 @@ import torch
 
 from darts.artifacts.plain_values import record_from
 from darts.artifacts.run_folder import read_config
-from darts.config import SearchConfig, SpaceConfig
+from darts.config import BlackboxConfig, Config, RetrainConfig, SearchConfig, SpaceConfig
 from darts.config.fields import check_ranges
 from darts.errors import UserError
 from genotypes.atomic_write import write_atomically
@@ -57,12 +57,40 @@ def load_search_config(folder: Path) -> SearchConfig | None:
     if content.get("kind") != "search":
         return None
     config = content.get("config")
-    if isinstance(config, Mapping) and config.get("recipe") == OWN:
+    if _is_own(config):
         raise UserError(
             f"{folder}: a search in a model of your own, which no file describes; train what it found in Python: "
             f"darts.retrain(darts.load({str(folder)!r}, model).network(), data)"
         )
     return _section(SearchConfig, config, "config", folder / "config.json")
+
+
+def load_config(folder: Path, kind: str) -> Config | None:
+    """Return the configuration with which a script began a run; None where the folder holds no run of the kind.
+
+    Args:
+        kind: ``search`` or ``retrain``.
+
+    Raises:
+        UserError: naming the file, the first invalid field, and what may stand there; or where the run is in a model of
+            the user's own.
+    """
+    content = read_config(folder)
+    if content.get("kind") != kind:
+        return None
+    config = content.get("config")
+    if _is_own(config):
+        raise UserError(
+            f"{folder}: a run in a model of your own; resume it in Python, with the same run= and resume=True"
+        )
+    without_gradients = isinstance(config, Mapping) and "strategy" in config
+    of_search = BlackboxConfig if without_gradients else SearchConfig
+    record: type[Config] = of_search if kind == "search" else RetrainConfig
+    return _section(record, config, "config", folder / "config.json")
+
+
+def _is_own(config: Any) -> bool:
+    return isinstance(config, Mapping) and config.get("recipe") == OWN
 
 
 def load_space_config(folder: Path) -> SpaceConfig:

@@ -113,6 +113,8 @@ def read_table(path: Path) -> LatencyTable:
     Raises:
         SpaceError: where the file is none, in one line that names it.
     """
+    if path.is_char_device() or path.is_block_device():
+        raise SpaceError(f"{path}: a device; give a table of `python -m supernet.cost.latency`")
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
