@@ -1,13 +1,15 @@
-"""Surrogate models: the value of an architecture predicted from its encoding, with a standard deviation.
+"""Surrogate models: the value of an architecture predicted from its encoding, or from gates over its decisions.
 
-Both learn from ranks: values are replaced by the normal scores of their ranks, so that architectures that do not train
+They learn from ranks: values are replaced by the normal scores of their ranks, so that architectures that do not train
 at all, far below the others, do not flatten the differences between good ones.
 
-Axes: ``m`` member of the ensemble, ``n`` point, ``f`` feature, ``u`` unit.
+Axes: ``m`` member of the ensemble, ``n`` point, ``f`` feature, ``u`` unit, ``b`` gates, ``d`` decision, ``o`` value of
+one.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -72,20 +74,69 @@ def gaussian_process(known: Tensor, values: Tensor, asked: Tensor) -> tuple[Tens
     Args:
         known, values, asked: as of ``ensemble``.
     """
-    wanted, known, asked = normal_scores(values), known.double(), asked.double()
+    known, asked = known.double(), asked.double()
     distances, across = (torch.cdist(x, known, p=1) / 2 for x in (known, asked))
+    length, factor, solved = _likeliest(distances, normal_scores(values))
+    kernel = (-across / length).exp()
+    explained = torch.linalg.solve_triangular(factor, kernel.T, upper=False).square().sum(0)
+    return kernel @ solved, (1 - explained).clamp_min(0).sqrt()
+
+
+@dataclass(frozen=True)
+class GatedProcess:
+    """The mean of a Gaussian process over decisions, as a function of gates.
+
+    Between two points the kernel is ``exp(-d / length)``, ``d`` the number of decisions in which they differ: a product
+    over decisions, of which each is linear in the gates where a point is drawn by them. So the expectation of the mean
+    over architectures whose decisions are drawn independently is one more evaluation of it, with gates in place of a
+    point. A decision that a known point was not asked is left out of the product.
+
+    Attributes:
+        known: places of the values that the known points chose, ``(n, d)``; -1 where a decision was not asked.
+        solved: weights of the known points, ``(n,)``.
+        length: of the kernel.
+    """
+
+    known: Tensor
+    solved: Tensor
+    length: float
+
+    @classmethod
+    def fit(cls, known: Tensor, wanted: Tensor) -> GatedProcess:
+        """Return the process of the likeliest length and noise.
+
+        Args:
+            known: as of the class; ``wanted``: what is learned of these points, ``(n,)``, float64.
+        """
+        distances = (known[:, None] != known[None]).sum(-1).double()
+        length, _, solved = _likeliest(distances, wanted)
+        return cls(known, solved, length)
+
+    def expectation(self, gates: Tensor) -> Tensor:
+        """Return the expected mean, ``(b,)``, under gates ``(b, d, o)`` that sum to 1 over ``o``."""
+        apart = torch.exp(torch.tensor(-1 / self.length, dtype=gates.dtype))
+        chosen = gates[:, torch.arange(self.known.shape[1]), self.known.clamp_min(0)]  # (b, n, d)
+        factors = torch.where(self.known < 0, 1.0, apart + (1 - apart) * chosen)
+        return factors.log().sum(-1).exp() @ self.solved
+
+
+def _likeliest(distances: Tensor, wanted: Tensor) -> tuple[float, Tensor, Tensor]:
+    """Return length, Cholesky factor ``(n, n)`` and weights ``(n,)`` of the largest marginal likelihood.
+
+    Args:
+        distances: between the known points, ``(n, n)``.
+        wanted: what is learned of them, ``(n,)``, float64.
+    """
     found: list[tuple[float, float, Tensor, Tensor]] = []
     for length in LENGTHS:
         for noise in NOISES:
-            covariance = (-distances / length).exp() + noise * torch.eye(len(known), dtype=torch.float64)
+            covariance = (-distances / length).exp() + noise * torch.eye(len(wanted), dtype=torch.float64)
             factor = torch.linalg.cholesky(covariance)
             solved = torch.cholesky_solve(wanted[:, None], factor)[:, 0]
             likelihood = -0.5 * wanted @ solved - factor.diagonal().log().sum()
             found.append((float(likelihood), length, factor, solved))
     _, length, factor, solved = max(found, key=lambda each: each[0])
-    kernel = (-across / length).exp()
-    explained = torch.linalg.solve_triangular(factor, kernel.T, upper=False).square().sum(0)
-    return kernel @ solved, (1 - explained).clamp_min(0).sqrt()
+    return length, factor, solved
 
 
 def _perceptrons(weights: list[Tensor], x: Tensor) -> Tensor:

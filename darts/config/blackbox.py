@@ -77,8 +77,8 @@ class BlackboxConfig:
     space: SearchSpaceConfig = field(default_factory=SearchSpaceConfig)
     strategy: str = "random"
     """How architectures are chosen, with its options, such as evolution:population=20,sample=5: random, local_search,
-    exhaustive, evolution, genetic, reinforce, enas, rsps, bananas, nsga2, pareto_local_search, tpe, gp,
-    nsga2_optuna."""
+    exhaustive, evolution, genetic, reinforce, enas, rsps, bananas, surrogate_descent, nsga2, pareto_local_search, tpe,
+    gp, nsga2_optuna."""
     objectives: str = "accuracy"
     """The objectives of the search: accuracy, or several separated by commas, such as accuracy,multiply_adds. Accuracy
     is maximized (mean IoU or average precision, where images have masks or boxes); loss, parameters, multiply_adds,

@@ -168,6 +168,11 @@ ROWS: dict[str, Row] = {
     "bananas": Row(
         "BANANAS, an ensemble of neural predictors,", "bananas:first=5,batch=5,parents=5", looked_up="bananas"
     ),
+    "surrogate_descent": Row(
+        "Gradient descent of logits through a Gaussian process",
+        "surrogate_descent:first=5,batch=5",
+        looked_up="surrogate_descent",
+    ),
     "asha": Row("ASHA among random architectures", "random", scheduler="asha"),
     "halving": Row("Successive halving of random architectures", "random", scheduler="halving"),
     "hyperband": Row("Hyperband of random architectures", "random", scheduler="hyperband", rounds=1),

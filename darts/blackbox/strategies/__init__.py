@@ -11,6 +11,7 @@ from darts.blackbox.strategies.pareto_local_search import ParetoLocalSearch
 from darts.blackbox.strategies.random_search import RandomSearch, SharedRandomSearch
 from darts.blackbox.strategies.reinforce import Reinforce
 from darts.blackbox.strategies.strategy import Strategy
+from darts.blackbox.strategies.surrogate_descent import SurrogateDescent
 
 STRATEGIES: dict[str, Strategy] = {
     "random": RandomSearch(),
@@ -24,5 +25,6 @@ STRATEGIES: dict[str, Strategy] = {
     "enas": ENAS(),
     "rsps": SharedRandomSearch(),
     "bananas": Bananas(),
+    "surrogate_descent": SurrogateDescent(),
 }
 """Name -> a strategy with its default options."""

@@ -46,6 +46,7 @@ QUICKER = {
     "enas": "enas:units=4,samples=2,updates=2",
     "bananas": "bananas:first=3,batch=2,steps=3,units=4,candidates=10",
     "nsga2": "nsga2:population=3",
+    "surrogate_descent": "surrogate_descent:first=2,batch=2,steps=3",
 }
 
 
