@@ -57,6 +57,7 @@ STRATEGY_ROWS = (
     "evolution:population=10,sample=3",
     "genetic:population=20",
     "reinforce",
+    "surrogate_descent",
 )
 """Strategies on the table."""
 

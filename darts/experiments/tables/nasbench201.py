@@ -69,6 +69,7 @@ QUERIED = (
 SURROGATES = (
     "local_search:first_improvement=true",
     "bananas:surrogate=gaussian_process,encoding=one_hot,batch=5",
+    "surrogate_descent",
 )
 """Strategies with surrogate models, and local search beside them."""
 
