@@ -44,10 +44,6 @@ class AdditiveCost:
         """Return the expected cost under gates, ``()``; see ``Expectation``."""
         return Expectation(self, tables, gates[tables[0].label])(gates)
 
-    def calibrated(self, offset: float, factor: float) -> AdditiveCost:
-        """Return a linear function of this cost."""
-        return AdditiveCost(offset + factor * self.fixed, {when: factor * cost for when, cost in self.terms.items()})
-
     def of_candidates(self, tables: Sequence[ChoiceTable]) -> dict[str, Tensor]:
         """Return what each candidate costs by itself: table label -> costs, ``(e, o)``; 0 where it costs nothing."""
         found = {table.label: torch.zeros(table.rows, len(table.candidates)) for table in tables}

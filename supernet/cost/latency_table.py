@@ -1,11 +1,14 @@
 """Tables of measured latencies: every part of a space's networks, timed on one device, and how well their sums predict.
 
 A table is a JSON file. ``parts`` holds the median milliseconds and the spread of each part (``supernet.parts``),
-``offset`` and ``factor`` the linear calibration on whole networks, ``check`` how well the calibrated sums predicted
-networks that the calibration did not see.
+``offset`` and ``factors`` the linear calibration on whole networks, ``check`` how well the calibrated sums predicted
+networks that the calibration did not see. Each candidate has a factor of its own, near a common one: in a network,
+after other layers, some take a tenth less than by themselves, and some a fifth more.
 
 Source: latency as a sum over a table of operations, ProxylessNAS (Cai et al. 2019, section 3.2) and FBNet (Wu et al.
 2019, section 3.3).
+
+Axes: ``n`` network, ``c`` candidate.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +29,17 @@ from supernet import architectures
 from supernet.cost.additive import AdditiveCost, parts_of, sums
 from supernet.cost.timing import Call, Protocol, Timing, filled, forward_pass, measure
 from supernet.errors import SpaceError
-from supernet.parts import Part, keys_of
+from supernet.parts import Part, kept_parts, keys_of
 from supernet.shapes import Shape
 from supernet.spaces.space import SearchSpace
 
-FORMAT, VERSION = "latency-table", 1
+FORMAT, VERSION = "latency-table", 2
 
 LARGEST_BATCH = 1_000_000
 """Examples of a pass at most."""
+
+SHRINKAGES = (0.01, 0.1, 1.0, 10.0, 1e6)
+"""Weights of the squared distance of candidates' factors from the common one; the last leaves that one alone."""
 
 Report = Callable[[str, int, int], None]
 
@@ -62,14 +68,15 @@ class LatencyTable:
 
     Attributes:
         parts: key of a part -> its time.
-        offset, factor: a network's latency is the offset plus the factor times the sum over its parts.
+        offset, factors: a network's latency is the offset plus the sum over its parts of their times, each multiplied
+            by the factor of its candidate's name.
         check: of the predictions.
         about: the space and its size, the device, threads, batch, machine, versions, commit.
     """
 
     parts: Mapping[str, Timing]
     offset: float
-    factor: float
+    factors: Mapping[str, float]
     check: Check
     about: Mapping[str, Any]
 
@@ -87,11 +94,13 @@ class LatencyTable:
         Raises:
             SpaceError: where the table lacks a part of the space: it was measured for another one, or another size.
         """
-        missing = [key for key in keys_of(parts) if key not in self.parts]
+        keys = list(zip(keys_of(parts), parts))
+        missing = [key for key, part in keys if key not in self.parts or part.name not in self.factors]
         if missing:
             made_for = ", ".join(f"{name} {self.about.get(name)}" for name in ("space", "channels", "layers", "image"))
             raise SpaceError(f"the table of latencies has no {missing[0]!r}; it was measured for {made_for}")
-        return _sums(parts, self.parts).calibrated(self.offset, self.factor)
+        times = {id(part): self.parts[key].ms * self.factors[part.name] for key, part in keys}
+        return replace(sums(parts, lambda part: times[id(part)]), fixed=self.offset)
 
     def write(self, path: Path) -> None:
         """Write the table, at once or not at all."""
@@ -100,7 +109,7 @@ class LatencyTable:
             "version": VERSION,
             **self.about,
             "offset": self.offset,
-            "factor": self.factor,
+            "factors": dict(self.factors),
             "check": asdict(self.check),
             "parts": {key: asdict(timing) for key, timing in self.parts.items()},
         }
@@ -130,8 +139,9 @@ def read_table(path: Path) -> LatencyTable:
             tuple(map(float, known["measured"])),
             tuple(map(float, known["predicted"])),
         )
-        offset, factor = float(content.pop("offset")), float(content.pop("factor"))
-        if not all(map(math.isfinite, (offset, factor, *(timing.ms for timing in parts.values())))):
+        offset = float(content.pop("offset"))
+        factors = {name: float(factor) for name, factor in content.pop("factors").items()}
+        if not all(map(math.isfinite, (offset, *factors.values(), *(timing.ms for timing in parts.values())))):
             raise ValueError("a number that is not finite")
         batch = content.get("batch", 1)
         if type(batch) is not int or not 1 <= batch <= LARGEST_BATCH:
@@ -143,7 +153,7 @@ def read_table(path: Path) -> LatencyTable:
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         reason = kind_and_text(error, 80)
         raise SpaceError(f"{path}: a damaged table of latencies ({reason}); measure it again") from None
-    return LatencyTable(parts, offset, factor, check, content)
+    return LatencyTable(parts, offset, factors, check, content)
 
 
 def measure_table(
@@ -183,24 +193,25 @@ def measure_table(
     built = [space.network(space.derive(picks)).to(device) for picks in picked]
     passes = {str(place): forward_pass(network, inputs, device) for place, network in enumerate(built)}
     times = measure(passes, device, protocol, lambda *done: report("networks, " + done[0], *done[1:]))
-    added, measured = _sums(parts, timings), np.array([times[str(place)].ms for place in range(networks)])
-    added_up = np.array([added.of(picks) for picks in picked])
-    offset, factor = _line(added_up, measured)
-    return LatencyTable(timings, offset, factor, _check(added_up, measured), {**(about or {}), "batch": batch})
-
-
-def _sums(parts: Sequence[Part], timings: Mapping[str, Timing]) -> AdditiveCost:
-    by_part = {id(part): timings[key].ms for key, part in zip(keys_of(parts), parts)}
-    return sums(parts, lambda part: by_part[id(part)])
+    measured = np.array([times[str(place)].ms for place in range(networks)])
+    names = list(dict.fromkeys(part.name for part in parts))
+    added_up = np.zeros((networks, len(names)))
+    for row, picks in zip(added_up, picked):
+        kept = kept_parts(parts, picks)
+        for key, part in zip(keys_of(kept), kept):
+            row[names.index(part.name)] += timings[key].ms
+    offset, factors = _calibrated(added_up, measured)
+    check = _check(added_up, measured)
+    return LatencyTable(timings, offset, dict(zip(names, factors)), check, {**(about or {}), "batch": batch})
 
 
 def _check(added_up: np.ndarray, measured: np.ndarray) -> Check:
-    """Predict each half of the networks with the calibration of the other half."""
+    """Predict each half of the networks with the calibration of the other half; sums ``(n, c)``, times ``(n,)``."""
     even = np.arange(len(measured)) % 2 == 0
     predicted = np.empty_like(measured)
     for half in (even, ~even):
-        offset, factor = _line(added_up[~half], measured[~half])
-        predicted[half] = offset + factor * added_up[half]
+        offset, factors = _calibrated(added_up[~half], measured[~half])
+        predicted[half] = offset + added_up[half] @ factors
     from scipy.stats import kendalltau  # takes half a second to import, and serves measurements alone
 
     tau = float(kendalltau(predicted, measured).statistic) if np.ptp(added_up) else 0.0
@@ -208,13 +219,31 @@ def _check(added_up: np.ndarray, measured: np.ndarray) -> Check:
     return Check(len(measured), tau, error, tuple(measured.tolist()), tuple(predicted.tolist()))
 
 
-def _line(added_up: np.ndarray, measured: np.ndarray) -> tuple[float, float]:
-    """Return offset and factor with the least squares of relative errors."""
-    if not np.ptp(added_up):
-        return float(np.mean(measured)), 0.0
-    columns = np.stack([1 / measured, added_up / measured], 1)
-    offset, factor = np.linalg.lstsq(columns, np.ones_like(measured), rcond=None)[0]
-    return float(offset), float(factor)
+def _calibrated(added_up: np.ndarray, measured: np.ndarray) -> tuple[float, list[float]]:
+    """Return the offset and each candidate's factor of least squares of relative errors, by ridge regression.
+
+    The factors are shrunk towards a common one, as much as predicts a network best that is left out.
+
+    Args:
+        added_up: sums of the times of each candidate's parts in each network, ``(n, c)``.
+        measured: times of the networks, ``(n,)``.
+    """
+    if not np.ptp(added_up, 0).any():
+        return float(np.mean(measured)), [0.0] * added_up.shape[1]
+    count, candidates = added_up.shape
+    relative = added_up / measured[:, None]
+    columns = np.concatenate([1 / measured[:, None], relative.sum(1, keepdims=True), relative], 1)
+    spreads = np.sqrt(count) * relative.std(0)
+    best, least = np.zeros(candidates + 2), math.inf
+    for shrinkage in SHRINKAGES:
+        penalty = np.concatenate([np.zeros((candidates, 2)), np.diag(np.sqrt(shrinkage) * spreads)], 1)
+        inverse = np.linalg.pinv(np.concatenate([columns, penalty]))[:, :count]
+        solved = inverse.sum(1)
+        errors = (1 - columns @ solved) / np.maximum(1 - np.einsum("nc,cn->n", columns, inverse), 1e-9)  # left out
+        if (error := float(np.square(errors).mean())) < least:
+            best, least = solved, error
+    offset, common, *own = best.tolist()
+    return offset, [common + each for each in own]
 
 
 def _call(part: Part, device: torch.device) -> Call:

@@ -45,5 +45,3 @@ def test_rows_that_compete_and_dropped_candidates():
     assert expected.item() == pytest.approx(0.5 * 1 + 0.75 * 100)
     (gradient,) = torch.autograd.grad(expected, gates)
     assert gradient[1].count_nonzero() == 0 and gradient[2, 1] > 0 > gradient[2, 2] and not gradient[:, 0].any()
-    line = cost.calibrated(5.0, 2.0)
-    assert line.expected({"t": gates}, (table,)).item() == pytest.approx(5 + 2 * expected.item())

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from random import Random
 
+import numpy as np
 import pytest
 import torch
 
@@ -117,11 +118,11 @@ def test_every_candidate_is_timed_at_every_shape(table):
 
 def test_the_prediction_is_the_calibrated_sum(table):
     space = tiny()
-    known = replace(table, offset=2.0, factor=0.5)
+    known = replace(table, offset=2.0, factors={key.split(" ")[0]: len(key.split(" ")[0]) for key in table.parts})
     cost = known.cost(parts_of(space, SHAPE))
     picks = architectures.sample(space, torch.Generator().manual_seed(0))
     kept = kept_parts(parts_of(space, SHAPE), picks)
-    expected = 2 + 0.5 * sum(table.parts[key].ms for key in keys_of(kept))
+    expected = 2 + sum(table.parts[key].ms * len(part.name) for key, part in zip(keys_of(kept), kept))
     assert cost.of(picks) == pytest.approx(expected)
     deployment = Deployment(SHAPE, latency=cost)
     assert costs_of(space, space.derive(picks), ("latency",), deployment)["latency"] == pytest.approx(expected)
@@ -131,10 +132,26 @@ def test_the_prediction_is_the_calibrated_sum(table):
 
 def test_a_good_table_predicts_well():
     """Networks whose times are sums of their parts' times, and an offset: tau 1, error 0."""
-    added = torch.linspace(1, 5, 20).double().numpy()
-    check = latency_table._check(added, 3 + 2 * added)
+    added = np.random.default_rng(0).uniform(1, 5, (20, 2))
+    check = latency_table._check(added, 3 + added @ [2, 2])
     assert check.tau == pytest.approx(1) and check.error == pytest.approx(0, abs=1e-9)
-    assert latency_table._line(added, 3 + 2 * added) == pytest.approx((3, 2))
+    offset, factors = latency_table._calibrated(added, 3 + added @ [2, 2])
+    assert offset == pytest.approx(3) and factors == pytest.approx([2, 2])
+
+
+def test_a_candidate_that_takes_longer_in_networks_than_by_itself_has_a_factor_of_its_own(monkeypatch):
+    rng = np.random.default_rng(1)
+    added = rng.multinomial(8, [0.25] * 4, size=50) * [1.0, 1.1, 0.9, 0.1]
+    measured = 5 + added @ [1.0, 1.4, 1.0, 1.0] + rng.normal(0, 0.05, 50)
+    own = latency_table._check(added, measured)
+    monkeypatch.setattr(latency_table, "SHRINKAGES", (1e6,))
+    common = latency_table._check(added, measured)
+    assert own.tau > 0.95 > common.tau and own.error < common.error / 2
+    assert np.ptp(latency_table._calibrated(added, measured)[1]) < 1e-3
+
+
+def test_networks_that_all_have_the_same_parts_have_no_factors():
+    assert latency_table._calibrated(np.ones((4, 2)), np.array([1.0, 2.0, 3.0, 2.0])) == (2.0, [0.0, 0.0])
 
 
 def test_a_table_is_written_and_read(table, tmp_path):
@@ -142,6 +159,8 @@ def test_a_table_is_written_and_read(table, tmp_path):
     table.write(path)
     found = read_table(path)
     assert found == replace(table, about=found.about) and found.about["batch"] == 1
+    with pytest.raises(SpaceError, match="the table of latencies has no 'skip_connect"):
+        replace(found, factors={}).cost(parts_of(tiny(), SHAPE))
     wide = SPACES["nasbench201"].make(SpaceOptions(SHAPE, channels=8))
     with pytest.raises(SpaceError, match=r"no '.*'; it was measured for space nasbench201, channels 4, layers 3"):
         SpaceCosts(wide, SHAPE).cost("latency", table=path)
@@ -154,6 +173,7 @@ def test_a_table_is_written_and_read(table, tmp_path):
         (lambda content: {**content, "version": 9}, "of another version"),
         (lambda content: {**content, "parts": {"a": 1}}, "a damaged table of latencies"),
         (lambda content: {**content, "offset": float("nan")}, "a damaged table of latencies"),
+        (lambda content: {**content, "factors": None}, "a damaged table of latencies"),
         (lambda content: {k: v for k, v in content.items() if k != "check"}, "a damaged table .*KeyError"),
     ],
 )
@@ -187,7 +207,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
 
 def made(about):
     check = latency_table.Check(2, 0.9, 0.04, (1.0, 2.0), (1.1, 2.1))
-    return LatencyTable({"a": Timing(1.0, 0.1)}, 0.0, 1.0, check, about)
+    return LatencyTable({"a": Timing(1.0, 0.1)}, 0.0, {"a": 1.0}, check, about)
 
 
 @pytest.mark.parametrize(
