@@ -212,7 +212,7 @@ def oracles(benchmark: Digits201) -> dict[str, Any]:
     """Return the exact figures of the table, and how well its seeds agree."""
     table = figures_of(benchmark)
     accuracy = benchmark.test_accuracy[:, :, -1]
-    best = accuracy[accuracy.mean(1).argsort()[::-1][: len(accuracy) // 10]]
+    best = accuracy[(-accuracy.mean(1)).argsort(kind="stable")[: len(accuracy) // 10]]
     return {
         "classes": len(accuracy),
         **exact_figures(table),
@@ -246,7 +246,7 @@ def prediction(benchmark: Digits201, nasbench201: NASBench201) -> dict[str, floa
     ``best_tenth``: among the best tenth by CIFAR-10.
     """
     digits, cifar10 = figures_of(benchmark)["test"], columns(nasbench201, "cifar10")["test"]
-    best = cifar10.argsort()[::-1][: len(cifar10) // 10]
+    best = (-cifar10).argsort(kind="stable")[: len(cifar10) // 10]
     return {
         "rho": float(spearmanr(digits, cifar10)[0]),
         "tau": float(kendalltau(digits, cifar10)[0]),

@@ -166,6 +166,6 @@ def _tau(figures: np.ndarray, size: int) -> float:
     Args:
         figures: ``(n, s)``.
     """
-    best = figures[figures.mean(1).argsort()[::-1][: len(figures) // size]]
+    best = figures[(-figures.mean(1)).argsort(kind="stable")[: len(figures) // size]]
     pairs = combinations(best.T, 2)
     return fmean(float(np.nan_to_num(kendalltau(first, second)[0])) for first, second in pairs)

@@ -16,8 +16,8 @@ class LocalSearch(Strategy):
     """Evaluate the neighbours of the best point and move to a better one; restart at random where none is better.
 
     With ``first_improvement`` the search moves as soon as a neighbour is better, else to the best of all neighbours. A
-    climb begins at the best of ``starts`` random points.
-    Points that were evaluated are not asked again: their values are remembered.
+    climb begins at the best of ``starts`` random points. Points that were evaluated are not asked again, nor moved to
+    by a later climb, which would only follow an earlier one.
     """
 
     first_improvement: bool = False
@@ -56,7 +56,8 @@ class _Search(Search):
                 point = following
             if key_of(point) not in self.values:
                 break
-            self._note(point, self.values[key_of(point)])
+            if self.centre is None:
+                self._note(point, self.values[key_of(point)])
         return point
 
     def tell(self, point: Point, value: float | None) -> None:
@@ -64,7 +65,7 @@ class _Search(Search):
         self._note(point, value)
 
     def _note(self, point: Point, value: float | None) -> None:
-        """Take the value of a neighbour, or of a new start, into account."""
+        """Take the value of a new neighbour, or of a start, into account."""
         if value is None:
             return
         if self.centre is None or self.best is None:
@@ -78,7 +79,7 @@ class _Search(Search):
                 self.centre, self.waiting = point, None
 
     def _move(self) -> None:
-        """All neighbours are known: go to the best of them, or start anew."""
+        """All neighbours are known: go to the best of the new ones, or start anew."""
         if self.best is None or self.best[1] is self.centre:
             self.centre = self.best = self.waiting = None
         else:
