@@ -46,7 +46,7 @@ class SurrogateDescent(Strategy):
     batch: int = 10
     steps: int = 120
     lr: float = 0.2
-    weight: float = 20.0
+    weight: float = 10.0
     known: int = 500
     several_objectives: ClassVar[bool] = True
 

@@ -30,12 +30,12 @@ GOALS = Goals(("accuracy", "latency"))
 QUERIES, TARGETS = 500, 5
 
 STRATEGIES: dict[str, Strategy] = {
-    "surrogate_descent:first=100,batch=20": SurrogateDescent(first=100, batch=20),
+    "surrogate_descent:first=100": SurrogateDescent(first=100),
     "pareto_local_search": ParetoLocalSearch(),
     "nsga2:population=20": NSGA2(population=20),
     "random": RandomSearch(),
 }
-LIMITED = "surrogate_descent:first=100,batch=20", "pareto_local_search", "nsga2:population=20"
+LIMITED = "surrogate_descent:first=100", "pareto_local_search", "nsga2:population=20"
 """Strategies that search within a limit, too."""
 
 
