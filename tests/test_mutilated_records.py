@@ -98,10 +98,11 @@ def searches(folder):
 
 def tables(folder):
     """Write tables of benchmarks and of latencies, and results of experiments."""
-    keys = keys_of(parts_of(SPACE, SHAPE))
+    parts = parts_of(SPACE, SHAPE)
+    timings, factors = {key: Timing(1.0, 0.1) for key in keys_of(parts)}, {part.name: 1.5 for part in parts}
     check = Check(4, 0.9, 0.1, (1.0,) * 4, (1.0,) * 4)
     about = {"space": "darts", "channels": 2, "layers": 3, "image": [1, 8, 3], "batch": 1}
-    LatencyTable({key: Timing(1.0, 0.1) for key in keys}, 0.5, 1.5, check, about).write(folder / "latency.json")
+    LatencyTable(timings, 0.5, factors, check, about).write(folder / "latency.json")
     generator = torch.Generator().manual_seed(0)
     cells = [CELLS.derive(architectures.sample(CELLS, generator)) for _ in range(5)]
     (folder / "nasbench101.tfrecord").write_bytes(b"".join(record(row(cell, 108, 0.9, 0.8)) for cell in cells))

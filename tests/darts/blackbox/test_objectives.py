@@ -235,7 +235,8 @@ def test_latency_is_predicted_from_a_table(tmp_path):
     parts = parts_of(space, tiny.data().shape)
     about = {"space": "darts", "channels": 2, "layers": 3, "image": [1, 8, 3]}
     check = Check(4, 0.9, 0.1, (1.0,), (1.0,))
-    LatencyTable(dict.fromkeys(keys_of(parts), Timing(1.0, 0.1)), 0.0, 1.0, check, about).write(
+    factors = {part.name: 1.0 for part in parts}
+    LatencyTable(dict.fromkeys(keys_of(parts), Timing(1.0, 0.1)), 0.0, factors, check, about).write(
         tmp_path / "latency.json"
     )
     genotype = load("DARTS_V2")
