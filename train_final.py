@@ -14,6 +14,7 @@ if __name__ == "__main__":
     report_failed_imports()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports below ends the process silently
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +28,7 @@ from darts.artifacts.run_config import load_config, load_search_config
 from darts.artifacts.run_folder import newest_search, run_folder
 from darts.artifacts.tensorboard import write_results
 from darts.artifacts.tuned import tuned_with
-from darts.cli import names_recipe, parse, resumed_config, say, train_script, write_config, writing_results
+from darts.cli import names_recipe, parse, say, train_script, with_resumed, write_config, writing_results
 from darts.config import RetrainConfig, RunConfig, identity
 from darts.config.command_line import asks_help, value_of
 from darts.config.fields import fields_of, replaced
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
         return
     config, source = parse_retraining(arguments)
     genotype = load(source)
-    config = replace(config, genotype=str(Path(source).absolute()) if Path(source).exists() else source)
+    config = replace(config, genotype=os.path.abspath(source) if os.path.exists(source) else source)
     name = re.sub(r"[^\w.-]+", "_", genotype.name or genotype.hash)[:60]
     device = choose_device(config.run)
     data = open_data(config.data, device, config.seed, config.run.channels_last, ranks, config.language)
@@ -114,12 +115,9 @@ def parse_retraining(arguments: Sequence[str]) -> tuple[RetrainConfig, str]:
     are the search's; the fields that the search has tuned have its values. A run that is resumed by its name has its
     own configuration and genotype.
     """
-    if names_recipe(arguments) or asks_help(arguments):
-        config = parse("train_final.py", FINAL_RECIPES, arguments, default="digits", introduction=INTRODUCTION)
-        return config, config.genotype or genotype_of(config.run)
-    if isinstance(resumed := resumed_config("retrain", arguments), RetrainConfig):
-        own = {**FINAL_RECIPES, resumed.recipe: lambda: resumed}
-        config = parse("train_final.py", own, arguments, default=resumed.recipe)
+    recipes, resumed = with_resumed("retrain", FINAL_RECIPES, arguments)
+    if resumed or names_recipe(arguments) or asks_help(arguments):
+        config = parse("train_final.py", recipes, arguments, default=resumed or "digits", introduction=INTRODUCTION)
         return config, config.genotype or genotype_of(config.run)
     runs = Path(value_of(arguments, "--runs") or RunConfig.runs)
     source = value_of(arguments, "--genotype") or str(newest_search(runs))

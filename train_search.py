@@ -29,7 +29,7 @@ from darts.artifacts.fingerprint import of_data_set
 from darts.artifacts.run_folder import run_folder, shared_folder
 from darts.artifacts.tensorboard import write_results
 from darts.artifacts.tuned import PARETO_FILE, flags, tuned_with
-from darts.cli import parse, resumed_config, say, train_script, write_config, writing_results
+from darts.cli import parse, say, train_script, with_resumed, write_config, writing_results
 from darts.config import BlackboxConfig, SearchConfig, identity
 from darts.data.registry import open_data
 from darts.data.summary import summary
@@ -81,16 +81,13 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
 
         fit_command(arguments[1:], console)
         return
-    recipes: dict[str, Callable[[], SearchConfig | BlackboxConfig]] = {**SEARCH_RECIPES, **BLACKBOX_RECIPES}
-    default = "digits"
-    if isinstance(resumed := resumed_config("search", arguments), SearchConfig | BlackboxConfig):
-        default = resumed.recipe
-        recipes[default] = lambda: resumed
+    every: dict[str, Callable[[], SearchConfig | BlackboxConfig]] = {**SEARCH_RECIPES, **BLACKBOX_RECIPES}
+    recipes, resumed = with_resumed("search", every, arguments)
     config = parse(
         "train_search.py",
         recipes,
         arguments,
-        default=default,
+        default=resumed or "digits",
         introduction=INTRODUCTION,
         components=components_help(METHODS, COMPONENTS),
     )

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from rich.console import Console
@@ -124,18 +124,24 @@ def names_recipe(arguments: Sequence[str]) -> bool:
     return bool(arguments) and not arguments[0].startswith("-")
 
 
-def resumed_config(kind: str, arguments: Sequence[str]) -> Config | None:
-    """Return the configuration of the run that a command line resumes by its name alone.
+def with_resumed(
+    kind: str, recipes: Mapping[str, Callable[[], C]], arguments: Sequence[str]
+) -> tuple[dict[str, Callable[[], C]], str | None]:
+    """Return recipes, and the name of that of the run which a command line resumes by its name alone.
 
-    None where the command line names a recipe, does not resume, or there is no such run yet.
+    That recipe is the run's own configuration. None where the command line names a recipe, does not resume, or there is
+    no such run yet.
 
     Args:
-        kind: ``search`` or ``retrain``.
+        kind: of the runs, ``search`` or ``retrain``.
     """
     name = value_of(arguments, "--name")
     if names_recipe(arguments) or asks_help(arguments) or "--resume" not in arguments or name is None:
-        return None
-    return load_config(Path(value_of(arguments, "--runs") or RunConfig.runs) / name, kind)
+        return dict(recipes), None
+    config = load_config(Path(value_of(arguments, "--runs") or RunConfig.runs) / name, kind)
+    if config is None:
+        return dict(recipes), None
+    return {**recipes, config.recipe: lambda: cast(C, config)}, config.recipe
 
 
 def train_script(main: Callable[[Sequence[str], Console, Ranks], None]) -> None:

@@ -220,3 +220,14 @@ def test_ctrl_c_while_importing_is_silent(wait, tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert "Traceback" not in err and len(err.splitlines()) <= 1 and process.returncode in (-signal.SIGINT, 130), out
+
+
+def test_a_genotype_stands_on_the_command_line(tmp_path):
+    """As text it is longer than the name of a file can be."""
+    text = genotypes.describe(genotypes.load("DARTS_V2"))
+    scripts.write_images(tmp_path / "set.npz")
+    size = ["--data.root", "set.npz", "--space.channels", 2, "--space.layers", 3, "--batch-size", 6, "--max-steps", 1]
+    code, _, err = scripts.run("train_final.py", "darts_npz", *size, "--genotype", text, "--name", "x", cwd=tmp_path)
+    assert code == 0 and len(text) > 255, err
+    recorded = json.loads((tmp_path / "runs" / "x" / "config.json").read_text())["config"]["genotype"]
+    assert recorded == text and genotypes.load(str(tmp_path / "runs" / "x")).hash == genotypes.load("DARTS_V2").hash

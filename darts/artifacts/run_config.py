@@ -53,16 +53,9 @@ def load_search_config(folder: Path) -> SearchConfig | None:
     Raises:
         UserError: naming the file, the first invalid field, and what may stand there.
     """
-    content = read_config(folder)
-    if content.get("kind") != "search":
-        return None
-    config = content.get("config")
-    if _is_own(config):
-        raise UserError(
-            f"{folder}: a search in a model of your own, which no file describes; train what it found in Python: "
-            f"darts.retrain(darts.load({str(folder)!r}, model).network(), data)"
-        )
-    return _section(SearchConfig, config, "config", folder / "config.json")
+    way = f"train what it found in Python: darts.retrain(darts.load({str(folder)!r}, model).network(), data)"
+    config = _config_of(folder, "search", way)
+    return None if config is None else _section(SearchConfig, config, "config", folder / "config.json")
 
 
 def load_config(folder: Path, kind: str) -> Config | None:
@@ -75,22 +68,29 @@ def load_config(folder: Path, kind: str) -> Config | None:
         UserError: naming the file, the first invalid field, and what may stand there; or where the run is in a model of
             the user's own.
     """
-    content = read_config(folder)
-    if content.get("kind") != kind:
+    config = _config_of(folder, kind, f"resume it in Python, by the same call with run={str(folder)!r}")
+    if config is None:
         return None
-    config = content.get("config")
-    if _is_own(config):
-        raise UserError(
-            f"{folder}: a run in a model of your own; resume it in Python, with the same run= and resume=True"
-        )
-    without_gradients = isinstance(config, Mapping) and "strategy" in config
-    of_search = BlackboxConfig if without_gradients else SearchConfig
+    of_search = BlackboxConfig if "strategy" in config else SearchConfig
     record: type[Config] = of_search if kind == "search" else RetrainConfig
     return _section(record, config, "config", folder / "config.json")
 
 
-def _is_own(config: Any) -> bool:
-    return isinstance(config, Mapping) and config.get("recipe") == OWN
+def _config_of(folder: Path, kind: str, way: str) -> Mapping[str, Any] | None:
+    """Return the configuration in a run's file; None where it is not of the kind.
+
+    Args:
+        way: what to do with a run in a model of the user's own.
+    """
+    content = read_config(folder)
+    if content.get("kind") != kind:
+        return None
+    config = content.get("config")
+    if not isinstance(config, Mapping):
+        raise UserError(f"{folder / 'config.json'}: config is {str(config)[:60]!r}; it must be an object")
+    if config.get("recipe") == OWN:
+        raise UserError(f"{folder}: a {kind} in a model of your own, which no file describes; {way}")
+    return config
 
 
 def load_space_config(folder: Path) -> SpaceConfig:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from darts.errors import UserError
+from genotypes.devices import refuse_device
 
 
 class CSVTable:
@@ -26,6 +27,7 @@ class CSVTable:
 
     def __init__(self, path: Path, key: str):
         try:
+            refuse_device(path)
             with open(path, encoding="utf-8-sig", newline="") as file:
                 header, *lines = [*csv.reader(file)] or [[]]
         except (OSError, ValueError, csv.Error) as error:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from darts.errors import UserError
+from genotypes.devices import refuse_device
 
 POLYNOMIAL = 0x82F63B78
 """Of CRC-32C (Castagnoli), reflected."""
@@ -54,6 +55,7 @@ def records(path: Path, report: Callable[[int], None] = lambda position: None) -
         UserError: where the file cannot be read, is no TFRecord, or is damaged or cut short.
     """
     try:
+        refuse_device(path)
         with open(path, "rb") as file:
             position = number = 0
             while head := file.read(12):

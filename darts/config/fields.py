@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, get_type_hints
 
 from darts.config.ranges import FINITE, LARGEST, SEED, WIDEST, Range
@@ -66,9 +65,9 @@ def replaced(config: C, values: Mapping[str, Any]) -> C:
 
 
 def check_ranges(config: Any) -> None:
-    """Refuse the first value of another type than its field's, number out of its range, or path of a device.
+    """Refuse the first value of another type than its field's, or number out of its range. Numbers are finite.
 
-    Numbers are finite. A sequence is looked at value by value. A device such as /dev/zero never ends when it is read.
+    A sequence of numbers is looked at number by number.
 
     Raises:
         UserError: naming the field, its value and what is allowed.
@@ -76,16 +75,14 @@ def check_ranges(config: Any) -> None:
     for field in fields_of(config):
         if not fits(field.hint, field.value):
             raise UserError(f"`{field.path}` is {str(field.value)[:60]!r}; it must be {in_words(field.hint, 'None')}")
-        for value in field.value if isinstance(field.value, tuple) else (field.value,):
-            if isinstance(value, Path) and (value.is_char_device() or value.is_block_device()):
-                raise UserError(f"`{field.path}` is {value}, a device; it must be a file or a folder")
-            if isinstance(value, bool) or not isinstance(value, int | float):
+        for number in field.value if isinstance(field.value, tuple) else (field.value,):
+            if isinstance(number, bool) or not isinstance(number, int | float):
                 continue
             ranges = [each for each in field.metadata if isinstance(each, Range)]
-            limits = [] if SEED in ranges else [WIDEST] if isinstance(value, int) else [FINITE, LARGEST]
+            limits = [] if SEED in ranges else [WIDEST] if isinstance(number, int) else [FINITE, LARGEST]
             for each in (*ranges, *limits):
-                if not each.contains(value):
-                    raise UserError(f"`{field.path}` is {_shortened(value)}; it must be {each.text}")
+                if not each.contains(number):
+                    raise UserError(f"`{field.path}` is {_shortened(number)}; it must be {each.text}")
 
 
 def _shortened(number: float) -> str:

@@ -165,7 +165,7 @@ def read(options: Options) -> dict[str, Any]:
         UserError: where it is no such file, or was made with other settings.
     """
     settings = {"epochs": options.epochs, "ranked_count": options.ranked_count}
-    if not options.json.exists():
+    if not options.json.is_file():
         return {"settings": settings, "searches": []}
     try:
         content = json.loads(options.json.read_text(encoding="utf-8"))

@@ -124,7 +124,7 @@ def _forests(case: Case, seed: int) -> Mapping[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
+    if not path.is_file() and not path.is_dir():
         return {"rows": []}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -26,7 +26,7 @@ def read_results(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: naming the file and what is wrong with it, or the settings that it was made with.
     """
-    if not path.exists():
+    if not path.is_file() and not path.is_dir():
         return {"settings": dict(settings), "rows": [], "table": []}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

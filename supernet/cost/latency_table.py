@@ -3,7 +3,7 @@
 A table is a JSON file. ``parts`` holds the median milliseconds and the spread of each part (``supernet.parts``),
 ``offset`` and ``factors`` the linear calibration on whole networks, ``check`` how well the calibrated sums predicted
 networks that the calibration did not see. Each candidate has a factor of its own, near a common one: in a network,
-after other layers, some take a tenth less than by themselves, and some a fifth more.
+after other layers, some take longer than by themselves.
 
 Source: latency as a sum over a table of operations, ProxylessNAS (Cai et al. 2019, section 3.2) and FBNet (Wu et al.
 2019, section 3.3).
@@ -24,12 +24,13 @@ import numpy as np
 import torch
 
 from genotypes.atomic_write import write_atomically
+from genotypes.devices import refuse_device
 from genotypes.errors import kind_and_text
 from supernet import architectures
 from supernet.cost.additive import AdditiveCost, parts_of, sums
 from supernet.cost.timing import Call, Protocol, Timing, filled, forward_pass, measure
 from supernet.errors import SpaceError
-from supernet.parts import Part, kept_parts, keys_of
+from supernet.parts import Part, keys_of
 from supernet.shapes import Shape
 from supernet.spaces.space import SearchSpace
 
@@ -94,12 +95,12 @@ class LatencyTable:
         Raises:
             SpaceError: where the table lacks a part of the space: it was measured for another one, or another size.
         """
-        keys = list(zip(keys_of(parts), parts))
-        missing = [key for key, part in keys if key not in self.parts or part.name not in self.factors]
+        keys = keys_of(parts)
+        missing = [k for k, part in zip(keys, parts) if k not in self.parts or part.name not in self.factors]
         if missing:
             made_for = ", ".join(f"{name} {self.about.get(name)}" for name in ("space", "channels", "layers", "image"))
             raise SpaceError(f"the table of latencies has no {missing[0]!r}; it was measured for {made_for}")
-        times = {id(part): self.parts[key].ms * self.factors[part.name] for key, part in keys}
+        times = {id(part): self.parts[key].ms * self.factors[part.name] for key, part in zip(keys, parts)}
         return replace(sums(parts, lambda part: times[id(part)]), fixed=self.offset)
 
     def write(self, path: Path) -> None:
@@ -122,9 +123,8 @@ def read_table(path: Path) -> LatencyTable:
     Raises:
         SpaceError: where the file is none, in one line that names it.
     """
-    if path.is_char_device() or path.is_block_device():
-        raise SpaceError(f"{path}: a device; give a table of `python -m supernet.cost.latency`")
     try:
+        refuse_device(path)
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
             raise SpaceError(f"{path}: not a table of latencies; make one with `python -m supernet.cost.latency`")
@@ -184,7 +184,8 @@ def measure_table(
         SpaceError: where the costs of the space's candidates do not add up.
     """
     parts = parts_of(space, shape, batch)
-    distinct = dict(zip(keys_of(parts), parts))
+    keys = keys_of(parts)
+    distinct = dict(zip(keys, parts))
     calls = {key: _call(part, device) for key, part in distinct.items()}
     timings = measure(calls, device, protocol, lambda *done: report("parts, " + done[0], *done[1:]))
     generator = torch.Generator().manual_seed(0)
@@ -194,12 +195,10 @@ def measure_table(
     passes = {str(place): forward_pass(network, inputs, device) for place, network in enumerate(built)}
     times = measure(passes, device, protocol, lambda *done: report("networks, " + done[0], *done[1:]))
     measured = np.array([times[str(place)].ms for place in range(networks)])
+    ms = {id(part): timings[key].ms for key, part in zip(keys, parts)}
     names = list(dict.fromkeys(part.name for part in parts))
-    added_up = np.zeros((networks, len(names)))
-    for row, picks in zip(added_up, picked):
-        kept = kept_parts(parts, picks)
-        for key, part in zip(keys_of(kept), kept):
-            row[names.index(part.name)] += timings[key].ms
+    by_name = [sums([part for part in parts if part.name == name], lambda part: ms[id(part)]) for name in names]
+    added_up = np.array([[cost.of(picks) for cost in by_name] for picks in picked])
     offset, factors = _calibrated(added_up, measured)
     check = _check(added_up, measured)
     return LatencyTable(timings, offset, dict(zip(names, factors)), check, {**(about or {}), "batch": batch})

@@ -4,6 +4,7 @@ import codecs
 from pathlib import Path
 
 from darts.errors import UserError
+from genotypes.devices import refuse_device
 
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -27,6 +28,7 @@ def read_unicode(path: Path, kind: str, field: str = "data.root") -> str:
         UserError: naming the file that is missing, or is no text.
     """
     try:
+        refuse_device(path)
         content = path.read_bytes()
         encoding = next((encoding for mark, encoding in MARKS if content.startswith(mark)), "utf-8")
         return content.decode(encoding)

@@ -87,10 +87,3 @@ def test_what_a_resumed_run_must_agree_on():
     assert {path for path in identity(LanguageSearchConfig()) if path not in identity(config)} == {
         path for path in flat(to_dict(LanguageSearchConfig())) if path.startswith("language.")
     }
-
-
-@pytest.mark.parametrize("path", ["data.root", "benchmark.file"])
-def test_a_device_is_no_file(path):
-    """/dev/zero has no end: it would be read until the memory is full."""
-    with pytest.raises(UserError, match=rf"^`{path}` is /dev/zero, a device; it must be a file or a folder$"):
-        check(changed(SearchConfig(), path, Path("/dev/zero")))
