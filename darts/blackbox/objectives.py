@@ -32,6 +32,7 @@ from supernet.cost.architecture import COSTS, Deployment, costs_of
 from supernet.cost.limits import exceeded, parse_limits, shown
 from supernet.cost.space_costs import SpaceCost, SpaceCosts
 from supernet.cost.timing import Protocol, forward_pass, measure
+from supernet.errors import SpaceError
 from supernet.spaces.space import SearchSpace
 
 Costs = Callable[[Genotype, Mapping[str, Any]], Mapping[str, float]]
@@ -70,6 +71,18 @@ class Goals:
         """The costs that are counted before training."""
         return tuple(name for name in COSTS if name in self.objectives or name in self.limits)
 
+    def costs_in(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """Return those figures that are counted before training.
+
+        Raises:
+            UserError: naming the first that is not among the figures.
+        """
+        for name in self.counted:
+            if OBJECTIVES[name].figure not in figures:
+                field = "limits" if name in self.limits else "objectives"
+                raise UserError(f"`{field}`: the table has no {name} of its architectures; leave it out")
+        return {figure: figures[figure] for figure in (OBJECTIVES[name].figure for name in self.counted)}
+
     def values(self, score: Score) -> list[float]:
         """Return the value of each objective.
 
@@ -96,6 +109,17 @@ class Goals:
         worst = {True: -math.inf, False: math.inf}
         objectives = [OBJECTIVES[name] for name in self.objectives]
         return [costs.get(objective.figure, worst[objective.maximized]) for objective in objectives]
+
+    def untrained(self, costs: Mapping[str, float]) -> Outcome | None:
+        """Return what its costs tell of an architecture that is not trained; None where none are known."""
+        if not costs:
+            return None
+        ways = [OBJECTIVES[name].maximized for name in self.objectives]
+        return Outcome(larger_better(self.values_untrained(costs), ways), self.violation(costs))
+
+    def violation(self, costs: Mapping[str, float]) -> float:
+        """Return the sum of the relative excesses over the limits; 0 within all of them."""
+        return sum(excess for excess in self.excesses(costs).values() if excess > 0)
 
     def excesses(self, costs: Mapping[str, float]) -> dict[str, float]:
         """Return how far each limited cost is above its limit, as a share of the limit; negative below it."""
@@ -158,12 +182,7 @@ def looked_up_costs(goals: Goals, benchmark: Benchmark, data: str, epochs: int) 
     """
 
     def costs(genotype: Genotype, settings: Mapping[str, Any]) -> Mapping[str, float]:
-        known = benchmark.query(genotype, data, epochs).values
-        missing = [name for name in goals.counted if OBJECTIVES[name].figure not in known]
-        if missing:
-            field = "limits" if missing[0] in goals.limits else "objectives"
-            raise UserError(f"`{field}`: the table has no {missing[0]} of its architectures; leave it out")
-        return {figure: known[figure] for figure in (OBJECTIVES[name].figure for name in goals.counted)}
+        return goals.costs_in(benchmark.query(genotype, data, epochs).values)
 
     return costs if goals.counted else uncounted
 
@@ -210,6 +229,36 @@ def counted_costs(
             return {**found, "latency_ms": measure({"network": call}, device, Protocol())["network"].ms}
 
     return costs if goals.counted else uncounted
+
+
+def summed_price(
+    goals: Goals, space: SearchSpace, shape: Any, latencies: Path | None = None
+) -> Callable[[Genotype], Outcome | None]:
+    """Return what costs as sums over candidates tell of untrained networks, for strategies that ask about thousands.
+
+    That is None where a cost is no such sum: memory at its peak, and latency that is measured.
+
+    Args:
+        goals: say which costs count.
+        space: at the size of the networks that are trained.
+        shape: of the data set's examples.
+        latencies: table of measured latencies.
+    """
+
+    @cache
+    def sums() -> dict[str, SpaceCost]:
+        known = SpaceCosts(space, shape)
+        try:
+            found = {OBJECTIVES[name].figure: known.cost(name, table=latencies) for name in goals.counted}
+        except SpaceError:
+            return {}
+        return found if all(cost.adds_up for cost in found.values()) else {}
+
+    def price(genotype: Genotype) -> Outcome | None:
+        picks = space.picks(genotype)
+        return goals.untrained({figure: cost.of(picks) for figure, cost in sums().items()})
+
+    return price
 
 
 def constraints_of(trial: FrozenTrial) -> dict[str, float]:

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from random import Random
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 
+from darts.blackbox.pareto.fronts import Outcome
 from genotypes import Genotype
 from supernet import architectures
 from supernet.choice import ChoiceTable, Picks
@@ -79,6 +82,13 @@ class Decisions(Protocol):
 
     def count(self) -> int | None:
         """Return the number of points; None where that is not known."""
+        return None
+
+    def untrained(self, point: Point) -> Outcome | None:
+        """Return what is known of an architecture before it is evaluated; None where that is nothing.
+
+        Its values are minus infinity for the objectives that are not known.
+        """
         return None
 
     @abstractmethod
@@ -183,6 +193,7 @@ class ArchitectureDecisions(Decisions):
 
     def __init__(self, space: SearchSpace):
         self.space = space
+        self._price: Callable[..., Outcome | None] = lambda genotype: None
         self._tables = space.tables
         self._groups = [(table.label, *group) for table in self._tables for group in _groups_of(table)]
         self._conditions = {table.label: [frozenset(way) for way in table.when] for table in self._tables}
@@ -247,6 +258,20 @@ class ArchitectureDecisions(Decisions):
     def genotype(self, point: Mapping[str, str]) -> Genotype:
         """Return the architecture of a complete point."""
         return self.space.derive(self.picks(point))
+
+    def priced(self, price: Callable[[Genotype], Outcome | None]) -> Self:
+        """Return these decisions with what is known of an architecture before it is evaluated, such as its costs.
+
+        Args:
+            price: asked once for each architecture.
+        """
+        found = copy(self)
+        found._price = cache(price)
+        return found
+
+    def untrained(self, point: Point) -> Outcome | None:
+        """Return what is known of an architecture before it is evaluated."""
+        return self._price(self.genotype(point))
 
     def encoding(self, point: Point, paths: int | None) -> list[float]:
         """Return an architecture's paths, of each table the ``paths`` shortest; or its one-hot encoding.

@@ -44,6 +44,9 @@ CONSTRAINTS = "constraints"
 INFEASIBLE = "infeasible"
 """Which limits the architecture of a trial exceeds, in words; it was not evaluated."""
 
+MAX_INFEASIBLE = 500
+"""Architectures over a limit, one after the other, after which a search gives up."""
+
 
 def epochs_of(trial: FrozenTrial) -> list[int]:
     """Return the rungs that a trial was given; empty for a trial of another program."""

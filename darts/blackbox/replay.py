@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from darts.benchmarks.protocol import Benchmark, Score
 from darts.blackbox.points import ArchitectureDecisions, Decisions, Point
+from darts.blackbox.records import MAX_INFEASIBLE
 from darts.blackbox.strategies import Strategy
 from darts.config.blackbox import BudgetConfig
 from darts.errors import UserError
@@ -52,15 +53,25 @@ def replay(
     look_up: Callable[[Point], Found],
     outcome: Callable[[Found], Any],
 ) -> Iterator[Found]:
-    """Run a search without end, and yield what was found of each point that it asks for.
+    """Run a search, and yield what was found of each point that it asks for, but those known to be over a limit.
+
+    It has no end before the last ``MAX_INFEASIBLE`` points are all over a limit.
 
     Args:
         outcome: of what was found, as ``Search.tell`` takes it.
     """
-    search = strategy.start(decisions)
+    search, over = strategy.start(decisions), 0
     for number in count():
         point = search.ask(Random(f"{seed}:{number}"))
-        found = look_up(point)
+        known = decisions.untrained(point)
+        if known is not None and known.violation:
+            over_limit: Any = known if strategy.several_objectives else None
+            search.tell(point, over_limit)
+            over += 1
+            if over == MAX_INFEASIBLE:
+                return
+            continue
+        found, over = look_up(point), 0
         search.tell(point, outcome(found))
         yield found
 
@@ -76,7 +87,7 @@ def queries_of(
     """Return what a search looks up until the trials or the seconds of its budget are spent.
 
     Raises:
-        UserError: where the budget is too small for one query.
+        UserError: where the budget is too small for one query, or no architecture within the limits is found.
     """
 
     def look_up(point: Point) -> Query:
@@ -92,6 +103,8 @@ def queries_of(
         found.append(query)
         if budget.trials is not None and len(found) >= budget.trials:
             break
+    if not found and budget.seconds is None:
+        raise UserError(f"`limits`: each of the first {MAX_INFEASIBLE} architectures exceeds one")
     if not found:
         raise UserError(f"`budget.seconds` is {budget.seconds}: the budget is too small for one query")
     return found

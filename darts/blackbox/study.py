@@ -30,6 +30,7 @@ from darts.blackbox.records import (
     BRACKET,
     EPOCHS,
     INFEASIBLE,
+    MAX_INFEASIBLE,
     SEARCH,
     Records,
     epochs_of,
@@ -50,9 +51,6 @@ TRIALS = "trials"
 
 SETTINGS = "settings"
 """Attribute of a study: what its trials depend on."""
-
-MAX_INFEASIBLE = 500
-"""Architectures over a limit, one after the other, after which a search gives up."""
 
 POLL = 0.2
 """Seconds between two readings of the trials of other workers, where there is nothing else to do."""

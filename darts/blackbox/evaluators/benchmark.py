@@ -49,6 +49,9 @@ def lookup_problem(config: BlackboxConfig) -> Problem:
         advice = "set `budget.epochs` 200 and `scheduler` asha:eta=16,min_epochs=12"
         reason = f"`scheduler` {config.scheduler} compares after {trained} epochs, the benchmark has {known}"
         raise UserError(f"{reason}: {advice}")
-    decisions = ArchitectureDecisions(space_from(config, shape=CIFAR10_SHAPE))
-    costs = looked_up_costs(goals_of(config), benchmark, data, config.budget.epochs)
+    goals = goals_of(config)
+    costs = looked_up_costs(goals, benchmark, data, config.budget.epochs)
+    decisions = ArchitectureDecisions(space_from(config, shape=CIFAR10_SHAPE)).priced(
+        lambda genotype: goals.untrained(costs(genotype, {}))
+    )
     return Problem(decisions, Lookup(benchmark, data), costs, truth=lambda genotype: benchmark.standing(genotype, data))

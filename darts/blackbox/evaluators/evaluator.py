@@ -16,7 +16,7 @@ from rich.console import Console
 
 from darts.benchmarks.protocol import Score
 from darts.benchmarks.standing import Standing
-from darts.blackbox.objectives import Costs, counted_costs, goals_of, uncounted
+from darts.blackbox.objectives import Costs, counted_costs, goals_of, summed_price, uncounted
 from darts.blackbox.points import ArchitectureDecisions
 from darts.blackbox.strategies.strategy import Strategy
 from darts.config import LanguageRetrainConfig, RetrainConfig
@@ -73,7 +73,9 @@ class Setting:
 
     def decisions(self) -> ArchitectureDecisions:
         """Return the decisions of the configuration's space on this data."""
-        return ArchitectureDecisions(space_from(self.config, shape=self.data.shape))
+        goals, shape = goals_of(self.config), self.data.shape
+        space = space_from(self.config, shape=shape)
+        return ArchitectureDecisions(space).priced(summed_price(goals, space, shape, self.config.latencies))
 
     def retraining(self) -> RetrainConfig:
         """Return the configuration of the training of one architecture."""

@@ -24,6 +24,7 @@ from darts.blackbox.strategies import Strategy
 from darts.config.blackbox import BudgetConfig
 from darts.config.objectives import OBJECTIVES
 from darts.errors import UserError
+from genotypes import Genotype
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,6 @@ def replay_pareto(
     console: Console,
 ) -> ParetoReplays:
     """Search with each seed, and compare with the Pareto set of all architectures within the limits.
-
-    A query of an architecture over a limit counts as any other.
 
     Raises:
         UserError: where no architecture is within the limits, or the budget is too small for one query.
@@ -135,11 +134,19 @@ class ExactFront:
 def searched(
     strategy: Strategy, decisions: ArchitectureDecisions, table: Table, goals: Goals, budget: BudgetConfig, seed: int
 ) -> list[Score]:
-    """Run one search to the end of its budget, and return all that it looked up; raise what ``queries_of`` raises."""
-    found = queries_of(strategy, decisions, table, budget, seed, lambda query: _outcome(goals, query.score))
+    """Run one search to the end of its budget, and return all that it looked up; raise what ``queries_of`` raises.
+
+    Costs are known before a query, as they are before a training: an architecture over a limit is not looked up, and
+    costs nothing.
+    """
+
+    def price(genotype: Genotype) -> Outcome | None:
+        return goals.untrained(goals.costs_in(table.score(genotype).values))
+
+    priced = decisions.priced(price)
+    found = queries_of(strategy, priced, table, budget, seed, lambda query: _outcome(goals, query.score))
     return [query.score for query in found]
 
 
 def _outcome(goals: Goals, score: Score) -> Outcome:
-    violation = sum(excess for excess in goals.excesses(score.values).values() if excess > 0)
-    return Outcome(goals.oriented(score), violation)
+    return Outcome(goals.oriented(score), goals.violation(score.values))

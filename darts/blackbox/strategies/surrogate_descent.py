@@ -10,17 +10,19 @@ Axes: ``b`` descent, ``n`` point, ``m`` objective, ``d`` decision, ``o`` value o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
 from random import Random
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
-from darts.blackbox.pareto.fronts import Outcome, front_of, outcome_from
-from darts.blackbox.points import Decision, Decisions, Point
-from darts.blackbox.strategies.strategy import LEAST, Key, Search, Strategy, draw_new, key_of
+from darts.blackbox.pareto.fronts import Outcome, Values, front_of, outcome_from
+from darts.blackbox.points import Decision, Decisions, Point, neighbours
+from darts.blackbox.strategies.strategy import LEAST, MAX_DRAWS, Key, Search, Strategy, draw_new, key_of
 from darts.blackbox.surrogates import GatedProcess, normal_scores
 from darts.config.ranges import require
 
@@ -40,6 +42,9 @@ class SurrogateDescent(Strategy):
     targets within the range of the Pareto set, so that together they find the whole set (the epsilon-constraint method,
     Haimes et al. 1971), and so are limits. The largest logits decide, with Gumbel noise until the point is new. The
     processes learn from the ``known`` newest points and the Pareto set.
+
+    Where costs are known before an evaluation, ``climbs`` climbs among neighbours follow a descent, within the limits
+    and the targets by the known costs, and decide; and the first points are within the limits.
     """
 
     first: int = 20
@@ -48,10 +53,11 @@ class SurrogateDescent(Strategy):
     lr: float = 0.2
     weight: float = 10.0
     known: int = 500
+    climbs: int = 5
     several_objectives: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require(self, from_1=("batch", "steps"), from_2=("first", "known"), above_0=("lr", "weight"))
+        require(self, from_1=("batch", "steps", "climbs"), from_2=("first", "known"), above_0=("lr", "weight"))
 
     def start(self, decisions: Decisions) -> _Search:
         """Begin a search."""
@@ -64,8 +70,9 @@ class _Search(Search):
     options: SurrogateDescent
     evaluated: list[tuple[Outcome, Point]] = field(default_factory=list)
     asked: set[Key] = field(default_factory=set)
-    waiting: list[Mapping[str, Sequence[float]]] = field(default_factory=list)
+    waiting: list[_Descended] = field(default_factory=list)
     met: dict[str, Decision] = field(default_factory=dict)
+    extremes: Values = ()
 
     def ask(self, rng: Random) -> Point:
         if len(self.evaluated) >= self.options.first:
@@ -74,7 +81,8 @@ class _Search(Search):
             if (point := self._decided(self.waiting.pop(0), rng)) is not None:
                 self.asked.add(key_of(point))
                 return point
-        return draw_new(lambda: self.decisions.sample(rng), self.asked)
+            return draw_new(lambda: self.decisions.sample(rng), self.asked)
+        return draw_new(lambda: _within_limits(self.decisions, rng), self.asked)
 
     def tell(self, point: Point, value: Outcome | float | None) -> None:
         """Note the outcome of a point, or its value where there is one objective; None where it failed."""
@@ -87,86 +95,212 @@ class _Search(Search):
             self.met[decision.name] = decision
             made[decision.name] = point[decision.name]
 
-    def _descended(self, rng: Random) -> list[Mapping[str, Sequence[float]]]:
-        """Return the logits of each decision at the end of a batch of descents; random where nothing is known."""
+    def _descended(self, rng: Random) -> list[_Descended]:
+        """Return the ends of a batch of descents; random logits where nothing is known."""
         options, met = self.options, list(self.met.values())
-        front = set(front_of([outcome for outcome, _ in self.evaluated]))
-        last = len(self.evaluated) - options.known
-        known = [each for place, each in enumerate(self.evaluated) if place >= last or place in front]
-        main, held = self._processes(known, [self.evaluated[place][0] for place in front], met, rng)
+        models = self._models(met, rng)
         width = max(len(decision.values) for decision in met)
         closed = torch.tensor([[place >= len(decision.values) for place in range(width)] for decision in met])
         generator = torch.Generator().manual_seed(rng.getrandbits(62))
         start = torch.randn(options.batch, *closed.shape, generator=generator, dtype=torch.float64)
         logits = (DEVIATION * start).requires_grad_()
         optimizer = torch.optim.Adam([logits], lr=options.lr)
-        for _ in range(options.steps if main or held else 0):
+        for _ in range(options.steps if models else 0):
             gates = logits.masked_fill(closed, -math.inf).softmax(-1)
-            losses = [-process.expectation(gates).sum() for process in main]
-            for process, targets in held:
-                losses.append(options.weight * (targets - process.expectation(gates)).clamp_min(0).sum())
             optimizer.zero_grad()
+            losses = [model.loss(model.process.expectation(gates), options.weight).sum() for model in models]
             torch.stack(losses).sum().backward()
             optimizer.step()
-        ended = logits.detach().tolist()
-        return [{decision.name: row for decision, row in zip(met, rows)} for rows in ended]
+        ends = enumerate(logits.detach().tolist())
+        return [_Descended(met, rows, [model.of(place) for model in models], options.weight) for place, rows in ends]
 
-    def _processes(
-        self, known: Sequence[tuple[Outcome, Point]], front: Sequence[Outcome], met: Sequence[Decision], rng: Random
-    ) -> tuple[list[GatedProcess], list[tuple[GatedProcess, Tensor]]]:
-        """Return the process of the first objective, and those of the others and of the limits with targets ``(b,)``.
+    def _models(self, met: Sequence[Decision], rng: Random) -> list[_Model]:
+        """Return the models of the objectives and of the limits.
 
         What fewer than two points are known of, as the accuracy where all are over a limit, has none.
         """
-        main, held = [], []
-        places = torch.tensor([[_place(decision, point) for decision in met] for _, point in known])  # (n, d)
+        front = set(front_of([outcome for outcome, _ in self.evaluated]))
+        last = len(self.evaluated) - self.options.known
+        known = [each for place, each in enumerate(self.evaluated) if place >= last or place in front]
+        places = torch.tensor([_places(met, point) for _, point in known])  # (n, d)
+        found = []
         for objective in range(len(known[0][0].values)):
             values = torch.tensor([outcome.values[objective] for outcome, _ in known], dtype=torch.float64)
             finite = values.isfinite() & (values > LEAST)
             if finite.sum() < 2:
                 continue
             values, scores = values[finite], normal_scores(values[finite])
-            process = GatedProcess.fit(places[finite], scores)
-            if objective == 0:
-                main.append(process)
-                continue
-            reached = [outcome.values[objective] for outcome in front] or [float(values.max())]
-            low, high = min(reached), max(reached)
-            targets = [low + (high - low) * rng.random() for _ in range(self.options.batch)]
-            held.append((process, _interpolated(values, scores, targets)))
+            process, targets = GatedProcess.fit(places[finite], scores), None
+            if objective:
+                reached = [self.evaluated[place][0].values[objective] for place in front] or [float(values.max())]
+                low, high = min(reached), max([*reached, *self.extremes[objective : objective + 1]])
+                low -= (high - low) / self.options.batch  # about one of a batch is free to cost more than any before
+                wanted = [low + (high - low) * rng.random() for _ in range(self.options.batch)]
+                targets = _interpolated(values, scores, torch.tensor(wanted, dtype=torch.float64))
+            found.append(_Model(objective, process, values, scores, targets))
         violations = torch.tensor([outcome.violation for outcome, _ in known], dtype=torch.float64)
         if violations.any():
-            process = GatedProcess.fit(places, -violations / violations.std().clamp_min(1e-12))
-            held.append((process, torch.zeros(self.options.batch, dtype=torch.float64)))
-        return main, held
+            scores = -violations / violations.std().clamp_min(1e-12)
+            targets = torch.zeros(self.options.batch, dtype=torch.float64)
+            found.append(_Model(None, GatedProcess.fit(places, scores), -violations, scores, targets))
+        return found
 
-    def _decided(self, logits: Mapping[str, Sequence[float]], rng: Random) -> Point | None:
-        """Return the point of the largest logits, with as much noise as makes it new; None where none is found."""
+    def _decided(self, end: _Descended, rng: Random) -> Point | None:
+        """Return a new point: with known costs the best of some climbs, else that of the largest logits, with as much
+        noise as makes it new. None where none is found."""
+        if (found := self._climbed(end, rng)) is not None:
+            return found
         for redraw in range(REDRAWS):
-            point: Point = {}
-            while (decision := self.decisions.following(point)) is not None:
-                row = logits.get(decision.name, [0.0] * len(decision.values))
-                noisy = [logit + NOISE * redraw * _gumbel(rng) for logit in row[: len(decision.values)]]
-                point[decision.name] = decision.values[noisy.index(max(noisy))]
-            if key_of(point) not in self.asked and self.decisions.permits(point):
+            point = end.decided(self.decisions, NOISE * redraw, rng)
+            if self.decisions.permits(point) and self._is_new(point):
                 return point
         return None
 
+    def _climbed(self, end: _Descended, rng: Random) -> Point | None:
+        """Climb from the point of the largest logits, then from points that are drawn by the gates, each to its best
+        neighbour until none is better; return the best new point of all that were seen."""
+        if self.decisions.untrained(self.evaluated[-1][1]) is None:
+            return None
+        best_new, seen = None, set[Key]()
+        for climb in range(self.options.climbs):
+            around, best = [end.decided(self.decisions, float(climb > 0), rng)], None
+            while around:
+                around = [each for each in around if key_of(each) not in seen and self.decisions.permits(each)]
+                seen.update(map(key_of, around))
+                self._note_extremes(around)
+                judged = sorted(zip(end.judged(self.decisions, around), count()), reverse=True)
+                for value, place in [each for each in judged if self._is_new(around[each[1]])][:1]:
+                    if best_new is None or value > best_new[0]:
+                        best_new = value, around[place]
+                if not judged or (best is not None and judged[0][0] <= best):
+                    break
+                best, place = judged[0]
+                around = list(neighbours(self.decisions, around[place], rng))
+        return best_new[1] if best_new else None
 
-def _place(decision: Decision, point: Point) -> int:
-    chosen = point.get(decision.name)
-    return decision.values.index(chosen) if chosen in decision.values else -1
+    def _note_extremes(self, points: Sequence[Point]) -> None:
+        """Note the largest values that are known of points within the limits before they are evaluated."""
+        for point in points:
+            outcome = self.decisions.untrained(point)
+            if outcome is not None and not outcome.violation:
+                self.extremes = tuple(map(max, outcome.values, self.extremes or outcome.values))
+
+    def _is_new(self, point: Point) -> bool:
+        """Whether a point was not asked before, and is not known to be over a limit."""
+        return key_of(point) not in self.asked and not _over_limits(self.decisions, point)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What the processes know of one objective, or of the violation of the limits with its sign turned.
+
+    Attributes:
+        objective: its place among the objectives; None for the violation.
+        process: that predicts its scores.
+        values, scores: of the known points, ``(n,)``.
+        targets: scores that the descents hold it above, ``(b,)``; None where they climb it.
+    """
+
+    objective: int | None
+    process: GatedProcess
+    values: Tensor
+    scores: Tensor
+    targets: Tensor | None
+
+    def loss(self, scores: Tensor, weight: float) -> Tensor:
+        """Return what descents at these scores lose, ``(b,)``."""
+        return -scores if self.targets is None else weight * (self.targets - scores).clamp_min(0)
+
+    def of(self, descent: int) -> _Model:
+        """Return the model with the target of one descent."""
+        return self if self.targets is None else replace(self, targets=self.targets[descent])
+
+    def scores_of(self, outcomes: Sequence[Outcome], gates: Tensor) -> Tensor:
+        """Return the scores of points, ``(b,)``: of the values that are known of them, else those that are expected."""
+        if self.objective is None:
+            known = torch.tensor([-outcome.violation for outcome in outcomes], dtype=torch.float64)
+        else:
+            known = torch.tensor([outcome.values[self.objective] for outcome in outcomes], dtype=torch.float64)
+        if known.isfinite().all():
+            return _interpolated(self.values, self.scores, known)
+        return self.process.expectation(gates)
+
+
+@dataclass(frozen=True)
+class _Descended:
+    """The end of a descent.
+
+    Attributes:
+        met: the decisions, in the order of the processes' axis ``d``.
+        logits: of the values of each, ``d`` rows.
+        models: with the targets of this descent.
+        weight: of what is missing of a target.
+    """
+
+    met: Sequence[Decision]
+    logits: Sequence[Sequence[float]]
+    models: Sequence[_Model]
+    weight: float
+
+    def decided(self, decisions: Decisions, noise: float, rng: Random) -> Point:
+        """Return the point of the largest logits with Gumbel noise of some scale; with 1 it is drawn by the gates."""
+        rows = {decision.name: row for decision, row in zip(self.met, self.logits)}
+        point: Point = {}
+        while (decision := decisions.following(point)) is not None:
+            row = rows.get(decision.name, [0.0] * len(decision.values))
+            noisy = [logit + noise * _gumbel(rng) for logit in row[: len(decision.values)]]
+            point[decision.name] = decision.values[noisy.index(max(noisy))]
+        return point
+
+    def judged(self, decisions: Decisions, points: Sequence[Point]) -> list[tuple[float, float, float]]:
+        """Return how good points are whose costs are known, the larger the better: minus the violation of the limits,
+        minus what is missing of the targets, the first objective. Empty where no costs are known."""
+        outcomes = [outcome for point in points if (outcome := decisions.untrained(point)) is not None]
+        if not outcomes:
+            return []
+        places = torch.tensor([_places(self.met, point) for point in points])
+        gates = one_hot(places.clamp_min(0), max(len(decision.values) for decision in self.met)).double()
+        gates = gates * (places >= 0)[..., None]
+        climbed, missing = torch.zeros(2, len(points), dtype=torch.float64)
+        for model in self.models:
+            loss = model.loss(model.scores_of(outcomes, gates), 1.0)
+            if model.targets is None:
+                climbed = climbed - loss
+            else:
+                missing = missing - loss
+        violations = [-outcome.violation for outcome in outcomes]
+        return list(zip(violations, missing.tolist(), climbed.tolist()))
+
+
+def _within_limits(decisions: Decisions, rng: Random) -> Point:
+    """Draw points until one is not known to be over a limit; after ``MAX_DRAWS``, the last one."""
+    for _ in range(MAX_DRAWS):
+        point = decisions.sample(rng)
+        if not _over_limits(decisions, point):
+            break
+    return point
+
+
+def _over_limits(decisions: Decisions, point: Point) -> bool:
+    """Whether a point is known to be over a limit before it is evaluated."""
+    outcome = decisions.untrained(point)
+    return outcome is not None and outcome.violation > 0
+
+
+def _places(met: Sequence[Decision], point: Point) -> list[int]:
+    """Return the place of the value that a point chose at each decision; -1 where it was not asked."""
+    chosen = [(decision.values, point.get(decision.name)) for decision in met]
+    return [values.index(value) if value in values else -1 for values, value in chosen]
 
 
 def _gumbel(rng: Random) -> float:
     return -math.log(-math.log(rng.uniform(1e-12, 1 - 1e-12)))
 
 
-def _interpolated(values: Tensor, scores: Tensor, targets: Sequence[float]) -> Tensor:
+def _interpolated(values: Tensor, scores: Tensor, wanted: Tensor) -> Tensor:
     """Return the scores of some values, ``(b,)``, linearly between those of the nearest known values."""
     order = values.argsort(stable=True)
     values, scores = values[order], scores[order]
-    wanted = torch.tensor(targets, dtype=torch.float64)
     above = torch.searchsorted(values, wanted).clamp(1, len(values) - 1)
     low, high = values[above - 1], values[above]
     share = ((wanted - low) / (high - low).clamp_min(1e-300)).clamp(0, 1)

@@ -30,12 +30,12 @@ GOALS = Goals(("accuracy", "latency"))
 QUERIES, TARGETS = 500, 5
 
 STRATEGIES: dict[str, Strategy] = {
-    "surrogate_descent:first=100": SurrogateDescent(first=100),
+    "surrogate_descent:first=100,steps=40": SurrogateDescent(first=100, steps=40),
     "pareto_local_search": ParetoLocalSearch(),
     "nsga2:population=20": NSGA2(population=20),
     "random": RandomSearch(),
 }
-LIMITED = "pareto_local_search", "nsga2:population=20"
+LIMITED = tuple(text for text in STRATEGIES if text != "random")
 """Strategies that search within a limit, too."""
 
 

@@ -3,6 +3,8 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
+from random import Random
 
 import optuna
 import pytest
@@ -11,13 +13,13 @@ from darts.benchmarks.protocol import Score
 from darts.blackbox import objectives
 from darts.blackbox.evaluators import Problem, Setting, problem_of
 from darts.blackbox.objectives import Goals, goals_of, is_feasible
-from darts.blackbox.pareto.replay import replay_pareto
-from darts.blackbox.points import ArchitectureDecisions
+from darts.blackbox.pareto.replay import replay_pareto, searched
+from darts.blackbox.points import ArchitectureDecisions, every
 from darts.blackbox.replay import Table
 from darts.blackbox.results import comparable
 from darts.blackbox.run import run_study, sampler_of, write_study
 from darts.blackbox.samplers import suggest
-from darts.blackbox.strategies import NSGA2
+from darts.blackbox.strategies import NSGA2, SurrogateDescent
 from darts.config import SearchSpaceConfig, WeightsConfig
 from darts.config.blackbox import BlackboxConfig, BudgetConfig
 from darts.errors import UserError
@@ -316,6 +318,41 @@ def test_replays_for_several_objectives_find_the_exact_set_of_a_small_space(tmp_
     assert within.shares == [1.0, 1.0] and 0 < within.points < found.points
     with pytest.raises(UserError, match="`limits`: no architecture of the table is within them"):
         replay_pareto(NSGA2(6), few, table, goals(TWO, "parameters=1k"), BudgetConfig(trials=3), range(2), QUIET)
+
+
+def test_in_a_replay_only_what_is_within_the_limits_is_looked_up():
+    looked_up = []
+
+    class Benchmark:
+        def query(self, genotype, data, epochs):
+            looked_up.append(genotype)
+            return made_up(None).evaluator(genotype, None, None)
+
+    few, limited = Few(), goals(TWO, "parameters=700k")
+    table = Table(Benchmark(), "cifar10", 200)
+    for strategy in (NSGA2(6), SurrogateDescent(first=4, batch=2)):
+        found = searched(strategy, few, table, limited, BudgetConfig(trials=12), seed=0)
+        assert len(found) == 12 and all(score.values["parameters"] <= 7e5 for score in found)
+    over = [each for each in every(few) if costs(few.genotype(each), {})["parameters"] > 7e5]
+    assert over, "some architectures are over the limit"
+    with pytest.raises(UserError, match="`limits`: each of the first 500 architectures exceeds one"):
+        searched(NSGA2(6), few, table, goals(TWO, "parameters=1k"), BudgetConfig(trials=3), seed=0)
+
+
+@pytest.mark.parametrize("space", ["darts", "nasbench201", "convnet"])
+def test_costs_that_guide_a_search_are_those_of_the_trained_networks(space):
+    config = BlackboxConfig(
+        space=SearchSpaceConfig(name=space), objectives="accuracy,multiply_adds", limits="parameters=20k"
+    )
+    setting = Setting(config, tiny.data(), tiny.CPU, Path(), QUIET)
+    decisions, counted, limited = setting.decisions(), setting.costs(), goals_of(config)
+    for seed in range(5):
+        point = decisions.sample(Random(seed))
+        assert decisions.untrained(point) == limited.untrained(counted(decisions.genotype(point), {}))
+    for name in ("latency=3", "memory=1M"):
+        no_sum = replace(config, limits=name)
+        setting = Setting(no_sum, tiny.data(), tiny.CPU, Path(), QUIET)
+        assert setting.decisions().untrained(point) is None, "measured, or no sum: not known for thousands"
 
 
 class Few(ArchitectureDecisions):

@@ -7,7 +7,8 @@ from random import Random
 import pytest
 import torch
 
-from darts.blackbox.pareto.fronts import Outcome, dominates
+from darts.blackbox.pareto.fronts import Outcome, dominates, hypervolume
+from darts.blackbox.points import Decision, Decisions, every
 from darts.blackbox.strategies import SurrogateDescent
 from darts.blackbox.surrogates import GatedProcess, gaussian_process, normal_scores
 from tests.darts.blackbox.test_pareto import evolve, trade_off
@@ -126,3 +127,75 @@ def test_the_same_sequence_restores_a_search():
         assert again.ask(Random(f"0:{number}")) == point
         again.tell(point, trade_off(point))
     assert again.ask(Random("0:11")) == search.ask(Random("0:11"))
+
+
+class Known(Small):
+    """How far ``a`` is over a limit is known before an evaluation, and the second objective of ``trade_off``."""
+
+    def __init__(self, limit):
+        self.limit = limit
+
+    def untrained(self, point):
+        return Outcome((-math.inf, float(point["c"])), violation=float(max(0, int(point["a"]) - self.limit)))
+
+
+class Noisy(Decisions):
+    """1,024 points whose costs no model can predict."""
+
+    def following(self, made):
+        return next((Decision(n, tuple("0123")) for n in "abcde" if n not in made), None)
+
+    def encoding(self, point, paths):
+        return [float(point[name] == value) for name in "abcde" for value in "0123"]
+
+    def outcome(self, point):
+        """Twice each value over the number of its place, and a cost drawn for the point alone."""
+        good = sum(2 * int(value) / (place + 1) for place, value in enumerate(point.values()))
+        return Outcome((good, -Random("".join(point.values())).random()))
+
+
+class NoisyAndKnown(Noisy):
+    """The same points, with costs that are known before an evaluation."""
+
+    def untrained(self, point):
+        return Outcome((-math.inf, self.outcome(point).values[1]))
+
+
+def search_with(decisions, options, count, outcome_of, seed=0):
+    """The points that a search asks for."""
+    search, asked = options.start(decisions), []
+    for number in range(count):
+        asked.append(search.ask(Random(f"{seed}:{number}")))
+        search.tell(asked[-1], outcome_of(asked[-1]))
+    return asked
+
+
+def test_known_costs_find_more_of_the_front_than_costs_that_are_learned():
+    made = Noisy()
+    whole = hypervolume([made.outcome(point).values for point in every(made)], (0.0, -1.0))
+
+    def missing(decisions):
+        for seed in range(3):
+            asked = search_with(decisions, SurrogateDescent(20, 10, steps=40), 80, made.outcome, seed)
+            yield 1 - hypervolume([made.outcome(point).values for point in asked], (0.0, -1.0)) / whole
+
+    known, learned = list(missing(NoisyAndKnown())), list(missing(made))
+    assert max(known) < 0.025 and sum(known) < 0.6 * sum(learned), (known, learned)
+
+
+def test_what_is_known_to_be_over_a_limit_is_not_asked_while_anything_else_is_new():
+    def outcome_of(point):
+        return Outcome(trade_off(point).values, violation=float(max(0, int(point["a"]) - 1)))
+
+    for seed in range(4):
+        asked = search_with(Known(limit=1), SurrogateDescent(first=4, batch=3), len(POINTS), outcome_of, seed)
+        within = [int(point["a"]) <= 1 for point in asked]
+        assert within == sorted(within, reverse=True) and sum(within) == 24, "24 of 36 points are within the limit"
+        assert len({tuple(point.items()) for point in asked}) == len(POINTS)
+
+
+def test_nothing_is_priced_where_nothing_is_known():
+    """Without known costs a search is what it was: the same points, whatever the number of climbs."""
+    for options in (SurrogateDescent(3, 2, climbs=1), SurrogateDescent(3, 2, climbs=9)):
+        _, asked = evolve(options, 12, trade_off)
+        assert asked == evolve(SurrogateDescent(3, 2), 12, trade_off)[1]
