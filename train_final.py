@@ -87,6 +87,11 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     say(console, f"retrain {source} by {config.recipe} on {device}: {size}")
     for line in task.started.lines():
         say(console, line)
+    if not task.space.connected(genotype):
+        say(
+            console,
+            "warning: no path leads from the input of this cell to its output: its network cannot learn",
+        )
     values = {field.path: field.value for field in fields_of(config)}
     if tuned := [f"{path} {value}" for path, value in tuned_with(source).items() if values.get(path) == value]:
         say(console, f"as the search has tuned: {', '.join(tuned)}")

@@ -70,6 +70,15 @@ def test_search_then_retrain_the_newest(tmp_path):
     assert "Retraining: " in (folder / "report.html").read_text()
 
 
+def test_a_cell_without_a_path_is_said_before_it_is_trained(tmp_path):
+    for first, warned in (("none", True), ("nor_conv_1x1", False)):
+        cell = f"|{first}~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|nor_conv_3x3~2|"
+        options = ["nasbench201_digits201", "--genotype", cell, "--epochs", 1, "--max-steps", 1, "--name", first]
+        code, out, err = scripts.run("train_final.py", *options, cwd=tmp_path)
+        assert code == 0, err
+        assert ("warning: no path leads from the input of this cell to its output" in out) is warned
+
+
 def test_a_search_on_other_data_is_retrained_on_it(tmp_path):
     scripts.write_images(tmp_path / "set.npz", size=12, classes=2)
     data = ["--data.root", "set.npz"]

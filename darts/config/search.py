@@ -70,8 +70,8 @@ class SearchConfig:
     batch_size: Annotated[int, POSITIVE] = 64
     """Training examples of a step, and as many validation examples."""
     collapse: Literal["warn", "stop", "off"] = "warn"
-    """When the search collapses (skip connections everywhere): warn, or also stop with the last genotype before the
-    collapse; off does not look for it."""
+    """When the search collapses (skip connections everywhere, or no path through the cell): warn, or also stop with the
+    last genotype before the collapse; off does not look for it."""
     collapse_skips: Annotated[float, SHARE] = 0.5
     """Share of skip connections among the edges above which the search counts as collapsed."""
     collapse_growth: Annotated[float, NOT_NEGATIVE] = 1.3

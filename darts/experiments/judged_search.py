@@ -96,6 +96,7 @@ def judged(job: Job, benchmark: Digits201) -> dict[str, Any]:
         genotype, by_epoch, ranking = with_gradients(job, benchmark)
     assert isinstance(genotype, NASBench201Genotype)
     standing, skipped = benchmark.standing(genotype), benchmark.protocol.space.skipped(genotype)
+    reason = signs(RECIPES["darts_digits201"](), skipped, genotype.connected, [], 1.0)
     return {
         "method": job.method,
         "seed": job.seed,
@@ -105,7 +106,7 @@ def judged(job: Job, benchmark: Digits201) -> dict[str, Any]:
         "regret": round(100 * standing.regret, 3),
         "by_epoch": by_epoch,
         "skips": skipped[0],
-        "collapsed": signs(RECIPES["darts_digits201"](), skipped, [], 1.0) is not None,
+        "collapsed": reason is not None,
         "ranking": ranking,
         "seconds": round(time.monotonic() - began, 1),
         "genotype": describe(genotype),

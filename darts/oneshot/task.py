@@ -252,7 +252,7 @@ class SearchTask:
         for callback in self.method.acting:
             figures |= callback.after_epoch(context, epoch)
         checked = {} if self.hidden.is_stateful else check_differences(self.method.step, context, epoch + 1)
-        watched = self.watch.after_epoch(context, epoch, self.space.skipped(genotype))
+        watched = self.watch.after_epoch(context, epoch, self.space.skipped(genotype), self.space.connected(genotype))
         warnings = [found["warning"] for found in (checked, watched) if "warning" in found]
         return {**figures, **checked, **watched, **({"warning": "; ".join(warnings)} if warnings else {})}
 

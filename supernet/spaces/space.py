@@ -175,6 +175,10 @@ class SearchSpace(Protocol):
         genotype's one-hot gates."""
         ...
 
+    def connected(self, genotype: Any) -> bool:
+        """Whether the input reaches the output in a genotype's network; else it can learn nothing of it."""
+        return True
+
     def figures(self, genotype: Any) -> dict[str, Any]:
         """Return what is worth logging of a genotype: numbers, and short texts."""
         ...

@@ -10,9 +10,10 @@ from darts.config import RunConfig
 from darts.data.split import SplitSubset
 from darts.oneshot.collapse import signs
 from darts.oneshot.rerank import best_epochs, rerank
-from genotypes import Cell, CellGenotype, Edge, from_text, load, to_text
+from genotypes import Cell, CellGenotype, Edge, NASBench201Genotype, from_text, load, to_text
 from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
+from supernet.spaces.nasbench201 import NASBench201Space
 from tests import tiny
 
 
@@ -40,16 +41,26 @@ def test_skips_are_counted_in_each_cell():
     ],
 )
 def test_too_many_skips(count, progress, options, collapsed):
-    reason = signs(tiny.config(**options), (count, 4), [], progress)
+    reason = signs(tiny.config(**options), (count, 4), True, [], progress)
     assert (reason == "3 of 4 edges are skip connections") is collapsed
+
+
+@pytest.mark.parametrize(("progress", "collapsed"), [(0.1, False), (0.3, True)])
+def test_a_cell_without_a_path(progress, collapsed):
+    space = NASBench201Space(ImageShape(3, 8, 2))
+    ops = ["none", "none", "nor_conv_3x3", "none", "none", "nor_conv_3x3"]
+    dead, sound = NASBench201Genotype(tuple(ops)), NASBench201Genotype(("nor_conv_1x1", *ops[1:]))
+    reasons = [signs(tiny.config(), (0, 6), space.connected(each), [], progress) for each in (dead, sound)]
+    wanted = "in the derived cell no path leads from the input to the output" if collapsed else None
+    assert reasons == [wanted, None]
 
 
 def test_a_sharp_minimum():
     readings = [1.0] * 8
-    assert signs(tiny.config(), (0, 4), readings, 0.5) is None
-    reason = signs(tiny.config(), (0, 4), [*readings, 3.0], 0.5)
+    assert signs(tiny.config(), (0, 4), True, readings, 0.5) is None
+    reason = signs(tiny.config(), (0, 4), True, [*readings, 3.0], 0.5)
     assert reason == "the largest Hessian eigenvalue has grown from 1 to 1.4 in 4 readings"
-    assert signs(tiny.config(collapse_growth=1.5), (0, 4), [*readings, 3.0], 0.5) is None
+    assert signs(tiny.config(collapse_growth=1.5), (0, 4), True, [*readings, 3.0], 0.5) is None
 
 
 def test_a_collapsing_search_stops_with_the_genotype_from_before(tmp_path, monkeypatch):
