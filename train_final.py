@@ -24,6 +24,7 @@ from pathlib import Path
 from rich.console import Console
 
 from darts.artifacts.fingerprint import of_data_set
+from darts.artifacts.pareto_points import within_limits
 from darts.artifacts.run_config import load_config, load_search_config
 from darts.artifacts.run_folder import newest_search, run_folder
 from darts.artifacts.tensorboard import write_results
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
         return
     config, source = parse_retraining(arguments)
     genotype = load(source)
-    config = replace(config, genotype=os.path.abspath(source) if os.path.exists(source) else source)
+    config = replace(config, genotype=absolute(source))
     name = re.sub(r"[^\w.-]+", "_", genotype.name or genotype.hash)[:60]
     device = choose_device(config.run)
     data = open_data(config.data, device, config.seed, config.run.channels_last, ranks, config.language)
@@ -113,6 +114,14 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
         say(console, f"in {folder}: {files}")
 
 
+def absolute(source: str) -> str:
+    """Return a genotype's source with the path of its file or folder absolute, so that it is found from anywhere."""
+    if os.path.exists(source):
+        return os.path.abspath(source)
+    path, at, choice = source.rpartition("@")
+    return f"{os.path.abspath(path)}{at}{choice}" if path and os.path.exists(path) else source
+
+
 def parse_retraining(arguments: Sequence[str]) -> tuple[RetrainConfig, str]:
     """Return the configuration, and the genotype as ``genotypes.load`` takes it.
 
@@ -123,9 +132,9 @@ def parse_retraining(arguments: Sequence[str]) -> tuple[RetrainConfig, str]:
     recipes, resumed = with_resumed("retrain", FINAL_RECIPES, arguments)
     if resumed or names_recipe(arguments) or asks_help(arguments):
         config = parse("train_final.py", recipes, arguments, default=resumed or "digits", introduction=INTRODUCTION)
-        return config, config.genotype or genotype_of(config.run)
+        return config, within_limits(config.genotype or genotype_of(config.run))
     runs = Path(value_of(arguments, "--runs") or RunConfig.runs)
-    source = value_of(arguments, "--genotype") or str(newest_search(runs))
+    source = within_limits(value_of(arguments, "--genotype") or str(newest_search(runs)))
     search = load_search_config(folder_of(source))
     if search is None:
         return parse("train_final.py", FINAL_RECIPES, arguments, default="digits"), source
