@@ -10,9 +10,8 @@ Axes: ``b`` descent, ``n`` point, ``m`` objective, ``d`` decision, ``o`` value o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
 from random import Random
 from typing import ClassVar
 
@@ -31,6 +30,10 @@ DEVIATION = 0.5
 
 NOISE, REDRAWS = 0.15, 200
 """Scale of the Gumbel noise at the second try to decide, growing from try to try; tries before a point is random."""
+
+
+Goodness = tuple[float, float, float]
+"""Minus the violation of the limits, minus what is missing of the targets, what is expected of the first objective."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class _Search(Search):
             torch.stack(losses).sum().backward()
             optimizer.step()
         ends = enumerate(logits.detach().tolist())
-        return [_Descended(met, rows, [model.of(place) for model in models], options.weight) for place, rows in ends]
+        return [_Descended(met, rows, [model.of(place) for model in models]) for place, rows in ends]
 
     def _models(self, met: Sequence[Decision], rng: Random) -> list[_Model]:
         """Return the models of the objectives and of the limits.
@@ -161,22 +164,24 @@ class _Search(Search):
         neighbour until none is better; return the best new point of all that were seen."""
         if self.decisions.untrained(self.evaluated[-1][1]) is None:
             return None
-        best_new, seen = None, set[Key]()
+        seen, found = set[Key](), list[tuple[Goodness, Point]]()
         for climb in range(self.options.climbs):
-            around, best = [end.decided(self.decisions, float(climb > 0), rng)], None
-            while around:
-                around = [each for each in around if key_of(each) not in seen and self.decisions.permits(each)]
-                seen.update(map(key_of, around))
-                self._note_extremes(around)
-                judged = sorted(zip(end.judged(self.decisions, around), count()), reverse=True)
-                for value, place in [each for each in judged if self._is_new(around[each[1]])][:1]:
-                    if best_new is None or value > best_new[0]:
-                        best_new = value, around[place]
-                if not judged or (best is not None and judged[0][0] <= best):
-                    break
-                best, place = judged[0]
-                around = list(neighbours(self.decisions, around[place], rng))
-        return best_new[1] if best_new else None
+            found += self._climb(end.decided(self.decisions, float(climb > 0), rng), end, seen, rng)
+        return max(found, key=_goodness_of)[1] if found else None
+
+    def _climb(self, start: Point, end: _Descended, seen: set[Key], rng: Random) -> Iterator[tuple[Goodness, Point]]:
+        """Climb among points that were not seen, and yield the best new one of each neighbourhood."""
+        around, best = [start], None
+        while around:
+            around = [each for each in around if key_of(each) not in seen and self.decisions.permits(each)]
+            seen.update(map(key_of, around))
+            self._note_extremes(around)
+            judged = sorted(zip(end.judged(self.decisions, around), around), key=_goodness_of, reverse=True)
+            yield from [(value, point) for value, point in judged if self._is_new(point)][:1]
+            if not judged or (best is not None and judged[0][0] <= best):
+                return
+            best, point = judged[0]
+            around = list(neighbours(self.decisions, point, rng))
 
     def _note_extremes(self, points: Sequence[Point]) -> None:
         """Note the largest values that are known of points within the limits before they are evaluated."""
@@ -234,13 +239,11 @@ class _Descended:
         met: the decisions, in the order of the processes' axis ``d``.
         logits: of the values of each, ``d`` rows.
         models: with the targets of this descent.
-        weight: of what is missing of a target.
     """
 
     met: Sequence[Decision]
     logits: Sequence[Sequence[float]]
     models: Sequence[_Model]
-    weight: float
 
     def decided(self, decisions: Decisions, noise: float, rng: Random) -> Point:
         """Return the point of the largest logits with Gumbel noise of some scale; with 1 it is drawn by the gates."""
@@ -252,9 +255,8 @@ class _Descended:
             point[decision.name] = decision.values[noisy.index(max(noisy))]
         return point
 
-    def judged(self, decisions: Decisions, points: Sequence[Point]) -> list[tuple[float, float, float]]:
-        """Return how good points are whose costs are known, the larger the better: minus the violation of the limits,
-        minus what is missing of the targets, the first objective. Empty where no costs are known."""
+    def judged(self, decisions: Decisions, points: Sequence[Point]) -> list[Goodness]:
+        """Return how good points are whose costs are known, the larger the better; empty where none are known."""
         outcomes = [outcome for point in points if (outcome := decisions.untrained(point)) is not None]
         if not outcomes:
             return []
@@ -270,6 +272,11 @@ class _Descended:
                 missing = missing - loss
         violations = [-outcome.violation for outcome in outcomes]
         return list(zip(violations, missing.tolist(), climbed.tolist()))
+
+
+def _goodness_of(judged: tuple[Goodness, Point]) -> Goodness:
+    """Return the goodness of a judged point, to sort by."""
+    return judged[0]
 
 
 def _within_limits(decisions: Decisions, rng: Random) -> Point:
