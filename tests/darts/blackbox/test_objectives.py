@@ -19,7 +19,7 @@ from darts.blackbox.replay import Table
 from darts.blackbox.results import comparable
 from darts.blackbox.run import run_study, sampler_of, write_study
 from darts.blackbox.samplers import suggest
-from darts.blackbox.strategies import NSGA2, SurrogateDescent
+from darts.blackbox.strategies import NSGA2, ParetoLocalSearch, SurrogateDescent
 from darts.config import SearchSpaceConfig, WeightsConfig
 from darts.config.blackbox import BlackboxConfig, BudgetConfig
 from darts.errors import UserError
@@ -318,6 +318,26 @@ def test_replays_for_several_objectives_find_the_exact_set_of_a_small_space(tmp_
     assert within.shares == [1.0, 1.0] and 0 < within.points < found.points
     with pytest.raises(UserError, match="`limits`: no architecture of the table is within them"):
         replay_pareto(NSGA2(6), few, table, goals(TWO, "parameters=1k"), BudgetConfig(trials=3), range(2), QUIET)
+
+
+@pytest.mark.parametrize("strategy", [NSGA2(4), ParetoLocalSearch(3), SurrogateDescent(first=4, batch=2, steps=9)])
+def test_a_replay_looks_up_what_the_search_evaluates(tmp_path, strategy):
+    """Architectures over a limit, which neither evaluates, among them."""
+
+    class Benchmark:
+        def query(self, genotype, data, epochs):
+            return made_up(None).evaluator(genotype, None, None)
+
+    names = {NSGA2: "nsga2:population=4", ParetoLocalSearch: "pareto_local_search:first=3"}
+    text = names.get(type(strategy), "surrogate_descent:first=4,batch=2,steps=9")
+    config = searching(12, strategy=text, objectives=TWO, limits="parameters=2M", seed=3)
+    limited = goals_of(config)
+    priced = DECISIONS.priced(lambda genotype: limited.untrained(costs(genotype, {})))
+    study = run_study(config, Problem(priced, made_up(config).evaluator, costs), tmp_path, QUIET)
+    evaluated = [trial.values for trial in study.trials if is_feasible(trial)]
+    table = Table(Benchmark(), "cifar10", 200)
+    replayed = searched(strategy, DECISIONS, table, limited, BudgetConfig(trials=12), seed=3)
+    assert [limited.values(score) for score in replayed] == evaluated and len(evaluated) == 12
 
 
 def test_in_a_replay_only_what_is_within_the_limits_is_looked_up():
