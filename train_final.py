@@ -91,7 +91,7 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
     if not task.space.connected(genotype):
         say(
             console,
-            "warning: no path leads from the input of this cell to its output: its network cannot learn",
+            "warning: no path leads from the input of this architecture to its output: its network cannot learn",
         )
     values = {field.path: field.value for field in fields_of(config)}
     if tuned := [f"{path} {value}" for path, value in tuned_with(source).items() if values.get(path) == value]:

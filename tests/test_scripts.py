@@ -76,7 +76,7 @@ def test_a_cell_without_a_path_is_said_before_it_is_trained(tmp_path):
         options = ["nasbench201_digits201", "--genotype", cell, "--epochs", 1, "--max-steps", 1, "--name", first]
         code, out, err = scripts.run("train_final.py", *options, cwd=tmp_path)
         assert code == 0, err
-        assert ("warning: no path leads from the input of this cell to its output" in out) is warned
+        assert ("warning: no path leads from the input of this architecture to its output" in out) is warned
 
 
 def test_a_search_on_other_data_is_retrained_on_it(tmp_path):

@@ -85,7 +85,7 @@ def signs(
     if config.collapse == "off" or progress < FIRST:
         return None
     if not connected:
-        return "in the derived cell no path leads from the input to the output"
+        return "no path leads from the input of the genotype to its output"
     count, edges = skipped
     if count > config.collapse_skips * edges:
         return f"{count} of {edges} edges are skip connections"

@@ -261,10 +261,6 @@ class NASBench201Space(SearchSpace):
                 for row, (name, op) in enumerate(zip(genotype.ops, cell.ops)):
                     copy_op_weights(mixed.graph, row, name, op)
 
-    def connected(self, genotype: NASBench201Genotype) -> bool:
-        """Whether the input of the cell reaches its output by edges that are not ``none``."""
-        return genotype.connected
-
     def figures(self, genotype: NASBench201Genotype) -> dict[str, Any]:
         """Return the number of skip connections, and whether the input reaches the output (1 or 0)."""
         return {"skips": genotype.ops.count("skip_connect"), "connected": int(genotype.connected)}

@@ -176,8 +176,11 @@ class SearchSpace(Protocol):
         ...
 
     def connected(self, genotype: Any) -> bool:
-        """Whether the input reaches the output in a genotype's network; else it can learn nothing of it."""
-        return True
+        """Whether the input reaches the output in a genotype's network; else it can learn nothing of it.
+
+        Genotypes that can be without a path have an attribute of this name.
+        """
+        return bool(getattr(genotype, "connected", True))
 
     def figures(self, genotype: Any) -> dict[str, Any]:
         """Return what is worth logging of a genotype: numbers, and short texts."""

@@ -51,7 +51,7 @@ def test_a_cell_without_a_path(progress, collapsed):
     ops = ["none", "none", "nor_conv_3x3", "none", "none", "nor_conv_3x3"]
     dead, sound = NASBench201Genotype(tuple(ops)), NASBench201Genotype(("nor_conv_1x1", *ops[1:]))
     reasons = [signs(tiny.config(), (0, 6), space.connected(each), [], progress) for each in (dead, sound)]
-    wanted = "in the derived cell no path leads from the input to the output" if collapsed else None
+    wanted = "no path leads from the input of the genotype to its output" if collapsed else None
     assert reasons == [wanted, None]
 
 
