@@ -44,7 +44,7 @@ from darts.training.device import choose_device
 from darts.training.loop import train
 from darts.training.memory_planner import prepare
 from darts.training.progress import pluralize
-from genotypes import folder_of, load
+from genotypes import folder_of, load, parted
 
 INTRODUCTION = """
 usage: python train_final.py [RECIPE] [OPTIONS]
@@ -116,10 +116,8 @@ def main(arguments: Sequence[str], console: Console, ranks: Ranks) -> None:
 
 def absolute(source: str) -> str:
     """Return a genotype's source with the path of its file or folder absolute, so that it is found from anywhere."""
-    if os.path.exists(source):
-        return os.path.abspath(source)
-    path, at, choice = source.rpartition("@")
-    return f"{os.path.abspath(path)}{at}{choice}" if path and os.path.exists(path) else source
+    path, choice = parted(source)
+    return os.path.abspath(path) + (choice and f"@{choice}") if os.path.exists(path) else source
 
 
 def parse_retraining(arguments: Sequence[str]) -> tuple[RetrainConfig, str]:

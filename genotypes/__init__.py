@@ -9,7 +9,7 @@ from genotypes.formats.reader import from_text, read, read_with_lines
 from genotypes.formats.registry import FORMS, TYPES, describe, picture, write
 from genotypes.formats.validation import LocatedGenotype
 from genotypes.library import library_entry, library_names
-from genotypes.load import folder_of, load, load_with_lines
+from genotypes.load import folder_of, load, load_with_lines, parted
 from genotypes.neighbours import mutate, neighbours, sample
 from genotypes.types.cell import (
     CELL_INPUTS,
@@ -54,6 +54,7 @@ __all__ = [
     "mutate",
     "nearest",
     "neighbours",
+    "parted",
     "picture",
     "read",
     "read_with_lines",

@@ -47,8 +47,8 @@ def load_with_lines(name: str | Path) -> LocatedGenotype:
     for known in names:
         if text in library_entry(known).get("aliases", ()):
             return _library_genotype(known)
-    before, _, choice = text.rpartition("@")
-    if before and not {"/", os.sep} & set(choice) and os.path.exists(before):
+    before, choice = parted(text)
+    if choice:
         return _choice(Path(before), choice)
     if os.path.isdir(text):
         allowed = "the folder of a finished search, or FOLDER@EPOCH for the genotype of an epoch"
@@ -61,9 +61,15 @@ def load_with_lines(name: str | Path) -> LocatedGenotype:
 
 def folder_of(name: str) -> Path:
     """Return the folder of the run, or of the file, that ``load`` would read."""
-    before, _, _ = name.rpartition("@")
-    path = before if before and not os.path.exists(name) and os.path.exists(before) else name
+    path, _ = parted(name)
     return Path(path) if os.path.isdir(path) else Path(path).parent
+
+
+def parted(name: str) -> tuple[str, str]:
+    """Return the path and the choice of ``PATH@CHOICE``; the whole name and no choice where it is none."""
+    path, _, choice = name.rpartition("@")
+    known = path and not os.path.exists(name) and not {"/", os.sep} & set(choice) and os.path.exists(path)
+    return (path, choice) if known else (name, "")
 
 
 def _choice(path: Path, choice: str) -> LocatedGenotype:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from darts.artifacts.run_folder import read_object
@@ -10,6 +9,7 @@ from darts.artifacts.tuned import PARETO_FILE
 from darts.config.objectives import OBJECTIVES
 from darts.config.ranges import is_number
 from darts.errors import UserError
+from genotypes import parted
 from supernet.cost.limits import parse_limits, shown
 
 
@@ -25,8 +25,8 @@ def within_limits(source: str) -> str:
     Raises:
         UserError: naming the file, and the cost that its points lack, or the least that they have of it.
     """
-    path, _, text = source.rpartition("@")
-    if "=" not in text or Path(path).name != PARETO_FILE or os.path.exists(source):
+    path, text = parted(source)
+    if "=" not in text or Path(path).name != PARETO_FILE:
         return source
     limits = parse_limits(text, "genotype")
     points = read_object(Path(path)).get("points")

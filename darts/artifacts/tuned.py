@@ -13,6 +13,7 @@ from darts.config.command_line import option
 from darts.config.fields import fields_of
 from darts.config.types_in_words import fits, in_words
 from darts.errors import UserError
+from genotypes import parted
 from genotypes.parsing import shortened
 
 PARETO_FILE = "pareto.json"
@@ -32,10 +33,9 @@ def tuned_with(source: str) -> dict[str, Any]:
     Raises:
         UserError: naming the file, and the field that no search tunes, or the value that it cannot have.
     """
-    path, _, number = source.rpartition("@")
-    file = Path(source) / "genotype.json" if os.path.isdir(source) else Path(source)
-    if Path(path).name == PARETO_FILE and not os.path.exists(source):
-        file = Path(path)
+    path, number = parted(source)
+    file = Path(path) / "genotype.json" if os.path.isdir(path) else Path(path)
+    if file.name == PARETO_FILE and number:
         points = read_object(file).get("points")
         listed = points if isinstance(points, list) else []
         matching = [each for each in listed if isinstance(each, dict) and str(each.get("point")) == number]

@@ -119,7 +119,7 @@ class Goals:
 
     def violation(self, costs: Mapping[str, float]) -> float:
         """Return the sum of the relative excesses over the limits; 0 within all of them."""
-        return sum(excess for excess in self.excesses(costs).values() if excess > 0)
+        return violation_of(self.excesses(costs))
 
     def excesses(self, costs: Mapping[str, float]) -> dict[str, float]:
         """Return how far each limited cost is above its limit, as a share of the limit; negative below it."""
@@ -134,6 +134,11 @@ class Goals:
     def shown(self, values: Sequence[float]) -> str:
         """Return the values of the objectives in words."""
         return ", ".join(map(shown_value, self.objectives, values))
+
+
+def violation_of(excesses: Mapping[str, float]) -> float:
+    """Return the sum of the excesses; 0 within all limits."""
+    return sum(excess for excess in excesses.values() if excess > 0)
 
 
 def shown_value(name: str, value: float) -> str:
@@ -284,8 +289,7 @@ def outcome_of(study: Study, trial: FrozenTrial) -> Outcome | None:
     values = first_result(trial)
     if values is None:
         return None
-    violation = sum(excess for excess in constraints_of(trial).values() if excess > 0)
-    return Outcome(oriented(study, values), violation)
+    return Outcome(oriented(study, values), violation_of(constraints_of(trial)))
 
 
 def feasible_value(study: Study, trial: FrozenTrial) -> float | None:

@@ -13,7 +13,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
-from functools import cache
 from itertools import combinations
 from random import Random
 from typing import Protocol, Self
@@ -193,7 +192,8 @@ class ArchitectureDecisions(Decisions):
 
     def __init__(self, space: SearchSpace):
         self.space = space
-        self._price: Callable[..., Outcome | None] = lambda genotype: None
+        self._price: Callable[[Genotype], Outcome | None] = lambda genotype: None
+        self._known: dict[tuple[tuple[str, str], ...], Outcome | None] = {}
         self._tables = space.tables
         self._groups = [(table.label, *group) for table in self._tables for group in _groups_of(table)]
         self._conditions = {table.label: [frozenset(way) for way in table.when] for table in self._tables}
@@ -263,15 +263,17 @@ class ArchitectureDecisions(Decisions):
         """Return these decisions with what is known of an architecture before it is evaluated, such as its costs.
 
         Args:
-            price: asked once for each architecture.
+            price: asked once for each point.
         """
         found = copy(self)
-        found._price = cache(price)
+        found._price, found._known = price, {}
         return found
 
     def untrained(self, point: Point) -> Outcome | None:
         """Return what is known of an architecture before it is evaluated."""
-        return self._price(self.genotype(point))
+        if (key := tuple(point.items())) not in self._known:
+            self._known[key] = self._price(self.genotype(point))
+        return self._known[key]
 
     def encoding(self, point: Point, paths: int | None) -> list[float]:
         """Return an architecture's paths, of each table the ``paths`` shortest; or its one-hot encoding.

@@ -103,7 +103,7 @@ def queries_of(
         found.append(query)
         if budget.trials is not None and len(found) >= budget.trials:
             break
-    if not found and budget.seconds is None:
+    if not found and not seconds:
         raise UserError(f"`limits`: each of the first {MAX_INFEASIBLE} architectures exceeds one")
     if not found:
         raise UserError(f"`budget.seconds` is {budget.seconds}: the budget is too small for one query")

@@ -19,14 +19,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import kendalltau, spearmanr
+from scipy.stats import kendalltau, mannwhitneyu, spearmanr
 
 from darts.benchmarks.digits.table import Digits201
 from darts.benchmarks.nasbench201 import NASBench201
@@ -290,25 +290,34 @@ def valid_accuracy(query: Query) -> float:
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row for each method: mean and standard deviation over its searches, and the share that collapsed."""
+    """Return a row for each method: figures over its searches, the best median first.
+
+    ``p`` is that of the two-sided Mann-Whitney test of its accuracies beside those of random search; None where either
+    has fewer than two.
+    """
     found = []
+    chance = [row["accuracy"] for row in rows if row["method"] == "random"]
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
         last = [list(row["ranking"].values())[-1] for row in own if row["ranking"]]
+        accuracies = [row["accuracy"] for row in own]
+        compared = method != "random" and min(len(own), len(chance)) > 1
         found.append(
             {
                 "method": method,
                 "seeds": len(own),
-                "accuracy": _spread([row["accuracy"] for row in own]),
+                "accuracy": _spread(accuracies),
+                "median": round(median(accuracies), 3),
+                "p": round(float(mannwhitneyu(accuracies, chance).pvalue), 5) if compared else None,
                 "median_rank": sorted(row["rank"] for row in own)[len(own) // 2],
                 "regret": _spread([row["regret"] for row in own]),
                 "collapsed": fmean(row["collapsed"] for row in own),
                 "skips": fmean(row["skips"] for row in own),
                 "tau": _spread(last) if last else None,
-                "seconds": round(fmean(row["seconds"] for row in own), 1),
+                "seconds": median(row["seconds"] for row in own),
             }
         )
-    return sorted(found, key=lambda row: -row["accuracy"][0])
+    return sorted(found, key=lambda row: -row["median"])
 
 
 def _spread(values: Sequence[float]) -> list[float]:
@@ -317,11 +326,19 @@ def _spread(values: Sequence[float]) -> list[float]:
 
 def shown(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return the summary as a table for the terminal."""
-    titles = "method", "seeds", "accuracy %", "median rank", "regret %", "collapsed %", "skips", "tau", "s"
+    titles = "method", "seeds", "median %", "accuracy %", "p", "rank", "collapsed %", "tau", "s"
     table = Table(*titles)
     for row in rows:
-        accuracy, regret = (f"{row[key][0]:.2f} +- {row[key][1]:.2f}" for key in ("accuracy", "regret"))
+        accuracy = f"{row['accuracy'][0]:.2f} +- {row['accuracy'][1]:.2f}"
+        p = "" if row["p"] is None else f"{row['p']:.3f}"
         ranked = "" if row["tau"] is None else f"{row['tau'][0]:.2f} +- {row['tau'][1]:.2f}"
-        figures = f"{row['median_rank']:,}", regret, f"{100 * row['collapsed']:.0f}", f"{row['skips']:.1f}", ranked
-        table.add_row(row["method"], str(row["seeds"]), accuracy, *figures, f"{row['seconds']:.0f}")
+        figures = (
+            f"{row['median']:.1f}",
+            accuracy,
+            p,
+            f"{row['median_rank']:,}",
+            f"{100 * row['collapsed']:.0f}",
+            ranked,
+        )
+        table.add_row(row["method"], str(row["seeds"]), *figures, f"{row['seconds']:.0f}")
     return table

@@ -28,7 +28,7 @@ def digits201_page(content: Mapping[str, Any]) -> str:
         box_chart("True test accuracy of what each search found", accuracies, lines),
         chart("Kendall's tau between the supernet's scores and the truth", ranked),
     ]
-    heads = ["method", "searches", "accuracy %", "median rank", "regret %", "collapsed %", "tau", "seconds"]
+    heads = ["method", "searches", "median %", "accuracy %", "p", "rank", "regret %", "collapsed %", "tau", "seconds"]
     return document(
         NAME,
         [
@@ -50,7 +50,16 @@ def _mean_by_epoch(rows: Sequence[Mapping[str, Any]]) -> list[tuple[float, float
 def _row(row: Mapping[str, Any]) -> list[str]:
     accuracy, regret = (f"{row[key][0]:.2f} ± {row[key][1]:.2f}" for key in ("accuracy", "regret"))
     tau = "" if row["tau"] is None else f"{row['tau'][0]:.2f} ± {row['tau'][1]:.2f}"
-    figures = [accuracy, f"{row['median_rank']:,}", regret, f"{100 * row['collapsed']:.0f}", tau]
+    p = "" if row["p"] is None else f"{row['p']:.3f}"
+    figures = [
+        f"{row['median']:.1f}",
+        accuracy,
+        p,
+        f"{row['median_rank']:,}",
+        regret,
+        f"{100 * row['collapsed']:.0f}",
+        tau,
+    ]
     return [row["method"], str(row["seeds"]), *figures, f"{row['seconds']:.0f}"]
 
 

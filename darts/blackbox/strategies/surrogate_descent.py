@@ -76,6 +76,7 @@ class _Search(Search):
     waiting: list[_Descended] = field(default_factory=list)
     met: dict[str, Decision] = field(default_factory=dict)
     extremes: Values = ()
+    tries: int = MAX_DRAWS
 
     def ask(self, rng: Random) -> Point:
         if len(self.evaluated) >= self.options.first:
@@ -85,12 +86,15 @@ class _Search(Search):
                 self.asked.add(key_of(point))
                 return point
             return draw_new(lambda: self.decisions.sample(rng), self.asked)
-        return draw_new(lambda: _within_limits(self.decisions, rng), self.asked)
+        return draw_new(lambda: self._within_limits(rng), self.asked)
 
     def tell(self, point: Point, value: Outcome | float | None) -> None:
-        """Note the outcome of a point, or its value where there is one objective; None where it failed."""
+        """Note the outcome of a point, or its value where there is one objective; None where it failed.
+
+        A point that was known to be over a limit teaches nothing.
+        """
         self.asked.add(key_of(point))
-        if value is None:
+        if value is None or self._is_over(point):
             return
         self.evaluated.append((outcome_from(value), point))
         made: Point = {}
@@ -133,19 +137,19 @@ class _Search(Search):
             if finite.sum() < 2:
                 continue
             values, scores = values[finite], normal_scores(values[finite])
-            process, targets = GatedProcess.fit(places[finite], scores), None
+            process, scale, targets = GatedProcess.fit(places[finite], scores), _Scale.of(values, scores), None
             if objective:
                 reached = [self.evaluated[place][0].values[objective] for place in front] or [float(values.max())]
                 low, high = min(reached), max([*reached, *self.extremes[objective : objective + 1]])
                 low -= (high - low) / self.options.batch  # about one of a batch is free to cost more than any before
                 wanted = [low + (high - low) * rng.random() for _ in range(self.options.batch)]
-                targets = _interpolated(values, scores, torch.tensor(wanted, dtype=torch.float64))
-            found.append(_Model(objective, process, values, scores, targets))
+                targets = scale.scores_of(torch.tensor(wanted, dtype=torch.float64))
+            found.append(_Model(objective, process, scale, targets))
         violations = torch.tensor([outcome.violation for outcome, _ in known], dtype=torch.float64)
         if violations.any():
             scores = -violations / violations.std().clamp_min(1e-12)
             targets = torch.zeros(self.options.batch, dtype=torch.float64)
-            found.append(_Model(None, GatedProcess.fit(places, scores), -violations, scores, targets))
+            found.append(_Model(None, GatedProcess.fit(places, scores), _Scale.of(-violations, scores), targets))
         return found
 
     def _decided(self, end: _Descended, rng: Random) -> Point | None:
@@ -190,9 +194,48 @@ class _Search(Search):
             if outcome is not None and not outcome.violation:
                 self.extremes = tuple(map(max, outcome.values, self.extremes or outcome.values))
 
+    def _within_limits(self, rng: Random) -> Point:
+        """Draw points until one is not known to be over a limit; after ``tries`` in vain, one try each from then on."""
+        for _ in range(self.tries):
+            point = self.decisions.sample(rng)
+            if not self._is_over(point):
+                return point
+        self.tries = 1
+        return point
+
     def _is_new(self, point: Point) -> bool:
         """Whether a point was not asked before, and is not known to be over a limit."""
-        return key_of(point) not in self.asked and not _over_limits(self.decisions, point)
+        return key_of(point) not in self.asked and not self._is_over(point)
+
+    def _is_over(self, point: Point) -> bool:
+        """Whether a point is known to be over a limit before it is evaluated."""
+        outcome = self.decisions.untrained(point)
+        return outcome is not None and outcome.violation > 0
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """The scores of known values, and linearly between them those of others.
+
+    Attributes:
+        values, scores: of the known points, ascending, ``(n,)``.
+    """
+
+    values: Tensor
+    scores: Tensor
+
+    @classmethod
+    def of(cls, values: Tensor, scores: Tensor) -> _Scale:
+        """Return the scale of values and scores in any order."""
+        order = values.argsort(stable=True)
+        return cls(values[order], scores[order])
+
+    def scores_of(self, wanted: Tensor) -> Tensor:
+        """Return the scores of some values, ``(b,)``."""
+        above = torch.searchsorted(self.values, wanted).clamp(1, len(self.values) - 1)
+        low, high = self.values[above - 1], self.values[above]
+        share = ((wanted - low) / (high - low).clamp_min(1e-300)).clamp(0, 1)
+        return self.scores[above - 1] + share * (self.scores[above] - self.scores[above - 1])
 
 
 @dataclass(frozen=True)
@@ -202,14 +245,13 @@ class _Model:
     Attributes:
         objective: its place among the objectives; None for the violation.
         process: that predicts its scores.
-        values, scores: of the known points, ``(n,)``.
+        scale: of its values.
         targets: scores that the descents hold it above, ``(b,)``; None where they climb it.
     """
 
     objective: int | None
     process: GatedProcess
-    values: Tensor
-    scores: Tensor
+    scale: _Scale
     targets: Tensor | None
 
     def loss(self, scores: Tensor, weight: float) -> Tensor:
@@ -227,7 +269,7 @@ class _Model:
         else:
             known = torch.tensor([outcome.values[self.objective] for outcome in outcomes], dtype=torch.float64)
         if known.isfinite().all():
-            return _interpolated(self.values, self.scores, known)
+            return self.scale.scores_of(known)
         return self.process.expectation(gates)
 
 
@@ -279,21 +321,6 @@ def _goodness_of(judged: tuple[Goodness, Point]) -> Goodness:
     return judged[0]
 
 
-def _within_limits(decisions: Decisions, rng: Random) -> Point:
-    """Draw points until one is not known to be over a limit; after ``MAX_DRAWS``, the last one."""
-    for _ in range(MAX_DRAWS):
-        point = decisions.sample(rng)
-        if not _over_limits(decisions, point):
-            break
-    return point
-
-
-def _over_limits(decisions: Decisions, point: Point) -> bool:
-    """Whether a point is known to be over a limit before it is evaluated."""
-    outcome = decisions.untrained(point)
-    return outcome is not None and outcome.violation > 0
-
-
 def _places(met: Sequence[Decision], point: Point) -> list[int]:
     """Return the place of the value that a point chose at each decision; -1 where it was not asked."""
     chosen = [(decision.values, point.get(decision.name)) for decision in met]
@@ -302,13 +329,3 @@ def _places(met: Sequence[Decision], point: Point) -> list[int]:
 
 def _gumbel(rng: Random) -> float:
     return -math.log(-math.log(rng.uniform(1e-12, 1 - 1e-12)))
-
-
-def _interpolated(values: Tensor, scores: Tensor, wanted: Tensor) -> Tensor:
-    """Return the scores of some values, ``(b,)``, linearly between those of the nearest known values."""
-    order = values.argsort(stable=True)
-    values, scores = values[order], scores[order]
-    above = torch.searchsorted(values, wanted).clamp(1, len(values) - 1)
-    low, high = values[above - 1], values[above]
-    share = ((wanted - low) / (high - low).clamp_min(1e-300)).clamp(0, 1)
-    return scores[above - 1] + share * (scores[above] - scores[above - 1])

@@ -357,6 +357,10 @@ def test_in_a_replay_only_what_is_within_the_limits_is_looked_up():
     assert over, "some architectures are over the limit"
     with pytest.raises(UserError, match="`limits`: each of the first 500 architectures exceeds one"):
         searched(NSGA2(6), few, table, goals(TWO, "parameters=1k"), BudgetConfig(trials=3), seed=0)
+    with pytest.raises(UserError, match="`limits`: each of the first 500 architectures exceeds one"):
+        searched(NSGA2(6), few, table, goals(TWO, "parameters=1k"), BudgetConfig(seconds=9.0), seed=0)
+    with pytest.raises(UserError, match="`budget.seconds` is 0.5: the budget is too small for one query"):
+        searched(NSGA2(6), few, table, limited, BudgetConfig(seconds=0.5), seed=0)
 
 
 @pytest.mark.parametrize("space", ["darts", "nasbench201", "convnet"])

@@ -10,6 +10,7 @@ import torch
 from darts.blackbox.pareto.fronts import Outcome, dominates, hypervolume
 from darts.blackbox.points import Decision, Decisions, every
 from darts.blackbox.strategies import SurrogateDescent
+from darts.blackbox.strategies.strategy import MAX_DRAWS
 from darts.blackbox.surrogates import GatedProcess, gaussian_process, normal_scores
 from tests.darts.blackbox.test_pareto import evolve, trade_off
 from tests.darts.blackbox.test_strategies import POINTS, Small
@@ -192,6 +193,18 @@ def test_what_is_known_to_be_over_a_limit_is_not_asked_while_anything_else_is_ne
         within = [int(point["a"]) <= 1 for point in asked]
         assert within == sorted(within, reverse=True) and sum(within) == 24, "24 of 36 points are within the limit"
         assert len({tuple(point.items()) for point in asked}) == len(POINTS)
+
+
+def test_limits_that_nothing_meets_cost_one_round_of_draws(monkeypatch):
+    class Over(Noisy):
+        def untrained(self, point):
+            return Outcome((-math.inf, 0.0), violation=1.0)
+
+    drawn = []
+    sample = Over.sample
+    monkeypatch.setattr(Over, "sample", lambda self, rng: drawn.append(0) or sample(self, rng))
+    asked = search_with(Over(), SurrogateDescent(first=4), 60, lambda point: Outcome((-math.inf, 0.0), violation=1.0))
+    assert len({tuple(point.items()) for point in asked}) == 60 and len(drawn) < MAX_DRAWS + 80
 
 
 def test_nothing_is_priced_where_nothing_is_known():
