@@ -84,14 +84,20 @@ class BatchNorm(nn.Module):
 
 
 class ReLUConvBN(nn.Module):
-    """ReLU, 1x1 convolution, BatchNorm: ``(b, c_in, h, w) -> (b, c_out, h, w)``."""
+    """ReLU, 1x1 convolution, BatchNorm: ``(b, c_in, h, w) -> (b, c_out, h, w)``.
+
+    Attributes:
+        kernels: computes the output from the input and this module; PyTorch's operations where not set.
+    """
+
+    kernels: Callable[[Tensor, "ReLUConvBN"], Tensor] | None = None
 
     def __init__(self, c_in: int, c_out: int, affine: bool = True):
         super().__init__()
         self.op = nn.Sequential(nn.ReLU(), nn.Conv2d(c_in, c_out, 1, bias=False), BatchNorm(c_out, affine))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.op(x)
+        return self.op(x) if self.kernels is None or x.is_meta else self.kernels(x, self)
 
 
 class HalvingConv(nn.Conv2d):
@@ -116,7 +122,12 @@ class FactorizedReduce(nn.Module):
 
     ``(b, c_in, h, w) -> (b, c_out, ceil(h / 2), ceil(w / 2))``. An odd size is padded by one row or column of zeros, so
     that both convolutions have outputs of one size.
+
+    Attributes:
+        kernels: as in ``ReLUConvBN``.
     """
+
+    kernels: Callable[[Tensor, "FactorizedReduce"], Tensor] | None = None
 
     def __init__(self, c_in: int, c_out: int, affine: bool = True):
         super().__init__()
@@ -125,6 +136,10 @@ class FactorizedReduce(nn.Module):
         self.bn = BatchNorm(c_out, affine)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.composed(x) if self.kernels is None or x.is_meta else self.kernels(x, self)
+
+    def composed(self, x: Tensor) -> Tensor:
+        """Return the output by PyTorch's operations."""
         x = F.relu(x)
         return self.bn(torch.cat([self.conv_1(x), self.conv_2(shifted(x))], dim=1))
 

@@ -30,6 +30,7 @@ from darts.recipes.registry import FINAL_RECIPES, SEARCH_RECIPES
 from darts.retraining.task import RetrainTask
 from darts.training.cuda_graph import WARM_UP
 from supernet.bench.machine import backends_on
+from supernet.fused.availability import unavailable
 from supernet.mixed.backends import Backend
 
 AUTHORS = "authors"
@@ -59,7 +60,7 @@ class BenchConfig:
     backends: tuple[Backend, ...] | None = None
     """Backends of the mixed operations; by default all that the device can run."""
     retrainings: tuple[Retraining, ...] | None = None
-    """Kernels of our retraining; by default all on a GPU, library on a CPU."""
+    """Kernels of our retraining; by default all on a GPU, library and fused on a CPU."""
     authors: Annotated[Path | None, tyro.conf.arg(aliases=["--peer"])] = None
     """A checkout of github.com/quark0/darts, measured beside ours."""
     json: Path | None = None
@@ -114,7 +115,7 @@ def contenders_of(config: BenchConfig, device: torch.device) -> list[Contender]:
     if retrain_size and config.authors is not None:
         retraining = partial(authors_retrain_step, config.authors, device, retrain_size)
         found.append(Contender("retrain", AUTHORS, retrain_size, retraining))
-    kernels = config.retrainings or (get_args(Retraining) if device.type == "cuda" else ("library",))
+    kernels = config.retrainings or _retrainings(device)
     for name in kernels if retrain_size else ():
         for graph in graph_modes(device):
             make = partial(_retrain_step, config, device, graph, name)
@@ -122,6 +123,13 @@ def contenders_of(config: BenchConfig, device: torch.device) -> list[Contender]:
     if device.type == "cuda":
         found.sort(key=lambda contender: (not contender.code.startswith("fused"), contender.code != AUTHORS))
     return found
+
+
+def _retrainings(device: torch.device) -> tuple[Retraining, ...]:
+    """Return the kernels of our retraining that are measured by default."""
+    if device.type == "cuda":
+        return get_args(Retraining)
+    return ("library",) if unavailable(device) else ("library", "fused")
 
 
 def _search_contenders(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -48,8 +48,10 @@ class RetrainConfig:
     """Probability of dropping a path; rises linearly to this value (DropPath)."""
     compile: bool = False
     """Compile the network's training steps (torch.compile), which takes minutes at the start."""
-    fused: bool = False
-    """Compute separable convolutions by fused Triton kernels, on a GPU; the results are the same but for rounding."""
+    fused: bool | Literal["auto"] = "auto"
+    """Compute separable convolutions by fused kernels: Triton's on a GPU; on a CPU C++ functions, which are compiled
+    once, and compute factorized reductions and 1x1 convolutions too. The results are the same but for rounding. auto
+    is True on a CPU with a C++ compiler, in float32; on a GPU the library's kernels are faster."""
     label_smoothing: Annotated[float, BELOW_1] = 0.0
     """Label smoothing: the share of the target that is spread over all classes."""
     average_after: Annotated[int | None, NOT_NEGATIVE] = None

@@ -54,8 +54,9 @@ class SearchSpaceConfig(SpaceConfig):
     """K: candidate operations see 1/K of the channels (PC-DARTS); by default the method's own."""
     backend: Annotated[Literal["auto", "reference", "batched", "fused"], Resume.FREE] = "auto"
     """How mixed operations are computed: by PyTorch, operation by operation (reference) or operations of a kind
-    together (batched), or by fused Triton kernels (fused). The results are the same but for rounding; auto is fused on
-    a GPU where the kernels are found to compute the same, else batched."""
+    together (batched), or by fused kernels (fused): Triton's on a GPU, C++ functions on a CPU, which are compiled once.
+    The results are the same but for rounding; auto is fused where the kernels are found to compute the same, else
+    batched."""
 
     @property
     def of_networks(self) -> SpaceConfig:

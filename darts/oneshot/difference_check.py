@@ -120,12 +120,18 @@ def _by_reference(exact: Hypergradient) -> Hypergradient:
 
 @contextmanager
 def _reference_backend(supernet: nn.Module) -> Iterator[None]:
+    """Compute the mixed graphs by ``reference``, and all layers by PyTorch's operations."""
     graphs = mixed_graphs(supernet)
-    backends = [graph.backend for graph in graphs]
+    fused = [module for module in supernet.modules() if getattr(module, "kernels", None) is not None]
+    backends, kernels = [graph.backend for graph in graphs], [module.kernels for module in fused]
     try:
         for graph in graphs:
             graph.backend = "reference"
+        for module in fused:
+            module.kernels = None  # type: ignore[assignment]  # of any module that has them
         yield
     finally:
         for graph, backend in zip(graphs, backends):
             graph.backend = backend
+        for module, own in zip(fused, kernels):
+            module.kernels = own

@@ -114,7 +114,7 @@ class Retraining:
         if last["step"] < steps:
             raise OutOfTime
         notes = {}
-        if not (settings.inherit or settings.fused):  # these build other modules for the same genotype
+        if not settings.inherit:  # which builds other modules for the same genotype
             auxiliary = settings.auxiliary > 0
             notes["network"] = checked_fingerprint(task.network, task.space, genotype, auxiliary=auxiliary)
         return Score({**task.tested, "parameters": task.parameters}, last["seconds"], notes)

@@ -31,7 +31,7 @@ from darts.retraining.inherit import inherited
 from darts.retraining.start import Frozen, begin_with
 from darts.retraining.weight_averaging import Averaging
 from darts.training.cuda_graph import step_graph
-from darts.training.device import autocast, check_fused
+from darts.training.device import autocast, fused_layers
 from darts.training.distributed import average_statistics, synchronize_batchnorm
 from darts.training.evaluate import ReportProgress, evaluate
 from darts.training.hidden_state import HiddenState
@@ -41,6 +41,7 @@ from darts.training.state_form import load_optimizer
 from darts.training.weights_optimizer import set_learning_rate, weights_optimizer
 from genotypes import Genotype, describe, picture, schema_from, write
 from supernet.cost.network import count
+from supernet.fused.availability import fuse_layers
 from supernet.network import count_parameters, dropping
 from supernet.ops import draw_noise_from
 from supernet.shapes import ImageShape
@@ -137,11 +138,8 @@ class RetrainTask:
         if config.label_smoothing and self.data.objective is not None:
             given = f"`label_smoothing` is {config.label_smoothing:g}"
             raise UserError(f"{given}, but {self.data.name} is no classification; set it to 0")
-        if config.fused:
-            check_fused(device, "`fused`")
-            from supernet.fused.separable import fuse
-
-            fuse(network)
+        if fused_layers(config, device):
+            fuse_layers(network, device)
         if config.run.sync_batchnorm:
             synchronize_batchnorm(network, self.ranks)
         return network

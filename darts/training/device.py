@@ -3,14 +3,15 @@
 import ctypes
 import os
 import sys
-from importlib.util import find_spec
 
 import torch
 
-from darts.config import RunConfig
+from darts.config import RetrainConfig, RunConfig
 from darts.errors import UserError
 from darts.training.distributed import launched, local_count, local_rank
 from genotypes.errors import first_line
+from supernet.fused.availability import by_triton, unavailable
+from supernet.fused.verification import layers_usable
 
 
 def choose_device(run: RunConfig) -> torch.device:
@@ -63,18 +64,33 @@ def with_index(device: torch.device) -> torch.device:
 def _keep_freed_memory() -> None:
     """Let the C library (glibc) keep freed memory, rather than return it and fault it in again every step.
 
-    Measured on two cores of a Sapphire Rapids Xeon, batch 16, paper settings: 2.3 s a search step without, 2.1 s with.
+    Measured on two cores of a Xeon, paper settings, batch 96: 5.6 s a retraining step with memory of more than 32 MB
+    returned, which is the most that a threshold can say, 5.1 s without.
     """
-    mmap_threshold, trim_threshold, top_pad = -3, -1, -2
+    mmap_max, trim_threshold, top_pad = -4, -1, -2
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(mmap_threshold, 32 * 2**20)
-        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, -1)
         libc.mallopt(top_pad, 256 * 2**20)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Return the context in which a network is called: bfloat16 convolutions and matrix products, or no change."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def fused_layers(config: RetrainConfig, device: torch.device) -> bool:
+    """Return whether a training uses fused kernels for its layers.
+
+    Raises:
+        UserError: where they are asked for and cannot run.
+    """
+    if config.fused == "auto":
+        plain = config.compile or config.run.sync_batchnorm or config.run.precision != "float32"
+        return device.type == "cpu" and not plain and not by_triton(device) and layers_usable(device)
+    if config.fused:
+        check_fused(device, "`fused`")
+    return config.fused
 
 
 def check_fused(device: torch.device, option: str = "`space.backend` fused") -> None:
@@ -84,10 +100,9 @@ def check_fused(device: torch.device, option: str = "`space.backend` fused") -> 
         option: the configuration field that requests them.
 
     Raises:
-        UserError: without Triton, or on another device than a GPU.
+        UserError: on a GPU without Triton, on a CPU without a C++ compiler.
     """
-    if find_spec("triton") is None:
-        raise UserError(f"{option} needs the package triton, which comes with PyTorch's CUDA builds")
-    if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+    reason = unavailable(device)
+    if reason is not None:
         instead = "batched gives the same numbers" if "backend" in option else "leave it out, the numbers are the same"
-        raise UserError(f"{option} needs a GPU, the device is {device}; {instead}")
+        raise UserError(f"{option} cannot be used: {reason}; {instead}")

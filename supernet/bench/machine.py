@@ -5,12 +5,12 @@ import subprocess
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
 
+from supernet.fused.availability import unavailable
 from supernet.mixed.backends import BACKENDS, Backend
 
 PACKAGES = ("torch", "torchvision", "numpy")
@@ -51,7 +51,7 @@ def _processor() -> str:
 
 def backends_on(device: torch.device) -> tuple[Backend, ...]:
     """Return the backends that a device can run, ``reference`` first."""
-    kernels = device.type == "cuda" and find_spec("triton") is not None
+    kernels = unavailable(device) is None
     return tuple(name for name in get_args(Backend) if kernels or BACKENDS[name].whole_graph is None)
 
 

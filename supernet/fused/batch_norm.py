@@ -145,7 +145,7 @@ def finalize_statistics(
         partial: each tile's mean and squared deviations, ``(r / shared, tiles, 2, c)``.
         tile: the tile size.
         pixels: number of pixels of the batch.
-        table: ``(r, 6)``, rows as ``supernet.fused.tables.ConvRow``.
+        table: ``(r, 6)``, rows as ``supernet.fused.rows.ConvRow``.
         mean, rstd, variances: ``(place, c)``, written.
         gates: flattened; rows whose gate is 0 are not written.
         shared: number of consecutive rows that share one entry of ``partial``: the edges that share a pool.
@@ -202,7 +202,7 @@ def finalize_coefficients(
     Args:
         partial: each tile's sums of ``g`` and of ``g z``, ``(r, tiles, 2, c)``.
         pixels: number of pixels of the batch.
-        table: ``(r, 6)``, rows as ``supernet.fused.tables.TermRow``, or ``ConvRow`` where ``gate_grads`` is ``None``.
+        table: ``(r, 6)``, rows as ``supernet.fused.rows.TermRow``, or ``ConvRow`` where ``gate_grads`` is ``None``.
         mean, rstd: ``(place, c)``.
         coefficients: ``a``, ``b``, ``s``, ``(3, place, c)``, written.
         gates: flattened; rows whose gate is 0 get coefficients of 0.

@@ -161,7 +161,7 @@ def combine_forward(
         inputs: states given to the graph, each ``(m, c)``.
         nodes: states that it computed before, ``(node, m, c)``.
         planes: ``(plane, m, c)``; statistics: mean and 1 / std, ``(place, c)``.
-        table: all terms, ``(r, 6)``, rows as ``supernet.fused.tables.TermRow``; ``rows`` are the node's.
+        table: all terms, ``(r, 6)``, rows as ``supernet.fused.rows.TermRow``; ``rows`` are the node's.
         gates: flattened; terms whose gate is 0 are skipped, whatever they hold.
     """
     _, pixels, channels = nodes.shape

@@ -28,7 +28,8 @@ from supernet.fused.dense import (
     precision_of,
 )
 from supernet.fused.launch import ceil_div, launch, sum_type, tile_of, triton_type
-from supernet.fused.tables import CONV_BEHIND, CONV_GATE, CONV_SOURCE, CONV_TARGET, ConvRow, entry, table_of
+from supernet.fused.rows import ConvRow
+from supernet.fused.tables import CONV_BEHIND, CONV_GATE, CONV_SOURCE, CONV_TARGET, entry, table_of
 from supernet.fused.tiles import channels_of, load_channels, load_plane, offsets_of, pixel_of, pixels_of, within_border
 
 

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from supernet.fused.dense import Kinds, precision_of
 from supernet.fused.launch import aligned, ceil_div, launch, sum_type, triton_type
-from supernet.fused.tables import CONV_GATE, CONV_KIND, CONV_SLOT, ConvRow, entry, table_of
+from supernet.fused.rows import ConvRow
+from supernet.fused.tables import CONV_GATE, CONV_KIND, CONV_SLOT, entry, table_of
 from supernet.fused.tiles import channels_of, offsets_of, pixel_of, pixels_of
 
 LINE = tl.constexpr(5)

@@ -23,7 +23,8 @@ import triton.language as tl
 from torch import Tensor
 
 from supernet.fused.launch import PRECISION, SPLIT_PRECISION, aligned, ceil_div, launch, on_device, triton_type
-from supernet.fused.tables import CONV_KIND, CONV_SLOT, ConvRow, entry, table_of
+from supernet.fused.rows import ConvRow
+from supernet.fused.tables import CONV_KIND, CONV_SLOT, entry, table_of
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from supernet.fused.dense import Kinds
-from supernet.fused.tables import NORMALIZED, STATE, ConvRow, TermRow
+from supernet.fused.rows import NORMALIZED, STATE, ConvRow, TermRow
 from supernet.ops import BatchNorm
 
 Statistics = tuple[Tensor, Tensor]
@@ -164,11 +164,11 @@ def half_gradient(
 
 def term(row: TermRow, inputs: Sequence[Tensor], nodes: Tensor, planes: Tensor, statistics: Statistics) -> Tensor:
     """Return a term of a node before its gate, ``(m, c)``."""
-    if row.form == STATE.value:
+    if row.form == STATE:
         return nodes[row.state] if row.state >= 0 else inputs[-1 - row.state]
     mean, rstd = statistics
     plane = planes[row.plane]
-    return (plane - mean[row.place]) * rstd[row.place] if row.form == NORMALIZED.value else plane
+    return (plane - mean[row.place]) * rstd[row.place] if row.form == NORMALIZED else plane
 
 
 def combine_forward(

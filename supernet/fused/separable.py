@@ -26,13 +26,14 @@ from supernet.fused.conv_forward import convs_forward
 from supernet.fused.conv_weight_backward import conv_weight_gradients
 from supernet.fused.dense import Kinds, dense_weights
 from supernet.fused.launch import ceil_div, on_device, sum_type
-from supernet.fused.tables import NORMALIZED, ConvRow, TermRow, table_of
+from supernet.fused.rows import NORMALIZED, ConvRow, TermRow
+from supernet.fused.tables import table_of
 from supernet.ops import BatchNorm, Separable
 
 ROWS = (ConvRow(kind=0, slot=0, source=-1, target=0, gate=0, behind=0),)
 """The only row of a launch."""
 
-TERMS = (TermRow(form=NORMALIZED.value, place=0, state=0, plane=0, gate=0, node=0),)
+TERMS = (TermRow(form=NORMALIZED, place=0, state=0, plane=0, gate=0, node=0),)
 """The only term: the plane, normalized."""
 
 

@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor, nn
 
-from supernet.mixed.backends import Backend, warn_fallback
+from supernet.fused.availability import by_triton, fuse_layers, unavailable
+from supernet.mixed.backends import CPU_TYPES, Backend, warn_fallback
 from supernet.mixed.graph import MixedGraph
+from supernet.ops import DilConv, FactorizedReduce, ReLUConvBN, SepConv
 from supernet.spaces.darts import DARTS_PRIMITIVES
 
 NODES = {torch.float64: 1e-9, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.5e-2}
@@ -82,33 +83,69 @@ def verify(
 
 
 def prefer_fused(network: nn.Module, device: torch.device, storage: torch.dtype) -> None:
-    """Let a network's mixed graphs use the fused kernels on a GPU where these have been found to equal the reference.
+    """Let a network's mixed graphs use the fused kernels where these have been found to equal the reference.
 
     Args:
         storage: type of the states, float32 or bfloat16.
     """
     graphs = [module for module in network.modules() if isinstance(module, MixedGraph)]
-    if graphs and device.type == "cuda" and find_spec("triton") is not None:
-        reason = _failure(device, storage)
-        if reason is None:
-            for graph in graphs:
-                graph.backend = "fused"
-        else:
-            warn_fallback("fused", "batched", reason)
+    if not graphs or (device.type == "cpu" and (by_triton(device) or storage not in CPU_TYPES)):
+        return
+    reason = unavailable(device) or _failure(device, storage)
+    if reason is None:
+        for graph in graphs:
+            graph.backend = "fused"
+    else:
+        warn_fallback("fused", "batched", reason)
+
+
+def layers_usable(device: torch.device) -> bool:
+    """Return whether the layers of a network can use the fused functions of a CPU; a warning says why not."""
+    reason = unavailable(device) or _failure(device, torch.float32)
+    if reason is not None:
+        warn_fallback("fused", "PyTorch", reason)
+    return reason is None
 
 
 @cache
 def _failure(device: torch.device, storage: torch.dtype) -> str | None:
-    """Return why the fused kernels cannot be used on a GPU; ``None`` where they equal the reference there.
+    """Return why the fused kernels cannot be used on a device; ``None`` where they equal the reference there.
 
-    The size is that of a search's states, whose kernels are then compiled already.
+    On a GPU the size is that of a search's states, whose kernels are then compiled already.
     """
+    here = "CPU" if device.type == "cpu" else "GPU"
     try:
-        found = verify("fused", device, storage, size=(16, 16))
-    except Exception as error:  # whatever a compiler or a driver raises: batched computes the same without them
+        found = verify("fused", device, storage, size=(9, 8) if here == "CPU" else (16, 16))
+        if found.passed and here == "CPU":
+            found = verify_layers(storage)
+    except Exception as error:  # whatever a compiler or a driver raises: others compute the same without them
         first = next(iter(str(error).splitlines()), "")[:100]
-        return f"on this GPU they fail ({type(error).__name__}: {first})"
-    return None if found.passed else f"on this GPU they differ from the reference ({found})"
+        return f"on this {here} they fail ({type(error).__name__}: {first})"
+    return None if found.passed else f"on this {here} they differ from the reference ({found})"
+
+
+def verify_layers(storage: torch.dtype) -> Verification:
+    """Compare the layers that have fused functions on a CPU with PyTorch's, as ``verify`` does."""
+    cpu = torch.device("cpu")
+    layers = (ReLUConvBN(12, 16), SepConv(16, 3, 1), FactorizedReduce(16, 24), DilConv(24, 5, 1), SepConv(24, 5, 2))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        exact = nn.Sequential(*layers).double()
+        images = torch.randn(4, 12, 9, 8, dtype=torch.float64).to(storage)
+    fused = copy.deepcopy(exact).to(storage)
+    fuse_layers(fused, cpu)
+
+    def differentiated(network: nn.Module, x: Tensor) -> list[Tensor]:
+        x = x.clone().requires_grad_()
+        y = network(x)
+        loss = (y * torch.linspace(-1, 1, y.numel()).view(y.shape)).sum()
+        return [y, *torch.autograd.grad(loss, [x, *network.parameters()])]
+
+    found, expected = differentiated(fused, images), differentiated(exact, images.double())
+    output, *errors = (relative_error(*pair) for pair in zip(found, expected, strict=True))
+    median = max(median_error(*pair) for pair in zip(found[1:], expected[1:]))
+    passed = output <= NODES[storage] and max(errors) <= GRADIENTS[storage] and median <= MEDIANS[storage]
+    return Verification(output, max(errors), median, passed)
 
 
 def compare(

@@ -1,25 +1,25 @@
 """The backends of mixed operations, in one table.
 
 ``reference`` defines the mixed operation, one edge and one candidate at a time. ``batched`` computes all edges that
-leave a state at once, on any device. ``fused`` computes whole graphs by Triton kernels on a GPU; for calls that they
-do not support, ``batched`` serves instead, and a warning says so once.
+leave a state at once, on any device. ``fused`` computes whole graphs, by Triton kernels on a GPU and by C++ functions
+on a CPU; for calls that they do not support, ``batched`` serves instead, and a warning says so once.
 
 Axes: ``e`` edge, ``o`` candidate, ``b`` batch, ``c`` channel, ``h w`` space.
 """
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from typing import Literal, Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
 from supernet.errors import SpaceError
+from supernet.fused.availability import by_triton, unavailable
 from supernet.fused.graph.description import Graph
 from supernet.mixed.batched import batched
 from supernet.mixed.reference import reference
@@ -27,6 +27,9 @@ from supernet.mixed.source import MixedSource
 from supernet.network import DropPath
 
 Backend = Literal["reference", "batched", "fused"]
+CPU_TYPES = (torch.float32, torch.float64)
+"""Types that the C++ functions compute in."""
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
@@ -63,12 +66,11 @@ def fused(
     """
     reason = _unsupported(graph, states[0], skip=skip, bias=bias, drop_path=drop_path)
     if reason is None:
-        from supernet.fused.graph.custom_op import fused as run
         from supernet.fused.graph.description import describe
 
         description = describe(graph, skip is not None)
         if description is not None:
-            return run(
+            return _kernels(states[0])(
                 graph,
                 description,
                 states,
@@ -85,10 +87,14 @@ def _unsupported(
     graph: Graph, x: Tensor, *, skip: Tensor | None, bias: Tensor | None, drop_path: DropPath | None
 ) -> str | None:
     """Why the kernels cannot compute a call, whatever the candidates; ``None`` where they can."""
-    if not _has_triton():
-        return "the package triton is not installed"
-    if x.device.type == "cpu" and not _is_interpreted():
-        return "the device is a CPU"
+    reason = _unavailable(x.device)
+    if reason is not None:
+        return reason
+    if not _by_triton(x.device):
+        if torch.is_autocast_enabled("cpu") or x.dtype not in CPU_TYPES:
+            return "on a CPU it computes in float32 and float64"
+        if torch.compiler.is_compiling():
+            return "on a CPU its functions cannot be compiled into others"
     if drop_path is not None:
         return "edges or skip connections are dropped"
     if bias is not None:
@@ -96,6 +102,17 @@ def _unsupported(
     if skip is not None and any(source.stride == 1 and source.skips is not None for source in graph.sources):
         return "auxiliary skips are convolutions"
     return None
+
+
+def _kernels(x: Tensor) -> Callable[..., list[Tensor]]:
+    """Return what computes a graph of states like ``x``."""
+    if _by_triton(x.device):
+        from supernet.fused.graph.custom_op import fused as triton_kernels
+
+        return triton_kernels
+    from supernet.fused.cpu.graph import fused as cpp_functions
+
+    return cpp_functions
 
 
 def constant(function: Function) -> Function:
@@ -108,14 +125,13 @@ def constant(function: Function) -> Function:
 
 
 @constant
-def _has_triton() -> bool:
-    return find_spec("triton") is not None
+def _unavailable(device: torch.device) -> str | None:
+    return unavailable(device)
 
 
 @constant
-def _is_interpreted() -> bool:
-    """Whether Triton's interpreter runs the kernels, which it does on a CPU."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
+def _by_triton(device: torch.device) -> bool:
+    return by_triton(device)
 
 
 @constant

@@ -21,8 +21,8 @@ from supernet.fused.conv_forward import normalized_sources
 from supernet.fused.conv_weight_backward import conv_weight_gradients
 from supernet.fused.graph.library_convs import library_backward
 from supernet.fused.graph.partial_channels import active_channels, bypass, bypass_backward, split_channels
-from supernet.fused.graph.plan import Convs, Plan, Source, plan_of
-from supernet.fused.graph.tensors import GraphTensors, dense_by_launch, edges_of, index_of
+from supernet.fused.graph.plan import Convs, Plan, Source, edges_of, plan_of
+from supernet.fused.graph.tensors import GraphTensors, dense_by_launch, index_of
 from supernet.fused.pools import pools_backward
 from supernet.fused.tables import TERM_PLACE
 

@@ -17,8 +17,9 @@ from supernet.fused.batch_norm import move_running
 from supernet.fused.graph.backward import graph_backward
 from supernet.fused.graph.description import Graph, flat_tensors
 from supernet.fused.graph.forward import graph_forward
+from supernet.fused.graph.norms import norms_of
 from supernet.fused.graph.plan import plan_of
-from supernet.fused.graph.tensors import allocate, norms_of
+from supernet.fused.graph.tensors import allocate
 from supernet.fused.launch import sum_type
 
 

@@ -112,15 +112,28 @@ def _kind(op: Any) -> tuple[str, int, int, bool] | None:
         case NorConv():
             conv = op.op[1]
             assert isinstance(conv, nn.Conv2d)
-            return DENSE, conv.kernel_size[0], 1, True
+            return (DENSE, conv.kernel_size[0], 1, True) if conv.stride[0] == 1 else None
     return None
 
 
 def _counts(op: nn.Module) -> tuple[int, int]:
-    return len(list(op.parameters())), len(list(op.buffers()))
+    params, buffers = _tensors(op)
+    return len(params), len(buffers)
+
+
+def _tensors(op: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """Return parameters and buffers in the order of ``parameters()``, which takes ten times as long."""
+    params: list[Tensor] = [param for param in op._parameters.values() if param is not None]
+    buffers = [buffer for buffer in op._buffers.values() if buffer is not None]
+    for module in op._modules.values():
+        if module is not None:
+            more = _tensors(module)
+            params += more[0]
+            buffers += more[1]
+    return params, buffers
 
 
 def flat_tensors(graph: Graph, auxiliary: bool) -> tuple[list[Tensor], list[Tensor]]:
     """Return parameters and buffers of a graph, in a plan's order."""
-    modules = [op for source in graph.sources for _, _, op in modules_of(source, auxiliary)]
-    return [p for op in modules for p in op.parameters()], [b for op in modules for b in op.buffers()]
+    found = [_tensors(op) for source in graph.sources for _, _, op in modules_of(source, auxiliary)]
+    return [p for params, _ in found for p in params], [b for _, buffers in found for b in buffers]

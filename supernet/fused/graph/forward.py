@@ -19,9 +19,10 @@ from supernet.fused.combine import combine_forward
 from supernet.fused.conv_forward import convs_forward, normalized_sources
 from supernet.fused.graph.description import POOLS
 from supernet.fused.graph.library_convs import library_forward
+from supernet.fused.graph.norms import norms_of
 from supernet.fused.graph.partial_channels import bypass, merge_channels
-from supernet.fused.graph.plan import Source, plan_of
-from supernet.fused.graph.tensors import GraphTensors, allocate, dense_by_launch, edges_of, index_of, norms_of
+from supernet.fused.graph.plan import Source, edges_of, plan_of
+from supernet.fused.graph.tensors import GraphTensors, allocate, dense_by_launch, index_of
 from supernet.fused.launch import Tile
 from supernet.fused.pools import pools_forward
 from supernet.ops import BatchNorm

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from supernet.fused import tables
+from supernet.fused import rows as forms
 from supernet.fused.graph.description import DENSE, DILATED, FACTORIZED, POOLS, PRODUCTS, SEPARABLE, STATE
-from supernet.fused.tables import ConvRow, TermRow
+from supernet.fused.rows import NORMALIZED, PLAIN, ConvRow, TermRow
 
 
 @dataclass(frozen=True)
@@ -155,17 +155,17 @@ def plan_of(description: str) -> Plan:
             for op in _of(ops[state], edge):
                 at = gate(state, edge, op)
                 if op.kind in POOLS:
-                    form = tables.NORMALIZED if op.normed else tables.PLAIN
-                    term = TermRow(form.value, plan.places, 0, _pool_plane(sources[state], op), at, node)
+                    form = NORMALIZED if op.normed else PLAIN
+                    term = TermRow(form, plan.places, 0, _pool_plane(sources[state], op), at, node)
                     sources[state].pool_terms.append(term)
                     plan.places += 1
                 elif op.kind == STATE:
                     number = state - inputs if state >= inputs else -1 - state
-                    term = TermRow(tables.STATE.value, -1, number, -1, at, node)
+                    term = TermRow(forms.STATE, -1, number, -1, at, node)
                     sources[state].state_terms.append(term)
                 else:
                     plane = final[state, edge, op.column]
-                    term = TermRow(tables.NORMALIZED.value, plane, 0, plane, at, node)
+                    term = TermRow(NORMALIZED, plane, 0, plane, at, node)
                 plan.terms.append(term)
         plan.node_terms.append(range(begin, len(plan.terms)))
 
@@ -197,6 +197,12 @@ def plan_of(description: str) -> Plan:
         source.pool_terms.sort(key=lambda term: term.plane)
         source.maxima = sum(term.plane == source.pool_plane for term in source.pool_terms)
     return plan
+
+
+def edges_of(plan: Plan, source: Source) -> list[tuple[int, int]]:
+    """Return (row of the gates, node) of each edge that leaves a state."""
+    first = max(0, source.state + 1 - plan.inputs)
+    return list(zip(source.rows, range(first, plan.nodes)))
 
 
 def _numbered(

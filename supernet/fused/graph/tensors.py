@@ -6,17 +6,17 @@ Axes: ``b`` batch, ``h w`` space, ``c`` channel, ``m`` pixel of the batch; image
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from supernet.fused.dense import Kinds, dense_weights
 from supernet.fused.graph.partial_channels import active_channels
-from supernet.fused.graph.plan import Convs, Op, Plan, Source
+from supernet.fused.graph.plan import Convs, Plan, Source
 from supernet.fused.launch import ceil_div, on_device, sum_type
-from supernet.fused.tables import ConvRow, Rows, table_of
+from supernet.fused.rows import ConvRow
+from supernet.fused.tables import Rows, table_of
 
 
 class GraphTensors:
@@ -87,51 +87,9 @@ def dense_by_launch(run: GraphTensors) -> dict[tuple[int, int], Tensor]:
     return {(state, half): own for (state, half, _), own in zip(launches, found)}
 
 
-def edges_of(plan: Plan, source: Source) -> list[tuple[int, int]]:
-    """Return (row of the gates, node) of each edge that leaves a state."""
-    first = max(0, source.state + 1 - plan.inputs)
-    return list(zip(source.rows, range(first, plan.nodes)))
-
-
 def index_of(places: Sequence[int], device: torch.device) -> Tensor:
     """Return indices as a tensor on the device."""
     return on_device(tuple(places), device, torch.int64)
-
-
-@dataclass(frozen=True)
-class StackedNorm:
-    """The BatchNorms behind one operation of a source, one for each of its edges.
-
-    Attributes:
-        running_mean, running_var: stacked buffers, ``(e, c)``.
-        slots, places, gates: of each edge, its row in the buffers, the row of its statistics, and the index of its
-            gate.
-    """
-
-    running_mean: Tensor
-    running_var: Tensor
-    slots: tuple[int, ...]
-    places: tuple[int, ...]
-    gates: tuple[int, ...]
-
-
-def norms_of(source: Source, buffers: Sequence[Tensor]) -> Iterator[StackedNorm]:
-    """Yield the BatchNorms of a source, operation by operation."""
-
-    def stacked(op: Op, half: int, rows: Sequence[ConvRow]) -> StackedNorm:
-        first = op.buffers[0] + 2 * half
-        slots, places, gates = zip(*((row.slot, row.target, row.gate) for row in rows))
-        return StackedNorm(buffers[first], buffers[first + 1], slots, places, gates)
-
-    for convs, half in ((source.first, 0), (source.second, 1)):
-        for kind, op in enumerate(convs.ops):
-            yield stacked(op, half, [row for row in convs.rows if row.kind == kind])
-    for number, op in enumerate(source.pools):
-        if op.normed:
-            yield stacked(op, 0, [row for row in source.pool_rows if row.kind == number])
-    for conv in source.library:
-        first, slots = conv.op.buffers[0], tuple(range(len(conv.planes)))
-        yield StackedNorm(buffers[first], buffers[first + 1], slots, conv.planes, conv.gates)
 
 
 def allocate(plan: Plan, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:

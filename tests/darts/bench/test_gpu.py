@@ -11,6 +11,7 @@ from rich.console import Console
 
 from darts.bench import gpu, gpu_stages
 from darts.recipes.registry import SEARCH_RECIPES
+from supernet.bench.machine import backends_on
 from supernet.mixed.backends import BACKENDS, BackendRow
 
 CPU = torch.device("cpu")
@@ -51,8 +52,10 @@ def test_a_stage_that_fails_or_hangs_is_reported(tmp_path):
 def test_errors_are_checked_and_an_exception_is_a_row(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu_stages, "SIZES", ((4, (5, 4)),))
     gpu.main(["--stage", "check", "--out", str(tmp_path), "--device", "cpu"], Console(quiet=True))
-    (row,) = json.loads((tmp_path / "check.json").read_text())
-    assert row["passed"] and row["backend"] == "batched" and row["nodes"] < 1e-5
+    rows = json.loads((tmp_path / "check.json").read_text())
+    assert [row["backend"] for row in rows] == list(reversed(backends_on(CPU)[1:]))
+    assert all(row["passed"] and row["nodes"] < 1e-5 for row in rows)
+    monkeypatch.setattr(gpu_stages, "backends_on", lambda device: ("reference", "batched"))
 
     def fails(source, x, gates):
         raise RuntimeError("an illegal memory access was encountered")

@@ -40,10 +40,13 @@ def test_a_fixed_radius_is_judged_alone(monkeypatch):
 def test_a_search_takes_a_radius_for_which_differences_agree(step):
     """From the first step on; the supernet's own backend is not changed."""
     task = search(step)
+    graph = task.problem.supernet.cells[0].inside.graph
+    before = graph.backend, [getattr(module, "kernels", None) for module in task.problem.supernet.modules()]
     task.begin_epoch(0, 0)
     radius = checked_radius(task.context)
     assert radius < 0.1 and checked_step(task.method.step, task.context) == task.method.step.at(radius)
-    assert task.problem.supernet.cells[0].inside.graph.backend == "batched"
+    after = graph.backend, [getattr(module, "kernels", None) for module in task.problem.supernet.modules()]
+    assert after == before
     seen = []
     task.problem.kept.valid = {}
 

@@ -135,7 +135,7 @@ def test_a_compiled_network_takes_the_same_step(monkeypatch):
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))  # traces, without a C compiler
     losses = []
     for compiled in (False, True):
-        task = task_on(CPU, "retrain", compile=compiled)
+        task = task_on(CPU, "retrain", compile=compiled, fused=False)
         task.begin_epoch(1, 0)
         losses.append([task.step()["loss"].item() for _ in range(3)])
     assert losses[0] == losses[1]
@@ -388,7 +388,7 @@ def test_schedules_continue_while_a_step_is_replayed(method, captures, monkeypat
     for graph in (StepGraph, RecordedGraph):
         monkeypatch.setattr("darts.training.cuda_graph.StepGraph", graph)
         config = replace(SEARCH_RECIPES["digits"](), epochs=5, batch_size=8, method=method)
-        config = replace(config, space=SearchSpaceConfig(channels=4, layers=3, nodes=1))
+        config = replace(config, space=SearchSpaceConfig(channels=4, layers=3, nodes=1, backend="batched"))
         config = replace(config, drop_path=0.3 if method.name == "snas" else 0.0)
         task = steady(make_search(config, data_on(CPU), CPU))
         states.append(trained(task, 4))
@@ -400,7 +400,7 @@ def test_drop_path_and_cutout_rise_while_a_retraining_step_is_replayed(monkeypat
     states = []
     for graph in (StepGraph, RecordedGraph):
         monkeypatch.setattr("darts.training.cuda_graph.StepGraph", graph)
-        task = steady(task_on(CPU, "retrain", drop_path=0.9))
+        task = steady(task_on(CPU, "retrain", drop_path=0.9, fused=False))
         policy = replace(task.data.train.augmentation, rising=True)
         task.data = replace(task.data, train=replace(task.data.train, augmentation=policy))
         states.append(trained(task, 3))

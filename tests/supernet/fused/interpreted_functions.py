@@ -8,7 +8,8 @@ import torch
 from supernet.fused import batch_norm, combine, conv_backward, conv_forward, conv_weight_backward, naive, pools
 from supernet.fused.dense import SHIFT, Kinds, dense_weights, groups_of
 from supernet.fused.launch import ceil_div, tile_of
-from supernet.fused.tables import NORMALIZED, PLAIN, STATE, TERM_PLACE, ConvRow, TermRow, table_of
+from supernet.fused.rows import NORMALIZED, PLAIN, STATE, ConvRow, TermRow
+from supernet.fused.tables import TERM_PLACE, table_of
 
 CPU = torch.device("cpu")
 BATCH, CHANNELS = 2, 5
@@ -20,11 +21,11 @@ SECOND = [ConvRow(0, 0, 2, 0, 0, 0), ConvRow(0, 1, 3, 1, 1, 1), ConvRow(1, 0, 4,
 """Rows that read a plane; the third one's gate is 0."""
 
 TERMS = [
-    TermRow(NORMALIZED.value, 0, 0, 0, 0, 0),
-    TermRow(NORMALIZED.value, 1, 0, 1, 3, 0),
-    TermRow(STATE.value, -1, -2, -1, 1, 0),
-    TermRow(STATE.value, -1, 1, -1, 2, 1),
-    TermRow(PLAIN.value, 2, 0, 2, 0, 1),
+    TermRow(NORMALIZED, 0, 0, 0, 0, 0),
+    TermRow(NORMALIZED, 1, 0, 1, 3, 0),
+    TermRow(STATE, -1, -2, -1, 1, 0),
+    TermRow(STATE, -1, 1, -1, 2, 1),
+    TermRow(PLAIN, 2, 0, 2, 0, 1),
 ]
 
 GATES = torch.tensor([0.7, 1.3, 0.4, 0.0], dtype=torch.float64)
@@ -176,7 +177,7 @@ def test_nodes_and_coefficients(training):
         )  # fmt: skip
         mean, rstd = statistics
         for index, row in enumerate(own):
-            gate, normed = GATES[row.gate], row.form == NORMALIZED.value
+            gate, normed = GATES[row.gate], row.form == NORMALIZED
             own_mean = mean[row.place] if normed else torch.zeros_like(mean[0])
             own_rstd = rstd[row.place] if normed else torch.ones_like(rstd[0])
             passes = training and normed
@@ -202,9 +203,9 @@ def test_gradients_of_pools_and_skip_connections():
     torch.manual_seed(3)
     pixels = 20
     grads, planes, coefficients = randn(2, pixels, CHANNELS), randn(5, pixels, CHANNELS), randn(3, 5, CHANNELS)
-    pool_rows = [TermRow(NORMALIZED.value, 0, 0, 3, 0, 0), TermRow(NORMALIZED.value, 1, 0, 3, 3, 1),
-                 TermRow(NORMALIZED.value, 2, 0, 4, 1, 1)]  # fmt: skip
-    state_rows = [TermRow(STATE.value, -1, -1, -1, 2, 0), TermRow(STATE.value, -1, -1, -1, 3, 1)]
+    pool_rows = [TermRow(NORMALIZED, 0, 0, 3, 0, 0), TermRow(NORMALIZED, 1, 0, 3, 3, 1),
+                 TermRow(NORMALIZED, 2, 0, 4, 1, 1)]  # fmt: skip
+    state_rows = [TermRow(STATE, -1, -1, -1, 2, 0), TermRow(STATE, -1, -1, -1, 3, 1)]
     found, back = randn(pixels, CHANNELS), torch.empty(2, pixels, CHANNELS, dtype=torch.float64)
     expected = found.clone()
     tables = table_of(pool_rows, CPU), 2, table_of(state_rows, CPU)

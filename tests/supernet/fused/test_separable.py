@@ -41,10 +41,9 @@ def test_compiled_nothing_spills(arch, channels, side, dilation):
     assert max(usage.shared for usage in found) <= 99 * 1024
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="says that there is no GPU")
-def test_without_a_gpu_it_is_refused(monkeypatch):
-    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    with pytest.raises(UserError, match="--fused needs a GPU, the device is cpu; leave it out"):
+def test_where_it_cannot_run_it_is_refused(monkeypatch):
+    monkeypatch.setattr("darts.training.device.unavailable", lambda device: "there is no C++ compiler (c++)")
+    with pytest.raises(UserError, match=r"--fused cannot be used: there is no C\+\+ compiler \(c\+\+\); leave it out"):
         check_fused(torch.device("cpu"), "--fused")
 
 

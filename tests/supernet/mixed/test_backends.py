@@ -27,8 +27,8 @@ def nothing_said():
 @pytest.fixture
 def with_kernels(monkeypatch):
     """As if a GPU computed."""
-    monkeypatch.setattr(backends, "_has_triton", lambda: True)
-    monkeypatch.setattr(backends, "_is_interpreted", lambda: True)
+    monkeypatch.setattr(backends, "_unavailable", lambda device: None)
+    monkeypatch.setattr(backends, "_by_triton", lambda device: True)
 
 
 def graphs(candidates=CANDIDATES):
@@ -68,15 +68,16 @@ def test_unknown_backends_are_refused_with_the_names():
         SPACES["recurrent"].make(SpaceOptions(LanguageShape(9), channels=4)).supernet("btched")
 
 
-def test_without_triton(monkeypatch):
-    monkeypatch.setattr(backends, "_has_triton", lambda: False)
+def test_without_triton_or_a_compiler(monkeypatch):
+    monkeypatch.setattr(backends, "_unavailable", lambda device: "the package triton is not installed")
     assert_falls_back("the package triton is not installed", graphs())
 
 
-def test_on_a_cpu(monkeypatch):
-    monkeypatch.setattr(backends, "_has_triton", lambda: True)
-    monkeypatch.setattr(backends, "_is_interpreted", lambda: False)
-    assert_falls_back("the device is a CPU", graphs())
+def test_bfloat16_on_a_cpu(monkeypatch):
+    monkeypatch.setattr(backends, "_unavailable", lambda device: None)
+    monkeypatch.setattr(backends, "_by_triton", lambda device: False)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_falls_back("on a CPU it computes in float32 and float64", graphs())
 
 
 def test_dropped_edges(with_kernels):
@@ -113,7 +114,9 @@ def test_a_model_with_choices():
         space.supernet("fused")
 
 
-def test_a_compiled_graph_falls_back_too():
+def test_a_compiled_graph_falls_back_too(monkeypatch):
+    monkeypatch.setattr(backends, "_unavailable", lambda device: None)
+    monkeypatch.setattr(backends, "_by_triton", lambda device: False)
     fused, batched = graphs()
     with pytest.warns(RuntimeWarning, match="batched serves instead"):
         compiled = torch.compile(fused, backend="eager", fullgraph=False)

@@ -1,4 +1,4 @@
-"""The batched backend equals the reference: values, every gradient, running statistics; whatever the shapes."""
+"""The other backends equal the reference: values, every gradient, running statistics; whatever the shapes."""
 
 import copy
 
@@ -18,6 +18,11 @@ from supernet.spaces.darts.space import DARTSSpace
 from tests.supernet.fused.steps import steps_of
 
 TOLERANCE = 1e-10
+
+BACKENDS = ["batched", "fused"]
+"""``fused`` by the C++ functions where there is a compiler; what these do not support ``batched`` computes."""
+
+pytestmark = pytest.mark.filterwarnings("ignore:the fused backend cannot be used")
 
 
 def run(graph, states, gates, backend, layout=torch.contiguous_format):
@@ -67,9 +72,10 @@ def graph_and_inputs(
     return graph, states, gates * mask
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
-    channels=st.integers(2, 7),
+    backend=st.sampled_from(BACKENDS),
+    channels=st.integers(2, 9),
     candidates=st.lists(st.sampled_from(sorted(OPS.keys() - {"noise"})), min_size=1, max_size=8, unique=True),
     inputs=st.integers(1, 2),
     nodes=st.integers(1, 3),
@@ -82,6 +88,7 @@ def graph_and_inputs(
     partial=st.sampled_from([1, 2]),
 )
 @example(
+    backend="batched",
     channels=2,
     candidates=["avg_pool_3x3", "conv_7x1_1x7", "dil_conv_3x3", "dil_conv_5x5"],
     inputs=1,
@@ -94,13 +101,15 @@ def graph_and_inputs(
     forbidden=0.0,
     partial=1,
 )
-def test_any_graph(channels, candidates, inputs, nodes, stride, batch, size, layout, zeros, forbidden, partial):
+def test_any_graph(
+    backend, channels, candidates, inputs, nodes, stride, batch, size, layout, zeros, forbidden, partial
+):
     if batch * (-(-size[0] // stride)) * (-(-size[1] // stride)) < 2:
         return  # BatchNorm needs two values
     sizes = partial * channels, tuple(candidates), inputs, nodes, stride, batch, size
     graph, states, gates = graph_and_inputs(*sizes, zeros=zeros, forbidden=forbidden, partial=partial)
     # A node of zero gates is such a constant, and up to three nodes follow each other.
-    assert_equal(run(graph, states, gates, "batched", layout), run(graph, states, gates, "reference"), floor=10)
+    assert_equal(run(graph, states, gates, backend, layout), run(graph, states, gates, "reference"), floor=10)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -118,29 +127,33 @@ def test_reference_against_numeric_differentiation(stride):
 
 def test_twenty_steps():
     space = DARTSSpace(ImageShape(3, 8, 10), channels=4, layers=2, nodes=1)
-    (curve, chosen), (other, columns) = steps_of(space, ("reference", "batched"), 4, dtype=torch.float64)
-    torch.testing.assert_close(other, curve, rtol=1e-8, atol=0)
-    assert columns.equal(chosen) and curve.std() > 0.02
+    (curve, chosen), *others = steps_of(space, ("reference", *BACKENDS), 4, dtype=torch.float64)
+    for other, columns in others:
+        torch.testing.assert_close(other, curve, rtol=1e-8, atol=0)
+        assert columns.equal(chosen) and curve.std() > 0.02
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("stride", [1, 2])
-def test_darts_cell(stride):
+def test_darts_cell(backend, stride):
     graph, states, gates = graph_and_inputs(6, nodes=4, stride=stride, batch=3, size=(8, 8))
-    assert_equal(run(graph, states, gates, "batched"), run(graph, states, gates, "reference"))
+    assert_equal(run(graph, states, gates, backend), run(graph, states, gates, "reference"))
 
 
-def test_float32_at_paper_width():
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_float32_at_paper_width(backend):
     graph, states, gates = graph_and_inputs(16, nodes=4, batch=4, size=(16, 16))
     exact = run(graph, states, gates, "reference")
-    single = run(graph.float(), [s.float() for s in states], gates.float(), "batched")
+    single = run(graph.float(), [s.float() for s in states], gates.float(), backend)
     assert_equal(single, exact, 2e-4)
 
 
-def test_a_large_mean_costs_no_digits():
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_large_mean_costs_no_digits(backend):
     graph, states, gates = graph_and_inputs(4, ("dil_conv_3x3", "avg_pool_3x3"), nodes=1, batch=4, size=(9, 9))
     far = [s + 300 for s in states]
     exact = run(graph, far, gates, "reference")
-    single = run(graph.float(), [s.float() for s in far], gates.float(), "batched")
+    single = run(graph.float(), [s.float() for s in far], gates.float(), backend)
     assert_equal(single[:1], exact[:1], 5e-3)
 
 
@@ -173,7 +186,7 @@ def test_backends_share_parameters_and_state():
     assert not torch.equal(stacked[0], stacked[1])
 
 
-@pytest.mark.parametrize("backend", ["reference", "batched"])
+@pytest.mark.parametrize("backend", ["reference", *BACKENDS])
 def test_a_candidate_of_gate_0_takes_no_part(backend):
     graph, states, gates = graph_and_inputs(4, nodes=2)
     graph.backend = backend
@@ -227,16 +240,20 @@ def test_partial_channels_pass_by_and_are_shuffled():
         MixedGraph(6, ("none",), 1, 1, partial=4)
 
 
-def test_weights_of_edges_multiply_all_that_they_deliver():
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_weights_of_edges_multiply_all_that_they_deliver(backend):
     graph, states, gates = graph_and_inputs(6, nodes=1, partial=2)
+    graph.backend = backend
     weights = torch.tensor([0.25, 3.0]).double()
     first, second = (graph(states, gates, torch.eye(2).double()[k])[-1] for k in (0, 1))
     torch.testing.assert_close(graph(states, gates, weights)[-1], 0.25 * first + 3 * second)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("stride", [1, 2])
-def test_auxiliary_skips_are_added(stride):
+def test_auxiliary_skips_are_added(backend, stride):
     graph, states, gates = graph_and_inputs(4, nodes=2, stride=stride)
+    graph.backend = backend
     plain = graph(states, gates)
     add_auxiliary_skips(graph)
     graph.double()

@@ -1,0 +1,33 @@
+"""Whether the fused kernels can run on a device: Triton's on a GPU, C++ functions on a CPU."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+
+import torch
+from torch import nn
+
+from supernet.fused.cpu import library
+
+
+def by_triton(device: torch.device) -> bool:
+    """Return whether Triton's kernels serve a device: a GPU, or a CPU through Triton's interpreter."""
+    return device.type != "cpu" or os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def unavailable(device: torch.device) -> str | None:
+    """Return why a device has no fused kernels; ``None`` where it has. On a CPU this compiles them if need be."""
+    if not by_triton(device):
+        return library.reason()
+    return None if find_spec("triton") is not None else "the package triton is not installed"
+
+
+def fuse_layers(network: nn.Module, device: torch.device) -> None:
+    """Make the layers of a network that have fused kernels use them: ``supernet.fused.separable`` on a GPU,
+    ``supernet.fused.cpu.layers`` on a CPU."""
+    if by_triton(device):
+        from supernet.fused.separable import fuse
+    else:
+        from supernet.fused.cpu.layers import fuse
+    fuse(network)

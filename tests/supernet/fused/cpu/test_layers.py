@@ -1,0 +1,107 @@
+"""The layers by C++ functions equal PyTorch's: values, gradients, running statistics; whatever the shapes."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from supernet.fused.cpu import library
+from supernet.fused.cpu.layers import fuse
+from supernet.mixed.graph import MixedGraph
+from supernet.ops import BatchNorm, DilConv, FactorizedReduce, ReLUConvBN, SepConv
+from tests.supernet.fused.cpu.layers import assert_equal, differentiated
+
+pytestmark = pytest.mark.skipif(library.reason() is not None, reason="needs a C++ compiler")
+
+
+@st.composite
+def layers(draw):
+    k, c, affine = draw(st.integers(1, 40)), draw(st.integers(2, 40)), draw(st.booleans())
+    kernel, stride = draw(st.sampled_from([3, 5, 7])), draw(st.sampled_from([1, 2]))
+    makes = {
+        "relu_conv_bn": lambda: ReLUConvBN(k, c, affine),
+        "factorized": lambda: FactorizedReduce(k, c, affine),
+        "sep": lambda: SepConv(k, kernel, stride, affine),
+        "dil": lambda: DilConv(k, kernel, stride, affine),
+    }
+    return makes[draw(st.sampled_from(sorted(makes)))](), k
+
+
+@settings(max_examples=80, deadline=None)
+@given(layers(), st.integers(1, 20), st.integers(2, 9), st.integers(2, 9), st.booleans(), st.integers(0, 99))
+def test_any_layer(made, images, h, w, training, seed):
+    layer, channels = made
+    if images * -(-h // 2) * -(-w // 2) < 2:
+        return  # BatchNorm needs two values
+    torch.manual_seed(seed)
+    layer = layer.double().train(training)
+    for module in layer.modules():
+        if isinstance(module, BatchNorm):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+            if module.weight is not None:
+                nn.init.normal_(module.weight)
+                nn.init.normal_(module.bias)
+    fused = copy.deepcopy(layer)
+    fuse(fused)
+    x = torch.randn(images, channels, h, w, dtype=torch.float64)
+    assert_equal(differentiated(fused, x), differentiated(layer, x))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_outputs_are_channels_last_and_inputs_of_any_layout(layout):
+    layer = ReLUConvBN(8, 16)
+    x = torch.randn(2, 8, 6, 5).to(memory_format=layout)
+    expected = layer(x)
+    fuse(layer)
+    found = layer(x)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_frozen_weights_get_no_gradient():
+    layer = SepConv(8, 3, 1).requires_grad_(False)
+    fuse(layer)
+    x = torch.randn(2, 8, 4, 4).requires_grad_()
+    layer(x).square().sum().backward()
+    assert x.grad.abs().sum() > 0 and all(parameter.grad is None for parameter in layer.parameters())
+
+
+def test_they_are_differentiable_once():
+    layer = ReLUConvBN(4, 8)
+    fuse(layer)
+    x = torch.randn(2, 4, 3, 3).requires_grad_()
+    (grad,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.sum().backward()
+
+
+def test_candidates_of_mixed_graphs_are_left_to_them():
+    graph = MixedGraph(4, ("skip_connect", "sep_conv_3x3"), 1, 1, stride=2)
+    fuse(graph)
+    assert all(getattr(module, "kernels", None) is None for module in graph.modules())
+
+
+def test_a_compiled_network_is_traced_through_pytorchs_operations():
+    network = nn.Sequential(ReLUConvBN(4, 8), SepConv(8, 3, 1), FactorizedReduce(8, 8))
+    x = torch.randn(2, 4, 6, 6)
+    expected = network(x)
+    fuse(network)
+    torch.testing.assert_close(torch.compile(network, backend="eager", fullgraph=True)(x), expected)
+
+
+def test_the_same_bits_for_any_number_of_threads():
+    torch.manual_seed(0)
+    layer = nn.Sequential(ReLUConvBN(12, 20), SepConv(20, 5, 2), FactorizedReduce(20, 8))
+    fuse(layer)
+    x, before, found = torch.randn(19, 12, 9, 7), torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.append(differentiated(copy.deepcopy(layer), x))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
