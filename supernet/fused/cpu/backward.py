@@ -9,10 +9,12 @@ Axes: as in ``supernet.fused.cpu.forward``.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from supernet.fused.cpu.functions import Conv, PoolTerm, combine_sums, convs_backward, pools_backward
+from supernet.fused.cpu.functions import PoolTerm, combine_sums, convs_backward, pools_backward
+from supernet.fused.cpu.launches import Launch, Numbers, addresses, fill, launches_of
 from supernet.fused.cpu.tensors import GraphTensors
 from supernet.fused.graph.description import AVERAGE, POOLS
 from supernet.fused.graph.library_convs import library_backward
@@ -32,7 +34,8 @@ class Backward:
         need_params: whether gradients of the parameters are computed.
 
     Attributes:
-        grads: gradients behind BatchNorms, ``(m, width)`` each: of the nodes, then of the halves.
+        grads: gradients behind BatchNorms, ``(m, width)`` each: of the nodes, then of the halves; ``places``: where
+            they begin.
         coefficients: ``a``, ``b`` and ``s`` at every place, ``(3, place, width)``.
         full: where gradients of states with all their channels are summed: of the inputs; where channels are partial,
             of the nodes too.
@@ -43,16 +46,20 @@ class Backward:
         self.run, self.edges, self.training, self.need_params = run, edges, training, need_params
         plan = run.plan
         self.grads: dict[int, Tensor] = {}
+        self.places = np.zeros(plan.nodes + plan.halves, np.int64)
+        self.launches = launches_of(run.description)
         self.coefficients = run.mean.new_empty(3, plan.places, run.width)
         self.gate_grads, self.edge_grads = torch.zeros_like(run.gates), torch.zeros_like(edges)
         self.full = [torch.zeros_like(x) for x in run.inputs]
         if plan.partial == 1:
-            own = (g.reshape(run.pixels, run.width).clone(memory_format=torch.contiguous_format) for g in grad)
-            self.grads |= enumerate(own)
+            for number, g in enumerate(grad):
+                own = g.reshape(run.pixels, run.width).clone(memory_format=torch.contiguous_format)
+                self._new_grad(number, own)
         else:
             self.full += list(grad.clone().unbind(0))
         self.bypassed: dict[int, Tensor] = {}
         self.grad_params = [torch.zeros_like(param) for param in run.params] if need_params else []
+        self.grad_places = addresses(self.grad_params)
 
     def gradients(self) -> tuple[list[Tensor], Tensor, Tensor, list[Tensor]]:
         """Run the pass; return the gradients of the inputs, the gates (flat), the edges' weights, the parameters."""
@@ -81,7 +88,7 @@ class Backward:
         run = self.run
         if run.plan.partial > 1:
             mixed, self.bypassed[node] = split_channels(self.full[run.plan.inputs + node], run.width)
-            self.grads[node] = mixed.reshape(run.pixels, run.width).contiguous()
+            self._new_grad(node, mixed.reshape(run.pixels, run.width).contiguous())
         rows = run.terms(node)
         if not rows:
             return
@@ -131,37 +138,43 @@ class Backward:
             first, last = conv.op.params
             back, weights = library_backward(conv.op, x, run.params[first:last], dy, self.need_params)
             out += back
-            self.grad_params[first : first + len(weights)] = weights
+            self.grad_params[first : first + len(weights)] = weights  # which no launch writes
 
-    def _convs(self, source: Source, half: int) -> list[Conv]:
-        run, convs = self.run, source.second if half else source.first
-        made = []
-        for row in run.live_rows(convs.rows):
-            a, b, s = self.coefficients[:, row.target].unbind(0)
-            fields = {"grad": self.grads[row.behind], "a": a, "b": b, "s": s}
-            if half:
-                number = run.plan.nodes - run.plan.finals + row.source
-                self.grads[number] = back = torch.empty_like(run.planes[row.source])
-                a, b, s = self.coefficients[:, row.source].unbind(0)
-                fields |= {"back": back, "back_a": a, "back_b": b, "back_s": s}
-            if self.need_params:
-                at = run.index(convs, row, half)
-                fields |= {"depthwise_grad": self.grad_params[at][row.slot]}
-                fields |= {"pointwise_grad": self.grad_params[at + 1][row.slot]}
-            made.append(run.conv(convs, row, half, **fields))
-        return made
+    def _table(self, launch: Launch) -> Numbers:
+        """Return a launch's table of the backward pass, but for the gradients behind second halves' sources."""
+        run, at = self.run, launch.target
+        table, a, b, s = run.table(launch), *self.coefficients
+        fill(table, a=run.row_of(a, at), b=run.row_of(b, at), s=run.row_of(s, at), grad=self.places[launch.behind])
+        if self.need_params:
+            count = run.width * run.mean.element_size()
+            fill(
+                table,
+                depthwise_grad=self.grad_places[launch.params] + launch.slot * launch.side**2 * count,
+                pointwise_grad=self.grad_places[launch.params + 1] + launch.slot * run.width * count,
+            )
+        return table
 
     def _second_halves(self, source: Source) -> None:
         """Compute the gradients behind the first halves' BatchNorms, and the first halves' coefficients."""
-        made = self._convs(source, 1)
-        if made:
-            convs_backward(self.run.as_image(made[0].source), None, made, training=self.training)
+        run, launch = self.run, self.launches[source.state][1].live(self.run.live)
+        if not len(launch):
+            return
+        at, first = launch.source, run.plan.nodes - run.plan.finals
+        for number in (first + at).tolist():
+            self._new_grad(number, run.planes[number - first].new_empty(run.pixels, run.width))
+        table, a, b, s = self._table(launch), *self.coefficients
+        behind = {"back_a": run.row_of(a, at), "back_b": run.row_of(b, at), "back_s": run.row_of(s, at)}
+        fill(table, back=self.places[first + at], **behind)
+        convs_backward(run.as_image(run.planes[int(at[0])]), None, table, training=self.training)
 
     def _first_halves(self, source: Source, x: Tensor, out: Tensor) -> None:
         """Add the gradient of a state through its convolutions to ``out``."""
-        made = self._convs(source, 0)
-        if made:
-            convs_backward(x, out, made, source.stride)
+        launch = self.launches[source.state][0].live(self.run.live)
+        if len(launch):
+            convs_backward(x, out, self._table(launch), source.stride)
+
+    def _new_grad(self, number: int, grad: Tensor) -> None:
+        self.grads[number], self.places[number] = grad, grad.data_ptr()
 
     def _bypass(self, source: Source, out: Tensor) -> None:
         """Add the gradients of a state's active and bypassed channels to that of the whole state."""

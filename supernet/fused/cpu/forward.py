@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from supernet.fused.cpu.functions import combine_forward, convs_forward, pools_forward
+from supernet.fused.cpu.launches import addresses, fill, launches_of
 from supernet.fused.cpu.tensors import GraphTensors
 from supernet.fused.graph.description import POOLS
 from supernet.fused.graph.library_convs import library_forward
@@ -36,6 +37,7 @@ class Forward:
 
     def __init__(self, run: GraphTensors, edges: Tensor, buffers: Sequence[Tensor], training: bool):
         self.run, self.edges, self.buffers, self.training = run, edges, buffers, training
+        self.launches, self.buffer_places = launches_of(run.description), addresses(buffers)
         self.bypassed: list[Tensor | None] = [None] * run.plan.nodes
 
     def nodes(self) -> Tensor:
@@ -64,11 +66,6 @@ class Forward:
                 run.mean[places] = norm.running_mean[slots]
                 run.rstd[places] = (norm.running_var[slots] + BatchNorm.eps).rsqrt()
 
-    def _running(self, op: Op, half: int = 0) -> tuple[Tensor, Tensor]:
-        """Return the running statistics of an operation, or of a half of it, ``(e, c)`` each."""
-        at = op.buffers[0] + 2 * half
-        return self.buffers[at], self.buffers[at + 1]
-
     def _keep(self, rows: Sequence[tuple[int, int]], op: Op, found: Sequence[Tensor]) -> None:
         """Write mean, 1 / std and unbiased variance of an operation's planes, and move its running statistics.
 
@@ -80,7 +77,8 @@ class Forward:
         places, slots = (list(numbers) for numbers in zip(*rows))
         for kept, values in zip((run.mean, run.rstd, run.variance), found):
             kept[places] = values
-        for running, values in zip(self._running(op), found[::2]):
+        first, last = op.buffers
+        for running, values in zip(self.buffers[first:last], found[::2]):
             running[slots] = running[slots].lerp(values, BatchNorm.momentum)
 
     def _pools(self, source: Source, x: Tensor) -> None:
@@ -104,19 +102,26 @@ class Forward:
                     self._keep(rows, op, statistics[POOLS.index(op.kind)].unbind(0))
 
     def _convs(self, source: Source, x: Tensor, half: int) -> None:
-        run, convs = self.run, source.second if half else source.first
-        made = []
-        for row in run.live_rows(convs.rows):
-            run.new_plane(row.target)
-            fields = {}
-            if self.training:
-                at = row.target
-                fields = {"mean": run.mean[at], "rstd": run.rstd[at], "variance": run.variance[at]}
-                running = self._running(convs.ops[row.kind], half)
-                fields |= {"running_mean": running[0][row.slot], "running_var": running[1][row.slot]}
-            made.append(run.conv(convs, row, half, **fields))
-        if made:
-            convs_forward(run.as_image(made[0].source) if half else x, made, 1 if half else source.stride)
+        run, launch = self.run, self.launches[source.state][half].live(self.run.live)
+        if not len(launch):
+            return
+        for number in launch.target.tolist():
+            run.new_plane(number)
+        table = run.table(launch)
+        if self.training:
+            at, running = launch.target, launch.slot * (run.width * run.mean.element_size())
+            fill(
+                table,
+                mean=run.row_of(run.mean, at),
+                rstd=run.row_of(run.rstd, at),
+                variance=run.row_of(run.variance, at),
+                running_mean=self.buffer_places[launch.buffers] + running,
+                running_var=self.buffer_places[launch.buffers + 1] + running,
+            )
+        if half:
+            convs_forward(run.as_image(run.planes[int(launch.source[0])]), table)
+        else:
+            convs_forward(x, table, source.stride)
 
     def _library(self, source: Source, x: Tensor) -> None:
         run = self.run

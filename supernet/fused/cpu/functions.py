@@ -14,6 +14,8 @@ import ctypes
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -71,6 +73,10 @@ class Conv(NamedTuple):
     pointwise_grad: Tensor | None = None
 
 
+Convs = Sequence[Conv] | npt.NDArray[np.int64]
+"""Rows of a launch; or a table of numbers and addresses, whose columns are the fields of ``Conv``."""
+
+
 class PoolTerm(NamedTuple):
     """A pooled term of a node, in the backward pass: the C++ structure ``PoolTerm``.
 
@@ -88,7 +94,7 @@ class PoolTerm(NamedTuple):
     s: Tensor
 
 
-def convs_forward(x: Tensor, rows: Sequence[Conv], stride: int = 1) -> None:
+def convs_forward(x: Tensor, rows: Convs, stride: int = 1) -> None:
     """Write each row's plane and its statistics, where they are wanted.
 
     Args:
@@ -100,7 +106,7 @@ def convs_forward(x: Tensor, rows: Sequence[Conv], stride: int = 1) -> None:
 def convs_backward(
     x: Tensor,
     out: Tensor | None,
-    rows: Sequence[Conv],
+    rows: Convs,
     stride: int = 1,
     *,
     add: bool = True,
@@ -210,7 +216,7 @@ def _argument(value: Any) -> Any:
         case None:
             return ctypes.c_void_p(None)
         case Tensor():
-            return ctypes.c_void_p(_address(value))
+            return ctypes.c_void_p(address(value))
         case int():
             return ctypes.c_int64(value)
     return value
@@ -220,13 +226,14 @@ def _shape(x: Tensor, stride: int) -> ctypes.Array[ctypes.c_int64]:
     return (ctypes.c_int64 * 5)(*x.shape, stride)
 
 
-def _address(tensor: Tensor) -> int:
+def address(tensor: Tensor) -> int:
+    """Return where a tensor begins, which must be contiguous and on the CPU."""
     assert tensor.is_contiguous() and tensor.is_cpu, "the functions read memory as it lies"
     return tensor.data_ptr()
 
 
 def _addresses(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_int64]:
-    return (ctypes.c_int64 * len(tensors))(*map(_address, tensors))
+    return (ctypes.c_int64 * len(tensors))(*map(address, tensors))
 
 
 def _sizes(x: Tensor, output: Output, stride: int) -> ctypes.Array[ctypes.c_int64]:
@@ -238,8 +245,10 @@ def _width(x: Tensor, convs: Sequence[Pointwise]) -> int:
     return min(x.shape[3], *(conv.channels for conv in convs))
 
 
-def _structures(rows: Iterable[Conv | PoolTerm | Pointwise | Output]) -> ctypes.Array[ctypes.c_int64]:
-    values = [_address(value) if isinstance(value, Tensor) else value or 0 for row in rows for value in row]
+def _structures(rows: Iterable[Conv | PoolTerm | Pointwise | Output] | npt.NDArray[np.int64]) -> Any:
+    if isinstance(rows, np.ndarray):
+        return rows.ctypes.data_as(ctypes.c_void_p)  # which keeps the table
+    values = [address(value) if isinstance(value, Tensor) else value or 0 for row in rows for value in row]
     return (ctypes.c_int64 * len(values))(*values)
 
 

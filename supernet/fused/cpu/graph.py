@@ -16,7 +16,6 @@ from supernet.fused.cpu.backward import Backward
 from supernet.fused.cpu.forward import Forward
 from supernet.fused.cpu.tensors import GraphTensors
 from supernet.fused.graph.description import Graph, flat_tensors
-from supernet.fused.graph.plan import plan_of
 
 
 def fused(
@@ -43,7 +42,11 @@ def fused(
     dtype = images[0].dtype
     params, buffers = flat_tensors(graph, skip is not None)
     given = gates.to(dtype), weights.to(dtype), *images, *(param.to(dtype).contiguous() for param in params)
-    nodes = _MixedGraph.apply(description, len(images), buffers, graph.training, *given)
+    moved = [buffer.to(dtype) for buffer in buffers]
+    nodes = _MixedGraph.apply(description, len(images), moved, graph.training, *given)
+    for buffer, own in zip(buffers, moved):
+        if own is not buffer:
+            buffer.copy_(own)
     return [*inputs, *(node.permute(0, 3, 1, 2) for node in nodes.unbind(0))]
 
 
@@ -54,7 +57,7 @@ class _MixedGraph(torch.autograd.Function):
     ) -> Tensor:
         """``tensors``: the gates, the edges' weights, ``count`` inputs ``(b, h, w, c)``, the parameters."""
         gates, edges, *rest = tensors
-        run = GraphTensors(plan_of(description), rest[:count], gates, rest[count:])
+        run = GraphTensors(description, rest[:count], gates, rest[count:])
         run.allocate()
         nodes = Forward(run, edges, buffers, training).nodes()
         ctx.save_for_backward(*tensors, *run.kept())
@@ -68,7 +71,7 @@ class _MixedGraph(torch.autograd.Function):
         gates, edges, *rest = ctx.saved_tensors[: ctx.tensors]
         inputs, params = rest[: ctx.count], rest[ctx.count :]
         need = any(ctx.needs_input_grad[-len(params) :]) if params else False
-        run = GraphTensors(plan_of(ctx.description), inputs, gates, params)
+        run = GraphTensors(ctx.description, inputs, gates, params)
         run.restore(ctx.saved_tensors[ctx.tensors :], ctx.planes)
         found = Backward(run, edges, grad, training=ctx.training, need_params=need).gradients()
         to_inputs, to_gates, to_edges, to_params = found

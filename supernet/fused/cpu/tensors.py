@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from supernet.fused.cpu.functions import Conv
+from supernet.fused.cpu.functions import address
+from supernet.fused.cpu.launches import Launch, Numbers, addresses, empty_table, fill
 from supernet.fused.graph.partial_channels import active_channels
-from supernet.fused.graph.plan import Convs, Plan, Source
-from supernet.fused.rows import NORMALIZED, STATE, ConvRow, TermRow
+from supernet.fused.graph.plan import Source, plan_of
+from supernet.fused.rows import NORMALIZED, STATE, TermRow
 
 
 class GraphTensors:
@@ -24,21 +26,25 @@ class GraphTensors:
         size: batch, rows and columns of a node; ``pixels`` is their product.
         width: number of channels that the candidates see.
         nodes: ``(node, b, h, w, c)``; ``states``: their active channels, ``(node, m, width)``.
-        planes: number -> ``(m, width)``, of those that are computed.
+        planes: number -> ``(m, width)``, of those that are computed; ``plane_places``, ``param_places`` say where
+            planes and parameters begin.
         mean, rstd, variance: of the planes, ``(place + 1, width)``; the last row of the first two, 0 and 1, is that of
             what is not normalized; the variance is unbiased, and written in training only.
         places: the tap of each maximum, ``(source, m, width)``.
     """
 
-    def __init__(self, plan: Plan, inputs: Sequence[Tensor], gates: Tensor, params: Sequence[Tensor]):
-        self.plan, self.inputs, self.params, self.gates = plan, inputs, params, gates.flatten()
-        self.live = (self.gates != 0).tolist()
+    def __init__(self, description: str, inputs: Sequence[Tensor], gates: Tensor, params: Sequence[Tensor]):
+        self.description, self.plan = description, (plan := plan_of(description))
+        self.inputs, self.params, self.gates = inputs, params, gates.flatten()
+        self.live = (self.gates != 0).numpy()
         b, h, w, channels = inputs[0].shape
         self.width = channels // plan.partial
         self.size = b, -(-h // plan.stride), -(-w // plan.stride)
         self.pixels = b * self.size[1] * self.size[2]
         self.active = [active_channels(x, self.width) for x in inputs]
         self.planes: dict[int, Tensor] = {}
+        self.plane_places = np.zeros(plan.planes, np.int64)
+        self.param_places = addresses(params)
 
     def allocate(self) -> None:
         """Allocate what the forward pass writes, but for the planes (``new_plane``)."""
@@ -54,6 +60,7 @@ class GraphTensors:
         """Allocate a plane. Each has memory of its own: one of all of them would be so large that the C library maps
         its pages anew in every pass, which takes longer than to compute it."""
         self.planes[number] = plane = self.inputs[0].new_empty(self.pixels, self.width)
+        self.plane_places[number] = plane.data_ptr()
         return plane
 
     def kept(self) -> list[Tensor]:
@@ -67,15 +74,12 @@ class GraphTensors:
         split = self.plan.partial > 1
         self.states = rest[0] if split else self.nodes.view(-1, self.pixels, self.width)
         self.planes = dict(zip(numbers, rest[int(split) :]))
+        self.plane_places[list(numbers)] = addresses(list(self.planes.values()))
 
     def state(self, source: Source) -> Tensor:
         """Return the channels that candidates see of a source's state, ``(b, h, w, width)``."""
-        given = self.plan.inputs
-        return (
-            self.active[source.state]
-            if source.state < given
-            else self.states[source.state - given].view(*self.size, -1)
-        )
+        number = source.state - self.plan.inputs
+        return self.active[source.state] if number < 0 else self.states[number].view(*self.size, self.width)
 
     def full_state(self, source: Source) -> Tensor:
         """Return a source's state with all its channels, ``(b, h, w, c)``."""
@@ -86,10 +90,6 @@ class GraphTensors:
         """Return a plane as an image, ``(b, h, w, width)``."""
         assert plane is not None
         return plane.view(*self.size, self.width)
-
-    def live_rows(self, rows: Sequence[ConvRow]) -> list[ConvRow]:
-        """Return the rows whose gate is not 0."""
-        return [row for row in rows if self.live[row.gate]]
 
     def terms(self, node: int) -> list[TermRow]:
         """Return the terms of a node whose gate is not 0."""
@@ -107,15 +107,23 @@ class GraphTensors:
         places = [row.place if row.form == NORMALIZED else -1 for row in rows]
         return self.mean[places], self.rstd[places]
 
-    def index(self, convs: Convs, row: ConvRow, half: int) -> int:
-        """Return the index of a row's depthwise weight among the parameters; the pointwise one's is the next."""
-        return convs.ops[row.kind].params[0] + 2 * half
+    def table(self, launch: Launch) -> Numbers:
+        """Return a launch's table with what is the same in both passes: kernels, weights, and where planes are."""
+        count, row = self.width * self.mean.element_size(), empty_table(len(launch))
+        fill(
+            row,
+            side=launch.side,
+            dilation=launch.dilation,
+            depthwise=self.param_places[launch.params] + launch.slot * launch.side**2 * count,
+            pointwise=self.param_places[launch.params + 1] + launch.slot * self.width * count,
+            plane=self.plane_places[launch.target],
+        )
+        if len(launch) and launch.source[0] >= 0:
+            at = launch.source
+            source = self.plane_places[at]
+            fill(row, source=source, source_mean=self.row_of(self.mean, at), source_rstd=self.row_of(self.rstd, at))
+        return row
 
-    def conv(self, convs: Convs, row: ConvRow, half: int, **fields: Tensor) -> Conv:
-        """Return how a row's plane is computed and where it is, with further fields."""
-        op, at = convs.ops[row.kind], self.index(convs, row, half)
-        if row.source >= 0:
-            fields |= {"source": self.planes[row.source]}
-            fields |= {"source_mean": self.mean[row.source], "source_rstd": self.rstd[row.source]}
-        weights = self.params[at][row.slot], self.params[at + 1][row.slot]
-        return Conv(op.side, op.dilation, *weights, plane=self.planes[row.target], **fields)
+    def row_of(self, statistics: Tensor, places: Numbers) -> Numbers:
+        """Return where rows of ``(place, width)`` begin."""
+        return address(statistics) + places * (self.width * statistics.element_size())
