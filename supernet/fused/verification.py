@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from supernet.fused.availability import by_triton, fuse_layers, unavailable
+from supernet.fused.cpu import library
 from supernet.mixed.backends import CPU_TYPES, Backend, warn_fallback
 from supernet.mixed.graph import MixedGraph
 from supernet.ops import DilConv, FactorizedReduce, ReLUConvBN, SepConv
@@ -111,13 +112,18 @@ def layers_usable(device: torch.device) -> bool:
 def _failure(device: torch.device, storage: torch.dtype) -> str | None:
     """Return why the fused kernels cannot be used on a device; ``None`` where they equal the reference there.
 
-    On a GPU the size is that of a search's states, whose kernels are then compiled already.
+    On a GPU the size is that of a search's states, whose kernels are then compiled already. On a CPU this is found out
+    once, when the functions have been compiled.
     """
     here = "CPU" if device.type == "cpu" else "GPU"
+    if here == "CPU" and library.is_verified():
+        return None
     try:
         found = verify("fused", device, storage, size=(9, 8) if here == "CPU" else (16, 16))
         if found.passed and here == "CPU":
             found = verify_layers(storage)
+            if found.passed:
+                library.keep_verified()
     except Exception as error:  # whatever a compiler or a driver raises: others compute the same without them
         first = next(iter(str(error).splitlines()), "")[:100]
         return f"on this {here} they fail ({type(error).__name__}: {first})"

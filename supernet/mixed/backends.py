@@ -66,9 +66,7 @@ def fused(
     """
     reason = _unsupported(graph, states[0], skip=skip, bias=bias, drop_path=drop_path)
     if reason is None:
-        from supernet.fused.graph.description import describe
-
-        description = describe(graph, skip is not None)
+        description = _described(graph, skip is not None)
         if description is not None:
             return _kernels(states[0])(
                 graph,
@@ -81,6 +79,16 @@ def fused(
         reason = "a candidate operation has no kernel"
     warn_fallback("fused", "batched", reason)
     return None
+
+
+def _described(graph: Graph, auxiliary: bool) -> str | None:
+    """Return the description of a graph; ``None`` where it has a candidate that no kernel computes."""
+    from supernet.fused.graph.description import describe
+
+    kept, key = graph.descriptions, (auxiliary, *(source.skips is None for source in graph.sources))
+    if key not in kept:
+        kept[key] = describe(graph, auxiliary)
+    return kept[key]
 
 
 def _unsupported(

@@ -46,6 +46,9 @@ class MixedGraph(nn.Module):
         make: builds the candidates.
         label: of the table of its gates.
 
+    Attributes:
+        descriptions: what the fused kernels are planned from, kept from one call to the next.
+
     Edges are numbered node by node, then by source, as the gates' rows are.
 
     Raises:
@@ -73,6 +76,7 @@ class MixedGraph(nn.Module):
         self.inputs, self.nodes, self.candidates = inputs, nodes, tuple(candidates)
         self.backend: Backend = backend
         self.label = label
+        self.descriptions: dict[object, str | None] = {}
         self.partial, self.width = partial, channels // partial
         edges = [(source, node) for node in range(nodes) for source in range(inputs + node)]
         outgoing = [

@@ -91,11 +91,11 @@ template <class T>
 struct Weights {
     Index period;
     Columns columns;
-    std::vector<T> values;
+    std::unique_ptr<T[]> values;
     std::vector<Index> depthwise, pointwise, transposed;
     std::vector<Taps> taps;
     template <class Rows>
-    Weights(const Rows& rows, const Shape& s, const Padded& padded, int width, bool backward)
+    Weights(const Rows& rows, const Shape& s, const Padded& padded, int width, bool backward, int threads)
         : period(period_of(s.channels, width)), columns(s.channels, width) {
         Index size = 0;
         for (const auto& row : rows) {
@@ -104,20 +104,22 @@ struct Weights {
             transposed.push_back(size), size += backward ? s.channels * columns.line() : 0;
             taps.emplace_back(row.side, row.dilation, s.stride, padded);
         }
-        values.resize(size);
-        const Index c = s.channels;
-        for (std::size_t r = 0; r < rows.size(); ++r) {
+        values.reset(new T[size]);
+        const Index c = s.channels, last = rows.size();
+#pragma omp parallel for schedule(static) num_threads(threads)
+        for (Index r = 0; r < last; ++r) {
             const auto& row = rows[r];
             const Index count = row.side * row.side;
-            T* to = values.data() + depthwise[r];
+            T* to = values.get() + depthwise[r];
             for (Index t = 0; t < count; ++t)
-                for (Index k = 0; k < period; ++k) *to++ = row.depthwise[(k % c) * count + t];
-            pack(c, columns, values.data() + pointwise[r], [&](Index k, Index n) { return row.pointwise[n * c + k]; });
+                for (Index first = 0; first < period; first += c)
+                    for (Index k = 0; k < c; ++k) *to++ = row.depthwise[k * count + t];
+            pack(c, columns, values.get() + pointwise[r], [&](Index k, Index n) { return row.pointwise[n * c + k]; });
             if (backward)
-                pack(c, columns, values.data() + transposed[r], [&](Index k, Index n) { return row.pointwise[k * c + n]; });
+                pack(c, columns, values.get() + transposed[r], [&](Index k, Index n) { return row.pointwise[k * c + n]; });
         }
     }
-    const T* kernel(Index r) const { return values.data() + depthwise[r]; }
+    const T* kernel(Index r) const { return values.get() + depthwise[r]; }
     Index between(Index r, Index last) const { return last > r ? depthwise[r + 1] - depthwise[r] : 0; }
 };
 
@@ -158,12 +160,13 @@ struct SourceNorm {
     const T *mean, *slope, *shift;
     SourceNorm(const ConvRow<T>& row, Index channels, Index period, T* values)
         : mean(values), slope(values + period), shift(values + 2 * period) {
-        for (Index k = 0; k < period; ++k) {
-            const Index c = k % channels;
-            values[k] = row.source_mean[c];
-            values[period + k] = row.source_rstd[c] * (row.source_scale == nullptr ? T(1) : row.source_scale[c]);
-            values[2 * period + k] = row.source_shift == nullptr ? T(0) : row.source_shift[c];
+        for (Index c = 0; c < channels; ++c) {
+            values[c] = row.source_mean[c];
+            values[period + c] = row.source_rstd[c] * (row.source_scale == nullptr ? T(1) : row.source_scale[c]);
+            values[2 * period + c] = row.source_shift == nullptr ? T(0) : row.source_shift[c];
         }
+        for (T* own = values; own < values + 3 * period; own += period)
+            for (Index k = channels; k < period; k += channels) std::copy_n(own, channels, own + k);
     }
     template <class W>
     auto operator()(W n, const T* y, Index k) const {
@@ -186,7 +189,7 @@ inline void load_source(const Shape& s, const Padded& padded, Index period, cons
 template <int N, class T>
 void convs_forward(const Shape& s, const T* x, const std::vector<ConvRow<T>>& rows, const Norm& norm, int threads) {
     const Padded padded(s, reach(rows));
-    const Weights<T> weights(rows, s, padded, N, false);
+    const Weights<T> weights(rows, s, padded, N, false, threads);
     const Index period = weights.period, c = s.channels, wide = padded.columns * c, image_size = s.height * s.width * c;
     const Index periods = (wide + period - 1) / period, line = periods * period, plane_size = padded.rows * wide;
     const Index buffer = padded.phases * padded.size + 2 * period, count = rows.size();
@@ -208,7 +211,7 @@ void convs_forward(const Shape& s, const T* x, const std::vector<ConvRow<T>>& ro
                 for (Index i = 0; i < padded.rows; ++i) {
                     depthwise_rows<N>(e, image + padded.row(i), weights.taps[r], weights, r, periods, d, line);
                     for (Index m = 0; m < e; ++m)
-                        product<N, T>({d + m * line, c}, weights.values.data() + weights.pointwise[r + m], c,
+                        product<N, T>({d + m * line, c}, weights.values.get() + weights.pointwise[r + m], c,
                                       weights.columns, padded.columns,
                                       {rows[r + m].plane + b * plane_size + i * wide, c});
                 }

@@ -17,8 +17,8 @@ struct Backward {
     const Weights<T> weights;
     const Index period, c, wide, image_size, periods, line, plane_size, buffer, block;
     std::vector<T> coefficients;  // a, b and s of each row, (r, 3, period)
-    Backward(const Shape& shape, const std::vector<ConvRow<T>>& given)
-        : s(shape), rows(given), padded(shape, reach(given)), weights(given, shape, padded, N, true),
+    Backward(const Shape& shape, const std::vector<ConvRow<T>>& given, int threads)
+        : s(shape), rows(given), padded(shape, reach(given)), weights(given, shape, padded, N, true, threads),
           period(weights.period), c(shape.channels), wide(padded.columns * c),
           image_size(shape.height * shape.width * c), periods((wide + period - 1) / period), line(periods * period),
           plane_size(padded.rows * wide), buffer(padded.phases * padded.size + 2 * period),
@@ -42,7 +42,7 @@ struct Backward {
                 store<n>(dy + j, load<n>(a + k) * load<n>(g + j) + load<n>(slope + k) * load<n>(y + j) +
                                      load<n>(constant + k));
             });
-            product<N, T>({dy, c}, weights.values.data() + weights.transposed[r], c, weights.columns, padded.columns,
+            product<N, T>({dy, c}, weights.values.get() + weights.transposed[r], c, weights.columns, padded.columns,
                           {dd + padded.row(i), c});
         }
     }
@@ -132,7 +132,8 @@ struct Backward {
             for (Index i = 0; i < Index(sum.size()); ++i) sum[i] += parts[part * between + i];
         std::fill(row.depthwise_grad, row.depthwise_grad + taps * c, T(0));
         for (Index t = 0; t < taps; ++t)
-            for (Index k = 0; k < period; ++k) row.depthwise_grad[(k % c) * taps + t] += sum[t * period + k];
+            for (Index first = 0; first < period; first += c)
+                for (Index k = 0; k < c; ++k) row.depthwise_grad[k * taps + t] += sum[t * period + first + k];
         const T* from = sum.data() + taps * period;
         for (Index k = 0; k < c; ++k)
             for (Index v = 0; v < weights.columns.vectors; ++v)
@@ -145,7 +146,7 @@ struct Backward {
 template <int N, class T>
 void convs_backward(const Shape& s, const T* x, T* out, const std::vector<ConvRow<T>>& rows, bool add_to,
                     bool training, int threads) {
-    const Backward<N, T> run(s, rows);
+    const Backward<N, T> run(s, rows, threads);
     const Padded& padded = run.padded;
     const Index count = rows.size(), period = run.period, gradients = padded.phases * padded.rows * run.line;
     const bool weighted = count > 0 && rows[0].depthwise_grad != nullptr;

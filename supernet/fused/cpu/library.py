@@ -46,6 +46,7 @@ def library() -> ctypes.CDLL:
             return ctypes.CDLL(str(path))
         except OSError:
             path.unlink(missing_ok=True)  # damaged, or made for another system
+            _verified().unlink(missing_ok=True)
     print("compiling the fused functions for this processor, once: about 10 s", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="compiling-") as folder:
         return _compiled(Path(folder), path)
@@ -67,6 +68,20 @@ def is_compiled() -> bool:
         return _path().exists()
     except NoFunctions:
         return False
+
+
+def is_verified() -> bool:
+    """Return whether the library in the cache has been found to compute what it should."""
+    return _verified().exists()
+
+
+def keep_verified() -> None:
+    """Note that it has."""
+    _verified().touch()
+
+
+def _verified() -> Path:
+    return _path().with_suffix(".verified")
 
 
 def _compiled(folder: Path, path: Path) -> ctypes.CDLL:

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <numeric>
 #include <type_traits>
 #include <vector>
@@ -83,6 +84,7 @@ template <int N, class T, class F>
 inline void channel_sums(Index count, Index period, Index channels, T* out, F f) {
     std::fill(out, out + channels, T(0));
     const Index whole = count / period;
+    Index c = 0;  // channel of index k
     for (Index k = 0; k < period; k += N) {
         Vector<T, N> sums[4] = {};
         Index g = 0;
@@ -91,7 +93,10 @@ inline void channel_sums(Index count, Index period, Index channels, T* out, F f)
             for (int q = 0; q < 4; ++q) sums[q] += f(Width<N>{}, (g + q) * period + k, k);
         for (; g < whole; ++g) sums[0] += f(Width<N>{}, g * period + k, k);
         const Vector<T, N> sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-        for (int n = 0; n < N; ++n) out[(k + n) % channels] += sum[n];
+        for (int n = 0; n < N; ++n) {
+            out[c] += sum[n];
+            c = c + 1 == channels ? 0 : c + 1;
+        }
     }
     for (Index j = whole * period; j < count; ++j) out[j % channels] += f(Width<1>{}, j, j - whole * period)[0];
 }

@@ -45,6 +45,7 @@ class Graph(Protocol):
     candidates: tuple[str, ...]
     partial: int
     training: bool
+    descriptions: dict[object, str | None]
 
     @property
     def sources(self) -> Iterable[Any]:
