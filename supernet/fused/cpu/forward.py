@@ -9,7 +9,7 @@ channels-last.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -33,10 +33,11 @@ class Forward:
         edges: weights of the channels that bypass the candidates, ``(e,)``, where channels are partial.
         buffers: running statistics of all operations, stacked, in the plan's order; in training they are updated.
         training: whether BatchNorm uses the batch's statistics.
+        keep: whether planes are kept that only the backward pass reads again.
     """
 
-    def __init__(self, run: GraphTensors, edges: Tensor, buffers: Sequence[Tensor], training: bool):
-        self.run, self.edges, self.buffers, self.training = run, edges, buffers, training
+    def __init__(self, run: GraphTensors, edges: Tensor, buffers: Sequence[Tensor], *, training: bool, keep: bool):
+        self.run, self.edges, self.buffers, self.training, self.keep = run, edges, buffers, training, keep
         self.launches, self.buffer_places = launches_of(run.description), addresses(buffers)
         self.bypassed: list[Tensor | None] = [None] * run.plan.nodes
 
@@ -120,6 +121,7 @@ class Forward:
             )
         if half:
             convs_forward(run.as_image(run.planes[int(launch.source[0])]), table)
+            self._release(launch.source.tolist())
         else:
             convs_forward(x, table, source.stride)
 
@@ -151,7 +153,14 @@ class Forward:
         mean, rstd = run.statistics(rows)
         scales = gates * rstd
         combine_forward(run.states[node], [run.term(row) for row in rows], scales, -(scales * mean).sum(0))
+        self._release(row.plane for row in rows if 0 <= row.plane < run.plan.finals)
         passed = self.bypassed[node]
         if passed is not None:
             run.nodes[node] = merge_channels(run.states[node].view(*run.size, -1), passed)
             run.states[node] = run.nodes[node].view(run.pixels, -1)[:, : run.width]
+
+    def _release(self, planes: Iterable[int]) -> None:
+        """Free planes that this pass reads no more."""
+        if not self.keep:
+            for number in planes:
+                del self.run.planes[number]

@@ -43,7 +43,8 @@ def fused(
     params, buffers = flat_tensors(graph, skip is not None)
     given = gates.to(dtype), weights.to(dtype), *images, *(param.to(dtype).contiguous() for param in params)
     moved = [buffer.to(dtype) for buffer in buffers]
-    nodes = _MixedGraph.apply(description, len(images), moved, graph.training, *given)
+    options = graph.training, torch.is_grad_enabled()
+    nodes = _MixedGraph.apply(description, len(images), moved, *options, *given)
     for buffer, own in zip(buffers, moved):
         if own is not buffer:
             buffer.copy_(own)
@@ -53,13 +54,16 @@ def fused(
 class _MixedGraph(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, description: str, count: int, buffers: Sequence[Tensor], training: bool, *tensors: Tensor
+        ctx: Any, description: str, count: int, buffers: Sequence[Tensor], training: bool, keep: bool, *tensors: Tensor
     ) -> Tensor:
-        """``tensors``: the gates, the edges' weights, ``count`` inputs ``(b, h, w, c)``, the parameters."""
+        """``tensors``: the gates, the edges' weights, ``count`` inputs ``(b, h, w, c)``, the parameters; ``keep``:
+        whether a backward pass may follow."""
         gates, edges, *rest = tensors
         run = GraphTensors(description, rest[:count], gates, rest[count:])
         run.allocate()
-        nodes = Forward(run, edges, buffers, training).nodes()
+        nodes = Forward(run, edges, buffers, training=training, keep=keep).nodes()
+        if not keep:
+            return nodes
         ctx.save_for_backward(*tensors, *run.kept())
         ctx.description, ctx.count, ctx.tensors, ctx.training = description, count, len(tensors), training
         ctx.planes = tuple(run.planes)
@@ -76,4 +80,4 @@ class _MixedGraph(torch.autograd.Function):
         found = Backward(run, edges, grad, training=ctx.training, need_params=need).gradients()
         to_inputs, to_gates, to_edges, to_params = found
         own = to_params if need else [None] * len(params)
-        return None, None, None, None, to_gates.view_as(gates), to_edges, *to_inputs, *own
+        return None, None, None, None, None, to_gates.view_as(gates), to_edges, *to_inputs, *own

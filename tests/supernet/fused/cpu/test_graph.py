@@ -95,6 +95,24 @@ def test_what_is_kept_for_the_backward_pass_is_freed_with_the_result(monkeypatch
         gc.enable()
 
 
+def test_without_a_backward_pass_planes_are_freed_as_they_are_read(monkeypatch):
+    graph, states, gates = graph_and_inputs(8, nodes=3)
+    graph.backend, kept, counts = "fused", [], []
+    new_plane = GraphTensors.new_plane
+
+    def remember(run, number):
+        plane = new_plane(run, number)
+        kept.append(weakref.ref(plane))
+        counts.append(sum(plane() is not None for plane in kept))
+        return plane
+
+    expected = graph(states, gates)[-1]
+    monkeypatch.setattr(GraphTensors, "new_plane", remember)
+    with torch.no_grad():
+        assert torch.equal(graph(states, gates)[-1], expected)
+    assert max(counts) < 0.7 * len(kept)
+
+
 def test_operations_without_a_function_are_batched():
     torch.manual_seed(0)
     graph = MixedGraph(4, ("conv_7x1_1x7", "nor_conv_3x3"), 1, 1, 2, backend="fused")
