@@ -75,6 +75,7 @@ def fused(
                 gates,
                 edges,
                 skip if edges is None or skip is None else skip * edges,
+                **({} if bias is None else {"bias": bias}),
             )
         reason = "a candidate operation has no kernel"
     warn_fallback("fused", "batched", reason)
@@ -105,7 +106,7 @@ def _unsupported(
             return "on a CPU its functions cannot be compiled into others"
     if drop_path is not None:
         return "edges or skip connections are dropped"
-    if bias is not None:
+    if bias is not None and _by_triton(x.device):
         return "a bias is added to every edge"
     if skip is not None and any(source.stride == 1 and source.skips is not None for source in graph.sources):
         return "auxiliary skips are convolutions"

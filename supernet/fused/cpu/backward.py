@@ -50,6 +50,7 @@ class Backward:
         self.launches = launches_of(run.description)
         self.coefficients = run.mean.new_empty(3, plan.places, run.width)
         self.gate_grads, self.edge_grads = torch.zeros_like(run.gates), torch.zeros_like(edges)
+        self.bias_grads = torch.zeros_like(edges)
         self.full = [torch.zeros_like(x) for x in run.inputs]
         if plan.partial == 1:
             for number, g in enumerate(grad):
@@ -61,8 +62,9 @@ class Backward:
         self.grad_params = [torch.zeros_like(param) for param in run.params] if need_params else []
         self.grad_places = addresses(self.grad_params)
 
-    def gradients(self) -> tuple[list[Tensor], Tensor, Tensor, list[Tensor]]:
-        """Run the pass; return the gradients of the inputs, the gates (flat), the edges' weights, the parameters."""
+    def gradients(self) -> tuple[list[Tensor], Tensor, Tensor, Tensor, list[Tensor]]:
+        """Run the pass; return the gradients of the inputs, the gates (flat), the edges' weights and biases, the
+        parameters."""
         plan, run = self.run.plan, self.run
         for source in reversed(plan.sources):
             node = source.state + 1 - plan.inputs
@@ -81,7 +83,7 @@ class Backward:
             self._first_halves(source, x, out)
             if plan.partial > 1:
                 self._bypass(source, out)
-        return self.full[: plan.inputs], self.gate_grads, self.edge_grads, self.grad_params
+        return self.full[: plan.inputs], self.gate_grads, self.edge_grads, self.bias_grads, self.grad_params
 
     def _node(self, node: int) -> None:
         """Compute the coefficients of a node's terms, and their gates' gradients."""
@@ -90,12 +92,11 @@ class Backward:
             mixed, self.bypassed[node] = split_channels(self.full[run.plan.inputs + node], run.width)
             self._new_grad(node, mixed.reshape(run.pixels, run.width).contiguous())
         rows = run.terms(node)
-        if not rows:
-            return
         mean, rstd = run.statistics(rows)
         sums = combine_sums(self.grads[node], [run.term(row) for row in rows], mean, run.size[0])
         g, gz, gates = sums[-1], sums[:-1] * rstd, [row.gate for row in rows]
         self.gate_grads[gates] = gz.sum(1)
+        self.bias_grads[run.incoming[node]] = g.sum()
         placed = [index for index, row in enumerate(rows) if row.place >= 0]
         if placed:
             at, pixels = [rows[index].place for index in placed], run.pixels

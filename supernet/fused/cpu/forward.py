@@ -31,13 +31,17 @@ class Forward:
     Args:
         run: the tensors of the call.
         edges: weights of the channels that bypass the candidates, ``(e,)``, where channels are partial.
+        bias: is added to each edge's output, ``(e,)``.
         buffers: running statistics of all operations, stacked, in the plan's order; in training they are updated.
         training: whether BatchNorm uses the batch's statistics.
         keep: whether planes are kept that only the backward pass reads again.
     """
 
-    def __init__(self, run: GraphTensors, edges: Tensor, buffers: Sequence[Tensor], *, training: bool, keep: bool):
-        self.run, self.edges, self.buffers, self.training, self.keep = run, edges, buffers, training, keep
+    def __init__(
+        self, run: GraphTensors, edges: Tensor, bias: Tensor, buffers: Sequence[Tensor], *, training: bool, keep: bool
+    ):
+        self.run, self.edges, self.bias, self.buffers = run, edges, bias, buffers
+        self.training, self.keep = training, keep
         self.launches, self.buffer_places = launches_of(run.description), addresses(buffers)
         self.bypassed: list[Tensor | None] = [None] * run.plan.nodes
 
@@ -152,7 +156,8 @@ class Forward:
         gates = run.gates[[row.gate for row in rows]][:, None]
         mean, rstd = run.statistics(rows)
         scales = gates * rstd
-        combine_forward(run.states[node], [run.term(row) for row in rows], scales, -(scales * mean).sum(0))
+        shift = self.bias[run.incoming[node]].sum() - (scales * mean).sum(0)
+        combine_forward(run.states[node], [run.term(row) for row in rows], scales, shift)
         self._release(row.plane for row in rows if 0 <= row.plane < run.plan.finals)
         passed = self.bypassed[node]
         if passed is not None:

@@ -25,6 +25,7 @@ def fused(
     gates: Tensor,
     edges: Tensor | None = None,
     skip: Tensor | None = None,
+    bias: Tensor | None = None,
 ) -> list[Tensor]:
     """Return all states of the graph, the inputs first.
 
@@ -34,6 +35,7 @@ def fused(
         gates: ``(e, o)``, multiplied by the weights of edges already.
         edges: weights of the channels that bypass the candidates, ``(e,)``.
         skip: gates of auxiliary skips, ``(e,)``, multiplied by the weights of edges already.
+        bias: is added to each edge's output, ``(e,)``.
     """
     images = [x.permute(0, 2, 3, 1).contiguous() for x in inputs]
     if skip is not None:
@@ -41,13 +43,15 @@ def fused(
     weights = torch.ones(len(gates)) if edges is None else edges
     dtype = images[0].dtype
     params, buffers = flat_tensors(graph, skip is not None)
-    given = gates.to(dtype), weights.to(dtype), *images, *(param.to(dtype).contiguous() for param in params)
+    added = torch.zeros(len(gates)) if bias is None else bias
+    given = *(values.to(dtype) for values in (gates, weights, added)), *images
+    own = (param.to(dtype).contiguous() for param in params)
     moved = [buffer.to(dtype) for buffer in buffers]
     options = graph.training, torch.is_grad_enabled()
-    nodes = _MixedGraph.apply(description, len(images), moved, *options, *given)
-    for buffer, own in zip(buffers, moved):
-        if own is not buffer:
-            buffer.copy_(own)
+    nodes = _MixedGraph.apply(description, len(images), moved, *options, *given, *own)
+    for buffer, found in zip(buffers, moved):
+        if found is not buffer:
+            buffer.copy_(found)
     return [*inputs, *(node.permute(0, 3, 1, 2) for node in nodes.unbind(0))]
 
 
@@ -56,12 +60,13 @@ class _MixedGraph(torch.autograd.Function):
     def forward(
         ctx: Any, description: str, count: int, buffers: Sequence[Tensor], training: bool, keep: bool, *tensors: Tensor
     ) -> Tensor:
-        """``tensors``: the gates, the edges' weights, ``count`` inputs ``(b, h, w, c)``, the parameters; ``keep``:
-        whether a backward pass may follow."""
-        gates, edges, *rest = tensors
+        """``tensors``: the gates, the edges' weights and biases, ``count`` inputs ``(b, h, w, c)``, the parameters.
+        ``keep``: whether a backward pass may follow.
+        """
+        gates, edges, bias, *rest = tensors
         run = GraphTensors(description, rest[:count], gates, rest[count:])
         run.allocate()
-        nodes = Forward(run, edges, buffers, training=training, keep=keep).nodes()
+        nodes = Forward(run, edges, bias, buffers, training=training, keep=keep).nodes()
         if not keep:
             return nodes
         ctx.save_for_backward(*tensors, *run.kept())
@@ -72,12 +77,12 @@ class _MixedGraph(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        gates, edges, *rest = ctx.saved_tensors[: ctx.tensors]
+        gates, edges, _, *rest = ctx.saved_tensors[: ctx.tensors]
         inputs, params = rest[: ctx.count], rest[ctx.count :]
         need = any(ctx.needs_input_grad[-len(params) :]) if params else False
         run = GraphTensors(ctx.description, inputs, gates, params)
         run.restore(ctx.saved_tensors[ctx.tensors :], ctx.planes)
         found = Backward(run, edges, grad, training=ctx.training, need_params=need).gradients()
-        to_inputs, to_gates, to_edges, to_params = found
+        to_inputs, to_gates, to_edges, to_bias, to_params = found
         own = to_params if need else [None] * len(params)
-        return None, None, None, None, None, to_gates.view_as(gates), to_edges, *to_inputs, *own
+        return None, None, None, None, None, to_gates.view_as(gates), to_edges, to_bias, *to_inputs, *own

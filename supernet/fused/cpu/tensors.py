@@ -14,7 +14,7 @@ from torch import Tensor
 from supernet.fused.cpu.functions import address
 from supernet.fused.cpu.launches import Launch, Numbers, addresses, empty_table, fill
 from supernet.fused.graph.partial_channels import active_channels
-from supernet.fused.graph.plan import Source, plan_of
+from supernet.fused.graph.plan import Source, edges_of, plan_of
 from supernet.fused.rows import NORMALIZED, STATE, TermRow
 
 
@@ -25,6 +25,7 @@ class GraphTensors:
         gates: flattened; ``live`` says which are not 0.
         size: batch, rows and columns of a node; ``pixels`` is their product.
         width: number of channels that the candidates see.
+        incoming: of each node, the rows of its edges in the gates.
         nodes: ``(node, b, h, w, c)``; ``states``: their active channels, ``(node, m, width)``.
         planes: number -> ``(m, width)``, of those that are computed; ``plane_places``, ``param_places`` say where
             planes and parameters begin.
@@ -42,6 +43,10 @@ class GraphTensors:
         self.size = b, -(-h // plan.stride), -(-w // plan.stride)
         self.pixels = b * self.size[1] * self.size[2]
         self.active = [active_channels(x, self.width) for x in inputs]
+        self.incoming: list[list[int]] = [[] for _ in range(plan.nodes)]
+        for source in plan.sources:
+            for row, node in edges_of(plan, source):
+                self.incoming[node].append(row)
         self.planes: dict[int, Tensor] = {}
         self.plane_places = np.zeros(plan.planes, np.int64)
         self.param_places = addresses(params)

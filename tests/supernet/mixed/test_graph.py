@@ -240,6 +240,21 @@ def test_partial_channels_pass_by_and_are_shuffled():
         MixedGraph(6, ("none",), 1, 1, partial=4)
 
 
+@pytest.mark.parametrize("partial", [1, 2])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_biases_of_edges_are_added(backend, partial):
+    graph, states, gates = graph_and_inputs(8, nodes=2, partial=partial)
+    gates[2] = 0
+    bias, found = torch.rand(5, dtype=torch.float64).requires_grad_(), []
+    for graph.backend in ("reference", backend):
+        copied = copy.deepcopy(graph)
+        nodes = copied(states, gates, bias=bias)[2:]
+        (grad,) = torch.autograd.grad(sum((node * node.cos().detach()).sum() for node in nodes), bias)
+        found.append([*nodes, grad])
+    assert_equal(found[1], found[0])
+    assert found[0][-1].all()
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_weights_of_edges_multiply_all_that_they_deliver(backend):
     graph, states, gates = graph_and_inputs(6, nodes=1, partial=2)
