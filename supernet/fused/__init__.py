@@ -1,1 +1,1 @@
-"""The fused backend: Triton kernels, forward and backward, for mixed operations."""
+"""The fused backend: kernels, forward and backward, for mixed operations: Triton's on a GPU, C++ functions on a CPU."""
