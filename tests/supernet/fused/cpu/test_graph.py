@@ -15,6 +15,7 @@ from supernet.ops import OPS
 from supernet.shapes import ImageShape
 from supernet.spaces.darts import DARTS_PRIMITIVES
 from supernet.spaces.darts.space import DARTSSpace
+from supernet.spaces.nasbench201 import NASBench201Space
 from tests.supernet.mixed.test_graph import assert_equal, graph_and_inputs, run
 
 pytestmark = pytest.mark.skipif(library.reason() is not None, reason="needs a C++ compiler")
@@ -128,6 +129,9 @@ def test_auto_is_fused_on_a_cpu_and_not_in_bfloat16(monkeypatch):
         network = space.supernet()
         verification.prefer_fused(network, CPU, storage)
         assert {graph.backend for graph in mixed_graphs(network)} == {backend}
+    network = NASBench201Space(ImageShape(3, 8, 10), channels=4, layers=1).supernet()
+    verification.prefer_fused(network, CPU, torch.float32)
+    assert {graph.backend for graph in mixed_graphs(network)} == {"batched"}
 
 
 def test_all_candidates_of_darts_are_computed_by_functions(recwarn):
