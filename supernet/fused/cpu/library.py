@@ -106,7 +106,8 @@ def _run(command: list[str]) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoFunctions(f"the compiler {command[0]} cannot be run ({error})") from None
     if done.returncode:
-        said = next((line for line in done.stderr.splitlines() if "error" in line), "it says nothing")
+        lines = done.stderr.splitlines()
+        said = next((line for line in lines if "error" in line or "cannot find" in line), "it says nothing")
         raise NoFunctions(f"the compiler {command[0]} fails ({said[:200]})")
 
 
