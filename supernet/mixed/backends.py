@@ -66,7 +66,7 @@ def fused(
     """
     reason = _unsupported(graph, states[0], skip=skip, bias=bias, drop_path=drop_path)
     if reason is None:
-        description = _described(graph, skip is not None)
+        description = _described(graph, skip is not None, states[0])
         if description is not None:
             return _kernels(states[0])(
                 graph,
@@ -82,13 +82,19 @@ def fused(
     return None
 
 
-def _described(graph: Graph, auxiliary: bool) -> str | None:
-    """Return the description of a graph; ``None`` where it has a candidate that no kernel computes."""
+def _described(graph: Graph, auxiliary: bool, x: Tensor) -> str | None:
+    """Return the description of a graph; ``None`` where it has a candidate that no kernel computes for ``x``."""
     from supernet.fused.graph.description import describe
 
-    kept, key = graph.descriptions, (auxiliary, *(source.skips is None for source in graph.sources))
+    triton = _by_triton(x.device)
+    kept, key = graph.descriptions, (triton, auxiliary, *(source.skips is None for source in graph.sources))
     if key not in kept:
-        kept[key] = describe(graph, auxiliary)
+        description = describe(graph, auxiliary)
+        if description is not None and not triton:
+            from supernet.fused.cpu.launches import supports
+
+            description = description if supports(description) else None
+        kept[key] = description
     return kept[key]
 
 

@@ -22,8 +22,11 @@ from torch import Tensor
 from supernet.fused.cpu.library import library
 from supernet.ops import BatchNorm
 
-MAX_SIDE = 7
-"""Largest side of a depthwise kernel."""
+ALONE = 1_000_000
+"""Multiply-adds that one thread has computed before it would have met a second one; on a busy machine long before."""
+
+SIDES = (1, 3, 5, 7)
+"""Sides of a depthwise kernel that the C++ functions compute."""
 
 
 class Conv(NamedTuple):
@@ -100,7 +103,7 @@ def convs_forward(x: Tensor, rows: Convs, stride: int = 1) -> None:
     Args:
         x: the state, ``(b, h, w, k)``; of second halves, one of their sources.
     """
-    _call("convs_forward", x, _shape(x, stride), x, _structures(rows), len(rows), _norm())
+    _call("convs_forward", x, _convs_work(x, rows), _shape(x, stride), x, _structures(rows), len(rows), _norm())
 
 
 def convs_backward(
@@ -120,7 +123,18 @@ def convs_backward(
         add: whether ``out`` has values already.
         training: whether the sources' statistics are the batch's own.
     """
-    _call("convs_backward", x, _shape(x, stride), x, out, _structures(rows), len(rows), int(add), int(training))
+    _call(
+        "convs_backward",
+        x,
+        3 * _convs_work(x, rows),
+        _shape(x, stride),
+        x,
+        out,
+        _structures(rows),
+        len(rows),
+        int(add),
+        int(training),
+    )
 
 
 class Pointwise(NamedTuple):
@@ -157,13 +171,13 @@ class Output(NamedTuple):
 def pointwise_forward(x: Tensor, convs: Sequence[Pointwise], output: Output, stride: int) -> None:
     """Write the plane of 1x1 convolutions of ReLU of ``x``, ``(b, h, w, k)``, and its statistics, if wanted."""
     given = _structures(convs), len(convs), _width(x, convs), _structures([output]), _norm()
-    _call("pointwise_forward", x, _sizes(x, output, stride), x, *given)
+    _call("pointwise_forward", x, x.numel() * output.plane.shape[1], _sizes(x, output, stride), x, *given)
 
 
 def pointwise_backward(x: Tensor, out: Tensor, convs: Sequence[Pointwise], output: Output, stride: int) -> None:
     """Write the gradient of ``x`` to ``out``, ``(b, h, w, k)``, and those of the weights, of all or of none."""
     given = _structures(convs), len(convs), _width(x, convs), _structures([output])
-    _call("pointwise_backward", x, _sizes(x, output, stride), x, out, *given)
+    _call("pointwise_backward", x, 2 * x.numel() * output.plane.shape[1], _sizes(x, output, stride), x, out, *given)
 
 
 def pools_forward(
@@ -177,18 +191,29 @@ def pools_forward(
         places: the tap of each maximum, ``(m, c)``, uint8.
         statistics: mean, 1 / std and unbiased variance of both, ``(2, 3, c)``.
     """
-    _call("pools_forward", x, _shape(x, stride), x, maxima, averages, places, statistics, _norm())
+    _call("pools_forward", x, 20 * x.numel(), _shape(x, stride), x, maxima, averages, places, statistics, _norm())
 
 
 def pools_backward(terms: Sequence[PoolTerm], places: Tensor, out: Tensor, stride: int) -> None:
     """Add the gradient of a state through its pools to ``out``, ``(b, h, w, c)``."""
-    _call("pools_backward", out, _shape(out, stride), _structures(terms), len(terms), places, out)
+    _call("pools_backward", out, 20 * out.numel(), _shape(out, stride), _structures(terms), len(terms), places, out)
 
 
 def combine_forward(out: Tensor, terms: Sequence[Tensor], scales: Tensor, shift: Tensor) -> None:
     """Write a node, ``(m, c)``: ``shift`` plus the terms, ``(m, c)`` each, times ``scales``, ``(r, c)``."""
     pixels, channels = out.shape
-    _call("combine_forward", out, out, _addresses(terms), scales, shift, len(terms), pixels, channels)
+    _call(
+        "combine_forward",
+        out,
+        4 * len(terms) * out.numel(),
+        out,
+        _addresses(terms),
+        scales,
+        shift,
+        len(terms),
+        pixels,
+        channels,
+    )
 
 
 def combine_sums(grad: Tensor, terms: Sequence[Tensor], means: Tensor, images: int) -> Tensor:
@@ -202,13 +227,23 @@ def combine_sums(grad: Tensor, terms: Sequence[Tensor], means: Tensor, images: i
     pixels, channels = grad.shape
     sums = grad.new_empty(images, len(terms) + 1, channels)
     sizes = len(terms), images, pixels // images, channels
-    _call("combine_sums", grad, grad, _addresses(terms), means, sums, *sizes)
+    _call("combine_sums", grad, 4 * len(terms) * grad.numel(), grad, _addresses(terms), means, sums, *sizes)
     return sums.sum(0, dtype=torch.float64).to(grad.dtype)
 
 
-def _call(name: str, like: Tensor, *arguments: Any) -> None:
+def _convs_work(x: Tensor, rows: Convs) -> int:
+    return len(rows) * x.numel() * (16 + x.shape[3])
+
+
+def _call(name: str, like: Tensor, work: int, *arguments: Any) -> None:
+    """Call a function.
+
+    Args:
+        like: has the type in which it computes.
+        work: about how many multiply-adds it takes.
+    """
     function = getattr(library(), f"{name}_{str(like.dtype).removeprefix('torch.')}")
-    function(*(_argument(value) for value in arguments), _argument(torch.get_num_threads()))
+    function(*(_argument(value) for value in arguments), _argument(torch.get_num_threads() if work > ALONE else 1))
 
 
 def _argument(value: Any) -> Any:

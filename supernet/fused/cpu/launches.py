@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from supernet.fused.cpu.functions import Conv, address
+from supernet.fused.cpu.functions import SIDES, Conv, address
 from supernet.fused.graph.plan import plan_of
 from supernet.fused.rows import ConvRow
 
@@ -76,6 +76,11 @@ def launches_of(description: str) -> tuple[tuple[Launch, Launch], ...]:
             halves.append(Launch(*np.ascontiguousarray(table.T)))
         found.append((halves[0], halves[1]))
     return tuple(found)
+
+
+def supports(description: str) -> bool:
+    """Return whether the C++ functions compute every convolution of a graph."""
+    return all(side in SIDES for halves in launches_of(description) for launch in halves for side in launch.side)
 
 
 def empty_table(rows: int) -> Numbers:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from supernet.fused.cpu.functions import (
+    SIDES,
     Conv,
     Output,
     Pointwise,
@@ -39,7 +40,7 @@ def fuse(network: nn.Module) -> None:
     if isinstance(network, MixedSource):
         return
     match network:
-        case Separable():
+        case Separable() if all(conv.kernel_size[0] in SIDES for conv in network.op if isinstance(conv, nn.Conv2d)):
             network.kernels = separable
         case ReLUConvBN():
             network.kernels = relu_conv_bn

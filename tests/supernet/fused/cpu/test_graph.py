@@ -8,10 +8,12 @@ import torch
 
 from supernet.fused import verification
 from supernet.fused.cpu import library
+from supernet.fused.cpu.layers import fuse
 from supernet.fused.cpu.tensors import GraphTensors
 from supernet.fused.verification import verify, verify_layers
+from supernet.mixed import backends
 from supernet.mixed.graph import MixedGraph, mixed_graphs
-from supernet.ops import OPS
+from supernet.ops import OPS, Operation, SepConv
 from supernet.shapes import ImageShape
 from supernet.spaces.darts import DARTS_PRIMITIVES
 from supernet.spaces.darts.space import DARTSSpace
@@ -22,11 +24,27 @@ pytestmark = pytest.mark.skipif(library.reason() is not None, reason="needs a C+
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True)
+def nothing_said():
+    backends._warn_once.cache_clear()
+
+
 @pytest.mark.parametrize("storage", [torch.float64, torch.float32])
 @pytest.mark.parametrize("channels", [3, 8, 10, 16, 20, 36, 64])
 def test_every_width_of_vectors(channels, storage):
     found = verify("fused", CPU, storage, channels=channels, size=(6, 7))
     assert found.passed, found
+
+
+def test_larger_kernels_are_pytorchs(monkeypatch):
+    monkeypatch.setitem(OPS, "sep_conv_9x9", Operation(lambda c, stride, affine: SepConv(c, 9, stride, affine)))
+    graph, states, gates = graph_and_inputs(4, ("sep_conv_9x9", "max_pool_3x3"), nodes=1, size=(9, 9))
+    graph.backend = "fused"
+    with pytest.warns(RuntimeWarning, match="a candidate operation has no kernel; batched serves instead"):
+        graph(states, gates)
+    layer = SepConv(4, 9, 1)
+    fuse(layer)
+    assert layer.kernels is None
 
 
 @pytest.mark.parametrize("storage", [torch.float64, torch.float32])
@@ -47,7 +65,7 @@ def test_a_node_without_terms():
 
 
 def test_the_same_bits_for_any_number_of_threads():
-    graph, states, gates = graph_and_inputs(12, nodes=2, batch=19, size=(6, 5))
+    graph, states, gates = graph_and_inputs(12, nodes=2, batch=43, size=(12, 11))
     graph, states, gates = graph.float(), [state.float() for state in states], gates.float()
     before, found = torch.get_num_threads(), []
     try:

@@ -97,7 +97,7 @@ def test_the_same_bits_for_any_number_of_threads():
     torch.manual_seed(0)
     layer = nn.Sequential(ReLUConvBN(12, 20), SepConv(20, 5, 2), FactorizedReduce(20, 8))
     fuse(layer)
-    x, before, found = torch.randn(19, 12, 9, 7), torch.get_num_threads(), []
+    x, before, found = torch.randn(67, 12, 19, 17), torch.get_num_threads(), []
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
