@@ -138,7 +138,7 @@ class RetrainTask:
         if config.label_smoothing and self.data.objective is not None:
             given = f"`label_smoothing` is {config.label_smoothing:g}"
             raise UserError(f"{given}, but {self.data.name} is no classification; set it to 0")
-        if fused_layers(config, device):
+        if fused_layers(config, device, network):
             fuse_layers(network, device)
         if config.run.sync_batchnorm:
             synchronize_batchnorm(network, self.ranks)

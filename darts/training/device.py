@@ -5,6 +5,7 @@ import os
 import sys
 
 import torch
+from torch import nn
 
 from darts.config import RetrainConfig, RunConfig
 from darts.errors import UserError
@@ -79,15 +80,16 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def fused_layers(config: RetrainConfig, device: torch.device) -> bool:
-    """Return whether a training uses fused kernels for its layers.
+def fused_layers(config: RetrainConfig, device: torch.device, network: nn.Module) -> bool:
+    """Return whether a training uses fused kernels for the layers of its network.
 
     Raises:
         UserError: where they are asked for and cannot run.
     """
     if config.fused == "auto":
         plain = config.compile or config.run.sync_batchnorm or config.run.precision != "float32"
-        return device.type == "cpu" and not plain and not by_triton(device) and layers_usable(device)
+        wanted = not plain and any(hasattr(module, "kernels") for module in network.modules())
+        return wanted and not by_triton(device) and layers_usable(device)
     if config.fused:
         check_fused(device, "`fused`")
     return config.fused

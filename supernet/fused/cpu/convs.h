@@ -115,8 +115,8 @@ struct Weights {
                 for (Index first = 0; first < period; first += c)
                     for (Index k = 0; k < c; ++k) *to++ = row.depthwise[k * count + t];
             pack(c, columns, values.get() + pointwise[r], [&](Index k, Index n) { return row.pointwise[n * c + k]; });
-            if (backward)
-                pack(c, columns, values.get() + transposed[r], [&](Index k, Index n) { return row.pointwise[k * c + n]; });
+            if (!backward) continue;
+            pack(c, columns, values.get() + transposed[r], [&](Index k, Index n) { return row.pointwise[k * c + n]; });
         }
     }
     const T* kernel(Index r) const { return values.get() + depthwise[r]; }
