@@ -7,9 +7,9 @@ in a supernet it does not, since the gate is the scale.
 Axes: ``b`` batch, ``c`` channel, ``h w`` space.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -83,21 +83,36 @@ class BatchNorm(nn.Module):
         return y.to(x.dtype)
 
 
-class ReLUConvBN(nn.Module):
-    """ReLU, 1x1 convolution, BatchNorm: ``(b, c_in, h, w) -> (b, c_out, h, w)``.
+class Fusable(nn.Module):
+    """A layer that fused kernels can compute (``supernet.fused``).
 
     Attributes:
         kernels: computes the output from the input and this module; PyTorch's operations where not set.
+        op: the operations, one after the other.
     """
 
-    kernels: Callable[[Tensor, "ReLUConvBN"], Tensor] | None = None
+    kernels: Callable[[Tensor, Any], Tensor] | None = None
+    op: nn.Sequential
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.composed(x) if self.kernels is None or x.is_meta else self.kernels(x, self)
+
+    def composed(self, x: Tensor) -> Tensor:
+        """Return the output by PyTorch's operations."""
+        return self.op(x)
+
+
+def fusable_layers(network: nn.Module) -> list[Fusable]:
+    """Return the layers of a network that fused kernels can compute, in the order of its modules."""
+    return [module for module in network.modules() if isinstance(module, Fusable)]
+
+
+class ReLUConvBN(Fusable):
+    """ReLU, 1x1 convolution, BatchNorm: ``(b, c_in, h, w) -> (b, c_out, h, w)``."""
 
     def __init__(self, c_in: int, c_out: int, affine: bool = True):
         super().__init__()
         self.op = nn.Sequential(nn.ReLU(), nn.Conv2d(c_in, c_out, 1, bias=False), BatchNorm(c_out, affine))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.op(x) if self.kernels is None or x.is_meta else self.kernels(x, self)
 
 
 class HalvingConv(nn.Conv2d):
@@ -117,17 +132,12 @@ class HalvingConv(nn.Conv2d):
         return super().forward(x)
 
 
-class FactorizedReduce(nn.Module):
+class FactorizedReduce(Fusable):
     """Halve the size by two 1x1 convolutions of stride 2, the second on the image shifted by one row and column.
 
     ``(b, c_in, h, w) -> (b, c_out, ceil(h / 2), ceil(w / 2))``. An odd size is padded by one row or column of zeros, so
     that both convolutions have outputs of one size.
-
-    Attributes:
-        kernels: as in ``ReLUConvBN``.
     """
-
-    kernels: Callable[[Tensor, "FactorizedReduce"], Tensor] | None = None
 
     def __init__(self, c_in: int, c_out: int, affine: bool = True):
         super().__init__()
@@ -135,11 +145,7 @@ class FactorizedReduce(nn.Module):
         self.conv_2 = HalvingConv(c_in, c_out - c_out // 2)
         self.bn = BatchNorm(c_out, affine)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.composed(x) if self.kernels is None or x.is_meta else self.kernels(x, self)
-
     def composed(self, x: Tensor) -> Tensor:
-        """Return the output by PyTorch's operations."""
         x = F.relu(x)
         return self.bn(torch.cat([self.conv_1(x), self.conv_2(shifted(x))], dim=1))
 
@@ -152,18 +158,8 @@ def shifted(x: Tensor) -> Tensor:
     return x[:, :, 1:, 1:]
 
 
-class Separable(nn.Module):
-    """ReLU, depthwise and pointwise convolution, BatchNorm; once, or twice.
-
-    Attributes:
-        kernels: computes the output from the input and the modules of ``op``; PyTorch's operations where not set.
-    """
-
-    kernels: Callable[[Tensor, Sequence[nn.Module]], Tensor] | None = None
-    op: nn.Sequential
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.op(x) if self.kernels is None or x.is_meta else self.kernels(x, list(self.op))
+class Separable(Fusable):
+    """ReLU, depthwise and pointwise convolution, BatchNorm; once, or twice."""
 
 
 class SepConv(Separable):

@@ -20,6 +20,7 @@ from darts.bilevel.radius import ChosenRadius, choose_radius
 from darts.oneshot.context import SearchContext
 from darts.training.out_of_memory import out_of_memory
 from supernet.mixed.graph import mixed_graphs
+from supernet.ops import fusable_layers
 
 EVERY = 5
 """Epochs between two checks."""
@@ -122,16 +123,16 @@ def _by_reference(exact: Hypergradient) -> Hypergradient:
 def _reference_backend(supernet: nn.Module) -> Iterator[None]:
     """Compute the mixed graphs by ``reference``, and all layers by PyTorch's operations."""
     graphs = mixed_graphs(supernet)
-    fused = [module for module in supernet.modules() if getattr(module, "kernels", None) is not None]
-    backends, kernels = [graph.backend for graph in graphs], [module.kernels for module in fused]
+    layers = fusable_layers(supernet)
+    backends, kernels = [graph.backend for graph in graphs], [layer.kernels for layer in layers]
     try:
         for graph in graphs:
             graph.backend = "reference"
-        for module in fused:
-            module.kernels = None  # type: ignore[assignment]  # of any module that has them
+        for layer in layers:
+            layer.kernels = None
         yield
     finally:
         for graph, backend in zip(graphs, backends):
             graph.backend = backend
-        for module, own in zip(fused, kernels):
-            module.kernels = own
+        for layer, own in zip(layers, kernels):
+            layer.kernels = own

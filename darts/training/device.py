@@ -13,6 +13,7 @@ from darts.training.distributed import launched, local_count, local_rank
 from genotypes.errors import first_line
 from supernet.fused.availability import by_triton, unavailable
 from supernet.fused.verification import layers_usable
+from supernet.ops import fusable_layers
 
 
 def choose_device(run: RunConfig) -> torch.device:
@@ -88,8 +89,7 @@ def fused_layers(config: RetrainConfig, device: torch.device, network: nn.Module
     """
     if config.fused == "auto":
         plain = config.compile or config.run.sync_batchnorm or config.run.precision != "float32"
-        wanted = not plain and any(hasattr(module, "kernels") for module in network.modules())
-        return wanted and not by_triton(device) and layers_usable(device)
+        return not (plain or by_triton(device)) and bool(fusable_layers(network)) and layers_usable(device)
     if config.fused:
         check_fused(device, "`fused`")
     return config.fused

@@ -24,7 +24,7 @@ from darts.errors import UserError
 from darts.processes import SINGLE_PROCESS, Ranks, restart_count
 from genotypes.errors import first_line
 from supernet.mixed.graph import MixedGraph
-from supernet.ops import BatchNorm
+from supernet.ops import BatchNorm, Fusable
 
 SYNCHRONIZED = ("reference", "batched")
 """Backends whose BatchNorm can compute its statistics over all ranks."""
@@ -112,7 +112,7 @@ def synchronize_batchnorm(network: nn.Module, ranks: Ranks) -> None:
         if isinstance(module, MixedGraph) and module.backend not in SYNCHRONIZED:
             allowed = " or ".join(SYNCHRONIZED)
             raise UserError(f"`run.sync_batchnorm`: backend {module.backend} cannot; set `space.backend` {allowed}")
-        if getattr(module, "kernels", None) is not None:
+        if isinstance(module, Fusable) and module.kernels is not None:
             raise UserError("`run.sync_batchnorm`: fused kernels cannot; leave `fused` out")
         if isinstance(module, BatchNorm):
             module.average = RankAverage(ranks.count)  # type: ignore[assignment]  # a function of a tensor

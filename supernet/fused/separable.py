@@ -13,8 +13,6 @@ Axes: ``b`` batch, ``h w`` space, ``k`` input and ``c`` output channel, ``m`` pi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,14 +42,14 @@ def fuse(network: nn.Module) -> None:
             module.kernels = separable
 
 
-def separable(x: Tensor, halves: Sequence[nn.Module]) -> Tensor:
+def separable(x: Tensor, module: Separable) -> Tensor:
     """Return ReLU, depthwise and pointwise convolution and BatchNorm of ``x``, repeated for each half.
 
     Args:
         x: ``(b, k, h, w)``.
-        halves: four modules for each half, as ``supernet.ops.Separable`` holds them; in training their running
-            statistics are updated.
+        module: four modules for each half; in training their running statistics are updated.
     """
+    halves = list(module.op)
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
     with torch.autocast(device, enabled=False):

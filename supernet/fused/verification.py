@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from supernet.fused.availability import by_triton, fuse_layers, unavailable
 from supernet.fused.cpu import library
-from supernet.mixed.backends import CPU_TYPES, Backend, warn_fallback
+from supernet.mixed.backends import Backend, warn_fallback
 from supernet.mixed.graph import MixedGraph
 from supernet.ops import DilConv, FactorizedReduce, NorConv, ReLUConvBN, SepConv
 from supernet.spaces.darts import DARTS_PRIMITIVES
@@ -96,7 +96,7 @@ def prefer_fused(network: nn.Module, device: torch.device, storage: torch.dtype)
     graphs = [module for module in network.modules() if isinstance(module, MixedGraph)]
     if device.type == "cpu":
         graphs = [graph for graph in graphs if not _has_full_convolutions(graph)]
-    if not graphs or (device.type == "cpu" and (by_triton(device) or storage not in CPU_TYPES)):
+    if not graphs or (device.type == "cpu" and (by_triton(device) or storage not in library.TYPES)):
         return
     reason = unavailable(device) or _failure(device, storage)
     if reason is None:

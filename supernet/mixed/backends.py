@@ -20,6 +20,7 @@ from torch import Tensor
 
 from supernet.errors import SpaceError
 from supernet.fused.availability import by_triton, unavailable
+from supernet.fused.cpu.library import TYPES
 from supernet.fused.graph.description import Graph
 from supernet.mixed.batched import batched
 from supernet.mixed.reference import reference
@@ -27,9 +28,6 @@ from supernet.mixed.source import MixedSource
 from supernet.network import DropPath
 
 Backend = Literal["reference", "batched", "fused"]
-CPU_TYPES = (torch.float32, torch.float64)
-"""Types that the C++ functions compute in."""
-
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
@@ -106,7 +104,7 @@ def _unsupported(
     if reason is not None:
         return reason
     if not _by_triton(x.device):
-        if torch.is_autocast_enabled("cpu") or x.dtype not in CPU_TYPES:
+        if torch.is_autocast_enabled("cpu") or x.dtype not in TYPES:
             return "on a CPU it computes in float32 and float64"
         if torch.compiler.is_compiling():
             return "on a CPU its functions cannot be compiled into others"

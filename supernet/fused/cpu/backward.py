@@ -96,7 +96,7 @@ class Backward:
         sums = combine_sums(self.grads[node], [run.term(row) for row in rows], mean, run.size[0])
         g, gz, gates = sums[-1], sums[:-1] * rstd, [row.gate for row in rows]
         self.gate_grads[gates] = gz.sum(1)
-        self.bias_grads[run.incoming[node]] = g.sum()
+        self.bias_grads[run.plan.incoming[node]] = g.sum()
         placed = [index for index, row in enumerate(rows) if row.place >= 0]
         if placed:
             at, pixels = [rows[index].place for index in placed], run.pixels
@@ -147,12 +147,8 @@ class Backward:
         table, a, b, s = run.table(launch), *self.coefficients
         fill(table, a=run.row_of(a, at), b=run.row_of(b, at), s=run.row_of(s, at), grad=self.places[launch.behind])
         if self.need_params:
-            count = run.width * run.mean.element_size()
-            fill(
-                table,
-                depthwise_grad=self.grad_places[launch.params] + launch.slot * launch.side**2 * count,
-                pointwise_grad=self.grad_places[launch.params + 1] + launch.slot * run.width * count,
-            )
+            depthwise, pointwise = run.weights_of(launch, self.grad_places)
+            fill(table, depthwise_grad=depthwise, pointwise_grad=pointwise)
         return table
 
     def _second_halves(self, source: Source) -> None:

@@ -114,7 +114,7 @@ class Forward:
             run.new_plane(number)
         table = run.table(launch)
         if self.training:
-            at, running = launch.target, launch.slot * (run.width * run.mean.element_size())
+            at, running = launch.target, launch.slot * run.row_size
             fill(
                 table,
                 mean=run.row_of(run.mean, at),
@@ -156,7 +156,7 @@ class Forward:
         gates = run.gates[[row.gate for row in rows]][:, None]
         mean, rstd = run.statistics(rows)
         scales = gates * rstd
-        shift = self.bias[run.incoming[node]].sum() - (scales * mean).sum(0)
+        shift = self.bias[run.plan.incoming[node]].sum() - (scales * mean).sum(0)
         combine_forward(run.states[node], [run.term(row) for row in rows], scales, shift)
         self._release(row.plane for row in rows if 0 <= row.plane < run.plan.finals)
         passed = self.bypassed[node]

@@ -17,8 +17,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from supernet.fused.cpu.functions import SIDES, Conv, address
-from supernet.fused.graph.plan import plan_of
-from supernet.fused.rows import ConvRow
+from supernet.fused.graph.plan import Convs, plan_of
 
 Numbers = npt.NDArray[np.int64]
 
@@ -61,21 +60,17 @@ class Launch:
 @lru_cache(maxsize=256)
 def launches_of(description: str) -> tuple[tuple[Launch, Launch], ...]:
     """Return the first and second halves of each source's convolutions, from a graph's description."""
-    found = []
-    for source in plan_of(description).sources:
-        halves = []
-        for half, convs in enumerate((source.first, source.second)):
+    sources = plan_of(description).sources
+    return tuple((_launch(source.first, 0), _launch(source.second, 1)) for source in sources)
 
-            def numbers(row: ConvRow, ops=convs.ops, half: int = half) -> tuple[int, ...]:  # type: ignore[no-untyped-def]
-                op = ops[row.kind]
-                params, buffers = op.params[0] + 2 * half, op.buffers[0] + 2 * half
-                dilation = op.dilation
-                return op.side, dilation, params, buffers, row.slot, row.source, row.target, row.gate, row.behind
 
-            table = np.array([numbers(row) for row in convs.rows], np.int64).reshape(-1, len(fields(Launch)))
-            halves.append(Launch(*np.ascontiguousarray(table.T)))
-        found.append((halves[0], halves[1]))
-    return tuple(found)
+def _launch(convs: Convs, half: int) -> Launch:
+    rows = []
+    for row in convs.rows:
+        op = convs.ops[row.kind]
+        tensors = op.params[0] + 2 * half, op.buffers[0] + 2 * half
+        rows.append((op.side, op.dilation, *tensors, row.slot, row.source, row.target, row.gate, row.behind))
+    return Launch(*np.array(rows, np.int64).reshape(-1, len(fields(Launch))).T)
 
 
 def supports(description: str) -> bool:

@@ -28,70 +28,60 @@ from supernet.fused.cpu.functions import (
     pointwise_backward,
     pointwise_forward,
 )
+from supernet.fused.cpu.library import TYPES
 from supernet.mixed.source import MixedSource
-from supernet.ops import BatchNorm, FactorizedReduce, ReLUConvBN, Separable
+from supernet.ops import BatchNorm, FactorizedReduce, Fusable, ReLUConvBN, Separable
 
 
 def fuse(network: nn.Module) -> None:
-    """Make a network's layers use these functions; those inside mixed graphs are left to the graphs.
-
-    ``torch.compile`` traces PyTorch's operations instead.
-    """
-    if isinstance(network, MixedSource):
-        return
-    match network:
-        case Separable() if all(conv.kernel_size[0] in SIDES for conv in network.op if isinstance(conv, nn.Conv2d)):
-            network.kernels = separable
-        case ReLUConvBN():
-            network.kernels = relu_conv_bn
-        case FactorizedReduce():
-            network.kernels = factorized_reduce
+    """Make a network's layers use these functions; those inside mixed graphs are left to the graphs."""
+    if isinstance(network, Fusable):
+        network.kernels = fused
     for child in network.children():
-        fuse(child)
+        if not isinstance(child, MixedSource):
+            fuse(child)
 
 
-def separable(x: Tensor, halves: Sequence[nn.Module]) -> Tensor:
-    """Return ReLU, depthwise and pointwise convolution and BatchNorm of ``x``, once, or twice.
+def fused(x: Tensor, module: Fusable) -> Tensor:
+    """Return the output of a layer, ``(b, c, h, w)``; by PyTorch's operations what these functions do not compute.
 
-    Args:
-        x: ``(b, k, h, w)``.
-        halves: four modules for each half, as ``supernet.ops.Separable`` holds them.
+    Those are other types than float32 and float64, or than the layer's own; autocast; kernels of a side that is not
+    among ``SIDES``; and what ``torch.compile`` traces.
     """
-    if torch.compiler.is_compiling():
-        for module in halves:
-            x = module(x)
-        return x
-    _, depthwise, pointwise, norm, *second = halves
-    assert isinstance(depthwise, nn.Conv2d) and isinstance(pointwise, nn.Conv2d) and isinstance(norm, BatchNorm)
-    kernel = depthwise.kernel_size[0], depthwise.dilation[0]
-    weights = [depthwise.weight, pointwise.weight]
-    if not second:
-        convs = _Separable(depthwise.stride[0], kernel)
-        return _Layer.apply(convs, norm, x, norm.weight, norm.bias, *weights)
-    _, depthwise_2, pointwise_2, norm_2 = second
-    assert isinstance(depthwise_2, nn.Conv2d) and isinstance(pointwise_2, nn.Conv2d) and isinstance(norm_2, BatchNorm)
-    twice = _SeparableTwice(depthwise.stride[0], kernel, norm)
-    weights += [depthwise_2.weight, pointwise_2.weight]
-    if norm.weight is not None and norm.bias is not None:
-        weights += [norm.weight, norm.bias]
-    return _Layer.apply(twice, norm_2, x, norm_2.weight, norm_2.bias, *weights)
-
-
-def relu_conv_bn(x: Tensor, module: ReLUConvBN) -> Tensor:
-    """Return ReLU, 1x1 convolution and BatchNorm of ``x``, ``(b, k, h, w)``."""
-    if torch.compiler.is_compiling():
-        return module.op(x)
-    _, conv, norm = module.op
-    assert isinstance(conv, nn.Conv2d) and isinstance(norm, BatchNorm)
-    return _Layer.apply(_Pointwise(1, (0,)), norm, x, norm.weight, norm.bias, conv.weight)
-
-
-def factorized_reduce(x: Tensor, module: FactorizedReduce) -> Tensor:
-    """Return ReLU, both 1x1 convolutions of stride 2 and BatchNorm of ``x``, ``(b, k, h, w)``."""
-    if torch.compiler.is_compiling():
+    found = None
+    if not (torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")):
+        match module:
+            case Separable():
+                found = _separable(module.op)
+            case ReLUConvBN():
+                _, conv, norm = module.op
+                found = _Pointwise(1, (0,)), norm, [conv.weight]
+            case FactorizedReduce():
+                found = _Pointwise(2, (0, 1)), module.bn, [module.conv_1.weight, module.conv_2.weight]
+    if found is None:
         return module.composed(x)
-    weights = module.conv_1.weight, module.conv_2.weight
-    return _Layer.apply(_Pointwise(2, (0, 1)), module.bn, x, module.bn.weight, module.bn.bias, *weights)
+    convs, norm, weights = found
+    assert isinstance(norm, BatchNorm)
+    if x.dtype not in TYPES or x.dtype != norm.running_mean.dtype:
+        return module.composed(x)
+    return _Layer.apply(convs, norm, x, norm.weight, norm.bias, *weights)
+
+
+def _separable(op: nn.Sequential) -> tuple[_Convs, nn.Module, list[Any]] | None:
+    """Return convolutions, last BatchNorm and weights of a separable convolution, once or twice."""
+    _, depthwise, pointwise, norm, *second = op
+    assert isinstance(depthwise, nn.Conv2d) and isinstance(norm, BatchNorm)
+    stride, kernel = depthwise.stride[0], (depthwise.kernel_size[0], depthwise.dilation[0])
+    weights: list[Any] = [depthwise.weight, pointwise.weight]
+    if kernel[0] not in SIDES:
+        return None
+    if not second:
+        return _Separable(stride, kernel), norm, weights
+    _, depthwise_2, pointwise_2, norm_2 = second
+    weights += [depthwise_2.weight, pointwise_2.weight]
+    if norm.weight is not None:
+        weights += [norm.weight, norm.bias]
+    return _SeparableTwice(stride, kernel, norm, norm.training), norm_2, weights
 
 
 class _Convs(Protocol):
@@ -140,6 +130,7 @@ class _SeparableTwice(NamedTuple):
     stride: int
     kernel: tuple[int, int]
     norm: BatchNorm
+    training: bool
 
     def forward(self, x: Tensor, weights: Sequence[Tensor], output: Output) -> list[Tensor]:
         plane = torch.empty_like(output.plane)
@@ -160,7 +151,7 @@ class _SeparableTwice(NamedTuple):
             row = row._replace(depthwise_grad=grads[2], pointwise_grad=grads[3])
         if len(grads) > 4:
             row = row._replace(scale_grad=grads[4], shift_grad=grads[5])
-        convs_backward(self._image(plane, x), None, [row], training=self.norm.training)
+        convs_backward(self._image(plane, x), None, [row], training=self.training)
         first = Output(plane, grad=back, a=a, b=b, s=s)
         return _Separable(self.stride, self.kernel).backward(x, weights[:2], first, [], grads[:2])
 

@@ -14,8 +14,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+
+import torch
+
+TYPES = (torch.float32, torch.float64)
+"""Types that the functions compute in."""
 
 SOURCES = Path(__file__).parent
 COMPILERS = ("c++", "g++", "clang++")
@@ -38,18 +44,22 @@ def library() -> ctypes.CDLL:
     """Return the library; compile it where the cache has none for this source, compiler and processor.
 
     Raises:
-        NoFunctions: where there is no compiler, or it fails.
+        NoFunctions: where there is no compiler, or it fails, or the cache cannot be written.
     """
     path = _path()
     if path.exists():
         try:
             return ctypes.CDLL(str(path))
-        except OSError:
-            path.unlink(missing_ok=True)  # damaged, or made for another system
+        except OSError:  # damaged, or made for another system
             _verified().unlink(missing_ok=True)
-    print("compiling the fused functions for this processor, once: about 10 s", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix="compiling-") as folder:
-        return _compiled(Path(folder), path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix="compiling-") as folder:
+            print("compiling the fused functions for this processor, once: about 10 s", file=sys.stderr, flush=True)
+            return _compiled(Path(folder), path)
+    except OSError as error:
+        reason = f"{path.parent} cannot be written ({error}); set XDG_CACHE_HOME to another folder"
+        raise NoFunctions(reason) from None
 
 
 @cache
@@ -62,22 +72,15 @@ def reason() -> str | None:
     return None
 
 
-def is_compiled() -> bool:
-    """Return whether the cache has the library."""
-    try:
-        return _path().exists()
-    except NoFunctions:
-        return False
-
-
 def is_verified() -> bool:
     """Return whether the library in the cache has been found to compute what it should."""
     return _verified().exists()
 
 
 def keep_verified() -> None:
-    """Note that it has."""
-    _verified().touch()
+    """Note that it has, if the cache can be written."""
+    with suppress(OSError):
+        _verified().touch()
 
 
 def _verified() -> Path:
@@ -140,12 +143,9 @@ def _processor() -> bytes:
 
 
 def _folder() -> Path:
-    """Return the folder of the cache, made if need be."""
+    """Return the folder of the cache, which may not be there yet."""
     base = os.environ.get("XDG_CACHE_HOME", "").strip()
-    folder = (Path(base) if base else Path.home() / ".cache") / "darts-supernet"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except (OSError, RuntimeError) as error:
-        raise NoFunctions(f"{folder} cannot be written ({error}); set XDG_CACHE_HOME to another folder") from None
+        return (Path(base) if base else Path.home() / ".cache") / "darts-supernet"
+    except RuntimeError:
+        raise NoFunctions("there is no home folder to keep them in; set XDG_CACHE_HOME to a folder") from None

@@ -14,7 +14,7 @@ from torch import Tensor
 from supernet.fused.cpu.functions import address
 from supernet.fused.cpu.launches import Launch, Numbers, addresses, empty_table, fill
 from supernet.fused.graph.partial_channels import active_channels
-from supernet.fused.graph.plan import Source, edges_of, plan_of
+from supernet.fused.graph.plan import Source, plan_of
 from supernet.fused.rows import NORMALIZED, STATE, TermRow
 
 
@@ -25,7 +25,6 @@ class GraphTensors:
         gates: flattened; ``live`` says which are not 0.
         size: batch, rows and columns of a node; ``pixels`` is their product.
         width: number of channels that the candidates see.
-        incoming: of each node, the rows of its edges in the gates.
         nodes: ``(node, b, h, w, c)``; ``states``: their active channels, ``(node, m, width)``.
         planes: number -> ``(m, width)``, of those that are computed; ``plane_places``, ``param_places`` say where
             planes and parameters begin.
@@ -43,10 +42,6 @@ class GraphTensors:
         self.size = b, -(-h // plan.stride), -(-w // plan.stride)
         self.pixels = b * self.size[1] * self.size[2]
         self.active = [active_channels(x, self.width) for x in inputs]
-        self.incoming: list[list[int]] = [[] for _ in range(plan.nodes)]
-        for source in plan.sources:
-            for row, node in edges_of(plan, source):
-                self.incoming[node].append(row)
         self.planes: dict[int, Tensor] = {}
         self.plane_places = np.zeros(plan.planes, np.int64)
         self.param_places = addresses(params)
@@ -114,13 +109,13 @@ class GraphTensors:
 
     def table(self, launch: Launch) -> Numbers:
         """Return a launch's table with what is the same in both passes: kernels, weights, and where planes are."""
-        count, row = self.width * self.mean.element_size(), empty_table(len(launch))
+        row, (depthwise, pointwise) = empty_table(len(launch)), self.weights_of(launch, self.param_places)
         fill(
             row,
             side=launch.side,
             dilation=launch.dilation,
-            depthwise=self.param_places[launch.params] + launch.slot * launch.side**2 * count,
-            pointwise=self.param_places[launch.params + 1] + launch.slot * self.width * count,
+            depthwise=depthwise,
+            pointwise=pointwise,
             plane=self.plane_places[launch.target],
         )
         if len(launch) and launch.source[0] >= 0:
@@ -129,6 +124,16 @@ class GraphTensors:
             fill(row, source=source, source_mean=self.row_of(self.mean, at), source_rstd=self.row_of(self.rstd, at))
         return row
 
+    def weights_of(self, launch: Launch, places: Numbers) -> tuple[Numbers, Numbers]:
+        """Return where depthwise and pointwise weights, or their gradients, begin; ``places`` has those of parameters."""
+        first, second, size = places[launch.params], places[launch.params + 1], self.row_size
+        return first + launch.slot * launch.side**2 * size, second + launch.slot * self.width * size
+
+    @property
+    def row_size(self) -> int:
+        """Bytes of a row of channels."""
+        return self.width * self.mean.element_size()
+
     def row_of(self, statistics: Tensor, places: Numbers) -> Numbers:
         """Return where rows of ``(place, width)`` begin."""
-        return address(statistics) + places * (self.width * statistics.element_size())
+        return address(statistics) + places * self.row_size

@@ -96,6 +96,7 @@ class Plan:
         stride: stride of the edges that leave the inputs.
         partial: the candidates see the first ``1 / partial`` of the channels.
         sources: one for each state that has edges.
+        incoming: of each node, the rows of its edges in the gates.
         terms: the terms of all nodes; ``node_terms`` are the range of each node's.
         finals, halves, planes: number of final planes, of halves, and of all planes.
         places: number of rows of statistics and of the backward's coefficients: one for each plane, then one for each
@@ -107,6 +108,7 @@ class Plan:
     stride: int
     partial: int
     sources: list[Source]
+    incoming: list[list[int]]
     terms: list[TermRow] = field(default_factory=list)
     node_terms: list[range] = field(default_factory=list)
     finals: int = 0
@@ -134,7 +136,11 @@ def plan_of(description: str) -> Plan:
             params, buffers = params + count, buffers + held
             if kind != "zero":
                 ops[-1].append(op)
-    plan = Plan(inputs, nodes, sources[0].stride, partial, sources)
+    incoming = [
+        [source.rows[edge] for source, own in zip(sources, targets) for edge in range(len(own)) if own[edge] == n]
+        for n in range(nodes)
+    ]
+    plan = Plan(inputs, nodes, sources[0].stride, partial, sources, incoming)
     edges = [(state, edge) for state, source in enumerate(sources) for edge in range(len(source.rows))]
     edges.sort(key=lambda at: sources[at[0]].rows[at[1]])
     final, half = _numbered(edges, ops)

@@ -22,7 +22,9 @@ def test_by_default_on_a_cpu_where_there_are_such_layers(monkeypatch):
     monkeypatch.setattr(devices, "layers_usable", lambda device: not asked.append(device))
     assert config.fused == "auto" and fused_layers(config, CPU, network)
     assert not fused_layers(config, GPU, network)
-    assert not fused_layers(config, CPU, nn.Linear(2, 2))
+    other = nn.Linear(2, 2)
+    other.kernels = nn.Parameter(torch.ones(3))  # a layer's own, as those of lightweight convolutions
+    assert not fused_layers(config, CPU, other)
     assert not fused_layers(replace(config, compile=True), CPU, network)
     assert not fused_layers(replace(config, run=replace(config.run, precision="bfloat16")), CPU, network)
     assert not fused_layers(replace(config, run=replace(config.run, sync_batchnorm=True)), CPU, network)

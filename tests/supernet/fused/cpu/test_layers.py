@@ -79,6 +79,32 @@ def test_they_are_differentiable_once():
         grad.sum().backward()
 
 
+def test_other_types_and_kernels_are_pytorchs():
+    x = torch.randn(2, 4, 9, 9)
+    for layer in (ReLUConvBN(4, 8), SepConv(4, 3, 1), FactorizedReduce(4, 8)):
+        plain = copy.deepcopy(layer)
+        fuse(layer)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = layer(x)
+            assert torch.equal(found, plain(x)) and found.dtype == torch.bfloat16
+        with pytest.raises(RuntimeError, match="type"):  # as PyTorch says it
+            layer(x.double())
+        assert torch.equal(layer.bfloat16()(x.bfloat16()), plain.bfloat16()(x.bfloat16()))
+    large = SepConv(4, 9, 1)
+    expected = copy.deepcopy(large)(x)
+    fuse(large)
+    assert torch.equal(large(x), expected)
+
+
+def test_statistics_are_those_of_the_forward_pass():
+    layer, x = SepConv(4, 3, 1), torch.randn(2, 4, 5, 5).requires_grad_()
+    fuse(layer)
+    (expected,) = torch.autograd.grad(layer(x).square().sum(), x)
+    loss = layer(x).square().sum()
+    layer.eval()
+    torch.testing.assert_close(torch.autograd.grad(loss, x)[0], expected)
+
+
 def test_candidates_of_mixed_graphs_are_left_to_them():
     graph = MixedGraph(4, ("skip_connect", "sep_conv_3x3"), 1, 1, stride=2)
     fuse(graph)

@@ -42,7 +42,7 @@ def compiler(folder, script):
 
 @pytest.mark.skipif(not any(map(shutil.which, library.COMPILERS)), reason="needs a C++ compiler")
 def test_they_are_compiled_once(fresh, capfd, monkeypatch):
-    assert not library.is_compiled() and library.reason() is None and library.is_compiled()
+    assert not library._path().exists() and library.reason() is None and library._path().exists()
     assert "compiling the fused functions for this processor, once" in capfd.readouterr().err
     library.library.cache_clear()
     monkeypatch.setattr(library, "_run", lambda command: pytest.fail("compiled again"))
@@ -52,13 +52,14 @@ def test_they_are_compiled_once(fresh, capfd, monkeypatch):
 @pytest.mark.skipif(not any(map(shutil.which, library.COMPILERS)), reason="needs a C++ compiler")
 def test_a_damaged_library_is_compiled_anew(fresh):
     path = library._path()
+    path.parent.mkdir()
     path.write_bytes(b"not a library")
     assert library.library().convs_forward_float32 and path.read_bytes()[:4] == b"\x7fELF"
 
 
 def test_without_a_compiler(fresh, monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert unavailable(CPU) == "there is no C++ compiler (no-such-compiler)" and not library.is_compiled()
+    assert unavailable(CPU) == "there is no C++ compiler (no-such-compiler)"
 
 
 def test_a_compiler_that_fails(fresh, monkeypatch):
@@ -70,7 +71,7 @@ def test_a_compiler_that_makes_nothing_of_use(fresh, monkeypatch):
     script = 'while [ "$1" != "-o" ]; do shift; done; echo nothing > "$2"'
     monkeypatch.setenv("CXX", compiler(fresh, script))
     assert "the compiled library cannot be loaded" in unavailable(CPU)
-    assert not library.is_compiled()
+    assert not library._path().exists()
 
 
 @pytest.mark.skipif(os.getuid() == 0 and not os.path.isdir("/proc"), reason="needs a folder that nobody can write")
@@ -78,6 +79,17 @@ def test_a_cache_that_cannot_be_written(fresh, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
     monkeypatch.setenv("CXX", compiler(fresh, "exit 0"))
     assert "/proc/none/darts-supernet cannot be written" in unavailable(CPU)
+    library.keep_verified()
+    assert not library.is_verified()
+
+
+def test_without_a_home_folder(fresh, monkeypatch):
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(library.Path, "home", unknown)
+    assert unavailable(CPU) == "there is no home folder to keep them in; set XDG_CACHE_HOME to a folder"
 
 
 def test_auto_is_batched_without_a_compiler(fresh, monkeypatch):
