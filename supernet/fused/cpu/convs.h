@@ -15,12 +15,9 @@ template <class T>
 struct ConvRow {
     Index side, dilation;
     const T *depthwise, *pointwise;                  // (c, side, side), (c, k)
+    Output<T> out;
     const T *source, *source_mean, *source_rstd;     // (b, h, w, c), (c,), (c,); null where the state is read
     const T *source_scale, *source_shift;            // of the source's BatchNorm, (c,); null for 1 and 0
-    T* plane;                                        // (b, h, w, c)
-    T *mean, *rstd, *variance;                       // (c,); null where no statistics are wanted
-    T *running_mean, *running_var;                   // (c,)
-    const T *grad, *a, *b, *s;                       // behind the plane's BatchNorm (b, h, w, c); (c,) each
     T *back, *back_a, *back_b, *back_s;              // behind the source's BatchNorm (b, h, w, c); (c,) each
     T *scale_grad, *shift_grad;                      // of the source's BatchNorm, (c,); null where it has none
     T *depthwise_grad, *pointwise_grad;              // null where they are not wanted
@@ -174,6 +171,23 @@ struct SourceNorm {
     }
 };
 
+// The rows of a launch, and the sizes of what is computed of an image.
+//
+// wide: values of a row of a plane; line: the same in whole periods; buffer: values of the padded input.
+template <int N, class T>
+struct Launch {
+    const Shape& s;
+    const std::vector<ConvRow<T>>& rows;
+    const Padded padded;
+    const Weights<T> weights;
+    const Index count, period, c, wide, image_size, periods, line, plane_size, buffer;
+    Launch(const Shape& shape, const std::vector<ConvRow<T>>& given, bool backward, int threads)
+        : s(shape), rows(given), padded(shape, reach(given)), weights(given, shape, padded, N, backward, threads),
+          count(given.size()), period(weights.period), c(shape.channels), wide(padded.columns * c),
+          image_size(shape.height * shape.width * c), periods((wide + period - 1) / period), line(periods * period),
+          plane_size(padded.rows * wide), buffer(padded.phases * padded.size + 2 * period) {}
+};
+
 template <int N, class T>
 inline void load_source(const Shape& s, const Padded& padded, Index period, const ConvRow<T>& row, const T* x,
                         T* values, T* image) {
@@ -188,44 +202,38 @@ inline void load_source(const Shape& s, const Padded& padded, Index period, cons
 // Writes each row's plane and, where they are wanted, its statistics; moves its running statistics.
 template <int N, class T>
 void convs_forward(const Shape& s, const T* x, const std::vector<ConvRow<T>>& rows, const Norm& norm, int threads) {
-    const Padded padded(s, reach(rows));
-    const Weights<T> weights(rows, s, padded, N, false, threads);
-    const Index period = weights.period, c = s.channels, wide = padded.columns * c, image_size = s.height * s.width * c;
-    const Index periods = (wide + period - 1) / period, line = periods * period, plane_size = padded.rows * wide;
-    const Index buffer = padded.phases * padded.size + 2 * period, count = rows.size();
-    const Index pixels = padded.rows * padded.columns;
-    std::vector<T> all_moments(count * s.images * 2 * c);  // (r, b, 2, c)
+    const Launch<N, T> run(s, rows, false, threads);
+    const Padded& padded = run.padded;
+    const Weights<T>& weights = run.weights;
+    const Index c = run.c, period = run.period, pixels = padded.rows * padded.columns;
+    std::vector<T> all_moments(run.count * s.images * 2 * c);  // (r, b, 2, c)
 #pragma omp parallel num_threads(threads)
     {
-        Scratch<T> scratch(Scratch<T>::aligned(buffer) + Scratch<T>::aligned(SHARED * line) + 3 * period + 64);
-        T *image = scratch.take(buffer), *d = scratch.take(SHARED * line), *moments = scratch.take(3 * period);
-        std::fill(image, image + buffer, T(0));
+        using Memory = Scratch<T>;
+        Memory scratch(Memory::aligned(run.buffer) + Memory::aligned(SHARED * run.line) + 3 * period + 64);
+        T *image = scratch.take(run.buffer), *d = scratch.take(SHARED * run.line), *values = scratch.take(3 * period);
+        std::fill(image, image + run.buffer, T(0));
 #pragma omp for schedule(static)
         for (Index b = 0; b < s.images; ++b)
-            for (Index r = 0, e; r < count; r += e) {
+            for (Index r = 0, e; r < run.count; r += e) {
                 e = group(rows, r);
                 if (r == 0 || rows[r].source != nullptr) {
                     const T* from = rows[r].source == nullptr ? x : rows[r].source;
-                    load_source<N>(s, padded, period, rows[r], from + b * image_size, moments, image);
+                    load_source<N>(s, padded, period, rows[r], from + b * run.image_size, values, image);
                 }
                 for (Index i = 0; i < padded.rows; ++i) {
-                    depthwise_rows<N>(e, image + padded.row(i), weights.taps[r], weights, r, periods, d, line);
+                    depthwise_rows<N>(e, image + padded.row(i), weights.taps[r], weights, r, run.periods, d, run.line);
                     for (Index m = 0; m < e; ++m)
-                        product<N, T>({d + m * line, c}, weights.values.get() + weights.pointwise[r + m], c,
+                        product<N, T>({d + m * run.line, c}, weights.values.get() + weights.pointwise[r + m], c,
                                       weights.columns, padded.columns,
-                                      {rows[r + m].plane + b * plane_size + i * wide, c});
+                                      {rows[r + m].out.plane + b * run.plane_size + i * run.wide, c});
                 }
                 for (Index m = 0; m < e; ++m)
-                    if (rows[r + m].mean != nullptr)
-                        image_moments<N>(rows[r + m].plane + b * plane_size, pixels, c, period, moments,
+                    if (rows[r + m].out.mean != nullptr)
+                        image_moments<N>(rows[r + m].out.plane + b * run.plane_size, pixels, c, period, values,
                                          all_moments.data() + ((r + m) * s.images + b) * 2 * c);
             }
     }
-    for (Index r = 0; r < count; ++r) {
-        const ConvRow<T>& row = rows[r];
-        if (row.mean == nullptr) continue;
-        const T* own = all_moments.data() + r * s.images * 2 * c;
-        finalize(own, s.images, pixels, c, norm, row.mean, row.rstd, row.variance);
-        move(row.mean, row.running_mean, c, norm), move(row.variance, row.running_var, c, norm);
-    }
+    for (Index r = 0; r < run.count; ++r)
+        finalize(all_moments.data() + r * s.images * 2 * c, s.images, pixels, c, norm, rows[r].out);
 }

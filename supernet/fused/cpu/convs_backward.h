@@ -7,41 +7,34 @@
 
 #include "convs.h"
 
-constexpr Index PIXELS_AT_ONCE = 32;  // pixels whose outer products are summed in registers
+constexpr Index PIXELS_AT_ONCE = 32;
 
 template <int N, class T>
-struct Backward {
-    const Shape& s;
-    const std::vector<ConvRow<T>>& rows;
-    const Padded padded;
-    const Weights<T> weights;
-    const Index period, c, wide, image_size, periods, line, plane_size, buffer, block;
+struct Backward : Launch<N, T> {
+    using Base = Launch<N, T>;
+    using Base::c, Base::count, Base::image_size, Base::line, Base::padded, Base::period, Base::periods;
+    using Base::plane_size, Base::rows, Base::s, Base::weights, Base::wide;
+    const Index block;            // rows of an image whose outer products are summed in registers
     std::vector<T> coefficients;  // a, b and s of each row, (r, 3, period)
     Backward(const Shape& shape, const std::vector<ConvRow<T>>& given, int threads)
-        : s(shape), rows(given), padded(shape, reach(given)), weights(given, shape, padded, N, true, threads),
-          period(weights.period), c(shape.channels), wide(padded.columns * c),
-          image_size(shape.height * shape.width * c), periods((wide + period - 1) / period), line(periods * period),
-          plane_size(padded.rows * wide), buffer(padded.phases * padded.size + 2 * period),
+        : Base(shape, given, true, threads),
           block(std::min(padded.rows, std::max(Index(1), PIXELS_AT_ONCE / padded.columns))),
-          coefficients(3 * given.size() * weights.period) {
-        T* to = coefficients.data();
-        for (const auto& row : given)
-            for (const T* values : {row.a, row.b, row.s}) repeat(values, c, period, to), to += period;
+          coefficients(3 * count * period) {
+        for (Index r = 0; r < count; ++r) {
+            const Output<T>& own = rows[r].out;
+            repeat_coefficients(own.a, own.b, own.s, c, period, coefficients.data() + 3 * r * period);
+        }
     }
 
     Index weight_values(Index r) const { return rows[r].side * rows[r].side * period + c * weights.columns.line(); }
 
     // Forms rows [first, last) of a plane's gradient in dy, and their products with the pointwise weights in padded dd.
     void plane_gradient(Index r, Index b, Index first, Index last, T* dy, T* dd) const {
-        const ConvRow<T>& row = rows[r];
-        const T *a = coefficients.data() + 3 * r * period, *slope = a + period, *constant = slope + period;
+        const Output<T>& own = rows[r].out;
         for (Index i = first; i < last; ++i, dy += line) {
             const Index start = b * plane_size + i * wide;
-            const T *g = row.grad + start, *y = row.plane + start;
-            for_flat<N>(wide, period, [&](auto n, Index j, Index k) {
-                store<n>(dy + j, load<n>(a + k) * load<n>(g + j) + load<n>(slope + k) * load<n>(y + j) +
-                                     load<n>(constant + k));
-            });
+            const T* rest = coefficients.data() + 3 * r * period;
+            form_gradient<N>(wide, period, rest, own.grad + start, own.plane + start, dy);
             product<N, T>({dy, c}, weights.values.get() + weights.transposed[r], c, weights.columns, padded.columns,
                           {dd + padded.row(i), c});
         }
@@ -148,7 +141,7 @@ void convs_backward(const Shape& s, const T* x, T* out, const std::vector<ConvRo
                     bool training, int threads) {
     const Backward<N, T> run(s, rows, threads);
     const Padded& padded = run.padded;
-    const Index count = rows.size(), period = run.period, gradients = padded.phases * padded.rows * run.line;
+    const Index count = run.count, period = run.period, gradients = padded.phases * padded.rows * run.line;
     const bool weighted = count > 0 && rows[0].depthwise_grad != nullptr;
     const bool halves = count > 0 && rows[0].source != nullptr;
     std::vector<T> half_sums(halves ? count * s.images * 2 * run.c : 0);  // (r, b, 2, c)
@@ -156,25 +149,24 @@ void convs_backward(const Shape& s, const T* x, T* out, const std::vector<ConvRo
     std::vector<Index> at(count + 1, 0);
     for (Index r = 0; r < count; ++r) at[r + 1] = at[r] + Scratch<T>::aligned(run.weight_values(r));
     const Index between = at[count];
-    T* sums = nullptr;
-    if (weighted) sums = static_cast<T*>(std::malloc(parts * between * sizeof(T)));
-    if (weighted && sums == nullptr) std::abort();
+    const std::unique_ptr<T[]> sums(weighted ? new T[parts * between] : nullptr);  // (part, r, weight values)
 #pragma omp parallel num_threads(threads)
     {
         const Index rows_of = run.block * run.line;
-        Scratch<T> scratch(Scratch<T>::aligned(run.buffer) + SHARED * Scratch<T>::aligned(bordered) +
-                           Scratch<T>::aligned(gradients) + 2 * SHARED * Scratch<T>::aligned(rows_of) + 3 * period + 64);
+        using Memory = Scratch<T>;
+        Memory scratch(Memory::aligned(run.buffer) + SHARED * Memory::aligned(bordered) + Memory::aligned(gradients) +
+                       2 * SHARED * Memory::aligned(rows_of) + 3 * period + 64);
         T *image = scratch.take(run.buffer), *dd[SHARED], *dx = scratch.take(gradients), *d[SHARED], *dy[SHARED];
         for (int m = 0; m < SHARED; ++m) dd[m] = scratch.take(bordered);
-        T* d_rows = scratch.take(SHARED * Scratch<T>::aligned(rows_of));
-        const Index d_size = Scratch<T>::aligned(rows_of);
+        T* d_rows = scratch.take(SHARED * Memory::aligned(rows_of));
+        const Index d_size = Memory::aligned(rows_of);
         for (int m = 0; m < SHARED; ++m) d[m] = d_rows + m * d_size, dy[m] = scratch.take(rows_of);
         T* values = scratch.take(3 * period);
         std::fill(image, image + run.buffer, T(0));
         for (int m = 0; m < SHARED; ++m) std::fill(dd[m], dd[m] + bordered, T(0));
 #pragma omp for schedule(static)
         for (Index part = 0; part < parts; ++part) {
-            T* own = weighted ? sums + part * between : nullptr;
+            T* own = weighted ? sums.get() + part * between : nullptr;
             if (weighted) std::fill(own, own + between, T(0));
             const Index last_image = (part + 1) * s.images / parts;
             for (Index b = part * s.images / parts; b < last_image; ++b) {
@@ -214,10 +206,9 @@ void convs_backward(const Shape& s, const T* x, T* out, const std::vector<ConvRo
         }
         if (weighted) {
 #pragma omp for schedule(static)
-            for (Index r = 0; r < count; ++r) run.keep_weights(r, sums + at[r], parts, between);
+            for (Index r = 0; r < count; ++r) run.keep_weights(r, sums.get() + at[r], parts, between);
         }
     }
-    std::free(sums);
     for (Index r = 0; halves && r < count; ++r)
         run.half_coefficients(r, half_sums.data() + r * s.images * 2 * run.c, training);
 }

@@ -32,6 +32,8 @@ SIDES = (1, 3, 5, 7)
 class Conv(NamedTuple):
     """One plane, and the convolutions that compute it: the C++ structure ``ConvRow``.
 
+    From ``plane`` to ``s`` its fields are those of ``Output``, in their order.
+
     Attributes:
         side, dilation: of the depthwise kernel.
         depthwise, pointwise: weights, ``(k, 1, side, side)`` and ``(c, k, 1, 1)``.
@@ -51,11 +53,6 @@ class Conv(NamedTuple):
     dilation: int
     depthwise: Tensor
     pointwise: Tensor
-    source: Tensor | None = None
-    source_mean: Tensor | None = None
-    source_rstd: Tensor | None = None
-    source_scale: Tensor | None = None
-    source_shift: Tensor | None = None
     plane: Tensor | None = None
     mean: Tensor | None = None
     rstd: Tensor | None = None
@@ -66,6 +63,11 @@ class Conv(NamedTuple):
     a: Tensor | None = None
     b: Tensor | None = None
     s: Tensor | None = None
+    source: Tensor | None = None
+    source_mean: Tensor | None = None
+    source_rstd: Tensor | None = None
+    source_scale: Tensor | None = None
+    source_shift: Tensor | None = None
     back: Tensor | None = None
     back_a: Tensor | None = None
     back_b: Tensor | None = None

@@ -242,22 +242,7 @@ class _Layer(torch.autograd.Function):
 
 def _conv(kernel: tuple[int, int], weights: Sequence[Tensor], output: Output) -> Conv:
     """Return the row of a depthwise kernel of this side and dilation, and of both weights."""
-    return Conv(
-        side=kernel[0],
-        dilation=kernel[1],
-        depthwise=weights[0],
-        pointwise=weights[1],
-        plane=output.plane,
-        mean=output.mean,
-        rstd=output.rstd,
-        variance=output.variance,
-        running_mean=output.running_mean,
-        running_var=output.running_var,
-        grad=output.grad,
-        a=output.a,
-        b=output.b,
-        s=output.s,
-    )
+    return Conv(kernel[0], kernel[1], weights[0], weights[1], *output)
 
 
 def _output(plane: Tensor, norm: BatchNorm) -> tuple[Output, Tensor, Tensor]:

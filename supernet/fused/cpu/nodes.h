@@ -10,12 +10,41 @@
 // Writes the mean and the sum of squared deviations of an image's channels, (2, c).
 template <int N, class T>
 inline void image_moments(const T* plane, Index pixels, Index channels, Index period, T* mean, T* out) {
-    channel_sums<N>(pixels * channels, period, channels, out, [&](auto n, Index j, Index) { return load<n>(plane + j); });
+    const Index count = pixels * channels;
+    channel_sums<N>(count, period, channels, out, [&](auto n, Index j, Index) { return load<n>(plane + j); });
     for (Index c = 0; c < channels; ++c) out[c] /= pixels;
     repeat(out, channels, period, mean);
-    channel_sums<N>(pixels * channels, period, channels, out + channels, [&](auto n, Index j, Index k) {
+    channel_sums<N>(count, period, channels, out + channels, [&](auto n, Index j, Index k) {
         const auto away = load<n>(plane + j) - load<n>(mean + k);
         return away * away;
+    });
+}
+
+// What Python passes of a plane: its statistics, null where none are wanted; in the backward pass, the gradient behind
+// its BatchNorm and the coefficients of its own, a g + b y + s.
+template <class T>
+struct Output {
+    T* plane;                                                // (b, h, w, c)
+    T *mean, *rstd, *variance, *running_mean, *running_var;  // (c,)
+    const T *grad, *a, *b, *s;                               // (b, h, w, c); (c,) each
+};
+
+// Repeats a, b and s over a period, (3, period).
+template <class T>
+inline void repeat_coefficients(const T* a, const T* b, const T* s, Index channels, Index period, T* out) {
+    repeat(a, channels, period, out);
+    repeat(b, channels, period, out + period);
+    repeat(s, channels, period, out + 2 * period);
+}
+
+// Writes a g + b y + s of a row of pixels, or adds it to dy; coefficients: (3, period).
+template <int N, class T>
+inline void form_gradient(Index count, Index period, const T* coefficients, const T* g, const T* y, T* dy,
+                          bool add = false) {
+    const T *a = coefficients, *b = a + period, *s = b + period;
+    for_flat<N>(count, period, [=](auto n, Index j, Index k) {
+        const auto own = load<n>(a + k) * load<n>(g + j) + load<n>(b + k) * load<n>(y + j) + load<n>(s + k);
+        store<n>(dy + j, add ? load<n>(dy + j) + own : own);
     });
 }
 
@@ -23,11 +52,19 @@ struct Norm {
     double eps, momentum;
 };
 
-// Writes mean, 1 / std and unbiased variance of a batch, (c,) each, from the moments of its images, (b, 2, c), which are
-// combined as by Chan et al. (1979).
+// Moves a running statistic towards that of a batch.
 template <class T>
-inline void finalize(const T* moments, Index images, Index pixels, Index channels, const Norm& norm, T* mean, T* rstd,
-                     T* variance) {
+inline void move(const T* found, T* running, Index channels, const Norm& norm) {
+    if (running == nullptr) return;
+    for (Index c = 0; c < channels; ++c) running[c] += T(norm.momentum) * (found[c] - running[c]);
+}
+
+// Writes a plane's statistics, where they are wanted, from the moments of its images, (b, 2, c), which are combined as
+// by Chan et al. (1979); moves its running statistics.
+template <class T>
+inline void finalize(const T* moments, Index images, Index pixels, Index channels, const Norm& norm,
+                     const Output<T>& out) {
+    if (out.mean == nullptr) return;
     const double all = double(images) * double(pixels);
     for (Index c = 0; c < channels; ++c) {
         double average = 0, squares = 0;
@@ -36,17 +73,12 @@ inline void finalize(const T* moments, Index images, Index pixels, Index channel
             const double away = double(moments[2 * b * channels + c]) - average;
             squares += double(moments[(2 * b + 1) * channels + c]) + double(pixels) * away * away;
         }
-        mean[c] = T(average);
-        rstd[c] = T(1 / std::sqrt(squares / all + norm.eps));
-        variance[c] = T(squares / std::max(all - 1, 1.0));
+        out.mean[c] = T(average);
+        out.rstd[c] = T(1 / std::sqrt(squares / all + norm.eps));
+        out.variance[c] = T(squares / std::max(all - 1, 1.0));
     }
-}
-
-// Moves running statistics towards those of a batch.
-template <class T>
-inline void move(const T* found, T* running, Index channels, const Norm& norm) {
-    if (running == nullptr) return;
-    for (Index c = 0; c < channels; ++c) running[c] += T(norm.momentum) * (found[c] - running[c]);
+    move(out.mean, out.running_mean, channels, norm);
+    move(out.variance, out.running_var, channels, norm);
 }
 
 constexpr Index PARTS = 16;  // of a batch, whose sums of weight gradients are added in order

@@ -23,15 +23,6 @@ struct Sizes {
     Index columns() const { return (width + stride - 1) / stride; }
 };
 
-// What Python passes of the plane: its statistics, null where none are wanted; in the backward pass, the gradient behind
-// its BatchNorm and the coefficients of its own, a g + b y + s.
-template <class T>
-struct Output {
-    T* plane;                                          // (m, c)
-    T *mean, *rstd, *variance, *running_mean, *running_var;  // (c,)
-    const T *grad, *a, *b, *s;                         // (m, c); (c,) each
-};
-
 // Copies ReLU of a row of the shifted image, (w, k).
 template <int N, class T>
 inline void copy_row(const Sizes& s, const T* image, Index shift, Index i, T* out) {
@@ -98,9 +89,7 @@ void pointwise_forward(const Sizes& s, const T* x, const std::vector<Pointwise<T
                 image_moments<N>(plane, rows * columns, c, period, mean, moments.data() + 2 * b * c);
         }
     }
-    if (output.mean == nullptr) return;
-    finalize(moments.data(), s.images, rows * columns, c, norm, output.mean, output.rstd, output.variance);
-    move(output.mean, output.running_mean, c, norm), move(output.variance, output.running_var, c, norm);
+    finalize(moments.data(), s.images, rows * columns, c, norm, output);
 }
 
 // Writes the gradient of x to out, which is 0 where no convolution reads x, and those of the weights.
@@ -118,8 +107,7 @@ void pointwise_backward(const Sizes& s, const T* x, T* out, const std::vector<Po
         at.push_back(at.back() + k * Columns(conv.channels, N).line());
     }
     std::vector<T> coefficients(3 * period);
-    T *a = coefficients.data(), *slope = a + period, *constant = slope + period;
-    repeat(output.a, c, period, a), repeat(output.b, c, period, slope), repeat(output.s, c, period, constant);
+    repeat_coefficients(output.a, output.b, output.s, c, period, coefficients.data());
     if (s.stride > 1) std::fill(out, out + s.images * image_size, T(0));
     const bool weighted = convs[0].weight_grad != nullptr;
     const Index parts = std::min(s.images, PARTS), between = at.back();
@@ -132,11 +120,8 @@ void pointwise_backward(const Sizes& s, const T* x, T* out, const std::vector<Po
         for (Index part = 0; part < parts; ++part)
             for (Index b = part * s.images / parts; b < (part + 1) * s.images / parts; ++b)
                 for (Index i = 0; i < rows; ++i) {
-                    const T *g = output.grad + b * size + i * wide, *y = output.plane + b * size + i * wide;
-                    for_flat<N>(wide, period, [&](auto n, Index j, Index m) {
-                        store<n>(dy + j, load<n>(a + m) * load<n>(g + j) + load<n>(slope + m) * load<n>(y + j) +
-                                             load<n>(constant + m));
-                    });
+                    const Index start = b * size + i * wide;
+                    form_gradient<N>(wide, period, coefficients.data(), output.grad + start, output.plane + start, dy);
                     for (std::size_t p = 0; p < convs.size(); ++p) {
                         const Pointwise<T>& conv = convs[p];
                         const Pixels<const T> grad{dy + conv.first, c};

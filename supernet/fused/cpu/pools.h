@@ -60,8 +60,9 @@ void pools_forward(const Shape& s, const T* x, T* maxima, T* averages, std::uint
     }
     for (int which = 0; which < 2; ++which)
         if (statistics != nullptr && planes[which] != nullptr) {
-            T* own = statistics + which * 3 * c;
-            finalize(moments.data() + which * s.images * 2 * c, s.images, pixels, c, norm, own, own + c, own + 2 * c);
+            Output<T> out{};
+            out.mean = statistics + which * 3 * c, out.rstd = out.mean + c, out.variance = out.rstd + c;
+            finalize(moments.data() + which * s.images * 2 * c, s.images, pixels, c, norm, out);
         }
 }
 
@@ -81,7 +82,6 @@ void pools_backward(const Shape& s, const std::vector<PoolTerm<T>>& terms, const
 #pragma omp parallel num_threads(threads)
     {
         std::vector<T> grads(2 * size), coefficients(3 * period);
-        T *a = coefficients.data(), *slope = a + period, *constant = slope + period;
 #pragma omp for schedule(static)
         for (Index b = 0; b < s.images; ++b) {
             std::fill(grads.begin(), grads.end(), T(0));
@@ -89,12 +89,9 @@ void pools_backward(const Shape& s, const std::vector<PoolTerm<T>>& terms, const
             for (const auto& term : terms) {
                 any[term.average] = true;
                 T* to = grads.data() + term.average * size;
+                repeat_coefficients(term.a, term.b, term.s, c, period, coefficients.data());
                 const T *g = term.grad + b * size, *y = term.plane + b * size;
-                repeat(term.a, c, period, a), repeat(term.b, c, period, slope), repeat(term.s, c, period, constant);
-                for_flat<N>(size, period, [&](auto n, Index j, Index k) {
-                    store<n>(to + j, load<n>(to + j) + load<n>(a + k) * load<n>(g + j) +
-                                         load<n>(slope + k) * load<n>(y + j) + load<n>(constant + k));
-                });
+                form_gradient<N>(size, period, coefficients.data(), g, y, to, true);
             }
             T* image = out + b * s.height * s.width * c;
             for (Index i = 0; i < rows; ++i)

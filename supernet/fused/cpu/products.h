@@ -118,8 +118,8 @@ struct Pixels {
 };
 
 template <int N, int R, int V, class T>
-inline void product_block(const T* d, Index next, const T* matrix, Index inputs, const Columns& columns, Index v, T* out,
-                          Index out_next) {
+inline void product_block(const T* d, Index next, const T* matrix, Index inputs, const Columns& columns, Index v,
+                          T* out, Index out_next) {
     const Index line = columns.line();
     Vector<T, N> sums[R][V];
     UNROLL

@@ -125,7 +125,7 @@ class GraphTensors:
         return row
 
     def weights_of(self, launch: Launch, places: Numbers) -> tuple[Numbers, Numbers]:
-        """Return where depthwise and pointwise weights, or their gradients, begin; ``places`` has those of parameters."""
+        """Return where depthwise and pointwise weights begin, or their gradients; ``places``: those of parameters."""
         first, second, size = places[launch.params], places[launch.params + 1], self.row_size
         return first + launch.slot * launch.side**2 * size, second + launch.slot * self.width * size
 

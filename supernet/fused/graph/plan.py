@@ -136,10 +136,10 @@ def plan_of(description: str) -> Plan:
             params, buffers = params + count, buffers + held
             if kind != "zero":
                 ops[-1].append(op)
-    incoming = [
-        [source.rows[edge] for source, own in zip(sources, targets) for edge in range(len(own)) if own[edge] == n]
-        for n in range(nodes)
-    ]
+    incoming: list[list[int]] = [[] for _ in range(nodes)]
+    for source, leads in zip(sources, targets):
+        for edge, node in zip(source.rows, leads):
+            incoming[node].append(edge)
     plan = Plan(inputs, nodes, sources[0].stride, partial, sources, incoming)
     edges = [(state, edge) for state, source in enumerate(sources) for edge in range(len(source.rows))]
     edges.sort(key=lambda at: sources[at[0]].rows[at[1]])
