@@ -195,7 +195,7 @@ class _Search(Search):
                 self.extremes = tuple(map(max, outcome.values, self.extremes or outcome.values))
 
     def _within_limits(self, rng: Random) -> Point:
-        """Draw points until one is not known to be over a limit; after ``tries`` in vain, one try each from then on."""
+        """Draw points until one is not known to be over a limit; if ``tries`` find none, draw one from then on."""
         for _ in range(self.tries):
             point = self.decisions.sample(rng)
             if not self._is_over(point):
