@@ -158,7 +158,7 @@ def _sum_of_parts(parts, COUNT, STEP, v, inside, V: tl.constexpr, T: tl.constexp
 
 @triton.jit
 def _weight_sums_kernel(
-    depthwise_parts, pointwise_parts, table, gates, depthwise, pointwise, SPLITS, LINES, TAPS,
+    depthwise_parts, pointwise_parts, table, gates, depthwise, pointwise, DEPTHWISE_SPLITS, SPLITS, LINES, TAPS,
     C: tl.constexpr, SIDES: tl.constexpr, V: tl.constexpr, T: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     """Add the parts, in the layout of the weights; 0 where the gate is 0."""
@@ -166,7 +166,7 @@ def _weight_sums_kernel(
     kind, slot = entry(table, row, CONV_KIND), entry(table, row, CONV_SLOT)
     live = tl.load(gates + entry(table, row, CONV_GATE)) != 0
     squares: tl.constexpr = (C * C + V - 1) // V
-    depthwise_parts += row * TAPS * SPLITS * C
+    depthwise_parts += row * TAPS * DEPTHWISE_SPLITS * C
     pointwise_parts += row * LINES * SPLITS * C * C
     for which in tl.static_range(len(SIDES)):
         if kind == which:
@@ -181,8 +181,8 @@ def _weight_sums_kernel(
                 v = (block - squares) * V + tl.arange(0, V)
                 tap, k = v // C, v % C
                 inside = v < SIDES[which] * SIDES[which] * C
-                at = tap * SPLITS * C + k
-                found = _sum_of_parts(depthwise_parts, tl.where(live, SPLITS, 0), C, at, inside, V, T, SUM)
+                at = tap * DEPTHWISE_SPLITS * C + k
+                found = _sum_of_parts(depthwise_parts, tl.where(live, DEPTHWISE_SPLITS, 0), C, at, inside, V, T, SUM)
                 to = depthwise[which] + (slot * C + k) * (SIDES[which] * SIDES[which]) + tap
                 tl.store(to, found.to(depthwise[which].dtype.element_ty), mask=inside)
 
@@ -216,12 +216,27 @@ def conv_weight_gradients(
         SIDES=kinds.sides, DILATIONS=kinds.dilations, M=PIXELS_AT_ONCE, N=n, K=k, SUM=triton_type(sums),
         PRECISION=precision_of(dy.dtype),
     )  # fmt: skip
+    return add_parts(depthwise_parts, pointwise_parts, rows, kinds, gates)
+
+
+def add_parts(
+    depthwise_parts: Tensor, pointwise_parts: Tensor, rows: Sequence[ConvRow], kinds: Kinds, gates: Tensor
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the gradients of each kind's depthwise and pointwise weights, contiguous, in the weights' shapes.
+
+    Args:
+        depthwise_parts: sums of splits of the pixels, ``(r, t, split, c)``.
+        pointwise_parts: the same of the parts of a kernel that were summed together, ``(r, part, split, n, k)``.
+        rows, kinds, gates: as in ``convs_forward``; the gradient of a row whose gate is 0 is 0.
+    """
+    count, taps, depthwise_splits, channels = depthwise_parts.shape
+    lines, splits = pointwise_parts.shape[1:3]
     found = [[torch.empty_like(weight, memory_format=torch.contiguous_format) for weight in weights]
              for weights in (kinds.depthwise, kinds.pointwise)]  # fmt: skip
-    values = 32
+    values, table = 32, table_of(rows, depthwise_parts.device)
     launch(
-        _weight_sums_kernel, (count, ceil_div(channels * channels, values) + ceil_div(kinds.taps * channels, values)),
-        depthwise_parts, pointwise_parts, table, gates, *map(tuple, found), splits, lines, kinds.taps,
-        C=channels, SIDES=kinds.sides, V=values, T=64, SUM=triton_type(sums),
+        _weight_sums_kernel, (count, ceil_div(channels * channels, values) + ceil_div(taps * channels, values)),
+        depthwise_parts, pointwise_parts, table, gates, *map(tuple, found), depthwise_splits, splits, lines, taps,
+        C=channels, SIDES=kinds.sides, V=values, T=64, SUM=triton_type(depthwise_parts.dtype),
     )  # fmt: skip
     return found[0], found[1]

@@ -130,7 +130,7 @@ def _path() -> Path:
     parts += [repr((compiler, FLAGS, LINKS, platform.machine(), platform.libc_ver())).encode()]
     parts += [str((os.stat(compiler).st_mtime_ns, os.stat(compiler).st_size)).encode(), _processor()]
     key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
-    return _folder() / f"functions-{key}.so"
+    return cache_folder() / f"functions-{key}.so"
 
 
 def _processor() -> bytes:
@@ -142,7 +142,7 @@ def _processor() -> bytes:
     return b"\n".join(sorted({line for line in lines if line.startswith((b"flags", b"Features", b"model name"))}))
 
 
-def _folder() -> Path:
+def cache_folder() -> Path:
     """Return the folder of the cache, which may not be there yet."""
     base = os.environ.get("XDG_CACHE_HOME", "").strip()
     try:

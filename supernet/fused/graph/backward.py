@@ -19,11 +19,13 @@ from supernet.fused.combine import combine_sums, shared_gradient
 from supernet.fused.conv_backward import half_gradient, input_gradient, plane_gradients
 from supernet.fused.conv_forward import normalized_sources
 from supernet.fused.conv_weight_backward import conv_weight_gradients
+from supernet.fused.cuda import convs as cuda
 from supernet.fused.graph.library_convs import library_backward
 from supernet.fused.graph.partial_channels import active_channels, bypass, bypass_backward, split_channels
 from supernet.fused.graph.plan import Convs, Plan, Source, edges_of, plan_of
 from supernet.fused.graph.tensors import GraphTensors, dense_by_launch, index_of
 from supernet.fused.pools import pools_backward
+from supernet.fused.streams import Beside
 from supernet.fused.tables import TERM_PLACE
 
 
@@ -78,7 +80,7 @@ class _Backward:
         self.plan, self.edges, self.training, self.need_params = plan, edges, training, need_params
         self.nodes, self.planes, mean, rstd, self.places, _ = saved
         self.run = run = GraphTensors(plan, inputs, gates, params)
-        self.statistics, self.dense = (mean, rstd), dense_by_launch(run)
+        self.statistics, self.dense = (mean, rstd), dense_by_launch(run, backward=True)
         count = len(self.nodes)
         self.states = active_channels(self.nodes, run.width).view(count, run.pixels, run.width)
         self.grads = self.planes.new_empty(count + plan.halves, run.pixels, run.width)
@@ -90,6 +92,7 @@ class _Backward:
         else:
             self.full += list(grad.clone().unbind(0))
         self.bypassed: dict[int, Tensor] = {}
+        self.beside = Beside(self.planes.device)
         self.grad_params: list[Tensor | None] = [None] * len(params) if need_params else []
 
     def gradients(self) -> list[Tensor]:
@@ -114,6 +117,7 @@ class _Backward:
                 self._first_halves(source, x, out)
             if plan.partial > 1:
                 self._bypass(source, out)
+        self.beside.join()
         gates = self.gate_grads.view(len(self.edges), -1)
         found = zip(self.grad_params, run.params)
         grad_params = [torch.zeros_like(param) if grad is None else grad for grad, param in found]
@@ -165,14 +169,19 @@ class _Backward:
         """Compute the gradients behind the first halves' BatchNorms, and the first halves' coefficients."""
         run, rows = self.run, source.second.rows
         kinds, behind = run.kinds(source.second, 1), len(self.nodes) - self.plan.finals
-        bordered = run.size, kinds.reach
-        dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, *bordered)
-        if self.need_params:
-            middle = normalized_sources(self.planes, rows, run.gates, self.statistics, *bordered)
-            found = conv_weight_gradients(middle, dy, rows, kinds, run.gates, border=kinds.reach)
-            self._keep(source.second, 1, *found)
-        given = self.dense[source.state, 1], self.statistics, self.grads, behind
-        sums = half_gradient(dy, self.planes, *given, rows, kinds, run.gates, run.size)
+        dense, bordered = self.dense[source.state, 1], (run.size, kinds.reach)
+        if run.by_cuda:
+            self._weights_by_cuda(source.second, 1, None, run.size, 1)
+            by_rows = behind, rows, kinds, run.gates, run.size
+            sums = cuda.half_gradient(self.planes, self.grads, self.coefficients, dense, self.statistics, *by_rows)
+        else:
+            dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, *bordered)
+            if self.need_params:
+                middle = normalized_sources(self.planes, rows, run.gates, self.statistics, *bordered)
+                found = conv_weight_gradients(middle, dy, rows, kinds, run.gates, border=kinds.reach)
+                self._keep(source.second, 1, *found)
+            by_rows = behind, rows, kinds, run.gates, run.size
+            sums = half_gradient(dy, self.planes, dense, self.statistics, self.grads, *by_rows)
         halves = run.table([row._replace(target=row.source) for row in rows])
         finalize_coefficients(
             sums, run.pixels, halves, *self.statistics, self.coefficients, run.gates, None, self.training
@@ -182,10 +191,23 @@ class _Backward:
         """Add the gradient of a state through its convolutions to ``out``."""
         run, rows = self.run, source.first.rows
         kinds, dense = run.kinds(source.first, 0), self.dense[source.state, 0]
+        if run.by_cuda:
+            self._weights_by_cuda(source.first, 0, x, x.shape[:3], source.stride)
+            given = x, self.planes, self.grads, self.coefficients, out
+            cuda.input_gradient(*given, dense, rows, kinds, run.gates, source.stride)
+            return
         dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, run.size)
         if self.need_params:
             self._keep(source.first, 0, *conv_weight_gradients(x, dy, rows, kinds, run.gates, source.stride))
         input_gradient(x, dy, out, dense, rows, kinds, source.stride)
+
+    def _weights_by_cuda(self, convs: Convs, half: int, x: Tensor | None, size: Sequence[int], stride: int) -> None:
+        """Compute a launch's weight gradients, if they are asked for, beside the rest: nothing waits for them."""
+        if self.need_params:
+            kinds, gates = self.run.kinds(convs, half), self.run.gates
+            given = x, self.planes, self.grads, self.coefficients, convs.rows, kinds, gates
+            with self.beside.launches():
+                self._keep(convs, half, *cuda.conv_weight_gradients(*given, self.statistics, size, stride))
 
     def _bypass(self, source: Source, out: Tensor) -> None:
         """Add the gradients of a state's active and bypassed channels to that of the whole state."""

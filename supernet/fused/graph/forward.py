@@ -10,6 +10,7 @@ channels-last.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from torch import Tensor
 from supernet.fused.batch_norm import finalize_statistics, running_statistics
 from supernet.fused.combine import combine_forward
 from supernet.fused.conv_forward import convs_forward, normalized_sources
+from supernet.fused.cuda import convs as cuda
 from supernet.fused.graph.description import POOLS
 from supernet.fused.graph.library_convs import library_forward
 from supernet.fused.graph.norms import norms_of
@@ -25,6 +27,7 @@ from supernet.fused.graph.plan import Source, edges_of, plan_of
 from supernet.fused.graph.tensors import GraphTensors, allocate, dense_by_launch, index_of
 from supernet.fused.launch import Tile
 from supernet.fused.pools import pools_forward
+from supernet.fused.streams import Beside
 from supernet.ops import BatchNorm
 
 Statistics = tuple[Tensor, Tensor, Tensor]
@@ -67,14 +70,17 @@ def graph_forward(
             for norm in norms_of(source, buffers):
                 running = norm.running_mean, norm.running_var
                 running_statistics(mean, rstd, running, norm.slots, norm.places)
+    beside = Beside(planes.device)
     for source in plan.sources:
         x = run.state(source, states)
-        if source.pools:
-            pools = planes[source.pool_plane : source.pool_plane + 2]
-            partial, tile = pools_forward(x, pools, places[source.state], source.stride)
-            if training:
-                _pool_statistics(run, source, partial, tile, statistics)
-        _convolve(run, source, x, planes, dense, statistics, training=training)
+        with beside.launches():
+            if source.pools:
+                pools = planes[source.pool_plane : source.pool_plane + 2]
+                partial, tile = pools_forward(x, pools, places[source.state], source.stride)
+                if training:
+                    _pool_statistics(run, source, partial, tile, statistics)
+        with beside.launches() if source.state + 1 < plan.inputs else nullcontext():  # no node waits for it alone
+            _convolve(run, source, x, planes, dense, statistics, training=training)
         _convolve_by_library(run, source, x, planes, statistics, training)
         if plan.partial > 1:
             rest = bypass(run.full_state(source, nodes), run.width, source.stride)
@@ -84,12 +90,14 @@ def graph_forward(
                 bypassed[node] = part if before is None else before + part
         node = source.state + 1 - plan.inputs
         if node >= 0:
+            beside.join()
             terms = run.table(plan.terms), plan.node_terms[node]
             combine_forward(states[node], run.flat_inputs, states, planes, (mean, rstd), *terms, run.gates)
             passed = bypassed[node]
             if passed is not None:
                 nodes[node] = merge_channels(states[node].view(*run.size, -1), passed)
                 states[node] = nodes[node].view(run.pixels, -1)[:, : run.width]
+    beside.join()
     return [nodes, planes, mean, rstd, places, variances]
 
 
@@ -108,13 +116,16 @@ def _convolve(
     for half, convs in enumerate((source.first, source.second)):
         if not convs.rows:
             continue
-        kinds = run.kinds(convs, half)
-        given = dense[source.state, half], convs.rows, kinds, run.gates
-        if half:
+        kinds, reads = run.kinds(convs, half), run.size if half else x.shape[:3]
+        given, stride = (dense[source.state, half], convs.rows, kinds, run.gates), 1 if half else source.stride
+        if run.by_cuda:
+            state = None if half else x
+            partial, tile = cuda.convs_forward(state, reads, stride, planes, *given, statistics=(mean, rstd))
+        elif half:
             middle = normalized_sources(planes, convs.rows, run.gates, (mean, rstd), run.size, kinds.reach)
             partial, tile = convs_forward(middle, planes, *given, border=kinds.reach)
         else:
-            partial, tile = convs_forward(x, planes, *given, source.stride)
+            partial, tile = convs_forward(x, planes, *given, stride)
         if training:
             table = run.table(convs.rows)
             finalize_statistics(partial, tile, run.pixels, table, mean, rstd, variances, run.gates)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from supernet.fused.cuda import convs as cuda
+from supernet.fused.cuda import library
 from supernet.fused.dense import Kinds, dense_weights
 from supernet.fused.graph.partial_channels import active_channels
 from supernet.fused.graph.plan import Convs, Plan, Source
@@ -28,6 +30,7 @@ class GraphTensors:
         width: number of channels that the candidates see.
         active: those channels of each input, ``(b, h, w, width)``; ``flat_inputs`` the same as ``(m, width)``, where
             the graph keeps the inputs' size.
+        by_cuda: whether CUDA kernels compute the convolutions, instead of Triton's.
     """
 
     def __init__(self, plan: Plan, inputs: Sequence[Tensor], gates: Tensor, params: Sequence[Tensor]):
@@ -38,6 +41,16 @@ class GraphTensors:
         self.pixels = b * self.size[1] * self.size[2]
         self.active = [active_channels(x, self.width) for x in inputs]
         self.flat_inputs = [x.reshape(self.pixels, self.width) for x in self.active] if plan.stride == 1 else []
+        self.by_cuda = self._by_cuda()
+
+    def _by_cuda(self) -> bool:
+        """Return whether the CUDA kernels compute the convolutions."""
+        x = self.active[0]
+        shared = library.shared_bytes(x.device)
+        if not shared:
+            return False
+        kinds = [self.kinds(convs, half) for _, half, convs in launches_of(self.plan)]
+        return cuda.fits(self.width, x.dtype, x.shape[1:3], self.plan.stride, kinds, shared)
 
     def table(self, rows: Rows) -> Tensor:
         """Return rows as a table on the gates' device."""
@@ -65,14 +78,26 @@ class GraphTensors:
         return Kinds(sides, dilations, depthwise, pointwise)
 
 
-def dense_by_launch(run: GraphTensors) -> dict[tuple[int, int], Tensor]:
-    """Return (state, half) -> the dense weights of its launch, ``(r, t, c, k)``; one launch computes all of a graph."""
-    launches = [
+def launches_of(plan: Plan) -> list[tuple[int, int, Convs]]:
+    """Return (state, half, convolutions) of each launch of convolutions of a graph."""
+    return [
         (source.state, half, convs)
-        for source in run.plan.sources
+        for source in plan.sources
         for half, convs in enumerate((source.first, source.second))
         if convs.rows
     ]
+
+
+def dense_by_launch(run: GraphTensors, *, backward: bool = False) -> dict[tuple[int, int], Tensor]:
+    """Return (state, half) -> the dense weights of its launch; one launch computes all of a graph.
+
+    Their layout is that of ``supernet.fused.dense.dense_weights``, or where CUDA kernels compute the convolutions, of
+    ``supernet.fused.cuda.convs.dense_weights``.
+
+    Args:
+        backward: whether gradients are multiplied.
+    """
+    launches = launches_of(run.plan)
     if not launches:
         return {}
     rows: list[ConvRow] = []
@@ -83,8 +108,12 @@ def dense_by_launch(run: GraphTensors) -> dict[tuple[int, int], Tensor]:
         kinds.append(run.kinds(convs, half))
     fields = zip(*((own.sides, own.dilations, own.depthwise, own.pointwise) for own in kinds))
     together = Kinds(*(tuple(itertools.chain.from_iterable(parts)) for parts in fields))
-    found = dense_weights(rows, together, run.inputs[0]).split([len(convs.rows) for *_, convs in launches])
-    return {(state, half): own for (state, half, _), own in zip(launches, found)}
+    if run.by_cuda:
+        found = cuda.dense_weights(rows, together, run.inputs[0], transposed=backward)
+    else:
+        found = dense_weights(rows, together, run.inputs[0])
+    parts = found.split([len(convs.rows) for *_, convs in launches], 2 if run.by_cuda else 0)
+    return {(state, half): own for (state, half, _), own in zip(launches, parts)}
 
 
 def index_of(places: Sequence[int], device: torch.device) -> Tensor:

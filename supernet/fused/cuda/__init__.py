@@ -1,0 +1,1 @@
+"""CUDA kernels for convolutions of 16-bit numbers, compiled by NVRTC."""

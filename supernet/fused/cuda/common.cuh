@@ -1,0 +1,195 @@
+// Common parts of the CUDA kernels: types, products on the tensor cores, and tiles of images in shared memory.
+//
+// A block works on a tile of consecutive output pixels: some rows of one image, or several whole images. What these
+// pixels read stands in shared memory, already rectified or normalized and with a border of zeros, so that a tap of a
+// kernel is nothing but another address.
+
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+constexpr int COLUMNS = 6;       // columns of a table of rows: kind, slot, source, target, gate, behind
+constexpr int GROUP_COLUMNS = 5; // columns of a table of groups: first, rows, side, dilation, inverse
+
+// Sizes of a launch. The widths `w` and `wo` of inputs and outputs are powers of two, `lw` and `lwo` their logarithms.
+// A tile is 2^lt outputs of each of `images` images: `rows` rows of it. What they read are `stored` rows of `columns`
+// pixels, with a border of `reach` pixels; `inverse` is 2^20 / stored, rounded up.
+struct Shape {
+  int batch, h, w, lw, ho, wo, lwo, rows, lt, images, stored, columns, reach, inverse;
+};
+
+struct Tile {
+  int image, row; // first image and first output row
+};
+
+__device__ __forceinline__ Tile tile_of(const Shape& s, int number) {
+  if (s.images > 1) return {number * s.images, 0};
+  int each = s.ho / s.rows;
+  return {number / each, number % each * s.rows};
+}
+
+// ---- numbers ----
+
+#if FLOAT16
+#define STORAGE "f16"
+__device__ __forceinline__ float low(u32 v) {
+  float f;
+  asm("{ .reg .b16 a, b; mov.b32 {a, b}, %1; cvt.f32.f16 %0, a; }" : "=f"(f) : "r"(v));
+  return f;
+}
+__device__ __forceinline__ float high(u32 v) {
+  float f;
+  asm("{ .reg .b16 a, b; mov.b32 {a, b}, %1; cvt.f32.f16 %0, b; }" : "=f"(f) : "r"(v));
+  return f;
+}
+#else
+#define STORAGE "bf16"
+__device__ __forceinline__ float low(u32 v) { return __uint_as_float(v << 16); }
+__device__ __forceinline__ float high(u32 v) { return __uint_as_float(v & 0xffff0000u); }
+#endif
+
+__device__ __forceinline__ u32 pack(float a, float b) {
+  u32 v;
+  asm("cvt.rn." STORAGE "x2.f32 %0, %1, %2;" : "=r"(v) : "f"(b), "f"(a));
+  return v;
+}
+
+__device__ __forceinline__ u32 rectified(u32 v) {
+  u32 r;
+  asm("max." STORAGE "x2 %0, %1, %2;" : "=r"(r) : "r"(v), "r"(0u));
+  return r;
+}
+
+// ---- tensor cores ----
+
+__device__ __forceinline__ void load_matrices(u32 (&r)[4], u32 at) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at) : "memory");
+}
+
+__device__ __forceinline__ void load_transposed(u32 (&r)[4], u32 at) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(at) : "memory");
+}
+
+__device__ __forceinline__ void multiply(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." STORAGE "." STORAGE
+               ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// ---- shared memory ----
+
+__device__ __forceinline__ u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
+
+// Bytes from one pixel to the next: 16 more than its channels need, so that 8 pixels in a row lie in different banks.
+template <int CHANNELS> constexpr int PITCH = CHANNELS * 2 + 16;
+
+__device__ __forceinline__ void load_eight(float (&to)[8], const float* from) {
+  float4 a = __ldg((const float4*)from), b = __ldg((const float4*)from + 1);
+  to[0] = a.x, to[1] = a.y, to[2] = a.z, to[3] = a.w, to[4] = b.x, to[5] = b.y, to[6] = b.z, to[7] = b.w;
+}
+
+// 8 consecutive channels, of a state after its ReLU, of a plane after BatchNorm and ReLU, or of a plane's gradient.
+struct Rectified {
+  const char* x;
+  __device__ __forceinline__ void prepare(int) {}
+  __device__ __forceinline__ uint4 load(long at) const {
+    uint4 v = __ldg((const uint4*)(x + at * 2));
+    return make_uint4(rectified(v.x), rectified(v.y), rectified(v.z), rectified(v.w));
+  }
+};
+
+struct Normalized {
+  const char* y;
+  const float *mean, *rstd;
+  float m[8], r[8];
+  __device__ __forceinline__ void prepare(int channel) {
+    load_eight(m, mean + channel);
+    load_eight(r, rstd + channel);
+  }
+  __device__ __forceinline__ u32 two(u32 v, int i) const {
+    return pack(fmaxf((low(v) - m[i]) * r[i], 0.f), fmaxf((high(v) - m[i + 1]) * r[i + 1], 0.f));
+  }
+  __device__ __forceinline__ uint4 load(long at) const {
+    uint4 v = __ldg((const uint4*)(y + at * 2));
+    return make_uint4(two(v.x, 0), two(v.y, 2), two(v.z, 4), two(v.w, 6));
+  }
+};
+
+struct Gradient {
+  const char *g, *y;
+  const float *slope_g, *slope_y, *constant;
+  float a[8], b[8], s[8];
+  __device__ __forceinline__ void prepare(int channel) {
+    load_eight(a, slope_g + channel);
+    load_eight(b, slope_y + channel);
+    load_eight(s, constant + channel);
+  }
+  __device__ __forceinline__ u32 two(u32 u, u32 v, int i) const {
+    return pack(low(u) * a[i] + low(v) * b[i] + s[i], high(u) * a[i + 1] + high(v) * b[i + 1] + s[i + 1]);
+  }
+  __device__ __forceinline__ uint4 load(long at) const {
+    uint4 u = __ldg((const uint4*)(g + at * 2)), v = __ldg((const uint4*)(y + at * 2));
+    return make_uint4(two(u.x, v.x, 0), two(u.y, v.y, 2), two(u.z, v.z, 4), two(u.w, v.w, 6));
+  }
+};
+
+// Keep what a tile reads: CHANNELS channels from `first` of images with C channels, `h` rows and 2^lw columns. Rows
+// outside of an image become zeros; the columns beside it are left as they are.
+template <int CHANNELS, int THREADS, typename Reader>
+__device__ __forceinline__ void keep(
+    char* to, Reader& reader, const Shape& s, int h, int lw, const Tile& t, int top, int stored, int border,
+    int first) {
+  constexpr int CHUNKS = CHANNELS / 8;
+  int chunk = threadIdx.x % CHUNKS, all = s.images * stored << lw, columns = (1 << lw) + 2 * border;
+  reader.prepare(first + chunk * 8);
+#pragma unroll 4
+  for (int at = threadIdx.x / CHUNKS; at < all; at += THREADS / CHUNKS) {
+    int column = at & ((1 << lw) - 1), line = at >> lw, image = s.images > 1 ? line * s.inverse >> 20 : 0;
+    int row = top + line - image * stored;
+    bool inside = row >= 0 && row < h && t.image + image < s.batch;
+    uint4 v = make_uint4(0, 0, 0, 0);
+    if (inside) v = reader.load(((((long)(t.image + image) * h + row) << lw) + column) * C + first + chunk * 8);
+    *(uint4*)(to + (line * columns + column + border) * PITCH<CHANNELS> + chunk * 16) = v;
+  }
+}
+
+template <int THREADS> __device__ __forceinline__ void clear(char* shared, int bytes) {
+  for (int at = threadIdx.x * 16; at < bytes; at += THREADS * 16) *(uint4*)(shared + at) = make_uint4(0, 0, 0, 0);
+}
+
+// ---- sums over a block ----
+
+// Add the values of all lanes that hold the same columns: those whose numbers differ in bits 2 to 4.
+__device__ __forceinline__ float over_rows(float v) {
+  v += __shfl_xor_sync(~0u, v, 4);
+  v += __shfl_xor_sync(~0u, v, 8);
+  return v + __shfl_xor_sync(~0u, v, 16);
+}
+
+// Replace each thread's values of its columns by the sums over the block: 8 warps, 16 columns for each of `BLOCKS`, of
+// which a thread has the 4 that begin at 4 (lane % 4). `scratch` holds 9 numbers for each column.
+template <int BLOCKS> __device__ __forceinline__ void over_block(float (&v)[BLOCKS][4], float* scratch) {
+  constexpr int WIDTH = BLOCKS * 16;
+  int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
+#pragma unroll
+  for (int n = 0; n < BLOCKS; n++)
+#pragma unroll
+    for (int c = 0; c < 4; c++) {
+      float total = over_rows(v[n][c]);
+      if (lane < 4) scratch[warp * WIDTH + n * 16 + lane * 4 + c] = total;
+    }
+  __syncthreads();
+  if (threadIdx.x < WIDTH) {
+    float total = 0;
+#pragma unroll
+    for (int other = 0; other < 8; other++) total += scratch[other * WIDTH + threadIdx.x];
+    scratch[8 * WIDTH + threadIdx.x] = total;
+  }
+  __syncthreads();
+#pragma unroll
+  for (int n = 0; n < BLOCKS; n++)
+#pragma unroll
+    for (int c = 0; c < 4; c++) v[n][c] = scratch[8 * WIDTH + n * 16 + (lane & 3) * 4 + c];
+}

@@ -1,0 +1,161 @@
+// Separable convolutions as dense ones on the tensor cores: forward, and from second halves back to first ones.
+
+// ---- forward ----
+
+#if FORWARD
+// The planes of a group of EDGES rows: of one state, or, SECOND, of one row's normalized source.
+extern "C" __global__ void __launch_bounds__(256, 2) convs_forward(
+    const char* x, char* planes, const uint4* dense, const int* table, const int* groups, const float* gates,
+    float* partial, const float* mean, const float* rstd, const __grid_constant__ Shape s, int step) {
+  extern __shared__ __align__(128) char shared[];
+  constexpr int BLOCKS = C / 16, N = EDGES * BLOCKS;
+  const int* group = groups + blockIdx.x * GROUP_COLUMNS;
+  int first = group[0], count = group[1], side = group[2], dilation = group[3];
+  bool live[EDGES], any = false;
+#pragma unroll
+  for (int e = 0; e < EDGES; e++) {
+    live[e] = e < count && gates[table[(first + min(e, count - 1)) * COLUMNS + 4]] != 0;
+    any |= live[e];
+  }
+  if (!any) return;
+  Tile t = tile_of(s, blockIdx.y);
+  long pixels = (long)s.batch * s.ho * s.wo;
+#if SECOND
+  int source = table[first * COLUMNS + 2];
+  Normalized reader = {planes + source * pixels * C * 2, mean + source * C, rstd + source * C};
+#else
+  Rectified reader = {x};
+#endif
+  float total[HALVES][2 * N][4];
+  const uint4* weights = dense + first * BLOCKS * 32 + (threadIdx.x & 31);
+  clear<256>(shared, s.images * s.stored * s.columns * PITCH<KEEP>);
+  clear<N>(total);
+  Pixels p = pixels_of(s, shared_address(shared), STRIDE);
+#pragma unroll 1
+  for (int part = 0; part < PARTS; part++, weights += KEEP / 16 * step) {
+    __syncthreads();
+    keep<KEEP, 256>(shared, reader, s, s.h, s.lw, t, t.row * STRIDE - s.reach, s.stored, s.reach, part * KEEP);
+    __syncthreads();
+    add_taps<N>(total, weights, step, p, s.columns, side, dilation, 1);
+  }
+  __syncthreads();
+
+  long at = (long)blockIdx.y * PIXELS + (threadIdx.x >> 5) * 16 * HALVES + ((threadIdx.x & 31) >> 2);
+  float sums[N][4];
+#pragma unroll
+  for (int n = 0; n < N; n++) {
+    int target = table[(first + min(n / BLOCKS, count - 1)) * COLUMNS + 3];
+    char* to = planes + ((target * pixels + at) * C + n % BLOCKS * 16 + (threadIdx.x & 3) * 4) * 2;
+#pragma unroll
+    for (int c = 0; c < 4; c++) sums[n][c] = 0;
+#pragma unroll
+    for (int ij = 0; ij < 2 * HALVES; ij++) {
+      float v[4] = RESULTS(total, ij >> 1, ij & 1, n);
+      u32 a = pack(v[0], v[1]), b = pack(v[2], v[3]);
+      bool valid = at + ij * 8 < pixels;
+      if (valid && live[n / BLOCKS]) *(uint2*)(to + ij * 8 * C * 2) = make_uint2(a, b);
+      v[0] = low(a), v[1] = high(a), v[2] = low(b), v[3] = high(b);
+#pragma unroll
+      for (int c = 0; c < 4; c++) {
+        sums[n][c] += valid ? v[c] : 0;
+        total[ij >> 1][2 * n + (c >> 1)][2 * (ij & 1) + (c & 1)] = v[c];
+      }
+    }
+  }
+  float* scratch = (float*)shared;
+  over_block<N>(sums, scratch);
+  float number = 1.f / min((long)PIXELS, pixels - (long)blockIdx.y * PIXELS), squares[N][4];
+#pragma unroll
+  for (int n = 0; n < N; n++)
+#pragma unroll
+    for (int c = 0; c < 4; c++) {
+      sums[n][c] *= number, squares[n][c] = 0;
+#pragma unroll
+      for (int ij = 0; ij < 2 * HALVES; ij++) {
+        float away = total[ij >> 1][2 * n + (c >> 1)][2 * (ij & 1) + (c & 1)] - sums[n][c];
+        squares[n][c] += at + ij * 8 < pixels ? away * away : 0;
+      }
+    }
+  __syncthreads();
+  over_block<N>(squares, scratch);
+  if (threadIdx.x < 4)
+#pragma unroll
+    for (int n = 0; n < N; n++)
+      if (live[n / BLOCKS]) {
+        float* to = partial + ((long)(first + n / BLOCKS) * gridDim.y + blockIdx.y) * 2 * C + n % BLOCKS * 16 +
+                    threadIdx.x * 4;
+        *(float4*)to = make_float4(sums[n][0], sums[n][1], sums[n][2], sums[n][3]);
+        *(float4*)(to + C) = make_float4(squares[n][0], squares[n][1], squares[n][2], squares[n][3]);
+      }
+}
+#endif
+
+// ---- back to a first half ----
+
+#if HALF
+// The gradient behind each first half's BatchNorm, and its sums with and without the normalized plane.
+extern "C" __global__ void __launch_bounds__(256, 2) half_gradient(
+    const char* planes, char* grads, const uint4* dense, const int* table, const int* groups, const float* gates,
+    float* partial, const float* mean, const float* rstd, const float* a, const float* b, const float* c0,
+    const __grid_constant__ Shape s, int step, int before) {
+  extern __shared__ __align__(128) char shared[];
+  constexpr int BLOCKS = C / 16, N = BLOCKS;
+  const int *group = groups + blockIdx.x * GROUP_COLUMNS, *row = table + blockIdx.x * COLUMNS;
+  if (gates[row[4]] == 0) return;
+  int source = row[2], target = row[3], behind = row[5];
+  Tile t = tile_of(s, blockIdx.y);
+  long pixels = (long)s.batch * s.ho * s.wo;
+  Gradient reader = {grads + behind * pixels * C * 2, planes + target * pixels * C * 2, a + target * C, b + target * C,
+                     c0 + target * C};
+  float total[HALVES][2 * N][4];
+  const uint4* weights = dense + blockIdx.x * BLOCKS * 32 + (threadIdx.x & 31);
+  clear<256>(shared, s.images * s.stored * s.columns * PITCH<KEEP>);
+  clear<N>(total);
+  Pixels p = pixels_of(s, shared_address(shared), 1);
+#pragma unroll 1
+  for (int part = 0; part < PARTS; part++, weights += KEEP / 16 * step) {
+    __syncthreads();
+    keep<KEEP, 256>(shared, reader, s, s.h, s.lw, t, t.row - s.reach, s.stored, s.reach, part * KEEP);
+    __syncthreads();
+    add_taps<N>(total, weights, step, p, s.columns, group[2], group[3], -1);
+  }
+  __syncthreads();
+
+  long at = (long)blockIdx.y * PIXELS + (threadIdx.x >> 5) * 16 * HALVES + ((threadIdx.x & 31) >> 2);
+  float sums[2 * N][4];
+#pragma unroll
+  for (int n = 0; n < N; n++) {
+    int channel = n * 16 + (threadIdx.x & 3) * 4;
+    float m[4], r[4];
+#pragma unroll
+    for (int c = 0; c < 4; c++) {
+      m[c] = mean[source * C + channel + c], r[c] = rstd[source * C + channel + c];
+      sums[n][c] = sums[N + n][c] = 0;
+    }
+    const char* from = planes + ((source * pixels + at) * C + channel) * 2;
+    char* to = grads + (((before + source) * pixels + at) * C + channel) * 2;
+#pragma unroll
+    for (int ij = 0; ij < 2 * HALVES; ij++)
+      if (at + ij * 8 < pixels) {
+        uint2 y = *(const uint2*)(from + ij * 8 * C * 2);
+        float z[4] = {low(y.x), high(y.x), low(y.y), high(y.y)}, v[4] = RESULTS(total, ij >> 1, ij & 1, n);
+#pragma unroll
+        for (int c = 0; c < 4; c++) {
+          z[c] = (z[c] - m[c]) * r[c];
+          v[c] = z[c] > 0 ? v[c] : 0;
+        }
+        u32 g = pack(v[0], v[1]), h = pack(v[2], v[3]);
+        *(uint2*)(to + ij * 8 * C * 2) = make_uint2(g, h);
+        v[0] = low(g), v[1] = high(g), v[2] = low(h), v[3] = high(h);
+#pragma unroll
+        for (int c = 0; c < 4; c++) sums[n][c] += v[c], sums[N + n][c] += v[c] * z[c];
+      }
+  }
+  over_block<2 * N>(sums, (float*)shared);
+  if (threadIdx.x < 4)
+#pragma unroll
+    for (int n = 0; n < 2 * N; n++)
+      *(float4*)(partial + (((long)blockIdx.x * gridDim.y + blockIdx.y) * 2 + n / N) * C + n % N * 16 + threadIdx.x * 4) =
+          make_float4(sums[n][0], sums[n][1], sums[n][2], sums[n][3]);
+}
+#endif

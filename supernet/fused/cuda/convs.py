@@ -1,0 +1,333 @@
+"""Launches of the CUDA kernels that compute separable convolutions of 16-bit numbers, forward and backward.
+
+Each function computes the same as that of its name in ``supernet.fused.conv_forward``, ``conv_backward`` and
+``conv_weight_backward``; its definition is that of its name in ``supernet.fused.naive``. The kernels stand in
+the files beside this one (``FILES``). A tile of images is read into shared memory once, normalized or as a plane's
+gradient is formed, and every tap is read from there.
+
+Axes: as in ``supernet.fused.conv_forward``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from supernet.fused.conv_weight_backward import add_parts
+from supernet.fused.cuda import library
+from supernet.fused.dense import Kinds, groups_of, groups_on
+from supernet.fused.launch import Tile, ceil_div
+from supernet.fused.rows import ConvRow
+from supernet.fused.tables import table_of
+
+CHANNELS = (16, 32, 64)
+TYPES = (torch.bfloat16, torch.float16)
+LINE = 5
+"""Warps of a block that computes weights' gradients, as the kernel has them."""
+
+PITCH = 48
+"""Bytes from one pixel to the next in shared memory, of 16 channels."""
+
+PIXELS = 256
+"""Pixels of a tile; of twice as many where a program has few columns."""
+
+FILES = {
+    "dense_weights": "dense_weights.cuh",
+    "convs_forward": "convs.cuh",
+    "half_gradient": "convs.cuh",
+    "state_gradient": "state_gradient.cuh",
+    "add_shares": "state_gradient.cuh",
+    "weight_gradients": "weight_gradients.cuh",
+}
+"""Kernel -> its source."""
+
+MAX_KINDS, MAX_KINDS_AT_ONCE = 64, 4
+"""Kinds of convolutions of a graph and of a launch."""
+
+SHARED = 96 * 1024
+"""Bytes of shared memory that a tile should need at most: fewer channels are kept at a time instead."""
+
+BLOCKS = 512
+"""Blocks that keep a large GPU busy: four for each of its multiprocessors."""
+
+
+class Shape(ctypes.Structure):
+    """Sizes of a launch, as ``common.cuh`` declares them."""
+
+    _fields_ = [
+        *((name, ctypes.c_int) for name in ("batch", "h", "w", "lw", "ho", "wo", "lwo", "rows", "lt", "images")),
+        *((name, ctypes.c_int) for name in ("stored", "columns", "reach", "inverse")),
+    ]
+
+
+class _Weights(ctypes.Structure):
+    _fields_ = [
+        ("depthwise", ctypes.c_void_p * MAX_KINDS),
+        ("pointwise", ctypes.c_void_p * MAX_KINDS),
+        ("sides", ctypes.c_int * MAX_KINDS),
+    ]
+
+
+class _Kinds(ctypes.Structure):
+    _fields_ = [
+        ("depthwise", ctypes.c_void_p * MAX_KINDS_AT_ONCE),
+        ("pointwise", ctypes.c_void_p * MAX_KINDS_AT_ONCE),
+    ]
+
+
+def fits(
+    channels: int,
+    storage: torch.dtype,
+    inputs: Sequence[int],
+    stride: int,
+    kinds: Sequence[Kinds],
+    shared: int,
+) -> bool:
+    """Return whether the kernels compute a graph's convolutions.
+
+    Args:
+        inputs: rows and columns of the input states.
+        stride: of the edges that leave them.
+        kinds: of each launch of the graph.
+        shared: bytes of shared memory that a block may use.
+    """
+    if stride not in (1, 2) or inputs[0] % stride or inputs[1] % stride:
+        return False
+    h, w = inputs[0] // stride, inputs[1] // stride
+    powers = all(size & (size - 1) == 0 for size in (h, w, stride)) and w <= PIXELS
+    few = sum(len(own.sides) for own in kinds) <= MAX_KINDS
+    if not powers or not few or channels not in CHANNELS or storage not in TYPES:
+        return False
+    for own in kinds:
+        weights = (*own.depthwise, *own.pointwise)
+        if len(own.sides) > MAX_KINDS_AT_ONCE or max(own.sides) > LINE:
+            return False
+        if any(weight.dtype != torch.float32 or not weight.is_contiguous() for weight in weights):
+            return False
+        tiles = shape_of((1, inputs[0], inputs[1]), stride, own.reach), shape_of((1, h, w), 1, own.reach, 2 * PIXELS)
+        if max(_bytes(tile, 16) for tile in tiles) + 2 * PIXELS * PITCH > shared:
+            return False
+    return True
+
+
+def shape_of(size: Sequence[int], stride: int, reach: int, pixels: int = PIXELS) -> Shape:
+    """Return the sizes of a launch.
+
+    Args:
+        size: batch, rows and columns of the input.
+        reach: how many pixels of the input beside its own an output reads at most.
+        pixels: of a tile.
+    """
+    b, h, w = size
+    ho, wo = h // stride, w // stride
+    images, rows = max(1, pixels // (ho * wo)), min(ho, pixels // wo)
+    stored = rows * stride + 2 * reach
+    sizes = b, h, w, _log(w), ho, wo, _log(wo), rows, _log(rows * wo)
+    return Shape(*sizes, images, stored, w + 2 * reach, reach, 2**20 // stored + 1)
+
+
+def dense_weights(rows: Sequence[ConvRow], kinds: Kinds, like: Tensor, *, transposed: bool) -> Tensor:
+    """Return the matrices of each row's taps as the tensor cores take them, ``(t, block, r, c, k)``.
+
+    A block is 16 input channels ``k``.
+
+    Args:
+        like: has the device and the type that the matrices are rounded to.
+        transposed: whether they multiply gradients, on the way back.
+    """
+    channels, taps, count = kinds.depthwise[0].shape[1], kinds.taps, len(rows)
+    dense = like.new_empty(taps + 1, channels // 16, count, channels, 16)  # one tap more is read, and not used
+    given = _Weights()
+    for kind, (side, depthwise, pointwise) in enumerate(zip(kinds.sides, kinds.depthwise, kinds.pointwise)):
+        given.depthwise[kind], given.pointwise[kind] = depthwise.data_ptr(), pointwise.data_ptr()
+        given.sides[kind] = side
+    arguments = _pointer(dense), _pointer(table_of(rows, like.device)), given
+    _launch("dense_weights", like, channels, (count, taps, 1), 0, arguments, TRANSPOSED=int(transposed))
+    return dense
+
+
+def convs_forward(
+    x: Tensor | None,
+    size: Sequence[int],
+    stride: int,
+    planes: Tensor,
+    dense: Tensor,
+    rows: Sequence[ConvRow],
+    kinds: Kinds,
+    gates: Tensor,
+    statistics: tuple[Tensor, Tensor],
+) -> tuple[Tensor, Tile]:
+    """Compute the planes of a launch; see ``conv_forward.convs_forward``.
+
+    Args:
+        x: the state, ``(b, h, w, k)``; ``None`` for second halves, which read their sources among ``planes``.
+        size: batch, rows and columns of the input.
+        dense: by ``dense_weights``, not transposed.
+        statistics: mean and 1 / std of every plane.
+    """
+    channels, second = planes.shape[2], x is None
+    groups = groups_of(rows, kinds, 1 if second else 64 // channels)
+    edges = max(group.rows for group in groups)
+    shape, halves, keep = _tiling(size, stride, kinds.reach, edges * channels, channels)
+    tiles = _tiles(shape)
+    partial = planes.new_empty(len(rows), tiles, 2, channels, dtype=torch.float32)
+    tables = table_of(rows, planes.device), groups_on(groups, planes.device)
+    tensors = x, planes, dense, *tables, gates, partial, *statistics
+    shared = max(_bytes(shape, keep), 9 * edges * channels * 4)
+    constants = {"FORWARD": 1, "SECOND": int(second), "STRIDE": stride, "EDGES": edges, "KEEP": keep, "HALVES": halves}
+    arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(1) // 8)
+    _launch("convs_forward", planes, channels, (len(groups), tiles, 1), shared, arguments, **constants)
+    return partial, Tile(128 * halves, channels, channels, tiles)
+
+
+def half_gradient(
+    planes: Tensor,
+    grads: Tensor,
+    coefficients: Tensor,
+    dense: Tensor,
+    statistics: tuple[Tensor, Tensor],
+    first: int,
+    rows: Sequence[ConvRow],
+    kinds: Kinds,
+    gates: Tensor,
+    size: Sequence[int],
+) -> Tensor:
+    """Write the gradients behind the first halves' BatchNorms; see ``conv_backward.half_gradient``.
+
+    Args:
+        coefficients: ``a``, ``b`` and ``s`` of every plane, ``(3, plane, c)``, by which ``grads`` become the planes'.
+        dense: by ``dense_weights``, transposed.
+    """
+    channels = planes.shape[2]
+    shape, halves, keep = _tiling(size, 1, kinds.reach, channels, channels)
+    tiles, groups = _tiles(shape), groups_of(rows, kinds, 1)
+    partial = planes.new_empty(len(rows), tiles, 2, channels, dtype=torch.float32)
+    tables = table_of(rows, planes.device), groups_on(groups, planes.device)
+    tensors = planes, grads, dense, *tables, gates, partial, *statistics, *coefficients
+    shared, constants = max(_bytes(shape, keep), 18 * channels * 4), {"HALF": 1, "KEEP": keep, "HALVES": halves}
+    arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(1) // 8), ctypes.c_int(first)
+    _launch("half_gradient", planes, channels, (len(rows), tiles, 1), shared, arguments, **constants)
+    return partial
+
+
+def input_gradient(
+    x: Tensor,
+    planes: Tensor,
+    grads: Tensor,
+    coefficients: Tensor,
+    out: Tensor,
+    dense: Tensor,
+    rows: Sequence[ConvRow],
+    kinds: Kinds,
+    gates: Tensor,
+    stride: int,
+) -> None:
+    """Add the gradient of the state ``x``, ``(b, h, w, c)``, to ``out``; see ``conv_backward.input_gradient``.
+
+    Args:
+        coefficients: ``a``, ``b`` and ``s`` of every plane, ``(3, plane, c)``, by which ``grads`` become the planes'.
+        dense: by ``dense_weights``, transposed.
+    """
+    b, h, w, channels = x.shape
+    size, reach, columns = (b, h // stride, w // stride), ceil_div(kinds.reach, stride), min(channels, 32)
+    shape, halves, keep = _tiling(size, 1, reach, columns, channels)
+    shape.h, shape.w, shape.lw = h, w, _log(w)  # of the state; its gradient's pixels are those of ``size``
+    tiles, blocks = _tiles(shape), stride * stride * max(1, channels // 32)
+    shares = min(len(rows), ceil_div(BLOCKS, tiles * blocks))
+    parts = planes.new_empty(shares, x.numel(), dtype=torch.float32)
+    tables = table_of(rows, x.device), groups_on(groups_of(rows, kinds, 1), x.device)
+    tensors = planes, grads, parts, dense, *tables, gates, *coefficients
+    arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(1) // 8), ctypes.c_int(len(rows))
+    shared, constants = _bytes(shape, keep), {"STRIDE": stride, "KEEP": keep, "HALVES": halves}
+    _launch("state_gradient", x, channels, (tiles, shares, blocks), shared, arguments, **constants)
+    given = *map(_pointer, (x, parts, out)), ctypes.c_int(shares), ctypes.c_long(x.numel())
+    _launch("add_shares", x, channels, (ceil_div(x.numel(), 1024), 1, 1), 0, given, **constants)
+
+
+def conv_weight_gradients(
+    x: Tensor | None,
+    planes: Tensor,
+    grads: Tensor,
+    coefficients: Tensor,
+    rows: Sequence[ConvRow],
+    kinds: Kinds,
+    gates: Tensor,
+    statistics: tuple[Tensor, Tensor],
+    size: Sequence[int],
+    stride: int,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the gradients of the weights; see ``conv_weight_backward.conv_weight_gradients``.
+
+    Args:
+        coefficients: as in ``half_gradient``.
+        x, statistics, size, stride: as in ``convs_forward``.
+    """
+    channels, shape, second = planes.shape[2], shape_of(size, stride, kinds.reach), x is None
+    units = 1 if channels == 16 and second else 2
+    groups = groups_of(rows, kinds, units if channels == 16 else 1)
+    tiles, lines, blocks = _tiles(shape), max(kinds.sides), (channels // 16) * max(1, channels // 32)
+    splits = min(tiles, ceil_div(BLOCKS, len(groups) * blocks))
+    depthwise_parts = planes.new_empty(len(rows), kinds.taps, splits * channels // 16, channels, dtype=torch.float32)
+    pointwise_parts = planes.new_empty(len(rows), lines, splits, channels, channels, dtype=torch.float32)
+    given = _Kinds()
+    for kind, (depthwise, pointwise) in enumerate(zip(kinds.depthwise, kinds.pointwise)):
+        given.depthwise[kind], given.pointwise[kind] = depthwise.data_ptr(), pointwise.data_ptr()
+    tables = table_of(rows, planes.device), groups_on(groups, planes.device)
+    tensors = (x, planes, grads, *tables, gates, *coefficients, *statistics, depthwise_parts, pointwise_parts)
+    numbers = map(ctypes.c_int, (tiles, kinds.taps, lines))
+    shared = _bytes(shape, 16) + units * PIXELS * PITCH
+    constants = {"SECOND": int(second), "STRIDE": stride, "UNITS": units}
+    grid = len(groups), blocks, splits
+    arguments = *map(_pointer, tensors), given, shape, *numbers
+    _launch("weight_gradients", planes, channels, grid, shared, arguments, **constants)
+    return add_parts(depthwise_parts, pointwise_parts, rows, kinds, gates)
+
+
+def _launch(
+    name: str,
+    like: Tensor,
+    channels: int,
+    grid: tuple[int, int, int],
+    shared: int,
+    arguments: Sequence[Any],
+    **constants: int,
+) -> None:
+    file, threads = FILES[name], 32 * LINE if name == "weight_gradients" else 256
+    definitions = {"C": channels, "FLOAT16": int(like.dtype == torch.float16)} | constants
+    library.launch(name, file, tuple(definitions.items()), grid, threads, shared, like.device, arguments)
+
+
+def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+
+
+def _tiling(size: Sequence[int], stride: int, reach: int, columns: int, channels: int) -> tuple[Shape, int, int]:
+    """Return the sizes of a launch, the halves of a warp's pixels, and how many channels are kept at a time.
+
+    Args:
+        columns: output channels that a warp computes.
+        channels: of the input.
+    """
+    halves = 4 if columns <= 16 else 2
+    shape = shape_of(size, stride, reach, 128 * halves)
+    keep = channels
+    while keep > 16 and _bytes(shape, keep) > SHARED:
+        keep //= 2
+    return shape, halves, keep
+
+
+def _tiles(shape: Shape) -> int:
+    return ceil_div(shape.batch * shape.ho * shape.wo, shape.images * shape.rows * shape.wo)
+
+
+def _bytes(shape: Shape, channels: int) -> int:
+    """Return the bytes of shared memory that a tile needs, of so many channels at a time."""
+    return shape.images * shape.stored * shape.columns * (channels * 2 + 16)
+
+
+def _log(power: int) -> int:
+    return power.bit_length() - 1

@@ -1,0 +1,37 @@
+// Weights of separable convolutions multiplied out to those of dense ones.
+//
+// The weights of a tap, a matrix, are laid out as the tensor cores take them: for each block of 16 output and 16 input
+// channels, 16 bytes for each lane. A lane's results are then 4 consecutive channels of a pixel.
+
+constexpr int MAX_KINDS = 64;
+
+struct Weights {
+  const float* depthwise[MAX_KINDS];
+  const float* pointwise[MAX_KINDS];
+  int sides[MAX_KINDS];
+};
+
+// Write each row's matrices, (tap, input block, row, output block, lane) of 8 numbers; TRANSPOSED: of the way back.
+extern "C" __global__ void dense_weights(uint4* out, const int* table, const __grid_constant__ Weights kinds) {
+  int row = blockIdx.x, tap = blockIdx.y, kind = table[row * COLUMNS], slot = table[row * COLUMNS + 1];
+  int all = kinds.sides[kind] * kinds.sides[kind];
+  if (tap >= all) return;
+  const float* depthwise = kinds.depthwise[kind] + (long)slot * C * all + tap;
+  const float* pointwise = kinds.pointwise[kind] + (long)slot * C * C;
+  constexpr int BLOCKS = C / 16;
+  for (int at = threadIdx.x; at < BLOCKS * BLOCKS * 32; at += blockDim.x) {
+    int lane = at & 31, output = at / 32 % BLOCKS * 16, input = at / 32 / BLOCKS * 16;
+    u32 found[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      int o = output + (lane >> 3) * 4 + (i >> 1) * 2 + (lane >> 2 & 1), k = input + (lane & 3) * 2 + (i & 1) * 8;
+#if TRANSPOSED
+      found[i] = pack(depthwise[o * all] * pointwise[k * C + o], depthwise[o * all] * pointwise[(k + 1) * C + o]);
+#else
+      found[i] = pack(depthwise[k * all] * pointwise[o * C + k], depthwise[(k + 1) * all] * pointwise[o * C + k + 1]);
+#endif
+    }
+    int block = at / 32 % BLOCKS, before = tap * BLOCKS + input / 16;
+    out[(((long)before * gridDim.x + row) * BLOCKS + block) * 32 + lane] = make_uint4(found[0], found[1], found[2], found[3]);
+  }
+}

@@ -1,0 +1,81 @@
+// Products of a tile of images with the weights of a dense convolution, tap by tap, on the tensor cores.
+
+// A warp computes HALVES times 16 pixels of a tile, a block of 8 warps PIXELS. KEEP channels are kept at a time.
+constexpr int PIXELS = 128 * HALVES;
+constexpr int PARTS = C / KEEP;
+
+// Where a lane's pixels of a tile begin to read in shared memory: number l % 16 of each half, 8 channels from l / 16.
+struct Pixels {
+  u32 at[HALVES];
+};
+
+__device__ __forceinline__ Pixels pixels_of(const Shape& s, u32 tile, int stride) {
+  Pixels p;
+#pragma unroll
+  for (int i = 0; i < HALVES; i++) {
+    int pixel = (threadIdx.x >> 5) * 16 * HALVES + i * 16 + (threadIdx.x & 15);
+    int image = pixel >> s.lt, rest = pixel & ((1 << s.lt) - 1);
+    int row = image * s.stored + (rest >> s.lwo) * stride + s.reach;
+    int column = (rest & (s.wo - 1)) * stride + s.reach;
+    p.at[i] = tile + (row * s.columns + column) * PITCH<KEEP> + (threadIdx.x >> 4 & 1) * 16;
+  }
+  return p;
+}
+
+// Add the products of one tap, `move` bytes away, for N blocks of 16 columns. `b` holds the weights of the first input
+// block; it gets those that are `step` further for each block, and at last those of the next tap.
+template <int N>
+__device__ __forceinline__ void add_tap(
+    float (&total)[HALVES][2 * N][4], uint4 (&b)[N], const uint4*& next, int step, const Pixels& p, int move) {
+#pragma unroll
+  for (int k = 0; k < KEEP / 16; k++) {
+    uint4 now[N];
+    next += k == KEEP / 16 - 1 ? (C / 16 - k) * step : step;
+#pragma unroll
+    for (int n = 0; n < N; n++) {
+      now[n] = b[n];
+      b[n] = __ldg(next + n * 32);
+    }
+#pragma unroll
+    for (int i = 0; i < HALVES; i++) {
+      u32 a[4];
+      load_matrices(a, p.at[i] + move + k * 32);
+#pragma unroll
+      for (int n = 0; n < N; n++) {
+        multiply(total[i][2 * n], a, now[n].x, now[n].y);
+        multiply(total[i][2 * n + 1], a, now[n].z, now[n].w);
+      }
+    }
+  }
+}
+
+// Add the products of all taps. `weights` is where those of the first tap begin, `step` from one input block to the
+// next; `sign` is -1 on the way back. The weights of one tap more than there are, are read and not used.
+template <int N>
+__device__ __forceinline__ void add_taps(
+    float (&total)[HALVES][2 * N][4], const uint4* weights, int step, const Pixels& p, int columns, int side,
+    int dilation, int sign) {
+  uint4 b[N];
+#pragma unroll
+  for (int n = 0; n < N; n++) b[n] = __ldg(weights + n * 32);
+  int across = dilation * sign * PITCH<KEEP>, down = across * columns, middle = side / 2;
+  for (int line = 0; line < side; line++) {
+    int move = (line - middle) * down - middle * across;
+#pragma unroll 1
+    for (int i = 0; i < side; i++, move += across) add_tap<N>(total, b, weights, step, p, move);
+  }
+}
+
+template <int N> __device__ __forceinline__ void clear(float (&total)[HALVES][2 * N][4]) {
+#pragma unroll
+  for (int i = 0; i < HALVES; i++)
+#pragma unroll
+    for (int n = 0; n < 2 * N; n++)
+#pragma unroll
+      for (int c = 0; c < 4; c++) total[i][n][c] = 0;
+}
+
+// The 4 results of a lane for a block of columns, in pixel 16 i + 8 j + lane / 4 of its warp.
+#define RESULTS(total, i, j, n) \
+  {total[i][2 * (n)][2 * (j)], total[i][2 * (n)][2 * (j) + 1], total[i][2 * (n) + 1][2 * (j)], \
+   total[i][2 * (n) + 1][2 * (j) + 1]}

@@ -1,0 +1,78 @@
+// The gradient of a state through the convolutions that read it, on the tensor cores.
+
+// The gradient of a state from the rows of one of several shares, as float32, (share, pixel, channel). With stride 2 a
+// block's pixels are those of one parity of row and column; a gradient's pixel reaches them by taps of that parity.
+extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
+    const char* planes, const char* grads, float* out, const uint4* dense, const int* table, const int* groups,
+    const float* gates, const float* a, const float* b, const float* c0, const __grid_constant__ Shape s, int step,
+    int rows) {
+  extern __shared__ __align__(128) char shared[];
+  constexpr int BLOCKS = C / 16, N = BLOCKS < 2 ? BLOCKS : 2, SPLIT = BLOCKS / N;
+  int share = blockIdx.y, block = blockIdx.z % SPLIT * N, parity = blockIdx.z / SPLIT;
+  Tile t = tile_of(s, blockIdx.x);
+  long pixels = (long)s.batch * s.ho * s.wo;
+  float total[HALVES][2 * N][4];
+  clear<256>(shared, s.images * s.stored * s.columns * PITCH<KEEP>);
+  clear<N>(total);
+  Pixels p = pixels_of(s, shared_address(shared), 1);
+#pragma unroll 1
+  for (int row = share; row < rows; row += gridDim.y) {
+    const int *entry = table + row * COLUMNS, *group = groups + row * GROUP_COLUMNS;
+    int target = entry[3], side = group[2], dilation = group[3];
+    if (gates[entry[4]] == 0) continue;
+    Gradient reader = {grads + entry[5] * pixels * C * 2, planes + target * pixels * C * 2, a + target * C,
+                       b + target * C, c0 + target * C};
+    const uint4* weights = dense + (row * BLOCKS + block) * 32 + (threadIdx.x & 31);
+#pragma unroll 1
+    for (int part = 0; part < PARTS; part++, weights += KEEP / 16 * step) {
+      __syncthreads();
+      keep<KEEP, 256>(shared, reader, s, s.ho, s.lwo, t, t.row - s.reach, s.stored, s.reach, part * KEEP);
+      __syncthreads();
+#if STRIDE == 1
+      add_taps<N>(total, weights, step, p, s.columns, side, dilation, -1);
+#else
+      for (int tap = 0; tap < side * side; tap++) {
+        int down = (parity >> 1) - (tap / side - side / 2) * dilation;
+        int across = (parity & 1) - (tap % side - side / 2) * dilation;
+        if ((down | across) & 1) continue;
+        const uint4* next = weights + tap * (C / 16) * step;
+        uint4 b[N];
+#pragma unroll
+        for (int n = 0; n < N; n++) b[n] = __ldg(next + n * 32);
+        add_tap<N>(total, b, next, step, p, ((down >> 1) * s.columns + (across >> 1)) * PITCH<KEEP>);
+      }
+#endif
+    }
+  }
+#pragma unroll
+  for (int ij = 0; ij < 2 * HALVES; ij++) {
+    int pixel = (threadIdx.x >> 5) * 16 * HALVES + ij * 8 + ((threadIdx.x & 31) >> 2), rest = pixel & ((1 << s.lt) - 1);
+    int image = t.image + (pixel >> s.lt), row = t.row + (rest >> s.lwo), column = rest & (s.wo - 1);
+    row = row * STRIDE + (parity >> 1), column = column * STRIDE + (parity & 1);
+    if (image < s.batch) {
+      long at = (((long)share * s.batch + image) * s.h + row) * s.w + column;
+#pragma unroll
+      for (int n = 0; n < N; n++) {
+        float v[4] = RESULTS(total, ij >> 1, ij & 1, n);
+        *(float4*)(out + at * C + (block + n) * 16 + (threadIdx.x & 3) * 4) = make_float4(v[0], v[1], v[2], v[3]);
+      }
+    }
+  }
+}
+
+// Add the shares of a state's gradient, masked by its ReLU, to `out`; each thread 4 numbers.
+extern "C" __global__ void add_shares(const char* x, const float* shares, char* out, int count, long numbers) {
+  long at = ((long)blockIdx.x * blockDim.x + threadIdx.x) * 4;
+  if (at >= numbers) return;
+  float v[4] = {0, 0, 0, 0};
+  for (int i = 0; i < count; i++) {
+    float4 part = *(const float4*)(shares + i * numbers + at);
+    v[0] += part.x, v[1] += part.y, v[2] += part.z, v[3] += part.w;
+  }
+  uint2 state = *(const uint2*)(x + at * 2), before = *(const uint2*)(out + at * 2);
+  float s[4] = {low(state.x), high(state.x), low(state.y), high(state.y)};
+  float o[4] = {low(before.x), high(before.x), low(before.y), high(before.y)};
+#pragma unroll
+  for (int c = 0; c < 4; c++) o[c] += s[c] > 0 ? v[c] : 0;
+  *(uint2*)(out + at * 2) = make_uint2(pack(o[0], o[1]), pack(o[2], o[3]));
+}

@@ -1,0 +1,115 @@
+// Gradients of the weights of separable convolutions, from those of the dense convolutions that they make together.
+//
+// A warp sums `dy' relu(x)` of up to 5 taps of one line of a kernel, for 16 input and two blocks of 16 output channels.
+// The two blocks are those of two rows that read the same state, of one row, or, alone, of a row that has but one.
+
+constexpr int PIXELS = 256; // outputs of a tile
+constexpr int LINE = 5; // taps of a line that a warp takes, and warps of a block
+
+struct Kinds {
+  const float* depthwise[4];
+  const float* pointwise[4];
+};
+
+// Block x: a group of rows; y: blocks of input and output channels; z: a share of the tiles. Kernels of one line more
+// than LINE, or with more taps in a line, do not come here.
+extern "C" __global__ void __launch_bounds__(32 * LINE) weight_gradients(
+    const char* x, const char* planes, const char* grads, const int* table, const int* groups, const float* gates,
+    const float* a, const float* b, const float* c0, const float* mean, const float* rstd, float* depthwise_parts,
+    float* pointwise_parts, const __grid_constant__ Kinds kinds, const __grid_constant__ Shape s, int tiles, int taps,
+    int lines) {
+  extern __shared__ __align__(128) char shared[];
+  constexpr int BLOCKS = C / 16, PAIRS = BLOCKS < 2 ? 1 : BLOCKS / 2;
+  const int* group = groups + blockIdx.x * GROUP_COLUMNS;
+  int first = group[0], count = group[1], side = group[2], dilation = group[3];
+  int input = blockIdx.y / PAIRS * 16, output = blockIdx.y % PAIRS * 32;
+  int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
+  long pixels = (long)s.batch * s.ho * s.wo;
+  bool any = false;
+  for (int e = 0; e < count; e++) any |= gates[table[(first + e) * COLUMNS + 4]] != 0;
+  if (!any) return;
+  char* outputs = shared + s.images * s.stored * s.columns * PITCH<16>;
+  clear<32 * LINE>(shared, s.images * s.stored * s.columns * PITCH<16>);
+#if SECOND
+  int source = table[first * COLUMNS + 2];
+  Normalized reader = {planes + source * pixels * C * 2, mean + source * C, rstd + source * C};
+#else
+  Rectified reader = {x};
+#endif
+  float total[LINE][UNITS][2][4];
+#pragma unroll
+  for (int j = 0; j < LINE; j++)
+#pragma unroll
+    for (int i = 0; i < UNITS * 8; i++) total[j][i >> 3][i >> 2 & 1][i & 3] = 0;
+  int down = (warp - side / 2) * dilation;
+  u32 at_images = shared_address(shared), at_outputs = shared_address(outputs);
+
+  for (int number = blockIdx.z; number < tiles; number += gridDim.z) {
+    Tile t = tile_of(s, number);
+    __syncthreads();
+    keep<16, 32 * LINE>(shared, reader, s, s.h, s.lw, t, t.row * STRIDE - s.reach, s.stored, s.reach, input);
+#pragma unroll
+    for (int u = 0; u < UNITS; u++) {
+      const int* row = table + (first + (BLOCKS > 1 ? 0 : min(u, count - 1))) * COLUMNS;
+      Gradient gradient = {grads + row[5] * pixels * C * 2, planes + row[3] * pixels * C * 2, a + row[3] * C,
+                           b + row[3] * C, c0 + row[3] * C};
+      Shape own = s;
+      own.inverse = (1 << 20) / s.rows + 1;
+      keep<16, 32 * LINE>(
+          outputs + u * PIXELS * PITCH<16>, gradient, own, s.ho, s.lwo, t, t.row, s.rows, 0,
+          output + (BLOCKS > 1 ? u * 16 : 0));
+    }
+    __syncthreads();
+    if (warp < side)
+#pragma unroll 1
+      for (int step = 0; step < PIXELS; step += 16) {
+        u32 left[UNITS][4];
+        int pixel = step + (lane & 7) + (lane >> 4 & 1) * 8;
+#pragma unroll
+        for (int u = 0; u < UNITS; u++)
+          load_transposed(left[u], at_outputs + (u * PIXELS + pixel) * PITCH<16> + (lane >> 3 & 1) * 16);
+        pixel = step + (lane & 15);
+        int image = pixel >> s.lt, rest = pixel & ((1 << s.lt) - 1);
+        int row = image * s.stored + (rest >> s.lwo) * STRIDE + s.reach + down;
+        int column = (rest & (s.wo - 1)) * STRIDE + s.reach - side / 2 * dilation;
+        u32 from = at_images + (row * s.columns + column) * PITCH<16> + (lane >> 4 & 1) * 16;
+#pragma unroll
+        for (int j = 0; j < LINE; j++)
+          if (j < side) {
+            u32 right[4];
+            load_transposed(right, from + j * dilation * PITCH<16>);
+#pragma unroll
+            for (int u = 0; u < UNITS; u++) {
+              multiply(total[j][u][0], left[u], right[0], right[1]);
+              multiply(total[j][u][1], left[u], right[2], right[3]);
+            }
+          }
+      }
+  }
+  if (warp >= side) return;
+#pragma unroll
+  for (int u = 0; u < UNITS; u++) {
+    int row = first + (BLOCKS > 1 ? 0 : u), n = output + (BLOCKS > 1 ? u * 16 : 0) + (lane >> 2);
+    if (row - first >= count) break;
+    int kind = table[row * COLUMNS], slot = table[row * COLUMNS + 1];
+    const float* depthwise = kinds.depthwise[kind] + (long)slot * C * side * side + warp * side;
+    const float* pointwise = kinds.pointwise[kind] + (long)slot * C * C;
+    float* to = pointwise_parts + (((long)row * lines + warp) * gridDim.z + blockIdx.z) * C * C;
+#pragma unroll
+    for (int i = 0; i < 4; i++) { // columns 8 (i / 2) + i % 2 of the lane's pairs
+      int k = input + (i >> 1) * 8 + (lane & 3) * 2 + (i & 1);
+      float p = pointwise[n * C + k], q = pointwise[(n + 8) * C + k], sum_p = 0, sum_q = 0;
+#pragma unroll
+      for (int j = 0; j < LINE; j++)
+        if (j < side) {
+          float g = total[j][u][i >> 1][i & 1], h = total[j][u][i >> 1][2 + (i & 1)];
+          float weight = depthwise[k * side * side + j];
+          sum_p += weight * g, sum_q += weight * h;
+          float sum = over_rows(p * g + q * h);
+          long part = ((long)row * taps + warp * side + j) * gridDim.z * BLOCKS + blockIdx.z * BLOCKS + n / 16;
+          if (lane < 4) depthwise_parts[part * C + k] = sum;
+        }
+      to[n * C + k] = sum_p, to[(n + 8) * C + k] = sum_q;
+    }
+  }
+}

@@ -1,0 +1,68 @@
+"""The CUDA kernels compile for every kind of GPU that runs them; their results are tested where there is one."""
+
+from itertools import product
+
+import pytest
+import torch
+
+from supernet.fused.cuda import convs, library
+from supernet.fused.dense import Kinds
+
+TILED = {"KEEP": 16, "HALVES": 2}
+KERNELS = [
+    *(("dense_weights", {"TRANSPOSED": transposed}) for transposed in (0, 1)),
+    *(("convs_forward", {"FORWARD": 1, "SECOND": 0, "STRIDE": stride, "EDGES": 1} | TILED) for stride in (1, 2)),
+    ("convs_forward", {"FORWARD": 1, "SECOND": 1, "STRIDE": 1, "EDGES": 1} | TILED),
+    ("half_gradient", {"HALF": 1} | TILED),
+    *(("state_gradient", {"STRIDE": stride} | TILED) for stride in (1, 2)),
+    *(("weight_gradients", {"SECOND": second, "STRIDE": 1, "UNITS": 2}) for second in (0, 1)),
+]
+
+needs_nvrtc = pytest.mark.skipif(library._nvrtc() is None, reason="NVRTC is not installed")
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("name, constants", KERNELS)
+@pytest.mark.parametrize("channels, float16", list(product(convs.CHANNELS, (0, 1))))
+def test_compiles(name, constants, channels, float16):
+    definitions = {"C": channels, "FLOAT16": float16} | constants
+    for target in ("compute_80", "sm_90"):
+        assert name.encode() in library.compiled(convs.FILES[name], list(definitions.items()), target)
+
+
+@needs_nvrtc
+def test_an_error_of_the_source_is_said():
+    with pytest.raises(library.CudaError, match=r"NVRTC cannot compile convs.cuh: .*error"):
+        library.compiled("convs.cuh", [("C", 16), ("FORWARD", 1)], "compute_80")
+
+
+def kinds(side=5, dtype=torch.float32):
+    weights = torch.empty(2, 16, 1, side, side, dtype=dtype), torch.empty(2, 16, 16, 1, 1)
+    return [Kinds((side,), (2,), weights[:1], weights[1:])]
+
+
+@pytest.mark.parametrize(
+    "channels, storage, inputs, stride, given",
+    [
+        (20, torch.bfloat16, (32, 32), 1, kinds()),
+        (16, torch.float32, (32, 32), 1, kinds()),
+        (16, torch.bfloat16, (33, 32), 1, kinds()),
+        (16, torch.bfloat16, (31, 31), 2, kinds()),
+        (16, torch.bfloat16, (32, 32), 1, kinds(7)),
+        (16, torch.bfloat16, (32, 32), 1, kinds(dtype=torch.float64)),
+    ],
+)
+def test_what_the_kernels_do_not_compute(channels, storage, inputs, stride, given):
+    assert convs.fits(16, torch.bfloat16, (32, 32), 1, kinds(), 96 * 1024)
+    assert not convs.fits(16, torch.bfloat16, (32, 32), 1, kinds(), 16 * 1024)
+    assert not convs.fits(channels, storage, inputs, stride, given, 228 * 1024)
+
+
+@pytest.mark.parametrize("size, stride", [((64, 32, 32), 1), ((64, 32, 32), 2), ((5, 8, 8), 1), ((3, 16, 4), 1)])
+def test_tiles_cover_a_batch(size, stride):
+    shape = convs.shape_of(size, stride, 4)
+    outputs = size[0] * (size[1] // stride) * (size[2] // stride)
+    pixels = shape.images * shape.rows * shape.wo
+    assert convs._tiles(shape) * pixels >= outputs > (convs._tiles(shape) - 1) * pixels
+    assert pixels == convs.PIXELS and 1 << shape.lt == shape.rows * shape.wo
+    assert all(line * shape.inverse >> 20 == line // shape.stored for line in range(shape.images * shape.stored))
