@@ -1,1 +1,1 @@
-"""The fused backend: kernels, forward and backward, for mixed operations: Triton's on a GPU, C++ functions on a CPU."""
+"""The fused backend: kernels, forward and backward, for mixed operations, on a GPU and on a CPU."""

@@ -1,4 +1,4 @@
-"""Whether the fused kernels can run on a device: Triton's on a GPU, C++ functions on a CPU."""
+"""Whether the fused kernels can run on a device: Triton's and CUDA's on a GPU, C++ functions on a CPU."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The backends of mixed operations, in one table.
 
 ``reference`` defines the mixed operation, one edge and one candidate at a time. ``batched`` computes all edges that
-leave a state at once, on any device. ``fused`` computes whole graphs, by Triton kernels on a GPU and by C++ functions
-on a CPU; for calls that they do not support, ``batched`` serves instead, and a warning says so once.
+leave a state at once, on any device. ``fused`` computes whole graphs, by kernels of Triton and CUDA on a GPU and by C++
+functions on a CPU; for calls that they do not support, ``batched`` serves instead, and a warning says so once.
 
 Axes: ``e`` edge, ``o`` candidate, ``b`` batch, ``c`` channel, ``h w`` space.
 """

@@ -155,7 +155,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) half_gradient(
   if (threadIdx.x < 4)
 #pragma unroll
     for (int n = 0; n < 2 * N; n++)
-      *(float4*)(partial + (((long)blockIdx.x * gridDim.y + blockIdx.y) * 2 + n / N) * C + n % N * 16 + threadIdx.x * 4) =
-          make_float4(sums[n][0], sums[n][1], sums[n][2], sums[n][3]);
+      *(float4*)(partial + (((long)blockIdx.x * gridDim.y + blockIdx.y) * 2 + n / N) * C + n % N * 16 +
+                 threadIdx.x * 4) = make_float4(sums[n][0], sums[n][1], sums[n][2], sums[n][3]);
 }
 #endif

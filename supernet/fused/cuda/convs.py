@@ -1,9 +1,9 @@
 """Launches of the CUDA kernels that compute separable convolutions of 16-bit numbers, forward and backward.
 
 Each function computes the same as that of its name in ``supernet.fused.conv_forward``, ``conv_backward`` and
-``conv_weight_backward``; its definition is that of its name in ``supernet.fused.naive``. The kernels stand in
-the files beside this one (``FILES``). A tile of images is read into shared memory once, normalized or as a plane's
-gradient is formed, and every tap is read from there.
+``conv_weight_backward``; its definition is that of its name in ``supernet.fused.naive``. The kernels stand in the files
+beside this one (``FILES``). A tile of images is read into shared memory once, normalized or as a plane's gradient is
+formed, and every tap is read from there.
 
 Axes: as in ``supernet.fused.conv_forward``.
 """

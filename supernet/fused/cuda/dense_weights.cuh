@@ -32,6 +32,7 @@ extern "C" __global__ void dense_weights(uint4* out, const int* table, const __g
 #endif
     }
     int block = at / 32 % BLOCKS, before = tap * BLOCKS + input / 16;
-    out[(((long)before * gridDim.x + row) * BLOCKS + block) * 32 + lane] = make_uint4(found[0], found[1], found[2], found[3]);
+    out[(((long)before * gridDim.x + row) * BLOCKS + block) * 32 + lane] =
+        make_uint4(found[0], found[1], found[2], found[3]);
   }
 }
