@@ -203,19 +203,8 @@ def pools_backward(terms: Sequence[PoolTerm], places: Tensor, out: Tensor, strid
 
 def combine_forward(out: Tensor, terms: Sequence[Tensor], scales: Tensor, shift: Tensor) -> None:
     """Write a node, ``(m, c)``: ``shift`` plus the terms, ``(m, c)`` each, times ``scales``, ``(r, c)``."""
-    pixels, channels = out.shape
-    _call(
-        "combine_forward",
-        out,
-        4 * len(terms) * out.numel(),
-        out,
-        _addresses(terms),
-        scales,
-        shift,
-        len(terms),
-        pixels,
-        channels,
-    )
+    sizes, work = (len(terms), *out.shape), 4 * len(terms) * out.numel()
+    _call("combine_forward", out, work, out, _addresses(terms), scales, shift, *sizes)
 
 
 def combine_sums(grad: Tensor, terms: Sequence[Tensor], means: Tensor, images: int) -> Tensor:

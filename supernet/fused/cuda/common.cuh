@@ -7,14 +7,14 @@
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-constexpr int COLUMNS = 6;       // columns of a table of rows: kind, slot, source, target, gate, behind
-constexpr int GROUP_COLUMNS = 5; // columns of a table of groups: first, rows, side, dilation, inverse
+enum { KIND, SLOT, SOURCE, TARGET, GATE, BEHIND, COLUMNS };         // of a table of rows
+enum { FIRST, ROWS, SIDE, DILATION, INVERSE, GROUP_COLUMNS };       // of a table of groups
 
 // Sizes of a launch. The widths `w` and `wo` of inputs and outputs are powers of two, `lw` and `lwo` their logarithms.
 // A tile is 2^lt outputs of each of `images` images: `rows` rows of it. What they read are `stored` rows of `columns`
-// pixels, with a border of `reach` pixels; `inverse` is 2^20 / stored, rounded up.
+// pixels, with a border of `reach` pixels.
 struct Shape {
-  int batch, h, w, lw, ho, wo, lwo, rows, lt, images, stored, columns, reach, inverse;
+  int batch, h, w, lw, ho, wo, lwo, rows, lt, images, stored, columns, reach;
 };
 
 struct Tile {
@@ -135,6 +135,32 @@ struct Gradient {
   }
 };
 
+// What the convolutions of a launch read: the state, or, SECOND, a row's normalized source.
+#if SECOND
+using Input = Normalized;
+#else
+using Input = Rectified;
+#endif
+
+__device__ __forceinline__ Input input_of(
+    const int* row, long pixels, const char* x, const char* planes, const float* mean, const float* rstd) {
+#if SECOND
+  int source = row[SOURCE];
+  return {planes + source * pixels * C * 2, mean + source * C, rstd + source * C};
+#else
+  return {x};
+#endif
+}
+
+// The gradient of a row's plane, from the one behind its BatchNorm and BatchNorm's coefficients.
+__device__ __forceinline__ Gradient gradient_of(
+    const int* row, long pixels, const char* grads, const char* planes, const float* a, const float* b,
+    const float* c) {
+  int target = row[TARGET];
+  return {grads + row[BEHIND] * pixels * C * 2, planes + target * pixels * C * 2, a + target * C, b + target * C,
+          c + target * C};
+}
+
 // Keep what a tile reads: CHANNELS channels from `first` of images with C channels, `h` rows and 2^lw columns. Rows
 // outside of an image become zeros; the columns beside it are left as they are.
 template <int CHANNELS, int THREADS, typename Reader>
@@ -143,10 +169,11 @@ __device__ __forceinline__ void keep(
     int first) {
   constexpr int CHUNKS = CHANNELS / 8;
   int chunk = threadIdx.x % CHUNKS, all = s.images * stored << lw, columns = (1 << lw) + 2 * border;
+  int inverse = s.images > 1 ? (1 << 20) / stored + 1 : 0; // by which `line` is divided
   reader.prepare(first + chunk * 8);
 #pragma unroll 4
   for (int at = threadIdx.x / CHUNKS; at < all; at += THREADS / CHUNKS) {
-    int column = at & ((1 << lw) - 1), line = at >> lw, image = s.images > 1 ? line * s.inverse >> 20 : 0;
+    int column = at & ((1 << lw) - 1), line = at >> lw, image = line * inverse >> 20;
     int row = top + line - image * stored;
     bool inside = row >= 0 && row < h && t.image + image < s.batch;
     uint4 v = make_uint4(0, 0, 0, 0);

@@ -10,41 +10,32 @@ extern "C" __global__ void __launch_bounds__(256, 2) convs_forward(
   extern __shared__ __align__(128) char shared[];
   constexpr int BLOCKS = C / 16, N = EDGES * BLOCKS;
   const int* group = groups + blockIdx.x * GROUP_COLUMNS;
-  int first = group[0], count = group[1], side = group[2], dilation = group[3];
+  int first = group[FIRST], count = group[ROWS], side = group[SIDE], dilation = group[DILATION];
   bool live[EDGES], any = false;
 #pragma unroll
   for (int e = 0; e < EDGES; e++) {
-    live[e] = e < count && gates[table[(first + min(e, count - 1)) * COLUMNS + 4]] != 0;
+    live[e] = e < count && gates[table[(first + min(e, count - 1)) * COLUMNS + GATE]] != 0;
     any |= live[e];
   }
   if (!any) return;
   Tile t = tile_of(s, blockIdx.y);
   long pixels = (long)s.batch * s.ho * s.wo;
-#if SECOND
-  int source = table[first * COLUMNS + 2];
-  Normalized reader = {planes + source * pixels * C * 2, mean + source * C, rstd + source * C};
-#else
-  Rectified reader = {x};
-#endif
+  Input reader = input_of(table + first * COLUMNS, pixels, x, planes, mean, rstd);
   float total[HALVES][2 * N][4];
   const uint4* weights = dense + first * BLOCKS * 32 + (threadIdx.x & 31);
   clear<256>(shared, s.images * s.stored * s.columns * PITCH<KEEP>);
   clear<N>(total);
   Pixels p = pixels_of(s, shared_address(shared), STRIDE);
-#pragma unroll 1
-  for (int part = 0; part < PARTS; part++, weights += KEEP / 16 * step) {
-    __syncthreads();
-    keep<KEEP, 256>(shared, reader, s, s.h, s.lw, t, t.row * STRIDE - s.reach, s.stored, s.reach, part * KEEP);
-    __syncthreads();
-    add_taps<N>(total, weights, step, p, s.columns, side, dilation, 1);
-  }
+  add_image(shared, reader, s, s.h, s.lw, t, t.row * STRIDE - s.reach, weights, step, [&](const uint4* w) {
+    add_taps<N>(total, w, step, p, s.columns, side, dilation, 1);
+  });
   __syncthreads();
 
   long at = (long)blockIdx.y * PIXELS + (threadIdx.x >> 5) * 16 * HALVES + ((threadIdx.x & 31) >> 2);
   float sums[N][4];
 #pragma unroll
   for (int n = 0; n < N; n++) {
-    int target = table[(first + min(n / BLOCKS, count - 1)) * COLUMNS + 3];
+    int target = table[(first + min(n / BLOCKS, count - 1)) * COLUMNS + TARGET];
     char* to = planes + ((target * pixels + at) * C + n % BLOCKS * 16 + (threadIdx.x & 3) * 4) * 2;
 #pragma unroll
     for (int c = 0; c < 4; c++) sums[n][c] = 0;
@@ -101,24 +92,19 @@ extern "C" __global__ void __launch_bounds__(256, 2) half_gradient(
   extern __shared__ __align__(128) char shared[];
   constexpr int BLOCKS = C / 16, N = BLOCKS;
   const int *group = groups + blockIdx.x * GROUP_COLUMNS, *row = table + blockIdx.x * COLUMNS;
-  if (gates[row[4]] == 0) return;
-  int source = row[2], target = row[3], behind = row[5];
+  if (gates[row[GATE]] == 0) return;
+  int source = row[SOURCE];
   Tile t = tile_of(s, blockIdx.y);
   long pixels = (long)s.batch * s.ho * s.wo;
-  Gradient reader = {grads + behind * pixels * C * 2, planes + target * pixels * C * 2, a + target * C, b + target * C,
-                     c0 + target * C};
+  Gradient reader = gradient_of(row, pixels, grads, planes, a, b, c0);
   float total[HALVES][2 * N][4];
   const uint4* weights = dense + blockIdx.x * BLOCKS * 32 + (threadIdx.x & 31);
   clear<256>(shared, s.images * s.stored * s.columns * PITCH<KEEP>);
   clear<N>(total);
   Pixels p = pixels_of(s, shared_address(shared), 1);
-#pragma unroll 1
-  for (int part = 0; part < PARTS; part++, weights += KEEP / 16 * step) {
-    __syncthreads();
-    keep<KEEP, 256>(shared, reader, s, s.h, s.lw, t, t.row - s.reach, s.stored, s.reach, part * KEEP);
-    __syncthreads();
-    add_taps<N>(total, weights, step, p, s.columns, group[2], group[3], -1);
-  }
+  add_image(shared, reader, s, s.h, s.lw, t, t.row - s.reach, weights, step, [&](const uint4* w) {
+    add_taps<N>(total, w, step, p, s.columns, group[SIDE], group[DILATION], -1);
+  });
   __syncthreads();
 
   long at = (long)blockIdx.y * PIXELS + (threadIdx.x >> 5) * 16 * HALVES + ((threadIdx.x & 31) >> 2);

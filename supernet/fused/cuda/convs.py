@@ -59,8 +59,8 @@ class Shape(ctypes.Structure):
     """Sizes of a launch, as ``common.cuh`` declares them."""
 
     _fields_ = [
-        *((name, ctypes.c_int) for name in ("batch", "h", "w", "lw", "ho", "wo", "lwo", "rows", "lt", "images")),
-        *((name, ctypes.c_int) for name in ("stored", "columns", "reach", "inverse")),
+        *((name, ctypes.c_int) for name in ("batch", "h", "w", "lw", "ho", "wo", "lwo", "rows", "lt")),
+        *((name, ctypes.c_int) for name in ("images", "stored", "columns", "reach")),
     ]
 
 
@@ -95,23 +95,22 @@ def fits(
         kinds: of each launch of the graph.
         shared: bytes of shared memory that a block may use.
     """
-    if stride not in (1, 2) or inputs[0] % stride or inputs[1] % stride:
+    if stride not in (1, 2) or inputs[0] % stride or inputs[1] % stride or not kinds:
         return False
     h, w = inputs[0] // stride, inputs[1] // stride
-    powers = all(size & (size - 1) == 0 for size in (h, w, stride)) and w <= PIXELS
-    few = sum(len(own.sides) for own in kinds) <= MAX_KINDS
-    if not powers or not few or channels not in CHANNELS or storage not in TYPES:
+    if channels not in CHANNELS or storage not in TYPES or h & (h - 1) or w & (w - 1) or w > PIXELS:
         return False
-    for own in kinds:
-        weights = (*own.depthwise, *own.pointwise)
-        if len(own.sides) > MAX_KINDS_AT_ONCE or max(own.sides) > LINE:
-            return False
-        if any(weight.dtype != torch.float32 or not weight.is_contiguous() for weight in weights):
-            return False
-        tiles = shape_of((1, inputs[0], inputs[1]), stride, own.reach), shape_of((1, h, w), 1, own.reach, 2 * PIXELS)
-        if max(_bytes(tile, 16) for tile in tiles) + 2 * PIXELS * PITCH > shared:
-            return False
-    return True
+    sides = [side for own in kinds for side in own.sides]
+    weights = [weight for own in kinds for weight in (*own.depthwise, *own.pointwise)]
+    if len(sides) > MAX_KINDS or max(len(own.sides) for own in kinds) > MAX_KINDS_AT_ONCE:
+        return False
+    if any(side > LINE or side % 2 == 0 for side in sides):
+        return False
+    if any(weight.dtype != torch.float32 or not weight.is_contiguous() for weight in weights):
+        return False
+    reach = max(own.reach for own in kinds)
+    tiles = shape_of((1, *inputs), stride, reach), shape_of((1, h, w), 1, reach, 2 * PIXELS)
+    return max(_bytes(tile, 16) for tile in tiles) + 2 * PIXELS * PITCH <= shared
 
 
 def shape_of(size: Sequence[int], stride: int, reach: int, pixels: int = PIXELS) -> Shape:
@@ -127,24 +126,25 @@ def shape_of(size: Sequence[int], stride: int, reach: int, pixels: int = PIXELS)
     images, rows = max(1, pixels // (ho * wo)), min(ho, pixels // wo)
     stored = rows * stride + 2 * reach
     sizes = b, h, w, _log(w), ho, wo, _log(wo), rows, _log(rows * wo)
-    return Shape(*sizes, images, stored, w + 2 * reach, reach, 2**20 // stored + 1)
+    return Shape(*sizes, images, stored, w + 2 * reach, reach)
 
 
 def dense_weights(rows: Sequence[ConvRow], kinds: Kinds, like: Tensor, *, transposed: bool) -> Tensor:
-    """Return the matrices of each row's taps as the tensor cores take them, ``(t, block, r, c, k)``.
+    """Return the matrices of each row's taps as the tensor cores take them, ``(t, r, c, k)``.
 
-    A block is 16 input channels ``k``.
+    ``t`` counts a tap's blocks of 16 input channels ``k``.
 
     Args:
         like: has the device and the type that the matrices are rounded to.
         transposed: whether they multiply gradients, on the way back.
     """
     channels, taps, count = kinds.depthwise[0].shape[1], kinds.taps, len(rows)
-    dense = like.new_empty(taps + 1, channels // 16, count, channels, 16)  # one tap more is read, and not used
+    steps, columns = taps * channels // 16, count * channels
+    unused = steps // taps * columns + 64  # what is read beyond the last tap, and beyond the last row of a group
+    dense = like.new_empty(steps * columns + unused, 16)[: steps * columns].view(steps, count, channels, 16)
     given = _Weights()
-    for kind, (side, depthwise, pointwise) in enumerate(zip(kinds.sides, kinds.depthwise, kinds.pointwise)):
-        given.depthwise[kind], given.pointwise[kind] = depthwise.data_ptr(), pointwise.data_ptr()
-        given.sides[kind] = side
+    _point(given, kinds)
+    given.sides[: len(kinds.sides)] = kinds.sides
     arguments = _pointer(dense), _pointer(table_of(rows, like.device)), given
     _launch("dense_weights", like, channels, (count, taps, 1), 0, arguments, TRANSPOSED=int(transposed))
     return dense
@@ -179,7 +179,7 @@ def convs_forward(
     tensors = x, planes, dense, *tables, gates, partial, *statistics
     shared = max(_bytes(shape, keep), 9 * edges * channels * 4)
     constants = {"FORWARD": 1, "SECOND": int(second), "STRIDE": stride, "EDGES": edges, "KEEP": keep, "HALVES": halves}
-    arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(1) // 8)
+    arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(0) // 8)
     _launch("convs_forward", planes, channels, (len(groups), tiles, 1), shared, arguments, **constants)
     return partial, Tile(128 * halves, channels, channels, tiles)
 
@@ -209,7 +209,7 @@ def half_gradient(
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
     tensors = planes, grads, dense, *tables, gates, partial, *statistics, *coefficients
     shared, constants = max(_bytes(shape, keep), 18 * channels * 4), {"HALF": 1, "KEEP": keep, "HALVES": halves}
-    arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(1) // 8), ctypes.c_int(first)
+    arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(0) // 8), ctypes.c_int(first)
     _launch("half_gradient", planes, channels, (len(rows), tiles, 1), shared, arguments, **constants)
     return partial
 
@@ -241,7 +241,7 @@ def input_gradient(
     parts = planes.new_empty(shares, x.numel(), dtype=torch.float32)
     tables = table_of(rows, x.device), groups_on(groups_of(rows, kinds, 1), x.device)
     tensors = planes, grads, parts, dense, *tables, gates, *coefficients
-    arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(1) // 8), ctypes.c_int(len(rows))
+    arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(0) // 8), ctypes.c_int(len(rows))
     shared, constants = _bytes(shape, keep), {"STRIDE": stride, "KEEP": keep, "HALVES": halves}
     _launch("state_gradient", x, channels, (tiles, shares, blocks), shared, arguments, **constants)
     given = *map(_pointer, (x, parts, out)), ctypes.c_int(shares), ctypes.c_long(x.numel())
@@ -274,8 +274,7 @@ def conv_weight_gradients(
     depthwise_parts = planes.new_empty(len(rows), kinds.taps, splits * channels // 16, channels, dtype=torch.float32)
     pointwise_parts = planes.new_empty(len(rows), lines, splits, channels, channels, dtype=torch.float32)
     given = _Kinds()
-    for kind, (depthwise, pointwise) in enumerate(zip(kinds.depthwise, kinds.pointwise)):
-        given.depthwise[kind], given.pointwise[kind] = depthwise.data_ptr(), pointwise.data_ptr()
+    _point(given, kinds)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
     tensors = (x, planes, grads, *tables, gates, *coefficients, *statistics, depthwise_parts, pointwise_parts)
     numbers = map(ctypes.c_int, (tiles, kinds.taps, lines))
@@ -303,6 +302,12 @@ def _launch(
 
 def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
     return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+
+
+def _point(to: _Weights | _Kinds, kinds: Kinds) -> None:
+    """Let a structure point to the weights of all kinds."""
+    for kind, (depthwise, pointwise) in enumerate(zip(kinds.depthwise, kinds.pointwise)):
+        to.depthwise[kind], to.pointwise[kind] = depthwise.data_ptr(), pointwise.data_ptr()
 
 
 def _tiling(size: Sequence[int], stride: int, reach: int, columns: int, channels: int) -> tuple[Shape, int, int]:

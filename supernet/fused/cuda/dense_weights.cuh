@@ -13,7 +13,7 @@ struct Weights {
 
 // Write each row's matrices, (tap, input block, row, output block, lane) of 8 numbers; TRANSPOSED: of the way back.
 extern "C" __global__ void dense_weights(uint4* out, const int* table, const __grid_constant__ Weights kinds) {
-  int row = blockIdx.x, tap = blockIdx.y, kind = table[row * COLUMNS], slot = table[row * COLUMNS + 1];
+  int row = blockIdx.x, tap = blockIdx.y, kind = table[row * COLUMNS + KIND], slot = table[row * COLUMNS + SLOT];
   int all = kinds.sides[kind] * kinds.sides[kind];
   if (tap >= all) return;
   const float* depthwise = kinds.depthwise[kind] + (long)slot * C * all + tap;

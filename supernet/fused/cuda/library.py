@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -17,7 +15,8 @@ from typing import Any
 
 import torch
 
-from supernet.fused.cpu.library import cache_folder
+from genotypes.atomic_write import write_atomically
+from supernet.fused.cpu.library import NoFunctions, cache_folder
 
 SOURCES = Path(__file__).parent
 BUILT_ON = {"convs.cuh": ("products.cuh",), "state_gradient.cuh": ("products.cuh",)}
@@ -94,16 +93,12 @@ def _kept(file: str, definitions: tuple[tuple[str, int], ...], target: str) -> b
     """Return a compiled source from the cache; compile it where it is not there."""
     parts = _parts(file)
     parts.append(repr((definitions, target, torch.version.cuda)).encode())
-    folder = cache_folder()
-    path = folder / f"{Path(file).stem}-{hashlib.sha256(bytes(0).join(parts)).hexdigest()[:20]}.cubin"
-    with suppress(OSError):
-        return path.read_bytes()
+    name = f"{Path(file).stem}-{hashlib.sha256(bytes(0).join(parts)).hexdigest()[:20]}.cubin"
+    with suppress(OSError, NoFunctions):
+        return (cache_folder() / name).read_bytes()
     found = compiled(file, definitions, target)
-    with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as made:
-            made.write(found)
-        os.replace(made.name, path)
+    with suppress(OSError, NoFunctions):
+        write_atomically(cache_folder() / name, found)
     return found
 
 

@@ -66,6 +66,21 @@ __device__ __forceinline__ void add_taps(
   }
 }
 
+// Add the products of a tile of images, KEEP channels after the other. `top` is the input's row that is kept first;
+// `taps` adds those of the channels that are kept, whose weights begin at its argument.
+template <typename Reader, typename Taps>
+__device__ __forceinline__ void add_image(
+    char* shared, Reader& reader, const Shape& s, int h, int lw, const Tile& t, int top, const uint4* weights, int step,
+    Taps taps) {
+#pragma unroll 1
+  for (int part = 0; part < PARTS; part++, weights += KEEP / 16 * step) {
+    __syncthreads();
+    keep<KEEP, 256>(shared, reader, s, h, lw, t, top, s.stored, s.reach, part * KEEP);
+    __syncthreads();
+    taps(weights);
+  }
+}
+
 template <int N> __device__ __forceinline__ void clear(float (&total)[HALVES][2 * N][4]) {
 #pragma unroll
   for (int i = 0; i < HALVES; i++)

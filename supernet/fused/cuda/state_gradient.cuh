@@ -18,31 +18,26 @@ extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
 #pragma unroll 1
   for (int row = share; row < rows; row += gridDim.y) {
     const int *entry = table + row * COLUMNS, *group = groups + row * GROUP_COLUMNS;
-    int target = entry[3], side = group[2], dilation = group[3];
-    if (gates[entry[4]] == 0) continue;
-    Gradient reader = {grads + entry[5] * pixels * C * 2, planes + target * pixels * C * 2, a + target * C,
-                       b + target * C, c0 + target * C};
+    int side = group[SIDE], dilation = group[DILATION];
+    if (gates[entry[GATE]] == 0) continue;
+    Gradient reader = gradient_of(entry, pixels, grads, planes, a, b, c0);
     const uint4* weights = dense + (row * BLOCKS + block) * 32 + (threadIdx.x & 31);
-#pragma unroll 1
-    for (int part = 0; part < PARTS; part++, weights += KEEP / 16 * step) {
-      __syncthreads();
-      keep<KEEP, 256>(shared, reader, s, s.ho, s.lwo, t, t.row - s.reach, s.stored, s.reach, part * KEEP);
-      __syncthreads();
+    add_image(shared, reader, s, s.ho, s.lwo, t, t.row - s.reach, weights, step, [&](const uint4* w) {
 #if STRIDE == 1
-      add_taps<N>(total, weights, step, p, s.columns, side, dilation, -1);
+      add_taps<N>(total, w, step, p, s.columns, side, dilation, -1);
 #else
       for (int tap = 0; tap < side * side; tap++) {
         int down = (parity >> 1) - (tap / side - side / 2) * dilation;
         int across = (parity & 1) - (tap % side - side / 2) * dilation;
         if ((down | across) & 1) continue;
-        const uint4* next = weights + tap * (C / 16) * step;
+        const uint4* next = w + tap * (C / 16) * step;
         uint4 b[N];
 #pragma unroll
         for (int n = 0; n < N; n++) b[n] = __ldg(next + n * 32);
         add_tap<N>(total, b, next, step, p, ((down >> 1) * s.columns + (across >> 1)) * PITCH<KEEP>);
       }
 #endif
-    }
+    });
   }
 #pragma unroll
   for (int ij = 0; ij < 2 * HALVES; ij++) {

@@ -4,7 +4,7 @@
 // The two blocks are those of two rows that read the same state, of one row, or, alone, of a row that has but one.
 
 constexpr int PIXELS = 256; // outputs of a tile
-constexpr int LINE = 5; // taps of a line that a warp takes, and warps of a block
+constexpr int LINE = 5;     // taps of a line that a warp takes, and warps of a block
 
 struct Kinds {
   const float* depthwise[4];
@@ -21,21 +21,16 @@ extern "C" __global__ void __launch_bounds__(32 * LINE) weight_gradients(
   extern __shared__ __align__(128) char shared[];
   constexpr int BLOCKS = C / 16, PAIRS = BLOCKS < 2 ? 1 : BLOCKS / 2;
   const int* group = groups + blockIdx.x * GROUP_COLUMNS;
-  int first = group[0], count = group[1], side = group[2], dilation = group[3];
+  int first = group[FIRST], count = group[ROWS], side = group[SIDE], dilation = group[DILATION];
   int input = blockIdx.y / PAIRS * 16, output = blockIdx.y % PAIRS * 32;
   int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
   long pixels = (long)s.batch * s.ho * s.wo;
   bool any = false;
-  for (int e = 0; e < count; e++) any |= gates[table[(first + e) * COLUMNS + 4]] != 0;
+  for (int e = 0; e < count; e++) any |= gates[table[(first + e) * COLUMNS + GATE]] != 0;
   if (!any) return;
   char* outputs = shared + s.images * s.stored * s.columns * PITCH<16>;
   clear<32 * LINE>(shared, s.images * s.stored * s.columns * PITCH<16>);
-#if SECOND
-  int source = table[first * COLUMNS + 2];
-  Normalized reader = {planes + source * pixels * C * 2, mean + source * C, rstd + source * C};
-#else
-  Rectified reader = {x};
-#endif
+  Input reader = input_of(table + first * COLUMNS, pixels, x, planes, mean, rstd);
   float total[LINE][UNITS][2][4];
 #pragma unroll
   for (int j = 0; j < LINE; j++)
@@ -51,12 +46,9 @@ extern "C" __global__ void __launch_bounds__(32 * LINE) weight_gradients(
 #pragma unroll
     for (int u = 0; u < UNITS; u++) {
       const int* row = table + (first + (BLOCKS > 1 ? 0 : min(u, count - 1))) * COLUMNS;
-      Gradient gradient = {grads + row[5] * pixels * C * 2, planes + row[3] * pixels * C * 2, a + row[3] * C,
-                           b + row[3] * C, c0 + row[3] * C};
-      Shape own = s;
-      own.inverse = (1 << 20) / s.rows + 1;
+      Gradient gradient = gradient_of(row, pixels, grads, planes, a, b, c0);
       keep<16, 32 * LINE>(
-          outputs + u * PIXELS * PITCH<16>, gradient, own, s.ho, s.lwo, t, t.row, s.rows, 0,
+          outputs + u * PIXELS * PITCH<16>, gradient, s, s.ho, s.lwo, t, t.row, s.rows, 0,
           output + (BLOCKS > 1 ? u * 16 : 0));
     }
     __syncthreads();
@@ -91,7 +83,7 @@ extern "C" __global__ void __launch_bounds__(32 * LINE) weight_gradients(
   for (int u = 0; u < UNITS; u++) {
     int row = first + (BLOCKS > 1 ? 0 : u), n = output + (BLOCKS > 1 ? u * 16 : 0) + (lane >> 2);
     if (row - first >= count) break;
-    int kind = table[row * COLUMNS], slot = table[row * COLUMNS + 1];
+    int kind = table[row * COLUMNS + KIND], slot = table[row * COLUMNS + SLOT];
     const float* depthwise = kinds.depthwise[kind] + (long)slot * C * side * side + warp * side;
     const float* pointwise = kinds.pointwise[kind] + (long)slot * C * C;
     float* to = pointwise_parts + (((long)row * lines + warp) * gridDim.z + blockIdx.z) * C * C;

@@ -36,7 +36,10 @@ def device():
 
 @pytest.mark.parametrize("storage", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("channels", [16, 20, 36, 64])
-@pytest.mark.parametrize("batch, size, stride", [(1, (33, 31), 1), (1, (33, 31), 2), (8, (8, 8), 1), (3, (16, 5), 2)])
+@pytest.mark.parametrize(
+    "batch, size, stride",
+    [(1, (33, 31), 1), (1, (33, 31), 2), (8, (8, 8), 1), (3, (16, 5), 2), (3, (16, 16), 1), (2, (32, 32), 2)],
+)
 def test_equals_the_reference(device, storage, channels, batch, size, stride):
     """The reference gets the inputs as they are rounded to the storage type; see ``supernet.fused.verification``."""
     torch.manual_seed(0)

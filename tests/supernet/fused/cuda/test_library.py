@@ -49,6 +49,8 @@ def kinds(side=5, dtype=torch.float32):
         (16, torch.bfloat16, (33, 32), 1, kinds()),
         (16, torch.bfloat16, (31, 31), 2, kinds()),
         (16, torch.bfloat16, (32, 32), 1, kinds(7)),
+        (16, torch.bfloat16, (32, 32), 1, kinds(4)),
+        (16, torch.bfloat16, (32, 32), 1, []),
         (16, torch.bfloat16, (32, 32), 1, kinds(dtype=torch.float64)),
     ],
 )
@@ -65,4 +67,5 @@ def test_tiles_cover_a_batch(size, stride):
     pixels = shape.images * shape.rows * shape.wo
     assert convs._tiles(shape) * pixels >= outputs > (convs._tiles(shape) - 1) * pixels
     assert pixels == convs.PIXELS and 1 << shape.lt == shape.rows * shape.wo
-    assert all(line * shape.inverse >> 20 == line // shape.stored for line in range(shape.images * shape.stored))
+    lines, inverse = range(shape.images * shape.stored), 2**20 // shape.stored + 1
+    assert [line * inverse >> 20 for line in lines] == [line // shape.stored for line in lines]  # as kernels divide
