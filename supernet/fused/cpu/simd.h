@@ -79,20 +79,25 @@ inline void for_channels(Index channels, F f) {
     for (; k < channels; ++k) f(Width<1>{}, k);
 }
 
-// Writes to out, (c,), the sums over all pixels of f(width, j, k). Their order does not depend on the threads.
+// Writes to out, (c,), the sums over all pixels of f(width, j, k). Their order does not depend on the threads. Sums of
+// up to BLOCK periods are formed first, so that rounding errors grow with their number and not with that of pixels.
 template <int N, class T, class F>
 inline void channel_sums(Index count, Index period, Index channels, T* out, F f) {
+    constexpr Index BLOCK = 32;
     std::fill(out, out + channels, T(0));
     const Index whole = count / period;
     Index c = 0;  // channel of index k
     for (Index k = 0; k < period; k += N) {
-        Vector<T, N> sums[4] = {};
-        Index g = 0;
-        for (; g + 4 <= whole; g += 4)
-            UNROLL
-            for (int q = 0; q < 4; ++q) sums[q] += f(Width<N>{}, (g + q) * period + k, k);
-        for (; g < whole; ++g) sums[0] += f(Width<N>{}, g * period + k, k);
-        const Vector<T, N> sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+        Vector<T, N> sum = {};
+        for (Index g = 0; g < whole;) {
+            const Index end = std::min(whole, g + BLOCK);
+            Vector<T, N> sums[4] = {};
+            for (; g + 4 <= end; g += 4)
+                UNROLL
+                for (int q = 0; q < 4; ++q) sums[q] += f(Width<N>{}, (g + q) * period + k, k);
+            for (; g < end; ++g) sums[0] += f(Width<N>{}, g * period + k, k);
+            sum += (sums[0] + sums[1]) + (sums[2] + sums[3]);
+        }
         for (int n = 0; n < N; ++n) {
             out[c] += sum[n];
             c = c + 1 == channels ? 0 : c + 1;

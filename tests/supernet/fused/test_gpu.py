@@ -18,7 +18,7 @@ from supernet.mixed.graph import MixedGraph
 from supernet.shapes import ImageShape
 from supernet.spaces.darts import DARTS_PRIMITIVES
 from supernet.spaces.darts.space import DARTSSpace
-from tests.supernet.fused.steps import steps_of
+from tests.supernet.fused.steps import assert_close_along
 
 pytestmark = pytest.mark.gpu
 
@@ -41,29 +41,33 @@ def device():
     [(1, (33, 31), 1), (1, (33, 31), 2), (8, (8, 8), 1), (3, (16, 5), 2), (3, (16, 16), 1), (2, (32, 32), 2)],
 )
 def test_equals_the_reference(device, storage, channels, batch, size, stride):
-    """The reference gets the inputs as they are rounded to the storage type; see ``supernet.fused.verification``."""
+    """The reference gets the inputs as they are rounded to the storage type; see ``supernet.fused.verification``.
+
+    Some of these gradients are small differences of large sums. There PyTorch's own operations in float32 have medians
+    of up to 2e-5; in float32 the kernels may have twice theirs.
+    """
     torch.manual_seed(0)
     graph = MixedGraph(channels, DARTS_PRIMITIVES, 2, 4, stride).to(device)
     states = [torch.randn(batch, channels, *size, device=device).to(storage) for _ in range(2)]
     gates = torch.rand(14, len(DARTS_PRIMITIVES), device=device)
     gates[::3, ::2] = 0
     found, expected = compare(graph, "fused", states, gates)
+    median = MEDIANS[storage]
+    if storage == torch.float32:
+        pairs = list(zip(*compare(graph, "reference", states, gates), strict=True))[graph.nodes :]
+        median = max(median, *(2 * median_error(*pair) for pair in pairs))
     graph.backend = "fused"
     for index, (b, a, c) in enumerate(zip(found, expected, differentiate(graph, states, gates), strict=True)):
         assert b.isfinite().all() and b.equal(c)
         tolerance = NODES[storage] if index < graph.nodes else GRADIENTS[storage]
         assert relative_error(b, a) <= tolerance or (a - b).abs().max() < 1e-6, (index, a.shape)
         if index >= graph.nodes:
-            assert median_error(b, a) <= MEDIANS[storage] or (a - b).abs().max() < 1e-6, (index, a.shape)
+            assert median_error(b, a) <= median or (a - b).abs().max() < 1e-6, (index, a.shape)
 
 
 def test_twenty_steps(device):
-    """The loss curves agree to rounding at first. Later rounding decides: on a CPU too, they part by some percent."""
     space = DARTSSpace(ImageShape(3, 16, 10), channels=16, layers=4, nodes=2)
-    (curve, _), *others = steps_of(space, ("reference", "batched", "fused"), 16, device)
-    for other, _ in others:
-        torch.testing.assert_close(other[:5], curve[:5], rtol=1e-3, atol=0)
-        torch.testing.assert_close(other, curve, rtol=0.2, atol=0)
+    assert_close_along(space, ("batched", "fused"), 16, device)
 
 
 @pytest.mark.parametrize("storage", [torch.float32, torch.bfloat16])

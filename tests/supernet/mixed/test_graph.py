@@ -15,7 +15,7 @@ from supernet.ops import OPS, DilConv
 from supernet.shapes import ImageShape
 from supernet.spaces.darts import DARTS_PRIMITIVES
 from supernet.spaces.darts.space import DARTSSpace
-from tests.supernet.fused.steps import steps_of
+from tests.supernet.fused.steps import assert_close_along, steps_of
 
 TOLERANCE = 1e-10
 
@@ -131,6 +131,11 @@ def test_twenty_steps():
     for other, columns in others:
         torch.testing.assert_close(other, curve, rtol=1e-8, atol=0)
         assert columns.equal(chosen) and curve.std() > 0.02
+
+
+def test_float32_along_a_search():
+    space = DARTSSpace(ImageShape(3, 8, 10), channels=8, layers=3, nodes=2)
+    assert_close_along(space, BACKENDS, 8, torch.device("cpu"), steps=7)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
