@@ -19,6 +19,7 @@ from torch import Tensor
 
 from supernet.fused.conv_weight_backward import add_parts
 from supernet.fused.cuda import library
+from supernet.fused.cuda.tiles import PITCH, PIXELS, bytes_of, log_of, shape_of, tiles_of, tiling_of
 from supernet.fused.dense import Kinds, groups_of, groups_on
 from supernet.fused.launch import Tile, ceil_div
 from supernet.fused.rows import ConvRow
@@ -28,12 +29,6 @@ CHANNELS = (16, 32, 64)
 TYPES = (torch.bfloat16, torch.float16)
 LINE = 5
 """Warps of a block that computes weights' gradients, as the kernel has them."""
-
-PITCH = 48
-"""Bytes from one pixel to the next in shared memory, of 16 channels."""
-
-PIXELS = 256
-"""Pixels of a tile; of twice as many where a program has few columns."""
 
 FILES = {
     "dense_weights": "dense_weights.cuh",
@@ -45,23 +40,11 @@ FILES = {
 }
 """Kernel -> its source."""
 
-MAX_KINDS, MAX_KINDS_AT_ONCE = 64, 4
+MAX_KINDS, MAX_KINDS_AT_ONCE = 64, 5
 """Kinds of convolutions of a graph and of a launch."""
-
-SHARED = 96 * 1024
-"""Bytes of shared memory that a tile should need at most: fewer channels are kept at a time instead."""
 
 BLOCKS = 512
 """Blocks that keep a large GPU busy: four for each of its multiprocessors."""
-
-
-class Shape(ctypes.Structure):
-    """Sizes of a launch, as ``common.cuh`` declares them."""
-
-    _fields_ = [
-        *((name, ctypes.c_int) for name in ("batch", "h", "w", "lw", "ho", "wo", "lwo", "rows", "lt")),
-        *((name, ctypes.c_int) for name in ("images", "stored", "columns", "reach")),
-    ]
 
 
 class _Weights(ctypes.Structure):
@@ -69,6 +52,7 @@ class _Weights(ctypes.Structure):
         ("depthwise", ctypes.c_void_p * MAX_KINDS),
         ("pointwise", ctypes.c_void_p * MAX_KINDS),
         ("sides", ctypes.c_int * MAX_KINDS),
+        ("factorized", ctypes.c_ulonglong),
     ]
 
 
@@ -76,6 +60,7 @@ class _Kinds(ctypes.Structure):
     _fields_ = [
         ("depthwise", ctypes.c_void_p * MAX_KINDS_AT_ONCE),
         ("pointwise", ctypes.c_void_p * MAX_KINDS_AT_ONCE),
+        ("factorized", ctypes.c_ulonglong),
     ]
 
 
@@ -110,23 +95,7 @@ def fits(
         return False
     reach = max(own.reach for own in kinds)
     tiles = shape_of((1, *inputs), stride, reach), shape_of((1, h, w), 1, reach, 2 * PIXELS)
-    return max(_bytes(tile, 16) for tile in tiles) + 2 * PIXELS * PITCH <= shared
-
-
-def shape_of(size: Sequence[int], stride: int, reach: int, pixels: int = PIXELS) -> Shape:
-    """Return the sizes of a launch.
-
-    Args:
-        size: batch, rows and columns of the input.
-        reach: how many pixels of the input beside its own an output reads at most.
-        pixels: of a tile.
-    """
-    b, h, w = size
-    ho, wo = h // stride, w // stride
-    images, rows = max(1, pixels // (ho * wo)), min(ho, pixels // wo)
-    stored = rows * stride + 2 * reach
-    sizes = b, h, w, _log(w), ho, wo, _log(wo), rows, _log(rows * wo)
-    return Shape(*sizes, images, stored, w + 2 * reach, reach)
+    return max(bytes_of(tile, 16) for tile in tiles) + 2 * PIXELS * PITCH <= shared
 
 
 def dense_weights(rows: Sequence[ConvRow], kinds: Kinds, like: Tensor, *, transposed: bool) -> Tensor:
@@ -138,7 +107,7 @@ def dense_weights(rows: Sequence[ConvRow], kinds: Kinds, like: Tensor, *, transp
         like: has the device and the type that the matrices are rounded to.
         transposed: whether they multiply gradients, on the way back.
     """
-    channels, taps, count = kinds.depthwise[0].shape[1], kinds.taps, len(rows)
+    channels, taps, count = kinds.pointwise[0].shape[2], kinds.taps, len(rows)
     steps, columns = taps * channels // 16, count * channels
     unused = steps // taps * columns + 64  # what is read beyond the last tap, and beyond the last row of a group
     dense = like.new_empty(steps * columns + unused, 16)[: steps * columns].view(steps, count, channels, 16)
@@ -172,12 +141,12 @@ def convs_forward(
     channels, second = planes.shape[2], x is None
     groups = groups_of(rows, kinds, 1 if second else 64 // channels)
     edges = max(group.rows for group in groups)
-    shape, halves, keep = _tiling(size, stride, kinds.reach, edges * channels, channels)
-    tiles = _tiles(shape)
+    shape, halves, keep = tiling_of(size, stride, kinds.reach, edges * channels, channels)
+    tiles = tiles_of(shape)
     partial = planes.new_empty(len(rows), tiles, 2, channels, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
     tensors = x, planes, dense, *tables, gates, partial, *statistics
-    shared = max(_bytes(shape, keep), 9 * edges * channels * 4)
+    shared = max(bytes_of(shape, keep), 9 * edges * channels * 4)
     constants = {"FORWARD": 1, "SECOND": int(second), "STRIDE": stride, "EDGES": edges, "KEEP": keep, "HALVES": halves}
     arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(0) // 8)
     _launch("convs_forward", planes, channels, (len(groups), tiles, 1), shared, arguments, **constants)
@@ -203,12 +172,12 @@ def half_gradient(
         dense: by ``dense_weights``, transposed.
     """
     channels = planes.shape[2]
-    shape, halves, keep = _tiling(size, 1, kinds.reach, channels, channels)
-    tiles, groups = _tiles(shape), groups_of(rows, kinds, 1)
+    shape, halves, keep = tiling_of(size, 1, kinds.reach, channels, channels)
+    tiles, groups = tiles_of(shape), groups_of(rows, kinds, 1)
     partial = planes.new_empty(len(rows), tiles, 2, channels, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
     tensors = planes, grads, dense, *tables, gates, partial, *statistics, *coefficients
-    shared, constants = max(_bytes(shape, keep), 18 * channels * 4), {"HALF": 1, "KEEP": keep, "HALVES": halves}
+    shared, constants = max(bytes_of(shape, keep), 18 * channels * 4), {"HALF": 1, "KEEP": keep, "HALVES": halves}
     arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(0) // 8), ctypes.c_int(first)
     _launch("half_gradient", planes, channels, (len(rows), tiles, 1), shared, arguments, **constants)
     return partial
@@ -234,15 +203,15 @@ def input_gradient(
     """
     b, h, w, channels = x.shape
     size, reach, columns = (b, h // stride, w // stride), ceil_div(kinds.reach, stride), min(channels, 32)
-    shape, halves, keep = _tiling(size, 1, reach, columns, channels)
-    shape.h, shape.w, shape.lw = h, w, _log(w)  # of the state; its gradient's pixels are those of ``size``
-    tiles, blocks = _tiles(shape), stride * stride * max(1, channels // 32)
+    shape, halves, keep = tiling_of(size, 1, reach, columns, channels)
+    shape.h, shape.w, shape.lw = h, w, log_of(w)  # of the state; its gradient's pixels are those of ``size``
+    tiles, blocks = tiles_of(shape), stride * stride * max(1, channels // 32)
     shares = min(len(rows), ceil_div(BLOCKS, tiles * blocks))
     parts = planes.new_empty(shares, x.numel(), dtype=torch.float32)
     tables = table_of(rows, x.device), groups_on(groups_of(rows, kinds, 1), x.device)
     tensors = planes, grads, parts, dense, *tables, gates, *coefficients
     arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(0) // 8), ctypes.c_int(len(rows))
-    shared, constants = _bytes(shape, keep), {"STRIDE": stride, "KEEP": keep, "HALVES": halves}
+    shared, constants = bytes_of(shape, keep), {"STRIDE": stride, "KEEP": keep, "HALVES": halves}
     _launch("state_gradient", x, channels, (tiles, shares, blocks), shared, arguments, **constants)
     given = *map(_pointer, (x, parts, out)), ctypes.c_int(shares), ctypes.c_long(x.numel())
     _launch("add_shares", x, channels, (ceil_div(x.numel(), 1024), 1, 1), 0, given, **constants)
@@ -269,7 +238,7 @@ def conv_weight_gradients(
     channels, shape, second = planes.shape[2], shape_of(size, stride, kinds.reach), x is None
     units = 1 if channels == 16 and second else 2
     groups = groups_of(rows, kinds, units if channels == 16 else 1)
-    tiles, lines, blocks = _tiles(shape), max(kinds.sides), (channels // 16) * max(1, channels // 32)
+    tiles, lines, blocks = tiles_of(shape), max(kinds.sides), (channels // 16) * max(1, channels // 32)
     splits = min(tiles, ceil_div(BLOCKS, len(groups) * blocks))
     depthwise_parts = planes.new_empty(len(rows), kinds.taps, splits * channels // 16, channels, dtype=torch.float32)
     pointwise_parts = planes.new_empty(len(rows), lines, splits, channels, channels, dtype=torch.float32)
@@ -278,12 +247,15 @@ def conv_weight_gradients(
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
     tensors = (x, planes, grads, *tables, gates, *coefficients, *statistics, depthwise_parts, pointwise_parts)
     numbers = map(ctypes.c_int, (tiles, kinds.taps, lines))
-    shared = _bytes(shape, 16) + units * PIXELS * PITCH
+    shared = bytes_of(shape, 16) + units * PIXELS * PITCH
     constants = {"SECOND": int(second), "STRIDE": stride, "UNITS": units}
     grid = len(groups), blocks, splits
     arguments = *map(_pointer, tensors), given, shape, *numbers
     _launch("weight_gradients", planes, channels, grid, shared, arguments, **constants)
-    return add_parts(depthwise_parts, pointwise_parts, rows, kinds, gates)
+    found = add_parts(depthwise_parts, pointwise_parts, rows, _as_separable(kinds), gates)
+    for kind in kinds.factorized:  # both gradients stand in the second, one above the other
+        found[0][kind], found[1][kind] = (half.contiguous() for half in found[1][kind].chunk(2, 1))
+    return found
 
 
 def _launch(
@@ -300,39 +272,22 @@ def _launch(
     library.launch(name, file, tuple(definitions.items()), grid, threads, shared, like.device, arguments)
 
 
+def _as_separable(kinds: Kinds) -> Kinds:
+    """Return kinds whose weights have the shapes of separable convolutions, those of factorized reductions too."""
+    depthwise, pointwise = list(kinds.depthwise), list(kinds.pointwise)
+    for kind in kinds.factorized:
+        edges, half, channels = kinds.pointwise[kind].shape[:3]
+        depthwise[kind] = depthwise[kind].new_empty(edges, channels, 1, 3, 3)
+        pointwise[kind] = pointwise[kind].new_empty(edges, 2 * half, channels, 1, 1)
+    return Kinds(kinds.sides, kinds.dilations, tuple(depthwise), tuple(pointwise))
+
+
 def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
     return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
 
 
 def _point(to: _Weights | _Kinds, kinds: Kinds) -> None:
-    """Let a structure point to the weights of all kinds."""
+    """Let a structure point to the weights of all kinds, and name the factorized reductions by a bit each."""
+    to.factorized = sum(1 << kind for kind in kinds.factorized)
     for kind, (depthwise, pointwise) in enumerate(zip(kinds.depthwise, kinds.pointwise)):
         to.depthwise[kind], to.pointwise[kind] = depthwise.data_ptr(), pointwise.data_ptr()
-
-
-def _tiling(size: Sequence[int], stride: int, reach: int, columns: int, channels: int) -> tuple[Shape, int, int]:
-    """Return the sizes of a launch, the halves of a warp's pixels, and how many channels are kept at a time.
-
-    Args:
-        columns: output channels that a warp computes.
-        channels: of the input.
-    """
-    halves = 4 if columns <= 16 else 2
-    shape = shape_of(size, stride, reach, 128 * halves)
-    keep = channels
-    while keep > 16 and _bytes(shape, keep) > SHARED:
-        keep //= 2
-    return shape, halves, keep
-
-
-def _tiles(shape: Shape) -> int:
-    return ceil_div(shape.batch * shape.ho * shape.wo, shape.images * shape.rows * shape.wo)
-
-
-def _bytes(shape: Shape, channels: int) -> int:
-    """Return the bytes of shared memory that a tile needs, of so many channels at a time."""
-    return shape.images * shape.stored * shape.columns * (channels * 2 + 16)
-
-
-def _log(power: int) -> int:
-    return power.bit_length() - 1

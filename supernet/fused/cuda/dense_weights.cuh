@@ -9,6 +9,7 @@ struct Weights {
   const float* depthwise[MAX_KINDS];
   const float* pointwise[MAX_KINDS];
   int sides[MAX_KINDS];
+  u64 factorized; // a bit for each kind that is a factorized reduction
 };
 
 // Write each row's matrices, (tap, input block, row, output block, lane) of 8 numbers; TRANSPOSED: of the way back.
@@ -18,6 +19,13 @@ extern "C" __global__ void dense_weights(uint4* out, const int* table, const __g
   if (tap >= all) return;
   const float* depthwise = kinds.depthwise[kind] + (long)slot * C * all + tap;
   const float* pointwise = kinds.pointwise[kind] + (long)slot * C * C;
+  bool is_factorized = kinds.factorized >> kind & 1;
+  auto weight = [&](int n, int k) { // of output n and input k
+    if (!is_factorized) return depthwise[k * all] * pointwise[n * C + k];
+    if (tap != (n < C / 2 ? 4 : 8)) return 0.f;
+    return n < C / 2 ? kinds.depthwise[kind][(slot * C / 2 + n) * C + k]
+                     : kinds.pointwise[kind][(slot * C / 2 + n - C / 2) * C + k];
+  };
   constexpr int BLOCKS = C / 16;
   for (int at = threadIdx.x; at < BLOCKS * BLOCKS * 32; at += blockDim.x) {
     int lane = at & 31, output = at / 32 % BLOCKS * 16, input = at / 32 / BLOCKS * 16;
@@ -26,9 +34,9 @@ extern "C" __global__ void dense_weights(uint4* out, const int* table, const __g
     for (int i = 0; i < 4; i++) {
       int o = output + (lane >> 3) * 4 + (i >> 1) * 2 + (lane >> 2 & 1), k = input + (lane & 3) * 2 + (i & 1) * 8;
 #if TRANSPOSED
-      found[i] = pack(depthwise[o * all] * pointwise[k * C + o], depthwise[o * all] * pointwise[(k + 1) * C + o]);
+      found[i] = pack(weight(k, o), weight(k + 1, o));
 #else
-      found[i] = pack(depthwise[k * all] * pointwise[o * C + k], depthwise[(k + 1) * all] * pointwise[o * C + k + 1]);
+      found[i] = pack(weight(o, k), weight(o, k + 1));
 #endif
     }
     int block = at / 32 % BLOCKS, before = tap * BLOCKS + input / 16;

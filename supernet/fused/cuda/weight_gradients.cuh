@@ -7,8 +7,9 @@ constexpr int PIXELS = 256; // outputs of a tile
 constexpr int LINE = 5;     // taps of a line that a warp takes, and warps of a block
 
 struct Kinds {
-  const float* depthwise[4];
-  const float* pointwise[4];
+  const float* depthwise[5];
+  const float* pointwise[5];
+  u64 factorized; // a bit for each kind that is a factorized reduction
 };
 
 // Block x: a group of rows; y: blocks of input and output channels; z: a share of the tiles. Kernels of one line more
@@ -87,9 +88,17 @@ extern "C" __global__ void __launch_bounds__(32 * LINE) weight_gradients(
     const float* depthwise = kinds.depthwise[kind] + (long)slot * C * side * side + warp * side;
     const float* pointwise = kinds.pointwise[kind] + (long)slot * C * C;
     float* to = pointwise_parts + (((long)row * lines + warp) * gridDim.z + blockIdx.z) * C * C;
+    bool is_factorized = STRIDE == 2 && (kinds.factorized >> kind & 1); // its outputs read tap 4, in line 1, or 8, in 2
 #pragma unroll
     for (int i = 0; i < 4; i++) { // columns 8 (i / 2) + i % 2 of the lane's pairs
       int k = input + (i >> 1) * 8 + (lane & 3) * 2 + (i & 1);
+      if (is_factorized) {
+        float g = warp == 1 ? total[1][u][i >> 1][i & 1] : total[2][u][i >> 1][i & 1];
+        float h = warp == 1 ? total[1][u][i >> 1][2 + (i & 1)] : total[2][u][i >> 1][2 + (i & 1)];
+        to[n * C + k] = warp == (n < C / 2 ? 1 : 2) ? g : 0;
+        to[(n + 8) * C + k] = warp == (n + 8 < C / 2 ? 1 : 2) ? h : 0;
+        continue;
+      }
       float p = pointwise[n * C + k], q = pointwise[(n + 8) * C + k], sum_p = 0, sum_q = 0;
 #pragma unroll
       for (int j = 0; j < LINE; j++)

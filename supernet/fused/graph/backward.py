@@ -22,7 +22,7 @@ from supernet.fused.conv_weight_backward import conv_weight_gradients
 from supernet.fused.cuda import convs as cuda
 from supernet.fused.graph.library_convs import library_backward
 from supernet.fused.graph.partial_channels import active_channels, bypass, bypass_backward, split_channels
-from supernet.fused.graph.plan import Convs, Plan, Source, edges_of, plan_of
+from supernet.fused.graph.plan import Convs, Source, edges_of
 from supernet.fused.graph.tensors import GraphTensors, dense_by_launch, index_of
 from supernet.fused.pools import pools_backward
 from supernet.fused.streams import Beside
@@ -48,9 +48,8 @@ def graph_backward(
         need_params: whether gradients of ``params`` are returned.
         inputs, gates, edges, params, description, training: as in ``graph_forward``.
     """
-    return _Backward(
-        plan_of(description), grad, inputs, gates, edges, params, saved, training=training, need_params=need_params
-    ).gradients()
+    given = description, grad, inputs, gates, edges, params, saved
+    return _Backward(*given, training=training, need_params=need_params).gradients()
 
 
 class _Backward:
@@ -66,7 +65,7 @@ class _Backward:
 
     def __init__(
         self,
-        plan: Plan,
+        description: str,
         grad: Tensor,
         inputs: list[Tensor],
         gates: Tensor,
@@ -77,9 +76,10 @@ class _Backward:
         training: bool,
         need_params: bool,
     ):
-        self.plan, self.edges, self.training, self.need_params = plan, edges, training, need_params
+        self.edges, self.training, self.need_params = edges, training, need_params
         self.nodes, self.planes, mean, rstd, self.places, _ = saved
-        self.run = run = GraphTensors(plan, inputs, gates, params)
+        self.run = run = GraphTensors(description, inputs, gates, params)
+        self.plan = plan = run.plan
         self.statistics, self.dense = (mean, rstd), dense_by_launch(run, backward=True)
         count = len(self.nodes)
         self.states = active_channels(self.nodes, run.width).view(count, run.pixels, run.width)

@@ -23,7 +23,7 @@ from supernet.fused.graph.description import POOLS
 from supernet.fused.graph.library_convs import library_forward
 from supernet.fused.graph.norms import norms_of
 from supernet.fused.graph.partial_channels import bypass, merge_channels
-from supernet.fused.graph.plan import Source, edges_of, plan_of
+from supernet.fused.graph.plan import Source, edges_of
 from supernet.fused.graph.tensors import GraphTensors, allocate, dense_by_launch, index_of
 from supernet.fused.launch import Tile
 from supernet.fused.pools import pools_forward
@@ -57,8 +57,8 @@ def graph_forward(
         The nodes, ``(node, b, h, w, c)``; for the backward pass the planes, mean and 1 / std at each place, and the
         positions of maxima; for the running statistics, the unbiased variance at each place.
     """
-    plan = plan_of(description)
-    run = GraphTensors(plan, inputs, gates, params)
+    run = GraphTensors(description, inputs, gates, params)
+    plan = run.plan
     dense = dense_by_launch(run)
     nodes, planes, mean, rstd, places, variances = allocate(plan, inputs)
     statistics = mean, rstd, variances

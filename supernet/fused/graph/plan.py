@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from supernet.fused import rows as forms
@@ -118,8 +118,13 @@ class Plan:
 
 
 @lru_cache(maxsize=256)
-def plan_of(description: str) -> Plan:
-    """Return the plan of a description."""
+def plan_of(description: str, convolve_skips: bool = False) -> Plan:
+    """Return the plan of a description.
+
+    Args:
+        convolve_skips: whether skip connections of stride 2 (factorized reductions) are among the first halves, as 3x3
+            convolutions that are 0 at all but two taps; else the library computes them. Numbers are the same.
+    """
     inputs, nodes, columns, partial, described = json.loads(description)
     sources: list[Source] = []
     ops: list[list[Op]] = []
@@ -133,6 +138,8 @@ def plan_of(description: str) -> Plan:
             op = Op(
                 kind, column, tuple(edges), side, dilation, normed, (params, params + count), (buffers, buffers + held)
             )
+            if kind == FACTORIZED and convolve_skips:
+                op = replace(op, side=3)
             params, buffers = params + count, buffers + held
             if kind != "zero":
                 ops[-1].append(op)
@@ -178,18 +185,19 @@ def plan_of(description: str) -> Plan:
     for source, own, leads in zip(sources, ops, targets):
         state = source.state
         separable = tuple(op for op in own if op.kind == SEPARABLE)
-        source.first = Convs(tuple(op for op in own if op.kind in (SEPARABLE, DILATED)))
+        convolved = (SEPARABLE, DILATED, FACTORIZED) if convolve_skips else (SEPARABLE, DILATED)
+        source.first = Convs(tuple(op for op in own if op.kind in convolved))
         source.second = Convs(separable)
         for op in own:
             places = [(slot, edge, gate(state, edge, op), leads[edge]) for slot, edge in enumerate(op.edges)]
             if op.kind in POOLS:
                 number, place_of = source.pools.index(op), {term.gate: term.place for term in source.pool_terms}
                 source.pool_rows += [ConvRow(number, slot, -1, place_of[at], at, node) for slot, _, at, node in places]
-            elif op.kind in (SEPARABLE, DILATED):
+            elif op.kind in convolved:
                 kind = source.first.ops.index(op)
                 for slot, edge, at, node in places:
                     plane = final[state, edge, op.column]
-                    if op.kind == DILATED:
+                    if op.kind != SEPARABLE:
                         source.first.rows.append(ConvRow(kind, slot, -1, plane, at, node))
                         continue
                     number = half[state, edge, op.column]

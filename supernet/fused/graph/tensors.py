@@ -14,8 +14,9 @@ from torch import Tensor
 from supernet.fused.cuda import convs as cuda
 from supernet.fused.cuda import library
 from supernet.fused.dense import Kinds, dense_weights
+from supernet.fused.graph.description import FACTORIZED
 from supernet.fused.graph.partial_channels import active_channels
-from supernet.fused.graph.plan import Convs, Plan, Source
+from supernet.fused.graph.plan import Convs, Plan, Source, plan_of
 from supernet.fused.launch import ceil_div, on_device, sum_type
 from supernet.fused.rows import ConvRow
 from supernet.fused.tables import Rows, table_of
@@ -25,6 +26,7 @@ class GraphTensors:
     """Inputs, gates and parameters of one call.
 
     Attributes:
+        plan: of the graph, as the kernels that compute its convolutions take it.
         gates: flattened.
         size: batch, rows and columns of a node; ``pixels`` is their product.
         width: number of channels that the candidates see.
@@ -33,8 +35,9 @@ class GraphTensors:
         by_cuda: whether CUDA kernels compute the convolutions, instead of Triton's.
     """
 
-    def __init__(self, plan: Plan, inputs: Sequence[Tensor], gates: Tensor, params: Sequence[Tensor]):
-        self.plan, self.inputs, self.params, self.gates = plan, inputs, params, gates.flatten()
+    def __init__(self, description: str, inputs: Sequence[Tensor], gates: Tensor, params: Sequence[Tensor]):
+        self.plan = plan = plan_of(description, True)
+        self.inputs, self.params, self.gates = inputs, params, gates.flatten()
         b, h, w, self.channels = inputs[0].shape
         self.width = self.channels // plan.partial
         self.size = b, ceil_div(h, plan.stride), ceil_div(w, plan.stride)
@@ -42,6 +45,8 @@ class GraphTensors:
         self.active = [active_channels(x, self.width) for x in inputs]
         self.flat_inputs = [x.reshape(self.pixels, self.width) for x in self.active] if plan.stride == 1 else []
         self.by_cuda = self._by_cuda()
+        if not self.by_cuda:
+            self.plan = plan_of(description)
 
     def _by_cuda(self) -> bool:
         """Return whether the CUDA kernels compute the convolutions."""
@@ -75,7 +80,8 @@ class GraphTensors:
         pairs = [self.params[op.params[0] + 2 * half : op.params[0] + 2 * half + 2] for op in convs.ops]
         depthwise, pointwise = zip(*pairs)
         sides, dilations = zip(*((op.side, op.dilation) for op in convs.ops))
-        return Kinds(sides, dilations, depthwise, pointwise)
+        factorized = tuple(kind for kind, op in enumerate(convs.ops) if op.kind == FACTORIZED)
+        return Kinds(sides, dilations, depthwise, pointwise, factorized)
 
 
 def launches_of(plan: Plan) -> list[tuple[int, int, Convs]]:
@@ -102,12 +108,15 @@ def dense_by_launch(run: GraphTensors, *, backward: bool = False) -> dict[tuple[
         return {}
     rows: list[ConvRow] = []
     kinds: list[Kinds] = []
+    factorized: list[int] = []
     for _, half, convs in launches:
         before = sum(len(own.sides) for own in kinds)
         rows += [row._replace(kind=before + row.kind) for row in convs.rows]
         kinds.append(run.kinds(convs, half))
+        factorized += [before + kind for kind in kinds[-1].factorized]
     fields = zip(*((own.sides, own.dilations, own.depthwise, own.pointwise) for own in kinds))
-    together = Kinds(*(tuple(itertools.chain.from_iterable(parts)) for parts in fields))
+    sides, dilations, depthwise, pointwise = (tuple(itertools.chain.from_iterable(parts)) for parts in fields)
+    together = Kinds(sides, dilations, depthwise, pointwise, tuple(factorized))
     if run.by_cuda:
         found = cuda.dense_weights(rows, together, run.inputs[0], transposed=backward)
     else:

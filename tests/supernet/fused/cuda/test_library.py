@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 import torch
 
-from supernet.fused.cuda import convs, library
+from supernet.fused.cuda import convs, library, tiles
 from supernet.fused.dense import Kinds
 
 TILED = {"KEEP": 16, "HALVES": 2}
@@ -62,10 +62,10 @@ def test_what_the_kernels_do_not_compute(channels, storage, inputs, stride, give
 
 @pytest.mark.parametrize("size, stride", [((64, 32, 32), 1), ((64, 32, 32), 2), ((5, 8, 8), 1), ((3, 16, 4), 1)])
 def test_tiles_cover_a_batch(size, stride):
-    shape = convs.shape_of(size, stride, 4)
+    shape = tiles.shape_of(size, stride, 4)
     outputs = size[0] * (size[1] // stride) * (size[2] // stride)
     pixels = shape.images * shape.rows * shape.wo
-    assert convs._tiles(shape) * pixels >= outputs > (convs._tiles(shape) - 1) * pixels
-    assert pixels == convs.PIXELS and 1 << shape.lt == shape.rows * shape.wo
+    assert tiles.tiles_of(shape) * pixels >= outputs > (tiles.tiles_of(shape) - 1) * pixels
+    assert pixels == tiles.PIXELS and 1 << shape.lt == shape.rows * shape.wo
     lines, inverse = range(shape.images * shape.stored), 2**20 // shape.stored + 1
     assert [line * inverse >> 20 for line in lines] == [line // shape.stored for line in lines]  # as kernels divide

@@ -1,0 +1,72 @@
+"""The tiles of images that a block of the CUDA kernels keeps in shared memory."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+
+from supernet.fused.launch import ceil_div
+
+PITCH = 48
+"""Bytes from one pixel to the next in shared memory, of 16 channels."""
+
+PIXELS = 256
+"""Pixels of a tile; of twice as many where a program has few columns."""
+
+SHARED = 96 * 1024
+"""Bytes of shared memory that a tile should need at most: fewer channels are kept at a time instead."""
+
+
+class Shape(ctypes.Structure):
+    """Sizes of a launch, as ``common.cuh`` declares them."""
+
+    _fields_ = [
+        *((name, ctypes.c_int) for name in ("batch", "h", "w", "lw", "ho", "wo", "lwo", "rows", "lt")),
+        *((name, ctypes.c_int) for name in ("images", "stored", "columns", "reach")),
+    ]
+
+
+def shape_of(size: Sequence[int], stride: int, reach: int, pixels: int = PIXELS) -> Shape:
+    """Return the sizes of a launch.
+
+    Args:
+        size: batch, rows and columns of the input.
+        reach: how many pixels of the input beside its own an output reads at most.
+        pixels: of a tile.
+    """
+    b, h, w = size
+    ho, wo = h // stride, w // stride
+    images, rows = max(1, pixels // (ho * wo)), min(ho, pixels // wo)
+    stored = rows * stride + 2 * reach
+    sizes = b, h, w, log_of(w), ho, wo, log_of(wo), rows, log_of(rows * wo)
+    return Shape(*sizes, images, stored, w + 2 * reach, reach)
+
+
+def tiling_of(size: Sequence[int], stride: int, reach: int, columns: int, channels: int) -> tuple[Shape, int, int]:
+    """Return the sizes of a launch, the halves of a warp's pixels, and how many channels are kept at a time.
+
+    Args:
+        columns: output channels that a warp computes.
+        channels: of the input.
+    """
+    halves = 4 if columns <= 16 else 2
+    shape = shape_of(size, stride, reach, 128 * halves)
+    keep = channels
+    while keep > 16 and bytes_of(shape, keep) > SHARED:
+        keep //= 2
+    return shape, halves, keep
+
+
+def tiles_of(shape: Shape) -> int:
+    """Return the number of tiles that cover a batch."""
+    return ceil_div(shape.batch * shape.ho * shape.wo, shape.images * shape.rows * shape.wo)
+
+
+def bytes_of(shape: Shape, channels: int) -> int:
+    """Return the bytes of shared memory that a tile needs, of so many channels at a time."""
+    return shape.images * shape.stored * shape.columns * (channels * 2 + 16)
+
+
+def log_of(power: int) -> int:
+    """Return the logarithm of a power of two."""
+    return power.bit_length() - 1
