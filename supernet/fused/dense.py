@@ -36,7 +36,7 @@ class Kinds:
         depthwise: stacked weights of each kind, ``(e, k, 1, side, side)``.
         pointwise: stacked weights of each kind, ``(e, n, k, 1, 1)``.
         factorized: the kinds that are factorized reductions: 3x3 convolutions whose first ``n / 2`` outputs read the
-            tap in the middle, by ``depthwise``, and the others the last, by ``pointwise``, ``(e, n / 2, k, 1, 1)`` each.
+            tap in the middle, by ``depthwise``, the others the last, by ``pointwise``, ``(e, n / 2, k, 1, 1)`` each.
     """
 
     sides: tuple[int, ...]

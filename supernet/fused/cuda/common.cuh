@@ -195,6 +195,32 @@ __device__ __forceinline__ float over_rows(float v) {
   return v + __shfl_xor_sync(~0u, v, 16);
 }
 
+// Return whether this block is the last of `all` that call this with a counter, which begins at 0. Then it can read what
+// the others wrote before, by `__ldcg`. What it sums so is summed in the order of its own loop, whichever block is last.
+__device__ __forceinline__ bool is_last(int* counter, int all) {
+  __shared__ int last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) last = atomicAdd(counter, 1) == all - 1;
+  __syncthreads();
+  bool found = last;
+  if (found) __threadfence();
+  return found;
+}
+
+// Add up two numbers of each column over the threads whose numbers differ by multiples of WIDTH, the number of columns;
+// threads beyond the last multiple are left out. `scratch` holds two numbers for each of the 256 threads.
+template <int WIDTH> __device__ __forceinline__ void over_threads(float& first, float& second, float* scratch) {
+  scratch[threadIdx.x] = first, scratch[256 + threadIdx.x] = second;
+  __syncthreads();
+  first = second = 0;
+#pragma unroll
+  for (int other = 0; other + WIDTH <= 256; other += WIDTH) {
+    first += scratch[other + threadIdx.x % WIDTH];
+    second += scratch[256 + other + threadIdx.x % WIDTH];
+  }
+}
+
 // Replace each thread's values of its columns by the sums over the block: 8 warps, 16 columns for each of `BLOCKS`, of
 // which a thread has the 4 that begin at 4 (lane % 4). `scratch` holds 9 numbers for each column.
 template <int BLOCKS> __device__ __forceinline__ void over_block(float (&v)[BLOCKS][4], float* scratch) {

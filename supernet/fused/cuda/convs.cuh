@@ -6,7 +6,8 @@
 // The planes of a group of EDGES rows: of one state, or, SECOND, of one row's normalized source.
 extern "C" __global__ void __launch_bounds__(256, 2) convs_forward(
     const char* x, char* planes, const uint4* dense, const int* table, const int* groups, const float* gates,
-    float* partial, const float* mean, const float* rstd, const __grid_constant__ Shape s, int step) {
+    float* partial, float* mean, float* rstd, float* variances, int* counters, const __grid_constant__ Shape s,
+    int step, float eps) {
   extern __shared__ __align__(128) char shared[];
   constexpr int BLOCKS = C / 16, N = EDGES * BLOCKS;
   const int* group = groups + blockIdx.x * GROUP_COLUMNS;
@@ -78,17 +79,41 @@ extern "C" __global__ void __launch_bounds__(256, 2) convs_forward(
         *(float4*)to = make_float4(sums[n][0], sums[n][1], sums[n][2], sums[n][3]);
         *(float4*)(to + C) = make_float4(squares[n][0], squares[n][1], squares[n][2], squares[n][3]);
       }
+  if (!counters || !is_last(counters + table[first * COLUMNS + TARGET], gridDim.y)) return;
+
+  // BatchNorm's statistics, by deviations from the first tile's mean.
+  constexpr int WIDTH = EDGES * C, AT_ONCE = 256 / WIDTH;
+  int e = threadIdx.x % WIDTH / C, channel = threadIdx.x % C;
+  bool written = e < count && gates[table[(first + min(e, count - 1)) * COLUMNS + GATE]] != 0;
+  written &= threadIdx.x < AT_ONCE * WIDTH;
+  const float* from = partial + (long)(first + e) * gridDim.y * 2 * C + channel;
+  float pivot = written ? __ldcg(from) : 0, away = 0, square = 0;
+#pragma unroll 8
+  for (int tile = threadIdx.x / WIDTH; tile < (written ? gridDim.y : 0); tile += AT_ONCE) {
+    float average = __ldcg(from + tile * 2 * C) - pivot, deviations = __ldcg(from + tile * 2 * C + C);
+    float weight = min((long)PIXELS, pixels - (long)tile * PIXELS);
+    away += weight * average, square += deviations + weight * average * average;
+  }
+  over_threads<WIDTH>(away, square, scratch);
+  if (threadIdx.x < WIDTH && written) {
+    int to = table[(first + e) * COLUMNS + TARGET] * C + channel;
+    away /= pixels, square = max(square - away * away * pixels, 0.f);
+    mean[to] = pivot + away;
+    rstd[to] = 1 / sqrtf(square / pixels + eps);
+    variances[to] = square / max(pixels - 1, 1l);
+  }
 }
 #endif
 
 // ---- back to a first half ----
 
 #if HALF
-// The gradient behind each first half's BatchNorm, and its sums with and without the normalized plane.
+// The gradient behind each first half's BatchNorm, its sums with and without the normalized plane, and from these the
+// coefficients by which it becomes the plane's own; in evaluation, without `training`, BatchNorm is a constant factor.
 extern "C" __global__ void __launch_bounds__(256, 2) half_gradient(
     const char* planes, char* grads, const uint4* dense, const int* table, const int* groups, const float* gates,
-    float* partial, const float* mean, const float* rstd, const float* a, const float* b, const float* c0,
-    const __grid_constant__ Shape s, int step, int before) {
+    float* partial, const float* mean, const float* rstd, float* a, float* b, float* c0, int* counters,
+    const __grid_constant__ Shape s, int step, int before, int training) {
   extern __shared__ __align__(128) char shared[];
   constexpr int BLOCKS = C / 16, N = BLOCKS;
   const int *group = groups + blockIdx.x * GROUP_COLUMNS, *row = table + blockIdx.x * COLUMNS;
@@ -143,5 +168,20 @@ extern "C" __global__ void __launch_bounds__(256, 2) half_gradient(
     for (int n = 0; n < 2 * N; n++)
       *(float4*)(partial + (((long)blockIdx.x * gridDim.y + blockIdx.y) * 2 + n / N) * C + n % N * 16 +
                  threadIdx.x * 4) = make_float4(sums[n][0], sums[n][1], sums[n][2], sums[n][3]);
+  if (!is_last(counters + source, gridDim.y)) return;
+
+  int channel = threadIdx.x % C;
+  const float* from = partial + (long)blockIdx.x * gridDim.y * 2 * C + channel;
+  float g = 0, gz = 0;
+#pragma unroll 8
+  for (int tile = threadIdx.x / C; tile < gridDim.y; tile += 256 / C)
+    g += __ldcg(from + tile * 2 * C), gz += __ldcg(from + tile * 2 * C + C);
+  over_threads<C>(g, gz, (float*)shared);
+  if (threadIdx.x < C) {
+    int to = source * C + channel;
+    float scale = rstd[to], slope = training ? -scale * scale * gz / pixels : 0;
+    a[to] = scale, b[to] = slope;
+    c0[to] = training ? -scale * g / pixels - slope * mean[to] : 0;
+  }
 }
 #endif

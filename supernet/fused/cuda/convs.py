@@ -21,9 +21,10 @@ from supernet.fused.conv_weight_backward import add_parts
 from supernet.fused.cuda import library
 from supernet.fused.cuda.tiles import PITCH, PIXELS, bytes_of, log_of, shape_of, tiles_of, tiling_of
 from supernet.fused.dense import Kinds, groups_of, groups_on
-from supernet.fused.launch import Tile, ceil_div
+from supernet.fused.launch import ceil_div
 from supernet.fused.rows import ConvRow
 from supernet.fused.tables import table_of
+from supernet.ops import BatchNorm
 
 CHANNELS = (16, 32, 64)
 TYPES = (torch.bfloat16, torch.float16)
@@ -45,6 +46,10 @@ MAX_KINDS, MAX_KINDS_AT_ONCE = 64, 5
 
 BLOCKS = 512
 """Blocks that keep a large GPU busy: four for each of its multiprocessors."""
+
+
+SUMS = 2 * 256 * 4
+"""Bytes of shared memory in which a block adds up two numbers of each thread."""
 
 
 class _Weights(ctypes.Structure):
@@ -128,15 +133,17 @@ def convs_forward(
     rows: Sequence[ConvRow],
     kinds: Kinds,
     gates: Tensor,
-    statistics: tuple[Tensor, Tensor],
-) -> tuple[Tensor, Tile]:
-    """Compute the planes of a launch; see ``conv_forward.convs_forward``.
+    statistics: tuple[Tensor, Tensor, Tensor],
+    counters: Tensor | None,
+) -> None:
+    """Compute the planes of a launch and their statistics; see ``conv_forward.convs_forward``.
 
     Args:
         x: the state, ``(b, h, w, k)``; ``None`` for second halves, which read their sources among ``planes``.
         size: batch, rows and columns of the input.
         dense: by ``dense_weights``, not transposed.
-        statistics: mean and 1 / std of every plane.
+        statistics: mean, 1 / std and unbiased variance of every plane, ``(place, c)``; those of the rows are written.
+        counters: zeros, int32, one for each plane; ``None`` where no statistics are written.
     """
     channels, second = planes.shape[2], x is None
     groups = groups_of(rows, kinds, 1 if second else 64 // channels)
@@ -145,12 +152,11 @@ def convs_forward(
     tiles = tiles_of(shape)
     partial = planes.new_empty(len(rows), tiles, 2, channels, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
-    tensors = x, planes, dense, *tables, gates, partial, *statistics
-    shared = max(bytes_of(shape, keep), 9 * edges * channels * 4)
+    tensors = x, planes, dense, *tables, gates, partial, *statistics, counters
+    shared = max(bytes_of(shape, keep), 9 * edges * channels * 4, SUMS)
     constants = {"FORWARD": 1, "SECOND": int(second), "STRIDE": stride, "EDGES": edges, "KEEP": keep, "HALVES": halves}
-    arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(0) // 8)
+    arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(0) // 8), ctypes.c_float(BatchNorm.eps)
     _launch("convs_forward", planes, channels, (len(groups), tiles, 1), shared, arguments, **constants)
-    return partial, Tile(128 * halves, channels, channels, tiles)
 
 
 def half_gradient(
@@ -164,23 +170,35 @@ def half_gradient(
     kinds: Kinds,
     gates: Tensor,
     size: Sequence[int],
-) -> Tensor:
+    counters: Tensor,
+    training: bool,
+) -> None:
     """Write the gradients behind the first halves' BatchNorms; see ``conv_backward.half_gradient``.
 
     Args:
-        coefficients: ``a``, ``b`` and ``s`` of every plane, ``(3, plane, c)``, by which ``grads`` become the planes'.
+        coefficients: ``a``, ``b`` and ``s`` of every plane, ``(3, plane, c)``, by which ``grads`` become the planes';
+            those of the first halves are written.
         dense: by ``dense_weights``, transposed.
+        counters: zeros, int32, one for each plane.
+        training: whether BatchNorm uses the batch's statistics.
     """
     channels = planes.shape[2]
     shape, halves, keep = tiling_of(size, 1, kinds.reach, channels, channels)
     tiles, groups = tiles_of(shape), groups_of(rows, kinds, 1)
     partial = planes.new_empty(len(rows), tiles, 2, channels, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
-    tensors = planes, grads, dense, *tables, gates, partial, *statistics, *coefficients
-    shared, constants = max(bytes_of(shape, keep), 18 * channels * 4), {"HALF": 1, "KEEP": keep, "HALVES": halves}
-    arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(0) // 8), ctypes.c_int(first)
-    _launch("half_gradient", planes, channels, (len(rows), tiles, 1), shared, arguments, **constants)
-    return partial
+    tensors = planes, grads, dense, *tables, gates, partial, *statistics, *coefficients, counters
+    shared, constants = max(bytes_of(shape, keep), 18 * channels * 4, SUMS), {"HALF": 1, "KEEP": keep, "HALVES": halves}
+    numbers = map(ctypes.c_int, (dense.stride(0) // 8, first, int(training)))
+    _launch(
+        "half_gradient",
+        planes,
+        channels,
+        (len(rows), tiles, 1),
+        shared,
+        (*map(_pointer, tensors), shape, *numbers),
+        **constants,
+    )
 
 
 def input_gradient(

@@ -85,7 +85,9 @@ class _Backward:
         self.states = active_channels(self.nodes, run.width).view(count, run.pixels, run.width)
         self.grads = self.planes.new_empty(count + plan.halves, run.pixels, run.width)
         self.coefficients = mean.new_empty(3, plan.places, run.width)
-        self.gate_grads, self.edge_grads = torch.zeros_like(run.gates), torch.zeros_like(edges)
+        self.gates, self.edge_grads = gates.shape, torch.zeros_like(edges)
+        zeros = run.gates.new_zeros(gates.numel() + (plan.planes if run.by_cuda else 0))
+        self.gate_grads, self.counters = zeros[: gates.numel()], zeros[gates.numel() :].view(torch.int32)
         self.full = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in inputs]
         if plan.partial == 1:
             self.grads[:count] = grad.reshape(count, run.pixels, -1)
@@ -118,7 +120,7 @@ class _Backward:
             if plan.partial > 1:
                 self._bypass(source, out)
         self.beside.join()
-        gates = self.gate_grads.view(len(self.edges), -1)
+        gates = self.gate_grads.view(self.gates)
         found = zip(self.grad_params, run.params)
         grad_params = [torch.zeros_like(param) if grad is None else grad for grad, param in found]
         return [*self.full[: plan.inputs], gates, self.edge_grads, *grad_params]
@@ -170,18 +172,18 @@ class _Backward:
         run, rows = self.run, source.second.rows
         kinds, behind = run.kinds(source.second, 1), len(self.nodes) - self.plan.finals
         dense, bordered = self.dense[source.state, 1], (run.size, kinds.reach)
+        by_rows = behind, rows, kinds, run.gates, run.size
         if run.by_cuda:
             self._weights_by_cuda(source.second, 1, None, run.size, 1)
-            by_rows = behind, rows, kinds, run.gates, run.size
-            sums = cuda.half_gradient(self.planes, self.grads, self.coefficients, dense, self.statistics, *by_rows)
-        else:
-            dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, *bordered)
-            if self.need_params:
-                middle = normalized_sources(self.planes, rows, run.gates, self.statistics, *bordered)
-                found = conv_weight_gradients(middle, dy, rows, kinds, run.gates, border=kinds.reach)
-                self._keep(source.second, 1, *found)
-            by_rows = behind, rows, kinds, run.gates, run.size
-            sums = half_gradient(dy, self.planes, dense, self.statistics, self.grads, *by_rows)
+            given = self.planes, self.grads, self.coefficients, dense, self.statistics, *by_rows
+            cuda.half_gradient(*given, self.counters, self.training)
+            return
+        dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, *bordered)
+        if self.need_params:
+            middle = normalized_sources(self.planes, rows, run.gates, self.statistics, *bordered)
+            found = conv_weight_gradients(middle, dy, rows, kinds, run.gates, border=kinds.reach)
+            self._keep(source.second, 1, *found)
+        sums = half_gradient(dy, self.planes, dense, self.statistics, self.grads, *by_rows)
         halves = run.table([row._replace(target=row.source) for row in rows])
         finalize_coefficients(
             sums, run.pixels, halves, *self.statistics, self.coefficients, run.gates, None, self.training

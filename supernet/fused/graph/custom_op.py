@@ -48,8 +48,9 @@ def fused(
         images = [x.permute(0, 2, 3, 1).contiguous() for x in states]  # a slice of channels stays strided
         if skip is not None:
             gates = torch.cat([gates, skip[:, None]], 1)
-        weights = torch.ones(len(gates), device=gates.device) if edges is None else edges
-        given = gates.to(sums).contiguous(), weights.to(sums)
+        if edges is None:
+            edges = gates.new_ones(len(gates)) if graph.partial > 1 else gates.new_empty(0)
+        given = gates.to(sums).contiguous(), edges.to(sums)
         params, buffers = flat_tensors(graph, skip is not None)
         nodes, _, mean, _, _, variances = mixed_graph(images, *given, params, buffers, description, graph.training)
         if graph.training and buffers:

@@ -70,6 +70,7 @@ def graph_forward(
             for norm in norms_of(source, buffers):
                 running = norm.running_mean, norm.running_var
                 running_statistics(mean, rstd, running, norm.slots, norm.places)
+    counters = planes.new_zeros(plan.planes, dtype=torch.int32) if run.by_cuda and training else None
     beside = Beside(planes.device)
     for source in plan.sources:
         x = run.state(source, states)
@@ -80,7 +81,7 @@ def graph_forward(
                 if training:
                     _pool_statistics(run, source, partial, tile, statistics)
         with beside.launches() if source.state + 1 < plan.inputs else nullcontext():  # no node waits for it alone
-            _convolve(run, source, x, planes, dense, statistics, training=training)
+            _convolve(run, source, x, planes, dense, statistics, counters, training=training)
         _convolve_by_library(run, source, x, planes, statistics, training)
         if plan.partial > 1:
             rest = bypass(run.full_state(source, nodes), run.width, source.stride)
@@ -108,10 +109,15 @@ def _convolve(
     planes: Tensor,
     dense: Mapping[tuple[int, int], Tensor],
     statistics: Statistics,
+    counters: Tensor | None,
     *,
     training: bool,
 ) -> None:
-    """Compute the planes of a source's separable and dilated convolutions, first halves before second ones."""
+    """Compute the planes of a source's convolutions and their statistics, first halves before second ones.
+
+    Args:
+        counters: zeros, one for each plane, where CUDA kernels compute statistics.
+    """
     mean, rstd, variances = statistics
     for half, convs in enumerate((source.first, source.second)):
         if not convs.rows:
@@ -120,8 +126,9 @@ def _convolve(
         given, stride = (dense[source.state, half], convs.rows, kinds, run.gates), 1 if half else source.stride
         if run.by_cuda:
             state = None if half else x
-            partial, tile = cuda.convs_forward(state, reads, stride, planes, *given, statistics=(mean, rstd))
-        elif half:
+            cuda.convs_forward(state, reads, stride, planes, *given, statistics=statistics, counters=counters)
+            continue
+        if half:
             middle = normalized_sources(planes, convs.rows, run.gates, (mean, rstd), run.size, kinds.reach)
             partial, tile = convs_forward(middle, planes, *given, border=kinds.reach)
         else:
