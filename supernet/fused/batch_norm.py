@@ -18,22 +18,25 @@ import triton.language as tl
 from torch import Tensor
 
 from supernet.fused.launch import Tile, block_of, ceil_div, launch, on_device, triton_type
-from supernet.fused.tables import CONV_GATE, CONV_TARGET, NORMALIZED, TERM_FORM, TERM_GATE, entry
+from supernet.fused.tables import CONV_GATE, CONV_KIND, CONV_TARGET, NORMALIZED, TERM_FORM, TERM_GATE, entry
 from supernet.fused.tiles import channels_of
 from supernet.ops import BatchNorm
 
 
 @triton.jit
 def _statistics_kernel(
-    partial, table, gates, mean, rstd, variances, SHARED, PIXELS, TILES, DEGREES, EPS,
-    C: tl.constexpr, M: tl.constexpr, T: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
+    partial, table, gates, mean, rstd, variances, PIXELS, TILES, DEGREES, EPS,
+    C: tl.constexpr, M: tl.constexpr, BY_KIND: tl.constexpr, T: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     row, block = tl.program_id(0), tl.program_id(1)
     target = entry(table, row, CONV_TARGET)
     if tl.load(gates + entry(table, row, CONV_GATE)) == 0:
         return
     k, inside = channels_of(block, C, K)
-    first = partial + (row // SHARED) * TILES * 2 * C
+    part = row
+    if BY_KIND:
+        part = entry(table, row, CONV_KIND)
+    first = partial + part * TILES * 2 * C
     total = tl.zeros((T, K), SUM)
     for t0 in range(0, TILES, T):
         t = t0 + tl.arange(0, T)
@@ -137,25 +140,26 @@ def finalize_statistics(
     rstd: Tensor,
     variances: Tensor,
     gates: Tensor,
-    shared: int = 1,
+    *,
+    by_kind: bool = False,
 ) -> None:
     """Write mean, 1 / std and unbiased variance of each row's target, ``(place, c)``.
 
     Args:
-        partial: each tile's mean and squared deviations, ``(r / shared, tiles, 2, c)``.
+        partial: each tile's mean and squared deviations, ``(r, tiles, 2, c)``, or ``(kind, tiles, 2, c)``.
         tile: the tile size.
         pixels: number of pixels of the batch.
         table: ``(r, 6)``, rows as ``supernet.fused.rows.ConvRow``.
         mean, rstd, variances: ``(place, c)``, written.
         gates: flattened; rows whose gate is 0 are not written.
-        shared: number of consecutive rows that share one entry of ``partial``: the edges that share a pool.
+        by_kind: whether rows of one kind share an entry of ``partial``, as the edges do that share a pool.
     """
     _, tiles, _, channels = partial.shape
     k = block_of(channels)
     launch(
         _statistics_kernel, (len(table), ceil_div(channels, k)),
-        partial, table, gates, mean, rstd, variances, shared, pixels, tiles, max(pixels - 1, 1), BatchNorm.eps,
-        C=channels, M=tile.m, T=_tiles_at_once(tiles, k), K=k, SUM=triton_type(partial.dtype),
+        partial, table, gates, mean, rstd, variances, pixels, tiles, max(pixels - 1, 1), BatchNorm.eps,
+        C=channels, M=tile.m, BY_KIND=by_kind, T=_tiles_at_once(tiles, k), K=k, SUM=triton_type(partial.dtype),
     )  # fmt: skip
 
 

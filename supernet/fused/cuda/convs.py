@@ -272,7 +272,8 @@ def conv_weight_gradients(
     _launch("weight_gradients", planes, channels, grid, shared, arguments, **constants)
     found = add_parts(depthwise_parts, pointwise_parts, rows, _as_separable(kinds), gates)
     for kind in kinds.factorized:  # both gradients stand in the second, one above the other
-        found[0][kind], found[1][kind] = (half.contiguous() for half in found[1][kind].chunk(2, 1))
+        both = found[1][kind].chunk(2, 1)
+        found[0][kind], found[1][kind] = (half.clone(memory_format=torch.contiguous_format) for half in both)
     return found
 
 

@@ -157,9 +157,7 @@ def _convolve_by_library(
 
 def _pool_statistics(run: GraphTensors, source: Source, partial: Tensor, tile: Tile, statistics: Statistics) -> None:
     """Finalize the statistics of a source's pools, once for each edge."""
-    for number, op in enumerate(source.pools):
-        rows = [row for row in source.pool_rows if row.kind == number]
-        if op.normed:
-            parts = partial[POOLS.index(op.kind)][None]
-            table = run.table(rows)
-            finalize_statistics(parts, tile, run.pixels, table, *statistics, run.gates, len(rows))
+    normed = [(row, source.pools[row.kind]) for row in source.pool_rows if source.pools[row.kind].normed]
+    if normed:
+        table = run.table([row._replace(kind=POOLS.index(op.kind)) for row, op in normed])
+        finalize_statistics(partial, tile, run.pixels, table, *statistics, run.gates, by_kind=True)
