@@ -85,17 +85,27 @@ __device__ __forceinline__ u32 shared_address(const void* p) { return (u32)__cvt
 // Bytes from one pixel to the next: 16 more than its channels need, so that 8 pixels in a row lie in different banks.
 template <int CHANNELS> constexpr int PITCH = CHANNELS * 2 + 16;
 
+// Begin to copy 16 bytes to shared memory, or zeros.
+__device__ __forceinline__ void copy_sixteen(u32 to, const char* from, bool inside) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(inside ? 16 : 0) : "memory");
+}
+
+// Wait for the copies that this thread began.
+__device__ __forceinline__ void copies_arrive() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
 __device__ __forceinline__ void load_eight(float (&to)[8], const float* from) {
   float4 a = __ldg((const float4*)from), b = __ldg((const float4*)from + 1);
   to[0] = a.x, to[1] = a.y, to[2] = a.z, to[3] = a.w, to[4] = b.x, to[5] = b.y, to[6] = b.z, to[7] = b.w;
 }
 
-// 8 consecutive channels, of a state after its ReLU, of a plane after BatchNorm and ReLU, or of a plane's gradient.
+// Readers of 8 consecutive channels: of a state after its ReLU, of a plane after BatchNorm and ReLU, or of a plane's
+// gradient. `begin` sets the first image and channel; `at` counts numbers from there. `prepare` loads what `formed` needs.
 struct Rectified {
   const char* x;
-  __device__ __forceinline__ void prepare(int) {}
-  __device__ __forceinline__ uint4 load(long at) const {
-    uint4 v = __ldg((const uint4*)(x + at * 2));
+  __device__ __forceinline__ void begin(long first, int) { x += first * 2; }
+  __device__ __forceinline__ void prepare() {}
+  __device__ __forceinline__ const char* source(int at) const { return x + (long)at * 2; }
+  __device__ __forceinline__ uint4 formed(uint4 v) const {
     return make_uint4(rectified(v.x), rectified(v.y), rectified(v.z), rectified(v.w));
   }
 };
@@ -104,15 +114,15 @@ struct Normalized {
   const char* y;
   const float *mean, *rstd;
   float m[8], r[8];
-  __device__ __forceinline__ void prepare(int channel) {
-    load_eight(m, mean + channel);
-    load_eight(r, rstd + channel);
+  __device__ __forceinline__ void begin(long first, int channel) {
+    y += first * 2, mean += channel, rstd += channel;
   }
+  __device__ __forceinline__ void prepare() { load_eight(m, mean), load_eight(r, rstd); }
+  __device__ __forceinline__ const char* source(int at) const { return y + (long)at * 2; }
   __device__ __forceinline__ u32 two(u32 v, int i) const {
     return pack(fmaxf((low(v) - m[i]) * r[i], 0.f), fmaxf((high(v) - m[i + 1]) * r[i + 1], 0.f));
   }
-  __device__ __forceinline__ uint4 load(long at) const {
-    uint4 v = __ldg((const uint4*)(y + at * 2));
+  __device__ __forceinline__ uint4 formed(uint4 v) const {
     return make_uint4(two(v.x, 0), two(v.y, 2), two(v.z, 4), two(v.w, 6));
   }
 };
@@ -121,16 +131,18 @@ struct Gradient {
   const char *g, *y;
   const float *slope_g, *slope_y, *constant;
   float a[8], b[8], s[8];
-  __device__ __forceinline__ void prepare(int channel) {
+  __device__ __forceinline__ void begin(long first, int channel) {
+    g += first * 2, y += first * 2;
     load_eight(a, slope_g + channel);
     load_eight(b, slope_y + channel);
     load_eight(s, constant + channel);
   }
+  __device__ __forceinline__ uint4 load_g(int at) const { return __ldg((const uint4*)(g + (long)at * 2)); }
+  __device__ __forceinline__ uint4 load_y(int at) const { return __ldg((const uint4*)(y + (long)at * 2)); }
   __device__ __forceinline__ u32 two(u32 u, u32 v, int i) const {
     return pack(low(u) * a[i] + low(v) * b[i] + s[i], high(u) * a[i + 1] + high(v) * b[i + 1] + s[i + 1]);
   }
-  __device__ __forceinline__ uint4 load(long at) const {
-    uint4 u = __ldg((const uint4*)(g + at * 2)), v = __ldg((const uint4*)(y + at * 2));
+  __device__ __forceinline__ uint4 formed(uint4 u, uint4 v) const {
     return make_uint4(two(u.x, v.x, 0), two(u.y, v.y, 2), two(u.z, v.z, 4), two(u.w, v.w, 6));
   }
 };
@@ -161,24 +173,92 @@ __device__ __forceinline__ Gradient gradient_of(
           c + target * C};
 }
 
-// Keep what a tile reads: CHANNELS channels from `first` of images with C channels, `h` rows and 2^lw columns. Rows
-// outside of an image become zeros; the columns beside it are left as they are.
+// What a tile reads: CHANNELS channels of images with C channels, `h` rows and 2^lw columns. `top` is the row that is kept
+// first, of each image `stored` rows, with `border` columns on both sides, which are left as they are.
+template <int CHANNELS, int THREADS> struct Stored {
+  static constexpr int CHUNKS = CHANNELS / 8, STEP = THREADS / CHUNKS; // pixels that a block's threads take at a time
+  const Shape& s;
+  const Tile& t;
+  int h, lw, top, stored, columns, border, all, inverse;
+
+  __device__ __forceinline__ Stored(const Shape& s, const Tile& t, int h, int lw, int top, int stored, int border)
+      : s(s), t(t), h(h), lw(lw), top(top), stored(stored), columns((1 << lw) + 2 * border), border(border),
+        all(s.images * stored << lw), inverse((1 << 20) / stored + 1) {}
+
+  // The reader at the thread's channels of the first image, from channel `first`.
+  template <typename Reader> __device__ __forceinline__ void begin(Reader& reader, int first) const {
+    int channel = first + threadIdx.x % CHUNKS * 8;
+    reader.begin(((long)t.image * h << lw) * C + channel, channel);
+  }
+
+  // Where pixel `at` is read, or -1 where zeros are kept.
+  __device__ __forceinline__ int from(int at) const {
+    int line = at >> lw, image = s.images > 1 ? line * inverse >> 20 : 0, row = top + line - image * stored;
+    bool inside = at < all && (u32)row < (u32)h && t.image + image < s.batch;
+    return inside ? (((image * h + row) << lw) + (at & ((1 << lw) - 1))) * C : -1;
+  }
+
+  // Where it is kept.
+  __device__ __forceinline__ int to(int at) const {
+    return ((at >> lw) * columns + (at & ((1 << lw) - 1)) + border) * PITCH<CHANNELS> + threadIdx.x % CHUNKS * 16;
+  }
+};
+
+// Begin to copy what a tile reads; `reader` stands at the thread's channels.
 template <int CHANNELS, int THREADS, typename Reader>
-__device__ __forceinline__ void keep(
-    char* to, Reader& reader, const Shape& s, int h, int lw, const Tile& t, int top, int stored, int border,
-    int first) {
-  constexpr int CHUNKS = CHANNELS / 8;
-  int chunk = threadIdx.x % CHUNKS, all = s.images * stored << lw, columns = (1 << lw) + 2 * border;
-  int inverse = s.images > 1 ? (1 << 20) / stored + 1 : 0; // by which `line` is divided
-  reader.prepare(first + chunk * 8);
-#pragma unroll 4
-  for (int at = threadIdx.x / CHUNKS; at < all; at += THREADS / CHUNKS) {
-    int column = at & ((1 << lw) - 1), line = at >> lw, image = line * inverse >> 20;
-    int row = top + line - image * stored;
-    bool inside = row >= 0 && row < h && t.image + image < s.batch;
-    uint4 v = make_uint4(0, 0, 0, 0);
-    if (inside) v = reader.load(((((long)(t.image + image) * h + row) << lw) + column) * C + first + chunk * 8);
-    *(uint4*)(to + (line * columns + column + border) * PITCH<CHANNELS> + chunk * 16) = v;
+__device__ __forceinline__ void copy(char* shared, const Reader& reader, const Stored<CHANNELS, THREADS>& p) {
+  u32 to = shared_address(shared);
+#pragma unroll 1
+  for (int at = threadIdx.x / p.CHUNKS; at < p.all; at += p.STEP) {
+    int from = p.from(at);
+    copy_sixteen(to + p.to(at), reader.source(max(from, 0)), from >= 0);
+  }
+}
+
+// Form what this thread has copied, in place.
+template <int CHANNELS, int THREADS, typename Reader>
+__device__ __forceinline__ void form(char* shared, Reader reader, const Stored<CHANNELS, THREADS>& p) {
+  reader.prepare();
+  copies_arrive();
+#pragma unroll 1
+  for (int at = threadIdx.x / p.CHUNKS; at < p.all; at += p.STEP) {
+    uint4* kept = (uint4*)(shared + p.to(at));
+    if (p.from(at) >= 0) *kept = reader.formed(*kept);
+  }
+}
+
+// Keep what a tile reads, from channel `first`.
+template <int CHANNELS, int THREADS, typename Reader>
+__device__ __forceinline__ void keep(char* shared, Reader reader, const Stored<CHANNELS, THREADS>& p, int first) {
+  p.begin(reader, first);
+  copy(shared, reader, p);
+  form(shared, reader, p);
+}
+
+// The same of a gradient, which is formed of two planes: AT_ONCE loads of each are under way.
+template <int CHANNELS, int THREADS>
+__device__ __forceinline__ void keep(char* shared, Gradient reader, const Stored<CHANNELS, THREADS>& p, int first) {
+#if HALF && C == 64
+  constexpr int AT_ONCE = 2; // for more there are no registers
+#else
+  constexpr int AT_ONCE = THREADS < 256 ? 4 : 3;
+#endif
+  p.begin(reader, first);
+#pragma unroll 1
+  for (int begin = threadIdx.x / p.CHUNKS; begin < p.all; begin += AT_ONCE * p.STEP) {
+    uint4 g[AT_ONCE], y[AT_ONCE];
+#pragma unroll
+    for (int i = 0; i < AT_ONCE; i++) {
+      int from = max(p.from(begin + i * p.STEP), 0);
+      g[i] = reader.load_g(from), y[i] = reader.load_y(from);
+    }
+#pragma unroll
+    for (int i = 0; i < AT_ONCE; i++) {
+      int at = begin + i * p.STEP;
+      uint4 v = reader.formed(g[i], y[i]);
+      if (p.from(at) < 0) v = make_uint4(0, 0, 0, 0);
+      if (at < p.all) *(uint4*)(shared + p.to(at)) = v;
+    }
   }
 }
 

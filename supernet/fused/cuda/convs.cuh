@@ -4,7 +4,7 @@
 
 #if FORWARD
 // The planes of a group of EDGES rows: of one state, or, SECOND, of one row's normalized source.
-extern "C" __global__ void __launch_bounds__(256, 2) convs_forward(
+extern "C" __global__ void __launch_bounds__(256, SECOND && C < 64 ? 3 : 2) convs_forward(
     const char* x, char* planes, const uint4* dense, const int* table, const int* groups, const float* gates,
     float* partial, float* mean, float* rstd, float* variances, int* counters, const __grid_constant__ Shape s,
     int step, float eps) {
@@ -110,7 +110,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) convs_forward(
 #if HALF
 // The gradient behind each first half's BatchNorm, its sums with and without the normalized plane, and from these the
 // coefficients by which it becomes the plane's own; in evaluation, without `training`, BatchNorm is a constant factor.
-extern "C" __global__ void __launch_bounds__(256, 2) half_gradient(
+extern "C" __global__ void __launch_bounds__(256, C < 64 ? 3 : 2) half_gradient(
     const char* planes, char* grads, const uint4* dense, const int* table, const int* groups, const float* gates,
     float* partial, const float* mean, const float* rstd, float* a, float* b, float* c0, int* counters,
     const __grid_constant__ Shape s, int step, int before, int training) {

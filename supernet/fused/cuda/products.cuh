@@ -70,12 +70,13 @@ __device__ __forceinline__ void add_taps(
 // `taps` adds those of the channels that are kept, whose weights begin at its argument.
 template <typename Reader, typename Taps>
 __device__ __forceinline__ void add_image(
-    char* shared, Reader& reader, const Shape& s, int h, int lw, const Tile& t, int top, const uint4* weights, int step,
-    Taps taps) {
+    char* shared, const Reader& reader, const Shape& s, int h, int lw, const Tile& t, int top, const uint4* weights,
+    int step, Taps taps) {
+  Stored<KEEP, 256> stored(s, t, h, lw, top, s.stored, s.reach);
 #pragma unroll 1
   for (int part = 0; part < PARTS; part++, weights += KEEP / 16 * step) {
     __syncthreads();
-    keep<KEEP, 256>(shared, reader, s, h, lw, t, top, s.stored, s.reach, part * KEEP);
+    keep(shared, reader, stored, part * KEEP);
     __syncthreads();
     taps(weights);
   }

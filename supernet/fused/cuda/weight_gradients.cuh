@@ -14,7 +14,7 @@ struct Kinds {
 
 // Block x: a group of rows; y: blocks of input and output channels; z: a share of the tiles. Kernels of one line more
 // than LINE, or with more taps in a line, do not come here.
-extern "C" __global__ void __launch_bounds__(32 * LINE) weight_gradients(
+extern "C" __global__ void __launch_bounds__(32 * LINE, UNITS == 1 ? 3 : 2) weight_gradients(
     const char* x, const char* planes, const char* grads, const int* table, const int* groups, const float* gates,
     const float* a, const float* b, const float* c0, const float* mean, const float* rstd, float* depthwise_parts,
     float* pointwise_parts, const __grid_constant__ Kinds kinds, const __grid_constant__ Shape s, int tiles, int taps,
@@ -43,15 +43,18 @@ extern "C" __global__ void __launch_bounds__(32 * LINE) weight_gradients(
   for (int number = blockIdx.z; number < tiles; number += gridDim.z) {
     Tile t = tile_of(s, number);
     __syncthreads();
-    keep<16, 32 * LINE>(shared, reader, s, s.h, s.lw, t, t.row * STRIDE - s.reach, s.stored, s.reach, input);
+    Stored<16, 32 * LINE> read(s, t, s.h, s.lw, t.row * STRIDE - s.reach, s.stored, s.reach);
+    Stored<16, 32 * LINE> own(s, t, s.ho, s.lwo, t.row, s.rows, 0);
+    Input now = reader;
+    read.begin(now, input);
+    copy(shared, now, read);
 #pragma unroll
     for (int u = 0; u < UNITS; u++) {
       const int* row = table + (first + (BLOCKS > 1 ? 0 : min(u, count - 1))) * COLUMNS;
       Gradient gradient = gradient_of(row, pixels, grads, planes, a, b, c0);
-      keep<16, 32 * LINE>(
-          outputs + u * PIXELS * PITCH<16>, gradient, s, s.ho, s.lwo, t, t.row, s.rows, 0,
-          output + (BLOCKS > 1 ? u * 16 : 0));
+      keep(outputs + u * PIXELS * PITCH<16>, gradient, own, output + (BLOCKS > 1 ? u * 16 : 0));
     }
+    form(shared, now, read);
     __syncthreads();
     if (warp < side)
 #pragma unroll 1
