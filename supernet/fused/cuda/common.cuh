@@ -133,10 +133,9 @@ struct Gradient {
   float a[8], b[8], s[8];
   __device__ __forceinline__ void begin(long first, int channel) {
     g += first * 2, y += first * 2;
-    load_eight(a, slope_g + channel);
-    load_eight(b, slope_y + channel);
-    load_eight(s, constant + channel);
+    slope_g += channel, slope_y += channel, constant += channel;
   }
+  __device__ __forceinline__ void prepare() { load_eight(a, slope_g), load_eight(b, slope_y), load_eight(s, constant); }
   __device__ __forceinline__ uint4 load_g(int at) const { return __ldg((const uint4*)(g + (long)at * 2)); }
   __device__ __forceinline__ uint4 load_y(int at) const { return __ldg((const uint4*)(y + (long)at * 2)); }
   __device__ __forceinline__ u32 two(u32 u, u32 v, int i) const {
@@ -244,6 +243,7 @@ __device__ __forceinline__ void keep(char* shared, Gradient reader, const Stored
   constexpr int AT_ONCE = THREADS < 256 ? 4 : 3;
 #endif
   p.begin(reader, first);
+  reader.prepare();
 #pragma unroll 1
   for (int begin = threadIdx.x / p.CHUNKS; begin < p.all; begin += AT_ONCE * p.STEP) {
     uint4 g[AT_ONCE], y[AT_ONCE];

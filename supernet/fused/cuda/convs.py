@@ -19,7 +19,18 @@ from torch import Tensor
 
 from supernet.fused.conv_weight_backward import add_parts
 from supernet.fused.cuda import library
-from supernet.fused.cuda.tiles import PITCH, PIXELS, bytes_of, log_of, shape_of, tiles_of, tiling_of
+from supernet.fused.cuda.tiles import (
+    PITCH,
+    PIXELS,
+    THREADS,
+    bytes_of,
+    log_of,
+    shape_of,
+    state_bytes_of,
+    state_tiling_of,
+    tiles_of,
+    tiling_of,
+)
 from supernet.fused.dense import Kinds, groups_of, groups_on
 from supernet.fused.launch import ceil_div
 from supernet.fused.rows import ConvRow
@@ -48,7 +59,7 @@ BLOCKS = 512
 """Blocks that keep a large GPU busy: four for each of its multiprocessors."""
 
 
-SUMS = 2 * 256 * 4
+SUMS = 2 * THREADS * 4
 """Bytes of shared memory in which a block adds up two numbers of each thread."""
 
 
@@ -100,7 +111,9 @@ def fits(
         return False
     reach = max(own.reach for own in kinds)
     tiles = shape_of((1, *inputs), stride, reach), shape_of((1, h, w), 1, reach, 2 * PIXELS)
-    return max(bytes_of(tile, 16) for tile in tiles) + 2 * PIXELS * PITCH <= shared
+    state, _, keep, _ = state_tiling_of((1, h, w), reach, min(channels, 32), channels)
+    needed = max(bytes_of(tile, 16) for tile in tiles) + 2 * PIXELS * PITCH
+    return max(needed, state_bytes_of(state, keep)) <= shared
 
 
 def dense_weights(rows: Sequence[ConvRow], kinds: Kinds, like: Tensor, *, transposed: bool) -> Tensor:
@@ -221,7 +234,7 @@ def input_gradient(
     """
     b, h, w, channels = x.shape
     size, reach, columns = (b, h // stride, w // stride), ceil_div(kinds.reach, stride), min(channels, 32)
-    shape, halves, keep = tiling_of(size, 1, reach, columns, channels)
+    shape, halves, keep, slots = state_tiling_of(size, reach, columns, channels)
     shape.h, shape.w, shape.lw = h, w, log_of(w)  # of the state; its gradient's pixels are those of ``size``
     tiles, blocks = tiles_of(shape), stride * stride * max(1, channels // 32)
     shares = min(len(rows), ceil_div(BLOCKS, tiles * blocks))
@@ -229,7 +242,8 @@ def input_gradient(
     tables = table_of(rows, x.device), groups_on(groups_of(rows, kinds, 1), x.device)
     tensors = planes, grads, parts, dense, *tables, gates, *coefficients
     arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(0) // 8), ctypes.c_int(len(rows))
-    shared, constants = bytes_of(shape, keep), {"STRIDE": stride, "KEEP": keep, "HALVES": halves}
+    shared = state_bytes_of(shape, keep)
+    constants = {"STRIDE": stride, "KEEP": keep, "HALVES": halves, "SLOTS": slots}
     _launch("state_gradient", x, channels, (tiles, shares, blocks), shared, arguments, **constants)
     given = *map(_pointer, (x, parts, out)), ctypes.c_int(shares), ctypes.c_long(x.numel())
     _launch("add_shares", x, channels, (ceil_div(x.numel(), 1024), 1, 1), 0, given, **constants)
@@ -286,7 +300,7 @@ def _launch(
     arguments: Sequence[Any],
     **constants: int,
 ) -> None:
-    file, threads = FILES[name], 32 * LINE if name == "weight_gradients" else 256
+    file, threads = FILES[name], 32 * LINE if name == "weight_gradients" else THREADS
     definitions = {"C": channels, "FLOAT16": int(like.dtype == torch.float16)} | constants
     library.launch(name, file, tuple(definitions.items()), grid, threads, shared, like.device, arguments)
 

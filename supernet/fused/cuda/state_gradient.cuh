@@ -2,6 +2,8 @@
 
 // The gradient of a state from the rows of one of several shares, as float32, (share, pixel, channel). With stride 2 a
 // block's pixels are those of one parity of row and column; a gradient's pixel reaches them by taps of that parity.
+// While the products of one row's gradient are summed, the two planes of the next are copied to shared memory, behind the
+// tile: a thread copies and forms the same SLOTS pieces of 8 channels each time.
 extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
     const char* planes, const char* grads, float* out, const uint4* dense, const int* table, const int* groups,
     const float* gates, const float* a, const float* b, const float* c0, const __grid_constant__ Shape s, int step,
@@ -12,32 +14,75 @@ extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
   Tile t = tile_of(s, blockIdx.x);
   long pixels = (long)s.batch * s.ho * s.wo;
   float total[HALVES][2 * N][4];
-  clear<256>(shared, s.images * s.stored * s.columns * PITCH<KEEP>);
+  int bytes = s.images * s.stored * s.columns * PITCH<KEEP>;
+  clear<256>(shared, bytes);
   clear<N>(total);
   Pixels p = pixels_of(s, shared_address(shared), 1);
-#pragma unroll 1
-  for (int row = share; row < rows; row += gridDim.y) {
-    const int *entry = table + row * COLUMNS, *group = groups + row * GROUP_COLUMNS;
-    int side = group[SIDE], dilation = group[DILATION];
-    if (gates[entry[GATE]] == 0) continue;
-    Gradient reader = gradient_of(entry, pixels, grads, planes, a, b, c0);
-    const uint4* weights = dense + (row * BLOCKS + block) * 32 + (threadIdx.x & 31);
-    add_image(shared, reader, s, s.ho, s.lwo, t, t.row - s.reach, weights, step, [&](const uint4* w) {
-#if STRIDE == 1
-      add_taps<N>(total, w, step, p, s.columns, side, dilation, -1);
-#else
-      for (int tap = 0; tap < side * side; tap++) {
-        int down = (parity >> 1) - (tap / side - side / 2) * dilation;
-        int across = (parity & 1) - (tap % side - side / 2) * dilation;
-        if ((down | across) & 1) continue;
-        const uint4* next = w + tap * (C / 16) * step;
-        uint4 b[N];
+
+  Stored<KEEP, 256> stored(s, t, s.ho, s.lwo, t.row - s.reach, s.stored, s.reach);
+  char* own = shared + bytes + threadIdx.x * 16; // 4096 bytes from one copy of this thread to the next
+  int from[SLOTS], to[SLOTS];
 #pragma unroll
-        for (int n = 0; n < N; n++) b[n] = __ldg(next + n * 32);
-        add_tap<N>(total, b, next, step, p, ((down >> 1) * s.columns + (across >> 1)) * PITCH<KEEP>);
-      }
+  for (int i = 0; i < SLOTS; i++) {
+    int at = threadIdx.x / stored.CHUNKS + i * stored.STEP;
+    from[i] = stored.from(at), to[i] = at < stored.all ? stored.to(at) : -1;
+  }
+  auto live = [&](int row) { // the first row from `row` on whose gate is not 0
+    while (row < rows && gates[table[row * COLUMNS + GATE]] == 0) row += gridDim.y;
+    return row;
+  };
+  auto reader_of = [&](int row, int part) {
+    Gradient reader = gradient_of(table + row * COLUMNS, pixels, grads, planes, a, b, c0);
+    stored.begin(reader, part * KEEP);
+    return reader;
+  };
+  auto copy = [&](int row, int part) {
+    Gradient reader = reader_of(row, part);
+#pragma unroll
+    for (int i = 0; i < SLOTS; i++) {
+      long at = max(from[i], 0) * 2;
+      copy_sixteen(shared_address(own + 2 * i * 4096), reader.g + at, from[i] >= 0);
+      copy_sixteen(shared_address(own + (2 * i + 1) * 4096), reader.y + at, from[i] >= 0);
+    }
+  };
+
+  int row = live(share), part = 0;
+  if (row < rows) copy(row, part);
+#pragma unroll 1
+  while (row < rows) {
+    Gradient reader = reader_of(row, part);
+    reader.prepare();
+    copies_arrive();
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < SLOTS; i++) {
+      uint4 v = reader.formed(*(const uint4*)(own + 2 * i * 4096), *(const uint4*)(own + (2 * i + 1) * 4096));
+      if (from[i] < 0) v = make_uint4(0, 0, 0, 0);
+      if (to[i] >= 0) *(uint4*)(shared + to[i]) = v;
+    }
+    bool last = part + 1 == PARTS;
+    int next = last ? live(row + gridDim.y) : row, next_part = last ? 0 : part + 1;
+    if (next < rows) copy(next, next_part);
+    __syncthreads();
+
+    const int* group = groups + row * GROUP_COLUMNS;
+    int side = group[SIDE], dilation = group[DILATION];
+    const uint4* weights = dense + (row * BLOCKS + block) * 32 + (threadIdx.x & 31) + part * (KEEP / 16) * step;
+#if STRIDE == 1
+    add_taps<N>(total, weights, step, p, s.columns, side, dilation, -1);
+#else
+    for (int tap = 0; tap < side * side; tap++) {
+      int down = (parity >> 1) - (tap / side - side / 2) * dilation;
+      int across = (parity & 1) - (tap % side - side / 2) * dilation;
+      if ((down | across) & 1) continue;
+      const uint4* first = weights + tap * (C / 16) * step;
+      uint4 b[N];
+#pragma unroll
+      for (int n = 0; n < N; n++) b[n] = __ldg(first + n * 32);
+      add_tap<N>(total, b, first, step, p, ((down >> 1) * s.columns + (across >> 1)) * PITCH<KEEP>);
+    }
 #endif
-    });
+    row = next, part = next_part;
   }
 #pragma unroll
   for (int ij = 0; ij < 2 * HALVES; ij++) {

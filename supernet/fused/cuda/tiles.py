@@ -13,6 +13,9 @@ PITCH = 48
 PIXELS = 256
 """Pixels of a tile; of twice as many where a program has few columns."""
 
+THREADS = 256
+"""Threads of a block."""
+
 SHARED = 96 * 1024
 """Bytes of shared memory that a tile should need at most: fewer channels are kept at a time instead."""
 
@@ -55,6 +58,25 @@ def tiling_of(size: Sequence[int], stride: int, reach: int, columns: int, channe
     while keep > 16 and bytes_of(shape, keep) > SHARED:
         keep //= 2
     return shape, halves, keep
+
+
+def state_tiling_of(size: Sequence[int], reach: int, columns: int, channels: int) -> tuple[Shape, int, int, int]:
+    """Return the same for the gradient of a state, and how many pieces of 8 channels a thread copies of each plane."""
+    shape, halves, keep = tiling_of(size, 1, reach, columns, channels)
+    while keep > 16 and state_bytes_of(shape, keep) > SHARED:
+        keep //= 2
+    if halves > 2 and state_bytes_of(shape, keep) > SHARED:
+        halves, shape = 2, shape_of(size, 1, reach)
+    return shape, halves, keep, _slots(shape, keep)
+
+
+def state_bytes_of(shape: Shape, channels: int) -> int:
+    """Return the bytes of shared memory that a state's gradient needs: a tile, and copies of two planes behind it."""
+    return bytes_of(shape, channels) + 2 * _slots(shape, channels) * THREADS * 16
+
+
+def _slots(shape: Shape, channels: int) -> int:
+    return ceil_div(shape.images * shape.stored * shape.wo * channels // 8, THREADS)
 
 
 def tiles_of(shape: Shape) -> int:

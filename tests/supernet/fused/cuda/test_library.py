@@ -14,7 +14,7 @@ KERNELS = [
     *(("convs_forward", {"FORWARD": 1, "SECOND": 0, "STRIDE": stride, "EDGES": 1} | TILED) for stride in (1, 2)),
     ("convs_forward", {"FORWARD": 1, "SECOND": 1, "STRIDE": 1, "EDGES": 1} | TILED),
     ("half_gradient", {"HALF": 1} | TILED),
-    *(("state_gradient", {"STRIDE": stride} | TILED) for stride in (1, 2)),
+    *(("state_gradient", {"STRIDE": stride, "SLOTS": 6} | TILED) for stride in (1, 2)),
     *(("weight_gradients", {"SECOND": second, "STRIDE": 1, "UNITS": 2}) for second in (0, 1)),
 ]
 
