@@ -275,13 +275,16 @@ __device__ __forceinline__ float over_rows(float v) {
   return v + __shfl_xor_sync(~0u, v, 16);
 }
 
-// Return whether this block is the last of `all` that call this with a counter, which begins at 0. Then it can read what
+// Return whether this block is the last of `all` that call this with a counter, which is 0 before and after. It can read what
 // the others wrote before, by `__ldcg`. What it sums so is summed in the order of its own loop, whichever block is last.
 __device__ __forceinline__ bool is_last(int* counter, int all) {
   __shared__ int last;
   __threadfence();
   __syncthreads();
-  if (threadIdx.x == 0) last = atomicAdd(counter, 1) == all - 1;
+  if (threadIdx.x == 0) {
+    last = atomicAdd(counter, 1) == all - 1;
+    if (last) *counter = 0;
+  }
   __syncthreads();
   bool found = last;
   if (found) __threadfence();

@@ -88,12 +88,15 @@ extern "C" __global__ void __launch_bounds__(256, SECOND && C < 64 ? 3 : 2) conv
   written &= threadIdx.x < AT_ONCE * WIDTH;
   const float* from = partial + (long)(first + e) * gridDim.y * 2 * C + channel;
   float pivot = written ? __ldcg(from) : 0, away = 0, square = 0;
-#pragma unroll 8
-  for (int tile = threadIdx.x / WIDTH; tile < (written ? gridDim.y : 0); tile += AT_ONCE) {
-    float average = __ldcg(from + tile * 2 * C) - pivot, deviations = __ldcg(from + tile * 2 * C + C);
-    float weight = min((long)PIXELS, pixels - (long)tile * PIXELS);
-    away += weight * average, square += deviations + weight * average * average;
-  }
+#pragma unroll 1
+  for (int begin = threadIdx.x / WIDTH; begin < (written ? gridDim.y : 0); begin += 8 * AT_ONCE)
+#pragma unroll
+    for (int i = 0; i < 8; i++) { // loads are under way at once
+      int tile = begin + i * AT_ONCE, some = min(tile, gridDim.y - 1);
+      float average = __ldcg(from + some * 2 * C) - pivot, deviations = __ldcg(from + some * 2 * C + C);
+      float weight = tile < gridDim.y ? min((long)PIXELS, pixels - (long)tile * PIXELS) : 0;
+      away += weight * average, square += weight > 0 ? deviations + weight * average * average : 0;
+    }
   over_threads<WIDTH>(away, square, scratch);
   if (threadIdx.x < WIDTH && written) {
     int to = table[(first + e) * COLUMNS + TARGET] * C + channel;
@@ -173,9 +176,14 @@ extern "C" __global__ void __launch_bounds__(256, C < 64 ? 3 : 2) half_gradient(
   int channel = threadIdx.x % C;
   const float* from = partial + (long)blockIdx.x * gridDim.y * 2 * C + channel;
   float g = 0, gz = 0;
-#pragma unroll 8
-  for (int tile = threadIdx.x / C; tile < gridDim.y; tile += 256 / C)
-    g += __ldcg(from + tile * 2 * C), gz += __ldcg(from + tile * 2 * C + C);
+#pragma unroll 1
+  for (int begin = threadIdx.x / C; begin < gridDim.y; begin += 8 * (256 / C))
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+      int tile = begin + i * (256 / C), some = min(tile, gridDim.y - 1);
+      float more_g = __ldcg(from + some * 2 * C), more_gz = __ldcg(from + some * 2 * C + C);
+      g += tile < gridDim.y ? more_g : 0, gz += tile < gridDim.y ? more_gz : 0;
+    }
   over_threads<C>(g, gz, (float*)shared);
   if (threadIdx.x < C) {
     int to = source * C + channel;

@@ -47,7 +47,6 @@ FILES = {
     "convs_forward": "convs.cuh",
     "half_gradient": "convs.cuh",
     "state_gradient": "state_gradient.cuh",
-    "add_shares": "state_gradient.cuh",
     "weight_gradients": "weight_gradients.cuh",
 }
 """Kernel -> its source."""
@@ -156,7 +155,7 @@ def convs_forward(
         size: batch, rows and columns of the input.
         dense: by ``dense_weights``, not transposed.
         statistics: mean, 1 / std and unbiased variance of every plane, ``(place, c)``; those of the rows are written.
-        counters: zeros, int32, one for each plane; ``None`` where no statistics are written.
+        counters: zeros, int32, one for each plane, zeros again afterwards; ``None`` where no statistics are written.
     """
     channels, second = planes.shape[2], x is None
     groups = groups_of(rows, kinds, 1 if second else 64 // channels)
@@ -192,7 +191,7 @@ def half_gradient(
         coefficients: ``a``, ``b`` and ``s`` of every plane, ``(3, plane, c)``, by which ``grads`` become the planes';
             those of the first halves are written.
         dense: by ``dense_weights``, transposed.
-        counters: zeros, int32, one for each plane.
+        counters: zeros, int32, one for each plane; zeros again afterwards.
         training: whether BatchNorm uses the batch's statistics.
     """
     channels = planes.shape[2]
@@ -225,12 +224,14 @@ def input_gradient(
     kinds: Kinds,
     gates: Tensor,
     stride: int,
+    counters: Tensor,
 ) -> None:
     """Add the gradient of the state ``x``, ``(b, h, w, c)``, to ``out``; see ``conv_backward.input_gradient``.
 
     Args:
         coefficients: ``a``, ``b`` and ``s`` of every plane, ``(3, plane, c)``, by which ``grads`` become the planes'.
         dense: by ``dense_weights``, transposed.
+        counters: at least ``BLOCKS`` zeros, int32; zeros again afterwards.
     """
     b, h, w, channels = x.shape
     size, reach, columns = (b, h // stride, w // stride), ceil_div(kinds.reach, stride), min(channels, 32)
@@ -238,15 +239,13 @@ def input_gradient(
     shape.h, shape.w, shape.lw = h, w, log_of(w)  # of the state; its gradient's pixels are those of ``size``
     tiles, blocks = tiles_of(shape), stride * stride * max(1, channels // 32)
     shares = min(len(rows), ceil_div(BLOCKS, tiles * blocks))
-    parts = planes.new_empty(shares, x.numel(), dtype=torch.float32)
+    parts = planes.new_empty(shares, x.numel() if shares > 1 else 0, dtype=torch.float32)
     tables = table_of(rows, x.device), groups_on(groups_of(rows, kinds, 1), x.device)
-    tensors = planes, grads, parts, dense, *tables, gates, *coefficients
+    tensors = x, planes, grads, out, parts, counters, dense, *tables, gates, *coefficients
     arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(0) // 8), ctypes.c_int(len(rows))
     shared = state_bytes_of(shape, keep)
     constants = {"STRIDE": stride, "KEEP": keep, "HALVES": halves, "SLOTS": slots}
     _launch("state_gradient", x, channels, (tiles, shares, blocks), shared, arguments, **constants)
-    given = *map(_pointer, (x, parts, out)), ctypes.c_int(shares), ctypes.c_long(x.numel())
-    _launch("add_shares", x, channels, (ceil_div(x.numel(), 1024), 1, 1), 0, given, **constants)
 
 
 def conv_weight_gradients(

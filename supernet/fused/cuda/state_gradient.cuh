@@ -1,11 +1,11 @@
 // The gradient of a state through the convolutions that read it, on the tensor cores.
 
-// The gradient of a state from the rows of one of several shares, as float32, (share, pixel, channel). With stride 2 a
-// block's pixels are those of one parity of row and column; a gradient's pixel reaches them by taps of that parity.
+// Add the gradient of the state `x` to `out`, masked by its ReLU. A block sums over one of several shares of the rows, as
+// float32, (share, pixel, channel); the last block of a tile adds up the shares. With stride 2 a block's pixels are those of one parity of row and column; a gradient's pixel reaches them by taps of that parity.
 // While the products of one row's gradient are summed, the two planes of the next are copied to shared memory, behind the
 // tile: a thread copies and forms the same SLOTS pieces of 8 channels each time.
 extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
-    const char* planes, const char* grads, float* out, const uint4* dense, const int* table, const int* groups,
+    const char* x, const char* planes, const char* grads, char* out, float* parts, int* counters, const uint4* dense, const int* table, const int* groups,
     const float* gates, const float* a, const float* b, const float* c0, const __grid_constant__ Shape s, int step,
     int rows) {
   extern __shared__ __align__(128) char shared[];
@@ -84,35 +84,49 @@ extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
 #endif
     row = next, part = next_part;
   }
+  // Where a lane's results belong in the state, or -1.
+  long at[2 * HALVES];
 #pragma unroll
   for (int ij = 0; ij < 2 * HALVES; ij++) {
     int pixel = (threadIdx.x >> 5) * 16 * HALVES + ij * 8 + ((threadIdx.x & 31) >> 2), rest = pixel & ((1 << s.lt) - 1);
-    int image = t.image + (pixel >> s.lt), row = t.row + (rest >> s.lwo), column = rest & (s.wo - 1);
-    row = row * STRIDE + (parity >> 1), column = column * STRIDE + (parity & 1);
-    if (image < s.batch) {
-      long at = (((long)share * s.batch + image) * s.h + row) * s.w + column;
+    int image = t.image + (pixel >> s.lt), line = t.row + (rest >> s.lwo), column = rest & (s.wo - 1);
+    line = line * STRIDE + (parity >> 1), column = column * STRIDE + (parity & 1);
+    at[ij] = image < s.batch ? (((long)image * s.h + line) * s.w + column) * C + block * 16 + (threadIdx.x & 3) * 4 : -1;
+  }
+  long numbers = (long)s.batch * s.h * s.w * C;
+  if (gridDim.y > 1) {
+#pragma unroll
+    for (int ij = 0; ij < 2 * HALVES; ij++)
 #pragma unroll
       for (int n = 0; n < N; n++) {
         float v[4] = RESULTS(total, ij >> 1, ij & 1, n);
-        *(float4*)(out + at * C + (block + n) * 16 + (threadIdx.x & 3) * 4) = make_float4(v[0], v[1], v[2], v[3]);
+        if (at[ij] >= 0) *(float4*)(parts + share * numbers + at[ij] + n * 16) = make_float4(v[0], v[1], v[2], v[3]);
       }
-    }
-  }
-}
-
-// Add the shares of a state's gradient, masked by its ReLU, to `out`; each thread 4 numbers.
-extern "C" __global__ void add_shares(const char* x, const float* shares, char* out, int count, long numbers) {
-  long at = ((long)blockIdx.x * blockDim.x + threadIdx.x) * 4;
-  if (at >= numbers) return;
-  float v[4] = {0, 0, 0, 0};
-  for (int i = 0; i < count; i++) {
-    float4 part = *(const float4*)(shares + i * numbers + at);
-    v[0] += part.x, v[1] += part.y, v[2] += part.z, v[3] += part.w;
-  }
-  uint2 state = *(const uint2*)(x + at * 2), before = *(const uint2*)(out + at * 2);
-  float s[4] = {low(state.x), high(state.x), low(state.y), high(state.y)};
-  float o[4] = {low(before.x), high(before.x), low(before.y), high(before.y)};
+    if (!is_last(counters + blockIdx.z * gridDim.x + blockIdx.x, gridDim.y)) return;
+    clear<N>(total);
+#pragma unroll 1
+    for (int i = 0; i < gridDim.y; i++)
 #pragma unroll
-  for (int c = 0; c < 4; c++) o[c] += s[c] > 0 ? v[c] : 0;
-  *(uint2*)(out + at * 2) = make_uint2(pack(o[0], o[1]), pack(o[2], o[3]));
+      for (int ij = 0; ij < 2 * HALVES; ij++)
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+          float4 part = __ldcg((const float4*)(parts + i * numbers + max(at[ij], 0l) + n * 16));
+          total[ij >> 1][2 * n][2 * (ij & 1)] += part.x, total[ij >> 1][2 * n][2 * (ij & 1) + 1] += part.y;
+          total[ij >> 1][2 * n + 1][2 * (ij & 1)] += part.z, total[ij >> 1][2 * n + 1][2 * (ij & 1) + 1] += part.w;
+        }
+  }
+#pragma unroll
+  for (int ij = 0; ij < 2 * HALVES; ij++)
+#pragma unroll
+    for (int n = 0; n < N; n++) {
+      if (at[ij] < 0) continue;
+      long here = at[ij] + n * 16;
+      float v[4] = RESULTS(total, ij >> 1, ij & 1, n);
+      uint2 state = *(const uint2*)(x + here * 2), before = *(const uint2*)(out + here * 2);
+      float f[4] = {low(state.x), high(state.x), low(state.y), high(state.y)};
+      float o[4] = {low(before.x), high(before.x), low(before.y), high(before.y)};
+#pragma unroll
+      for (int c = 0; c < 4; c++) o[c] += f[c] > 0 ? v[c] : 0;
+      *(uint2*)(out + here * 2) = make_uint2(pack(o[0], o[1]), pack(o[2], o[3]));
+    }
 }

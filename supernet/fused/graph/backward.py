@@ -86,7 +86,7 @@ class _Backward:
         self.grads = self.planes.new_empty(count + plan.halves, run.pixels, run.width)
         self.coefficients = mean.new_empty(3, plan.places, run.width)
         self.gates, self.edge_grads = gates.shape, torch.zeros_like(edges)
-        zeros = run.gates.new_zeros(gates.numel() + (plan.planes if run.by_cuda else 0))
+        zeros = run.gates.new_zeros(gates.numel() + (max(plan.planes, cuda.BLOCKS) if run.by_cuda else 0))
         self.gate_grads, self.counters = zeros[: gates.numel()], zeros[gates.numel() :].view(torch.int32)
         self.full = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in inputs]
         if plan.partial == 1:
@@ -196,7 +196,7 @@ class _Backward:
         if run.by_cuda:
             self._weights_by_cuda(source.first, 0, x, x.shape[:3], source.stride)
             given = x, self.planes, self.grads, self.coefficients, out
-            cuda.input_gradient(*given, dense, rows, kinds, run.gates, source.stride)
+            cuda.input_gradient(*given, dense, rows, kinds, run.gates, source.stride, self.counters)
             return
         dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, run.size)
         if self.need_params:
