@@ -14,10 +14,10 @@ import torch
 
 
 class Beside:
-    """A second stream of a GPU; on other devices the current order of things."""
+    """Another stream of a GPU, one for each number; on other devices the current order of things."""
 
-    def __init__(self, device: torch.device):
-        self.stream = _stream(device) if device.type == "cuda" else None
+    def __init__(self, device: torch.device, number: int = 0):
+        self.stream = _stream(device, number) if device.type == "cuda" else None
         self.device, self.begun = device, False
 
     @contextmanager
@@ -39,5 +39,5 @@ class Beside:
 
 
 @cache
-def _stream(device: torch.device) -> torch.cuda.Stream:
+def _stream(device: torch.device, number: int) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)

@@ -10,6 +10,7 @@ Axes: as in ``supernet.fused.graph.forward``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -61,6 +62,9 @@ class _Backward:
         full: where gradients of states with all their channels are summed: of the inputs; where channels are partial,
             of the nodes too.
         bypassed: node -> gradient of its sum of bypassed channels.
+        weights, pools, inputs: streams for what runs beside the rest: gradients of weights, of pools and skip
+            connections, and of the inputs but the first.
+        counters: zeros, one for each plane, and ``BLOCKS`` for each state.
     """
 
     def __init__(
@@ -86,7 +90,8 @@ class _Backward:
         self.grads = self.planes.new_empty(count + plan.halves, run.pixels, run.width)
         self.coefficients = mean.new_empty(3, plan.places, run.width)
         self.gates, self.edge_grads = gates.shape, torch.zeros_like(edges)
-        zeros = run.gates.new_zeros(gates.numel() + (max(plan.planes, cuda.BLOCKS) if run.by_cuda else 0))
+        counters = plan.planes + len(plan.sources) * cuda.BLOCKS if run.by_cuda else 0
+        zeros = run.gates.new_zeros(gates.numel() + counters)
         self.gate_grads, self.counters = zeros[: gates.numel()], zeros[gates.numel() :].view(torch.int32)
         self.full = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in inputs]
         if plan.partial == 1:
@@ -94,7 +99,7 @@ class _Backward:
         else:
             self.full += list(grad.clone().unbind(0))
         self.bypassed: dict[int, Tensor] = {}
-        self.beside = Beside(self.planes.device)
+        self.weights, self.pools, self.inputs = (Beside(self.planes.device, number) for number in range(3))
         self.grad_params: list[Tensor | None] = [None] * len(params) if need_params else []
 
     def gradients(self) -> list[Tensor]:
@@ -104,26 +109,35 @@ class _Backward:
             node = source.state + 1 - plan.inputs
             if node >= 0:
                 self._node(node)
-            x = run.state(source, self.states)
-            if plan.partial > 1:
-                out = torch.zeros_like(x)
-            elif source.state < plan.inputs:
-                out = self.full[source.state]
-            else:
-                out = self.grads[source.state - plan.inputs].view_as(x)
-            self._pools_and_skips(source, out)
-            self._library(source, x, out)
-            if source.second.rows:
-                self._second_halves(source)
-            if source.first.rows:
-                self._first_halves(source, x, out)
-            if plan.partial > 1:
-                self._bypass(source, out)
-        self.beside.join()
+            with self.inputs.launches() if 0 < source.state < plan.inputs else nullcontext():  # no input needs another
+                self._source(source)
+        self.inputs.join()
+        self.weights.join()
         gates = self.gate_grads.view(self.gates)
         found = zip(self.grad_params, run.params)
         grad_params = [torch.zeros_like(param) if grad is None else grad for grad, param in found]
         return [*self.full[: plan.inputs], gates, self.edge_grads, *grad_params]
+
+    def _source(self, source: Source) -> None:
+        """Compute the gradient of a source's state through its operations, and those of their parameters."""
+        plan, run = self.plan, self.run
+        x = run.state(source, self.states)
+        if plan.partial > 1:
+            out = torch.zeros_like(x)
+        elif source.state < plan.inputs:
+            out = self.full[source.state]
+        else:
+            out = self.grads[source.state - plan.inputs].view_as(x)
+        with self.pools.launches():
+            self._pools_and_skips(source, out)
+        if source.second.rows:
+            self._second_halves(source)
+        self.pools.join()
+        self._library(source, x, out)
+        if source.first.rows:
+            self._first_halves(source, x, out)
+        if plan.partial > 1:
+            self._bypass(source, out)
 
     def _node(self, node: int) -> None:
         """Compute the coefficients of a node's terms, and their gates' gradients."""
@@ -196,7 +210,8 @@ class _Backward:
         if run.by_cuda:
             self._weights_by_cuda(source.first, 0, x, x.shape[:3], source.stride)
             given = x, self.planes, self.grads, self.coefficients, out
-            cuda.input_gradient(*given, dense, rows, kinds, run.gates, source.stride, self.counters)
+            counters = self.counters[self.plan.planes + source.state * cuda.BLOCKS :]
+            cuda.input_gradient(*given, dense, rows, kinds, run.gates, source.stride, counters)
             return
         dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, run.size)
         if self.need_params:
@@ -208,7 +223,7 @@ class _Backward:
         if self.need_params:
             kinds, gates = self.run.kinds(convs, half), self.run.gates
             given = x, self.planes, self.grads, self.coefficients, convs.rows, kinds, gates
-            with self.beside.launches():
+            with self.weights.launches():
                 self._keep(convs, half, *cuda.conv_weight_gradients(*given, self.statistics, size, stride))
 
     def _bypass(self, source: Source, out: Tensor) -> None:
