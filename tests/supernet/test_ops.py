@@ -62,6 +62,17 @@ def test_factorized_reduce_reads_every_phase():
     torch.testing.assert_close(y[0, 1], x[0, 0, 1::2, 1::2])
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_factorized_reduce_by_phases(layout):
+    op = FactorizedReduce(6, 8).double()
+    x = torch.randn(3, 6, 8, 10, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    wanted = [x, op.conv_1.weight, op.conv_2.weight]
+    expected, found = torch.cat([op.conv_1(x), op.conv_2(x[:, :, 1:, 1:])], 1), op.by_phases(x)
+    torch.testing.assert_close(found, expected)
+    for a, b in zip(*(torch.autograd.grad(y.square().sum(), wanted) for y in (found, expected))):
+        torch.testing.assert_close(a, b)
+
+
 def test_batch_norm_is_the_librarys():
     ours, theirs = BatchNorm(5), torch.nn.BatchNorm2d(5)
     x = torch.randn(3, 5, 4, 4)
