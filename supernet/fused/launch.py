@@ -2,7 +2,7 @@
 
 Inside ``recorded`` each launch's kernel, grid and arguments are collected and nothing runs. On meta tensors that costs
 nothing and shows what a whole forward and backward pass of any size would launch: which kernels must be compiled, and
-what they move and compute.
+what they move and compute. Inside ``handled`` launches go to a function, whatever the tensors' device.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ multiprocessor. Which bound avoids spills differs between its versions, so it is
 
 @dataclass(frozen=True)
 class Launch:
-    """One launch: arguments in the kernel's order, compile-time constants by name, warps of a program."""
+    """One launch of Triton: arguments in the kernel's order, compile-time constants by name, warps of a program."""
 
     kernel: Any
     grid: tuple[int, ...]
@@ -47,25 +47,74 @@ class Launch:
     warps: int
 
 
-_recorded: ContextVar[list[Launch] | None] = ContextVar("recorded", default=None)
+@dataclass(frozen=True)
+class CudaLaunch:
+    """One launch of a CUDA kernel.
+
+    Attributes:
+        name, file: of the kernel and of its source in ``supernet.fused.cuda``.
+        definitions: names and values of the source's macros.
+        grid: numbers of blocks; ``threads`` of each.
+        shared: bytes of shared memory of a block.
+        arguments: in the kernel's order: tensors, ``None`` for a null pointer, numbers and structures of ``ctypes``.
+    """
+
+    name: str
+    file: str
+    definitions: tuple[tuple[str, int], ...]
+    grid: tuple[int, int, int]
+    threads: int
+    shared: int
+    arguments: tuple[Any, ...]
+
+
+AnyLaunch = Launch | CudaLaunch
+
+
+@dataclass(frozen=True)
+class Handler:
+    """What gets launches instead of a GPU, and the bytes of shared memory of a block that launches may ask for."""
+
+    take: Callable[[AnyLaunch], object]
+    shared_bytes: int
+
+
+_handler: ContextVar[Handler | None] = ContextVar("handler", default=None)
+
+
+def current_handler() -> Handler | None:
+    """Return what gets launches now instead of a GPU."""
+    return _handler.get()
 
 
 @contextmanager
-def recorded() -> Iterator[list[Launch]]:
-    """Collect the launches made inside, instead of running them."""
-    launches: list[Launch] = []
-    token = _recorded.set(launches)
+def handled(take: Callable[[AnyLaunch], object], shared_bytes: int = 0) -> Iterator[None]:
+    """Give the launches made inside to a function, instead of running them on a GPU.
+
+    Args:
+        shared_bytes: of shared memory that a block of the GPU in question may use; with 0, the default, convolutions
+            are left to Triton, as on a GPU that CUDA kernels do not support.
+    """
+    token = _handler.set(Handler(take, shared_bytes))
     try:
-        yield launches
+        yield
     finally:
-        _recorded.reset(token)
+        _handler.reset(token)
+
+
+@contextmanager
+def recorded(shared_bytes: int = 0) -> Iterator[list[Any]]:
+    """Collect the launches made inside, instead of running them; see ``handled``."""
+    launches: list[Any] = []
+    with handled(launches.append, shared_bytes):
+        yield launches
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, warps: int = WARPS, **constants: Any) -> None:
-    """Run a kernel on a grid; inside ``recorded``, only collect the launch."""
-    launches = _recorded.get()
-    if launches is not None:
-        launches.append(Launch(kernel, grid, arguments, constants, warps))
+    """Run a kernel on a grid; inside ``handled``, only hand the launch over."""
+    handler = current_handler()
+    if handler is not None:
+        handler.take(Launch(kernel, grid, arguments, constants, warps))
     else:
         options = options_of(kernel, argument_types(arguments), tuple(constants.items()), warps)
         kernel[grid](*arguments, **constants, **options)

@@ -32,6 +32,7 @@ from supernet.fused.cuda.tiles import (
     tiling_of,
 )
 from supernet.fused.dense import Kinds, groups_of, groups_on
+from supernet.fused.handling import CudaLaunch
 from supernet.fused.launch import ceil_div
 from supernet.fused.rows import ConvRow
 from supernet.fused.tables import table_of
@@ -63,6 +64,7 @@ SUMS = 2 * THREADS * 4
 
 
 class _Weights(ctypes.Structure):
+    tensors: tuple[Tensor, ...]
     _fields_ = [
         ("depthwise", ctypes.c_void_p * MAX_KINDS),
         ("pointwise", ctypes.c_void_p * MAX_KINDS),
@@ -72,6 +74,7 @@ class _Weights(ctypes.Structure):
 
 
 class _Kinds(ctypes.Structure):
+    tensors: tuple[Tensor, ...]
     _fields_ = [
         ("depthwise", ctypes.c_void_p * MAX_KINDS_AT_ONCE),
         ("pointwise", ctypes.c_void_p * MAX_KINDS_AT_ONCE),
@@ -131,7 +134,7 @@ def dense_weights(rows: Sequence[ConvRow], kinds: Kinds, like: Tensor, *, transp
     given = _Weights()
     _point(given, kinds)
     given.sides[: len(kinds.sides)] = kinds.sides
-    arguments = _pointer(dense), _pointer(table_of(rows, like.device)), given
+    arguments = dense, table_of(rows, like.device), given
     _launch("dense_weights", like, channels, (count, taps, 1), 0, arguments, TRANSPOSED=int(transposed))
     return dense
 
@@ -167,7 +170,7 @@ def convs_forward(
     tensors = x, planes, dense, *tables, gates, partial, *statistics, counters
     shared = max(bytes_of(shape, keep), 9 * edges * channels * 4, SUMS)
     constants = {"FORWARD": 1, "SECOND": int(second), "STRIDE": stride, "EDGES": edges, "KEEP": keep, "HALVES": halves}
-    arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(0) // 8), ctypes.c_float(BatchNorm.eps)
+    arguments = *tensors, shape, ctypes.c_int(dense.stride(0) // 8), ctypes.c_float(BatchNorm.eps)
     _launch("convs_forward", planes, channels, (len(groups), tiles, 1), shared, arguments, **constants)
 
 
@@ -208,7 +211,7 @@ def half_gradient(
         channels,
         (len(rows), tiles, 1),
         shared,
-        (*map(_pointer, tensors), shape, *numbers),
+        (*tensors, shape, *numbers),
         **constants,
     )
 
@@ -242,7 +245,7 @@ def input_gradient(
     parts = planes.new_empty(shares, x.numel() if shares > 1 else 0, dtype=torch.float32)
     tables = table_of(rows, x.device), groups_on(groups_of(rows, kinds, 1), x.device)
     tensors = x, planes, grads, out, parts, counters, dense, *tables, gates, *coefficients
-    arguments = *map(_pointer, tensors), shape, ctypes.c_int(dense.stride(0) // 8), ctypes.c_int(len(rows))
+    arguments = *tensors, shape, ctypes.c_int(dense.stride(0) // 8), ctypes.c_int(len(rows))
     shared = state_bytes_of(shape, keep)
     constants = {"STRIDE": stride, "KEEP": keep, "HALVES": halves, "SLOTS": slots}
     _launch("state_gradient", x, channels, (tiles, shares, blocks), shared, arguments, **constants)
@@ -281,7 +284,7 @@ def conv_weight_gradients(
     shared = bytes_of(shape, 16) + units * PIXELS * PITCH
     constants = {"SECOND": int(second), "STRIDE": stride, "UNITS": units}
     grid = len(groups), blocks, splits
-    arguments = *map(_pointer, tensors), given, shape, *numbers
+    arguments = *tensors, given, shape, *numbers
     _launch("weight_gradients", planes, channels, grid, shared, arguments, **constants)
     found = add_parts(depthwise_parts, pointwise_parts, rows, _as_separable(kinds), gates)
     for kind in kinds.factorized:  # both gradients stand in the second, one above the other
@@ -301,7 +304,8 @@ def _launch(
 ) -> None:
     file, threads = FILES[name], 32 * LINE if name == "weight_gradients" else THREADS
     definitions = {"C": channels, "FLOAT16": int(like.dtype == torch.float16)} | constants
-    library.launch(name, file, tuple(definitions.items()), grid, threads, shared, like.device, arguments)
+    given = CudaLaunch(name, file, tuple(definitions.items()), grid, threads, shared, tuple(arguments))
+    library.launch(given, like.device)
 
 
 def _as_separable(kinds: Kinds) -> Kinds:
@@ -314,12 +318,9 @@ def _as_separable(kinds: Kinds) -> Kinds:
     return Kinds(kinds.sides, kinds.dilations, tuple(depthwise), tuple(pointwise))
 
 
-def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
-
-
 def _point(to: _Weights | _Kinds, kinds: Kinds) -> None:
     """Let a structure point to the weights of all kinds, and name the factorized reductions by a bit each."""
+    to.tensors = *kinds.depthwise, *kinds.pointwise
     to.factorized = sum(1 << kind for kind in kinds.factorized)
     for kind, (depthwise, pointwise) in enumerate(zip(kinds.depthwise, kinds.pointwise)):
         to.depthwise[kind], to.pointwise[kind] = depthwise.data_ptr(), pointwise.data_ptr()

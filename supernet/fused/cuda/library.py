@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from genotypes.atomic_write import write_atomically
 from supernet.fused.cpu.library import NoFunctions, cache_folder
+from supernet.fused.launch import CudaLaunch, current_handler
 
 SOURCES = Path(__file__).parent
 BUILT_ON = {"convs.cuh": ("products.cuh",), "state_gradient.cuh": ("products.cuh",)}
@@ -43,9 +45,14 @@ def _nvrtc() -> ctypes.CDLL | None:
     return None
 
 
-@cache
 def shared_bytes(device: torch.device) -> int:
     """Return the bytes of shared memory that a block may use; 0 where the kernels cannot run."""
+    handler = current_handler()
+    return _shared_bytes(device) if handler is None else handler.shared_bytes
+
+
+@cache
+def _shared_bytes(device: torch.device) -> int:
     if device.type != "cuda" or torch.version.hip or torch.cuda.get_device_capability(device) < (8, 0):
         return 0
     properties = torch.cuda.get_device_properties(device)
@@ -114,36 +121,31 @@ def kernel(name: str, file: str, definitions: tuple[tuple[str, int], ...], devic
     binary, module, found = _kept(file, definitions, f"sm_{major}{minor}"), ctypes.c_void_p(), ctypes.c_void_p()
     _require(_driver().cuModuleLoadData(ctypes.byref(module), binary), name)
     _require(_driver().cuModuleGetFunction(ctypes.byref(found), module, name.encode()), name)
-    most = shared_bytes(torch.device("cuda", device))
+    most = _shared_bytes(torch.device("cuda", device))
     _require(_driver().cuFuncSetAttribute(found, _MAX_DYNAMIC_SHARED, most), name)
     return found
 
 
-def launch(
-    name: str,
-    file: str,
-    definitions: tuple[tuple[str, int], ...],
-    grid: tuple[int, int, int],
-    threads: int,
-    shared: int,
-    device: torch.device,
-    arguments: Sequence[Any],
-) -> None:
-    """Run a kernel on the current stream.
-
-    Args:
-        grid: numbers of blocks.
-        threads: of a block.
-        shared: bytes of shared memory of a block.
-        arguments: of the kernel, each of the type that it is declared with.
-    """
+def launch(given: CudaLaunch, device: torch.device) -> None:
+    """Run a kernel on the current stream; inside ``supernet.fused.launch.handled``, only hand the launch over."""
+    handler = current_handler()
+    if handler is not None:
+        handler.take(given)
+        return
     with torch.cuda.device(device):
-        found = kernel(name, file, definitions, torch.cuda.current_device())
+        found = kernel(given.name, given.file, given.definitions, torch.cuda.current_device())
         stream = torch.cuda.current_stream(device).cuda_stream
-        pointers = (ctypes.c_void_p * len(arguments))(*(ctypes.addressof(value) for value in arguments))
-        _require(
-            _driver().cuLaunchKernel(found, *grid, threads, 1, 1, shared, ctypes.c_void_p(stream), pointers, None), name
-        )
+        values = [value_of(argument) for argument in given.arguments]
+        pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(value) for value in values))
+        size = *given.grid, given.threads, 1, 1, given.shared
+        _require(_driver().cuLaunchKernel(found, *size, ctypes.c_void_p(stream), pointers, None), given.name)
+
+
+def value_of(argument: Any) -> Any:
+    """Return an argument as the driver takes it: for a tensor its address."""
+    if argument is None or isinstance(argument, Tensor):
+        return ctypes.c_void_p(None if argument is None else argument.data_ptr())
+    return argument
 
 
 def _require(error: int, what: str) -> None:
