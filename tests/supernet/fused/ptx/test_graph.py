@@ -1,0 +1,46 @@
+"""Whole graphs by compiled kernels, interpreted and watched, against the reference in float64."""
+
+import pytest
+import torch
+
+from supernet.fused.cuda import library
+from supernet.fused.verification import GRADIENTS, MEDIANS, NODES, median_error, relative_error
+
+launches = pytest.importorskip("supernet.fused.ptx.launches", reason="Triton is not installed")
+graphs = pytest.importorskip("tests.supernet.fused.ptx.graphs", reason="Triton is not installed")
+
+CONVOLUTIONS = {"convs_forward", "half_gradient", "state_gradient", "add_shares", "weight_gradients"}
+
+
+@pytest.mark.parametrize(
+    "storage, shared, candidates, stride, size",
+    [
+        pytest.param(
+            torch.bfloat16, launches.SHARED_H200,
+            ("max_pool_3x3", "skip_connect", "sep_conv_5x5", "dil_conv_3x3"), 1, (8, 16),
+            marks=pytest.mark.skipif(library._nvrtc() is None, reason="NVRTC is not installed"), id="cuda",
+        ),
+        pytest.param(torch.float32, 0, ("avg_pool_3x3", "skip_connect", "sep_conv_3x3"), 2, (7, 5), id="triton"),
+    ],
+)  # fmt: skip
+def test_equals_the_reference(storage, shared, candidates, stride, size):
+    torch.utils.deterministic.fill_uninitialized_memory = True  # with NaN, under deterministic algorithms
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with launches.interpreted(watch=True, shared_bytes=shared) as executed:
+            found, expected = graphs.computed_and_exact(storage, candidates, 16, 1, stride, 3, size)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert CONVOLUTIONS & {one.name for one in executed} == (CONVOLUTIONS if shared else set())
+    for index, (b, a) in enumerate(zip(found, expected, strict=True)):
+        assert b.isfinite().all()
+        tolerance = GRADIENTS[storage] if index else NODES[storage]
+        assert relative_error(b, a) <= tolerance or (a - b).abs().max() < 1e-6, (index, a.shape)
+        if index:
+            assert median_error(b, a) <= MEDIANS[storage] or (a - b).abs().max() < 1e-6, (index, a.shape)
+
+
+def test_every_instruction_is_of_a_class():
+    with launches.interpreted(shared_bytes=0) as executed:
+        graphs.computed_and_exact(torch.float32, ("skip_connect",), 16, 1, 1, 1, (2, 2))
+    assert executed and all(sum(one.by_class().values()) == one.instructions > 0 for one in executed)
