@@ -4,9 +4,9 @@
 
 First every backend is compared with the reference; if one differs, nothing is measured. Then, for each fused function,
 the bytes that it moves and the operations that it computes in a forward and backward pass of a supernet at paper
-settings (8 cells, 16 channels, 32x32 images), from its own launches; on a GPU also its time, and the share that it
-reaches of this machine's measured rates of copying and multiplying. Last come time and memory of a whole pass by each
-backend.
+settings (8 cells, 16 channels, 32x32 images), from its own launches, on a CPU from those that an H200 would get; on a
+GPU also its time, and the share that it reaches of this machine's measured rates of copying and multiplying. Last come
+time and memory of a whole pass by each backend.
 """
 
 from __future__ import annotations
@@ -102,15 +102,18 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _functions(options: Options, device: torch.device, rates: tuple[float, float]) -> list[dict[str, Any]]:
     """Return a row for each fused function: launches, bytes and operations of a pass; on a GPU its time too."""
-    from supernet.fused.resources import record
+    from supernet.fused.cuda import library
+    from supernet.fused.resources import name_of, record, shared_bytes_of
     from supernet.fused.traffic import Work, work_of
 
     storage = getattr(torch, options.storage)
+    shared = library.shared_bytes(device) if device.type == "cuda" else shared_bytes_of(90)
     counts: dict[str, int] = defaultdict(int)
     work: dict[str, Work] = defaultdict(lambda: Work(0.0))
     for channels, size, stride, count in GRAPHS:
-        for launch in record(DARTS_PRIMITIVES, channels, stride, options.batch_size, size, storage):
-            name = launch.kernel.__name__
+        graph = DARTS_PRIMITIVES, channels, stride, options.batch_size, size, storage
+        for launch in record(*graph, shared_bytes=shared):
+            name = launch.kernel.__name__ if hasattr(launch, "kernel") else name_of(launch)
             counts[name] += count
             for _ in range(count):
                 work[name] += work_of(launch)

@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from supernet.fused.cpu import library
+from supernet.fused.handling import current_handler
 
 
 def by_triton(device: torch.device) -> bool:
-    """Return whether Triton's kernels serve a device: a GPU, or a CPU through Triton's interpreter."""
-    return device.type != "cpu" or os.environ.get("TRITON_INTERPRET") == "1"
+    """Return whether Triton's kernels serve a device: a GPU; a CPU where Triton interprets or launches are handled."""
+    return device.type != "cpu" or current_handler() is not None or os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def unavailable(device: torch.device) -> str | None:

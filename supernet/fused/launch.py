@@ -2,14 +2,12 @@
 
 Inside ``recorded`` each launch's kernel, grid and arguments are collected and nothing runs. On meta tensors that costs
 nothing and shows what a whole forward and backward pass of any size would launch: which kernels must be compiled, and
-what they move and compute. Inside ``handled`` launches go to a function, whatever the tensors' device.
-"""
+what they move and compute."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,6 +16,8 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from supernet.fused.handling import current_handler, handled
 
 PRECISION = "ieee"
 """Precision of products of float32 tiles: IEEE rounding instead of the tensor cores' TF32."""
@@ -47,64 +47,9 @@ class Launch:
     warps: int
 
 
-@dataclass(frozen=True)
-class CudaLaunch:
-    """One launch of a CUDA kernel.
-
-    Attributes:
-        name, file: of the kernel and of its source in ``supernet.fused.cuda``.
-        definitions: names and values of the source's macros.
-        grid: numbers of blocks; ``threads`` of each.
-        shared: bytes of shared memory of a block.
-        arguments: in the kernel's order: tensors, ``None`` for a null pointer, numbers and structures of ``ctypes``.
-    """
-
-    name: str
-    file: str
-    definitions: tuple[tuple[str, int], ...]
-    grid: tuple[int, int, int]
-    threads: int
-    shared: int
-    arguments: tuple[Any, ...]
-
-
-AnyLaunch = Launch | CudaLaunch
-
-
-@dataclass(frozen=True)
-class Handler:
-    """What gets launches instead of a GPU, and the bytes of shared memory of a block that launches may ask for."""
-
-    take: Callable[[AnyLaunch], object]
-    shared_bytes: int
-
-
-_handler: ContextVar[Handler | None] = ContextVar("handler", default=None)
-
-
-def current_handler() -> Handler | None:
-    """Return what gets launches now instead of a GPU."""
-    return _handler.get()
-
-
-@contextmanager
-def handled(take: Callable[[AnyLaunch], object], shared_bytes: int = 0) -> Iterator[None]:
-    """Give the launches made inside to a function, instead of running them on a GPU.
-
-    Args:
-        shared_bytes: of shared memory that a block of the GPU in question may use; with 0, the default, convolutions
-            are left to Triton, as on a GPU that CUDA kernels do not support.
-    """
-    token = _handler.set(Handler(take, shared_bytes))
-    try:
-        yield
-    finally:
-        _handler.reset(token)
-
-
 @contextmanager
 def recorded(shared_bytes: int = 0) -> Iterator[list[Any]]:
-    """Collect the launches made inside, instead of running them; see ``handled``."""
+    """Collect the launches made inside, instead of running them; see ``supernet.fused.handling``."""
     launches: list[Any] = []
     with handled(launches.append, shared_bytes):
         yield launches

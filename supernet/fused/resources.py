@@ -3,7 +3,8 @@
     python -m supernet.fused.resources --channels 16 32 64 --archs 80 90
 
 A forward and backward pass of a mixed graph is recorded on meta tensors; every distinct kernel in it is compiled for
-the architecture, and ``cuobjdump`` reports what it uses.
+the architecture, and ``cuobjdump`` reports what it uses. Convolutions are those of the CUDA kernels where these compute
+them on such a GPU.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ from torch import Tensor
 
 from genotypes.parsing import parsed
 from supernet.command import exit_code, require_range
+from supernet.fused.cuda import library
 from supernet.fused.graph.backward import graph_backward
+from supernet.fused.graph.custom_op import move_graph_statistics
 from supernet.fused.graph.description import describe, flat_tensors
 from supernet.fused.graph.forward import graph_forward
+from supernet.fused.handling import CudaLaunch
 from supernet.fused.launch import Launch, compile_options, recorded, sum_type, without_spills
 from supernet.mixed.graph import MixedGraph
 from supernet.spaces.darts import DARTS_PRIMITIVES
@@ -40,6 +44,15 @@ POINTERS = {
     torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.float64: "*fp64",
     torch.int32: "*i32", torch.int64: "*i64", torch.uint8: "*u8",
 }  # fmt: skip
+
+
+SHARED_BYTES = {80: 166_912, 86: 101_376, 89: 101_376, 90: 232_448}
+"""Compute capability -> bytes of shared memory that a block may use."""
+
+
+def shared_bytes_of(arch: int) -> int:
+    """Return the bytes of shared memory that CUDA kernels may use in a block; 0 where they cannot be compiled."""
+    return SHARED_BYTES.get(arch, 0) if library.can_compile() else 0
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,9 @@ def record(
     weights: bool = True,
     inputs: int = 2,
     nodes: int = 4,
-) -> list[Launch]:
+    shared_bytes: int = 0,
+    device: str = "meta",
+) -> list[Any]:
     """Return the launches of a forward and a backward pass of one graph in training; nothing runs.
 
     Args:
@@ -74,18 +89,21 @@ def record(
         batch, size: number and side length of the images.
         dtype: storage type of states and planes.
         weights: whether the weights' gradients are computed.
+        shared_bytes: of a block of the GPU in question (``SHARED_BYTES``), where CUDA kernels may compute the
+            convolutions; with 0 Triton's do.
+        device: of the tensors; on ``cpu`` the launches can be interpreted.
     """
-    meta = torch.device("meta")
-    graph = MixedGraph(channels, candidates, inputs, nodes, stride).to(meta)
-    images = [torch.empty(batch, size, size, channels, dtype=dtype, device=meta) for _ in range(inputs)]
+    graph = MixedGraph(channels, candidates, inputs, nodes, stride).to(device)
+    images = [torch.empty(batch, size, size, channels, dtype=dtype, device=device) for _ in range(inputs)]
     rows = sum(range(inputs, inputs + nodes))
-    gates = torch.empty(rows, len(candidates), dtype=sum_type(dtype), device=meta)
+    gates = torch.ones(rows, len(candidates), dtype=sum_type(dtype), device=device)
     params, buffers = flat_tensors(graph, False)
     given = images, gates, gates[:, 0], [p.detach() for p in params]
     description = describe(graph)
     assert description is not None, "every candidate has a kernel"
-    with recorded() as launches:
+    with recorded(shared_bytes) as launches:
         saved = graph_forward(*given, buffers, description, True)
+        move_graph_statistics(saved[2], saved[5], gates, buffers, description)
         graph_backward(torch.empty_like(saved[0]), *given, saved, description, True, weights)
     return launches
 
@@ -128,44 +146,71 @@ def _specialized(value: Any, path: tuple[int, ...]) -> tuple[Any, dict, dict]:
     return "i32", {}, aligned if value % 16 == 0 else {}
 
 
-def usage(launch: Launch, arch: int) -> Usage:
+def usage(launch: Launch | CudaLaunch, arch: int) -> Usage:
     """Compile a launch's kernel with the options that are used on a GPU, and return its resources."""
-    found: dict[int | None, Usage] = {}
+    return machine_code(launch, arch)[1]
+
+
+def machine_code(launch: Launch | CudaLaunch, arch: int) -> tuple[bytes, Usage]:
+    """Return a launch's kernel compiled with the options that are used on a GPU, a cubin, and its resources."""
+    if isinstance(launch, CudaLaunch):
+        cubin = library.compiled(launch.file, launch.definitions, f"sm_{arch}")
+        return cubin, _usage(launch, cubin, launch.shared)
+    found: dict[int | None, tuple[bytes, Usage]] = {}
 
     def used(bound: int | None) -> tuple[int, int]:
-        found[bound] = _usage(launch, compiled(launch, arch, bound))
-        return found[bound].registers, found[bound].spilled
+        result = compiled(launch, arch, bound)
+        cubin = result.asm["cubin"]
+        found[bound] = cubin, _usage(launch, cubin, result.metadata.shared)
+        return found[bound][1].registers, found[bound][1].spilled
 
     return found[without_spills(used)]
 
 
-def _usage(launch: Launch, result: Any) -> Usage:
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(result.asm["cubin"])
-        file.flush()
-        tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
-        text = subprocess.run(
-            [tool, "--dump-resource-usage", file.name], capture_output=True, text=True, check=True
-        ).stdout
+def _usage(launch: Launch | CudaLaunch, cubin: bytes, shared: int) -> Usage:
+    name = name_of(launch)
+    blocks = inspected(cubin, "cuobjdump", "--dump-resource-usage").split("Function ")
+    text = next(block for block in blocks if block.strip("_").startswith(name))
     numbers = dict(re.findall(r"(REG|STACK|LOCAL):(\d+)", text))
     registers, stack, local = (int(numbers[key]) for key in ("REG", "STACK", "LOCAL"))
-    return Usage(launch.kernel.__name__.strip("_"), variant(launch), registers, result.metadata.shared, stack + local)
+    return Usage(name, variant(launch), registers, shared, stack + local)
 
 
-def variant(launch: Launch) -> str:
+def inspected(cubin: bytes, tool: str, *options: str) -> str:
+    """Return what a tool that comes with Triton says of a cubin."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        path = Path(triton.__file__).parent / "backends/nvidia/bin" / tool
+        return subprocess.run([path, *options, file.name], capture_output=True, text=True, check=True).stdout
+
+
+def name_of(launch: Launch | CudaLaunch) -> str:
+    """Return the name of a launch's kernel."""
+    return launch.name if isinstance(launch, CudaLaunch) else launch.kernel.__name__.strip("_")
+
+
+def variant(launch: Launch | CudaLaunch) -> str:
     """Return the constants that distinguish a launch from others of its kernel, as text."""
+    if isinstance(launch, CudaLaunch):
+        return " ".join(f"{key}={value}" for key, value in launch.definitions)
     shown = {key: value for key, value in launch.constants.items() if key not in ("SUM", "PRECISION")}
     return " ".join(f"{key}={value}" for key, value in shown.items())
 
 
-def distinct(launches: Iterable[Launch]) -> list[Launch]:
+def distinct(launches: Iterable[Any]) -> list[Any]:
     """Return one launch of each kernel and specialization."""
-    found: dict[tuple[str, str, str], Launch] = {}
+    found: dict[tuple[str, str], Any] = {}
     for launch in launches:
-        types = [_specialized(value, (0,))[0] for value in launch.arguments]
-        key = launch.kernel.__name__, variant(launch), str(types)
-        found.setdefault(key, launch)
+        found.setdefault((name_of(launch), specialization(launch)), launch)
     return list(found.values())
+
+
+def specialization(launch: Launch | CudaLaunch) -> str:
+    """Return text that is the same for launches of a kernel that one compilation serves."""
+    if isinstance(launch, CudaLaunch):
+        return variant(launch)
+    return f"{launch.constants} {[_specialized(value, (0,)) for value in launch.arguments]}"
 
 
 @dataclass(frozen=True)
@@ -180,9 +225,17 @@ class Options:
     """Type of states and planes."""
 
 
-def usages(channels: int, arch: int, storage: torch.dtype = torch.bfloat16) -> list[Usage]:
-    """Return the resources of every kernel of the DARTS space's normal and reduction cells."""
-    launches = [launch for stride in (1, 2) for launch in record(DARTS_PRIMITIVES, channels, stride, dtype=storage)]
+def usages(channels: int, arch: int, storage: torch.dtype = torch.bfloat16, *, shared_bytes: int = 0) -> list[Usage]:
+    """Return the resources of every kernel of the DARTS space's normal and reduction cells.
+
+    Args:
+        shared_bytes: as of ``record``.
+    """
+    launches = [
+        launch
+        for stride in (1, 2)
+        for launch in record(DARTS_PRIMITIVES, channels, stride, dtype=storage, shared_bytes=shared_bytes)
+    ]
     return [usage(launch, arch) for launch in distinct(launches)]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from supernet.fused.handling import CudaLaunch
 from supernet.fused.launch import Launch
 
 
@@ -31,12 +32,15 @@ class Work:
         return max(self.bytes / bytes_a_second, self.operations / operations_a_second)
 
 
-def work_of(launch: Launch) -> Work:
+def work_of(launch: Launch | CudaLaunch) -> Work:
     """Return the work of a launch.
 
     Raises:
-        KeyError: for a kernel that ``WORK`` does not know.
+        KeyError: for a kernel that ``WORK`` and ``CUDA_WORK`` do not know.
     """
+    if isinstance(launch, CudaLaunch):
+        work, names = CUDA_WORK[launch.name]
+        return work(dict(zip(names.split(), launch.arguments)) | dict(launch.definitions) | {"grid": launch.grid})
     names = [name for name in launch.kernel.arg_names if name not in launch.constants]
     return WORK[launch.kernel.__name__](dict(zip(names, launch.arguments)) | launch.constants)
 
@@ -48,7 +52,7 @@ def _plane(a: dict[str, Any], like: str) -> float:
 
 def _products(a: dict[str, Any]) -> float:
     """Return the operations of a launch's dense convolutions for each pixel."""
-    taps = sum(count * side * side for _, count, side, *_ in a["groups"].tolist())
+    taps = sum(count * side * side for _, count, side, *_ in a["groups"].tolist())  # a table on the CPU
     return 2.0 * taps * a["C"] ** 2
 
 
@@ -139,3 +143,52 @@ WORK: dict[str, Callable[[dict[str, Any]], Work]] = {
     "_running_kernel": lambda a: Work(0.0),
 }
 """Name of a kernel -> its work, computed from its arguments by name."""
+
+
+def _outputs(a: dict[str, Any]) -> int:
+    """Return the output pixels of a launch of a CUDA kernel, of a whole batch."""
+    return a["shape"].batch * a["shape"].ho * a["shape"].wo
+
+
+def _convs(a: dict[str, Any]) -> Work:
+    rows, plane = len(a["table"]), _outputs(a) * a["C"] * a["planes"].element_size()
+    read = rows * plane if a["x"] is None else a["x"].nbytes
+    return Work(read + rows * plane + a["partial"].nbytes, _products(a) * _outputs(a))
+
+
+def _half(a: dict[str, Any]) -> Work:
+    plane = _outputs(a) * a["C"] * a["planes"].element_size()
+    return Work(4 * len(a["table"]) * plane + a["partial"].nbytes, _products(a) * _outputs(a))
+
+
+def _state(a: dict[str, Any]) -> Work:
+    plane = _outputs(a) * a["C"] * a["planes"].element_size()
+    return Work(2 * len(a["table"]) * plane + a["shares"].nbytes, _products(a) * _outputs(a))
+
+
+def _shares(a: dict[str, Any]) -> Work:
+    return Work(a["shares"].nbytes + 2 * a["x"].nbytes + a["out"].nbytes, a["shares"].numel())
+
+
+def _weights(a: dict[str, Any]) -> Work:
+    rows, plane = len(a["table"]), _outputs(a) * a["C"] * a["planes"].element_size()
+    read = rows * plane if a["x"] is None else a["x"].nbytes
+    parts = a["depthwise_parts"].nbytes + a["pointwise_parts"].nbytes
+    return Work(read + 2 * rows * plane + parts, _products(a) * _outputs(a))
+
+
+CUDA_WORK: dict[str, tuple[Callable[[dict[str, Any]], Work], str]] = {
+    "dense_weights": (_dense, "dense table kinds"),
+    "convs_forward": (_convs, "x planes dense table groups gates partial mean rstd shape step"),
+    "half_gradient": (_half, "planes grads dense table groups gates partial mean rstd a b s shape step first"),
+    "state_gradient": (_state, "planes grads shares dense table groups gates a b s shape step rows"),
+    "add_shares": (_shares, "x shares out count numbers"),
+    "weight_gradients": (
+        _weights,
+        "x planes grads table groups gates a b s mean rstd depthwise_parts pointwise_parts kinds shape",
+    ),
+}
+"""Name of a CUDA kernel -> its work, computed from its arguments by name, and these names in order.
+
+Blocks that read the same pixels for other columns do so at about the same time.
+"""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from genotypes.atomic_write import write_atomically
 from supernet.fused.cpu.library import NoFunctions, cache_folder
-from supernet.fused.launch import CudaLaunch, current_handler
+from supernet.fused.handling import CudaLaunch, current_handler
 
 SOURCES = Path(__file__).parent
 BUILT_ON = {"convs.cuh": ("products.cuh",), "state_gradient.cuh": ("products.cuh",)}
@@ -43,6 +43,11 @@ def _nvrtc() -> ctypes.CDLL | None:
         with suppress(OSError):
             return ctypes.CDLL(path)
     return None
+
+
+def can_compile() -> bool:
+    """Return whether NVRTC is installed."""
+    return _nvrtc() is not None
 
 
 def shared_bytes(device: torch.device) -> int:
@@ -127,7 +132,7 @@ def kernel(name: str, file: str, definitions: tuple[tuple[str, int], ...], devic
 
 
 def launch(given: CudaLaunch, device: torch.device) -> None:
-    """Run a kernel on the current stream; inside ``supernet.fused.launch.handled``, only hand the launch over."""
+    """Run a kernel on the current stream; inside ``supernet.fused.handling.handled``, only hand the launch over."""
     handler = current_handler()
     if handler is not None:
         handler.take(given)

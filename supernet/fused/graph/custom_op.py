@@ -66,8 +66,9 @@ def _(inputs, gates, edges, params, buffers, description, training):
     return list(allocate(plan_of(description), inputs))
 
 
-@torch.library.custom_op("supernet::move_statistics", mutates_args=("buffers",))
-def move_statistics(mean: Tensor, variances: Tensor, gates: Tensor, buffers: list[Tensor], description: str) -> None:
+def move_graph_statistics(
+    mean: Tensor, variances: Tensor, gates: Tensor, buffers: list[Tensor], description: str
+) -> None:
     """Move the running statistics of a graph's operations, stacked, towards those of a batch."""
     running, rows = [], []
     for source in plan_of(description).sources:
@@ -77,6 +78,9 @@ def move_statistics(mean: Tensor, variances: Tensor, gates: Tensor, buffers: lis
                 rows.append((place, gate))
     if rows:
         move_running(mean, variances, running, tuple(rows), gates.flatten())
+
+
+move_statistics = torch.library.custom_op("supernet::move_statistics", move_graph_statistics, mutates_args=("buffers",))
 
 
 mixed_graph_backward = torch.library.custom_op("supernet::mixed_graph_backward", graph_backward, mutates_args=())

@@ -1,7 +1,7 @@
 """Launches of the fused kernels, of Triton and of CUDA, run by the interpreter on tensors of the CPU.
 
-    with interpreted(watch=True) as launches:
-        graph_forward(...)
+    with interpreted(watch=True) as executed:
+        nodes = graph(states, gates)  # of the ``fused`` backend
 
 What runs is compiled code: PTX for compute capability 8.0, by Triton's compiler and by NVRTC, on no GPU.
 """
@@ -23,17 +23,17 @@ from torch import Tensor
 
 from supernet.fused import resources
 from supernet.fused.cuda import library
-from supernet.fused.launch import AnyLaunch, Launch, handled
+from supernet.fused.handling import CudaLaunch, handled
+from supernet.fused.launch import Launch
 from supernet.fused.ptx.lanes import Index, granule_of
 from supernet.fused.ptx.machine import Machine
 from supernet.fused.ptx.memory import GlobalMemory
 from supernet.fused.ptx.program import Program, PtxError, parse
 
-SHARED_A100, SHARED_H200 = 166_912, 232_448
-"""Bytes of shared memory that a block may use on GPUs of compute capability 8.0 and 9.0."""
-
 LANES = 8192
 """Lanes that run together at most: their registers then fit the processor's cache."""
+
+AnyLaunch = Launch | CudaLaunch
 
 _kept: dict[Any, tuple[Program, int]] = {}
 
@@ -73,7 +73,7 @@ class Executed:
 
 
 @contextmanager
-def interpreted(*, watch: bool = False, shared_bytes: int = SHARED_A100) -> Iterator[list[Executed]]:
+def interpreted(*, watch: bool = False, shared_bytes: int = resources.SHARED_BYTES[80]) -> Iterator[list[Executed]]:
     """Interpret the launches made inside; the list gets what was executed.
 
     Args:
@@ -89,17 +89,23 @@ def interpreted(*, watch: bool = False, shared_bytes: int = SHARED_A100) -> Iter
 
 
 def run(
-    launch: AnyLaunch, *, watch: bool = False, blocks: Sequence[Index] | None = None, count: bool = False
+    launch: AnyLaunch,
+    *,
+    watch: bool = False,
+    blocks: Sequence[Index] | None = None,
+    count: bool = False,
+    arch: int = 80,
 ) -> Executed:
     """Run a launch, or some of its blocks.
 
     Args:
+        arch: compute capability that it is compiled for.
         count: whether only those instructions run that decide which ones do; memory is then not written.
 
     Raises:
         PtxError: as ``interpreted`` does.
     """
-    program, shared = _program(launch)
+    program, shared = _program(launch, arch)
     grid, threads = _whole(launch.grid), launch.warps * 32 if isinstance(launch, Launch) else launch.threads
     every = tuple(blocks or ((x, y, z) for z, y, x in itertools.product(*map(range, reversed(grid)))))
     parameters = _parameters(launch, program)
@@ -121,21 +127,20 @@ def _whole(grid: Sequence[int]) -> Index:
     return x, y, z
 
 
-def _program(launch: AnyLaunch) -> tuple[Program, int]:
+def _program(launch: AnyLaunch, arch: int) -> tuple[Program, int]:
     """Return a launch's program and the bytes of its shared memory; compiled once."""
     if isinstance(launch, Launch):
-        signature = str([resources._specialized(value, (0,)) for value in launch.arguments])
-        key: Any = launch.kernel, signature, tuple(launch.constants.items()), launch.warps
+        key = launch.kernel, resources.specialization(launch), launch.warps, arch
         if key not in _kept:
-            found = resources.compiled(launch, 80, None)
+            found = resources.compiled(launch, arch, None)
             _kept[key] = parse(found.asm["ptx"]), found.metadata.shared
         return _kept[key]
-    return _cuda_program(launch.name, launch.file, launch.definitions), launch.shared
+    return _cuda_program(launch.name, launch.file, launch.definitions, arch), launch.shared
 
 
 @lru_cache(maxsize=256)
-def _cuda_program(name: str, file: str, definitions: tuple[tuple[str, int], ...]) -> Program:
-    return parse(library.compiled(file, definitions, "compute_80").rstrip(b"\0").decode(), name)
+def _cuda_program(name: str, file: str, definitions: tuple[tuple[str, int], ...], arch: int) -> Program:
+    return parse(library.compiled(file, definitions, f"compute_{arch}").rstrip(b"\0").decode(), name)
 
 
 def _parameters(launch: AnyLaunch, program: Program) -> bytes:

@@ -81,16 +81,15 @@ class GlobalMemory:
 
     Args:
         ranges: begin and end of each tensor's storage.
-        anywhere: whether addresses are also read from memory, so that whatever this process has mapped may be touched.
+        anywhere: whether addresses are also read from memory, so that whatever this process has mapped may be touched;
+            races are not looked for there.
         watch: whether races between blocks are looked for.
         granule: bytes of the smallest access.
     """
 
     def __init__(self, ranges: Sequence[tuple[int, int]], *, anywhere: bool, watch: bool, granule: int):
-        self.ranges = sorted(set(ranges)) + (_mapped() if anywhere else [])
-        self.ranges.sort()
-        self.begins = np.array([begin for begin, _ in self.ranges], np.int64)
-        self.ends = np.array([end for _, end in self.ranges], np.int64)
+        self.begins, self.ends = _sorted(ranges)
+        self.mapped = _sorted(_mapped()) if anywhere else None
         self.granule = granule
         self.marks: dict[int, Marks] | None = {} if watch else None
 
@@ -110,13 +109,13 @@ class GlobalMemory:
         if home >= 0 and high <= self.ends[home]:
             homes = np.full(len(at), home) if self.marks is not None else None
         else:
-            homes = np.searchsorted(self.begins, at, "right") - 1
-            outside = (homes < 0) | (at + size > self.ends[np.maximum(homes, 0)])
-            if outside.any():
-                raise PtxError(f"address {int(at[outside][0]):#x} is outside of all tensors")
+            homes = _homes(self.begins, self.ends, at, size)
+            outside = at[homes < 0]
+            if len(outside) and (self.mapped is None or (_homes(*self.mapped, outside, size) < 0).any()):
+                raise PtxError(f"address {int(outside[0]):#x} is outside of all tensors")
         if self.marks is None or homes is None:
             return
-        for number in np.unique(homes):
+        for number in np.unique(homes[homes >= 0]):
             if number not in self.marks:
                 self.marks[number] = Marks(-(-int(self.ends[number] - self.begins[number]) // self.granule) + 16)
             own = homes == number
@@ -136,6 +135,18 @@ class GlobalMemory:
     def write(self, at: Numbers, size: int, items: NDArray[np.generic]) -> None:
         """Write items to addresses."""
         _memory(size)[at - PAGE >> size.bit_length() - 1] = items
+
+
+def _sorted(ranges: Sequence[tuple[int, int]]) -> tuple[Numbers, Numbers]:
+    """Return begins and ends of ranges in order."""
+    begins, ends = zip(*sorted(set(ranges))) if ranges else ((), ())
+    return np.array(begins, np.int64), np.array(ends, np.int64)
+
+
+def _homes(begins: Numbers, ends: Numbers, at: Numbers, size: int) -> Numbers:
+    """Return the range that holds the bytes at each address; -1 where none does."""
+    found = np.searchsorted(begins, at, "right") - 1
+    return np.where((found >= 0) & (at + size <= ends[np.maximum(found, 0)]), found, -1) if len(ends) else found
 
 
 def _memory(size: int) -> NDArray[np.generic]:

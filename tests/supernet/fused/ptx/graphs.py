@@ -1,16 +1,11 @@
 """Mixed graphs, and a single launch of convolutions, by whatever gets the launches."""
 
-import copy
-
 import torch
 
 from supernet.fused.cuda import convs
 from supernet.fused.dense import Kinds
-from supernet.fused.graph.backward import graph_backward
-from supernet.fused.graph.description import describe, flat_tensors
-from supernet.fused.graph.forward import graph_forward
 from supernet.fused.rows import ConvRow
-from supernet.fused.verification import differentiate
+from supernet.fused.verification import compare
 from supernet.mixed.graph import MixedGraph
 
 
@@ -30,20 +25,8 @@ def convolution(channels=16, storage=torch.bfloat16):
 def computed_and_exact(storage, candidates, channels, nodes, stride, batch, size):
     """Nodes, and gradients of states, gates and parameters: by the kernels, and by the reference in float64."""
     torch.manual_seed(0)
-    graph = MixedGraph(channels, candidates, 2, nodes, stride, "reference")
+    graph = MixedGraph(channels, candidates, 2, nodes, stride)
     states = [torch.randn(batch, channels, *size).to(storage) for _ in range(2)]
     gates = torch.rand(sum(range(2, 2 + nodes)), len(candidates)) + 0.1
     gates[1, 0] = 0
-    exact = differentiate(copy.deepcopy(graph).double(), [state.double() for state in states], gates.double())
-    params, buffers = flat_tensors(graph, False)
-    images = [state.permute(0, 2, 3, 1).contiguous() for state in states]
-    given = images, gates, gates[:, 0].contiguous(), [param.detach() for param in params]
-    description = describe(graph)
-    saved = graph_forward(*given, buffers, description, True)
-    computed = saved[0].permute(0, 1, 4, 2, 3)
-    loss = torch.linspace(-1, 1, computed[0].numel()).view(computed[0].shape)
-    grad = loss.permute(0, 2, 3, 1).to(storage).expand(saved[0].shape).contiguous()
-    *grads, gate_grads, _ = (found := graph_backward(grad, *given, saved, description, True, True))[:4]
-    order = {id(param): number for number, param in enumerate(graph.parameters())}
-    expected = [*exact[: nodes + 3], *(exact[nodes + 3 + order[id(param)]] for param in params)]
-    return [*computed, *(grad.permute(0, 3, 1, 2) for grad in grads), gate_grads, *found[4:]], expected
+    return compare(graph, "fused", states, gates)

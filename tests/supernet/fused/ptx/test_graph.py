@@ -16,7 +16,7 @@ CONVOLUTIONS = {"convs_forward", "half_gradient", "state_gradient", "add_shares"
     "storage, shared, candidates, stride, size",
     [
         pytest.param(
-            torch.bfloat16, launches.SHARED_H200,
+            torch.bfloat16, 232_448,
             ("max_pool_3x3", "skip_connect", "sep_conv_5x5", "dil_conv_3x3"), 1, (8, 16),
             marks=pytest.mark.skipif(library._nvrtc() is None, reason="NVRTC is not installed"), id="cuda",
         ),
