@@ -26,6 +26,7 @@ import torch.nn.functional as F
 import tyro
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor, nn
 
 from genotypes.atomic_write import require_writable, write_atomically
 from genotypes.parsing import parsed
@@ -141,11 +142,9 @@ def _kernel_times(options: Options, device: torch.device, storage: torch.dtype) 
 def _step(backend: Backend, options: Options, device: torch.device, storage: torch.dtype) -> Callable[[], object]:
     """Return a forward and backward pass of the supernet at paper settings."""
     torch.manual_seed(0)
-    space = DARTSSpace(ImageShape(3, 32, 10))
-    network = space.supernet(backend).to(device)
+    network, logits = paper_network(backend, device)
     images = torch.randn(options.batch_size, 3, 32, 32, device=device).to(memory_format=torch.channels_last)
     labels = torch.randint(10, (options.batch_size,), device=device)
-    logits = {t.label: torch.zeros(t.rows, len(t.candidates), device=device, requires_grad=True) for t in space.tables}
     wanted = [*network.parameters(), *logits.values()]
 
     def step() -> object:
@@ -154,6 +153,14 @@ def _step(backend: Backend, options: Options, device: torch.device, storage: tor
         return torch.autograd.grad(F.cross_entropy(scores.float(), labels), wanted)
 
     return step
+
+
+def paper_network(backend: Backend, device: torch.device) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Return a supernet at paper settings, and its architecture's logits by the labels of its tables."""
+    space = DARTSSpace(ImageShape(3, 32, 10))
+    with device:
+        logits = {t.label: torch.zeros(t.rows, len(t.candidates), requires_grad=True) for t in space.tables}
+        return space.supernet(backend), logits
 
 
 def _whole(backend: Backend, options: Options, device: torch.device, storage: torch.dtype) -> dict[str, Any]:

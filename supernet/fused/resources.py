@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -80,6 +81,7 @@ def record(
     nodes: int = 4,
     shared_bytes: int = 0,
     device: str = "meta",
+    around: AbstractContextManager[object] | None = None,
 ) -> list[Any]:
     """Return the launches of a forward and a backward pass of one graph in training; nothing runs.
 
@@ -92,6 +94,7 @@ def record(
         shared_bytes: of a block of the GPU in question (``SHARED_BYTES``), where CUDA kernels may compute the
             convolutions; with 0 Triton's do.
         device: of the tensors; on ``cpu`` the launches can be interpreted.
+        around: is entered for the passes alone.
     """
     graph = MixedGraph(channels, candidates, inputs, nodes, stride).to(device)
     images = [torch.empty(batch, size, size, channels, dtype=dtype, device=device) for _ in range(inputs)]
@@ -101,7 +104,7 @@ def record(
     given = images, gates, gates[:, 0], [p.detach() for p in params]
     description = describe(graph)
     assert description is not None, "every candidate has a kernel"
-    with recorded(shared_bytes) as launches:
+    with recorded(shared_bytes) as launches, around or nullcontext():
         saved = graph_forward(*given, buffers, description, True)
         move_graph_statistics(saved[2], saved[5], gates, buffers, description)
         graph_backward(torch.empty_like(saved[0]), *given, saved, description, True, weights)

@@ -41,8 +41,8 @@ def work_of(launch: Launch | CudaLaunch) -> Work:
     if isinstance(launch, CudaLaunch):
         work, names = CUDA_WORK[launch.name]
         return work(dict(zip(names.split(), launch.arguments)) | dict(launch.definitions) | {"grid": launch.grid})
-    names = [name for name in launch.kernel.arg_names if name not in launch.constants]
-    return WORK[launch.kernel.__name__](dict(zip(names, launch.arguments)) | launch.constants)
+    own = [name for name in launch.kernel.arg_names if name not in launch.constants]
+    return WORK[launch.kernel.__name__](dict(zip(own, launch.arguments)) | launch.constants)
 
 
 def _plane(a: dict[str, Any], like: str) -> float:

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from supernet.fused.handling import CudaLaunch
 from supernet.fused.launch import Launch
-from supernet.fused.loops import nest
-from supernet.fused.machine_code import MachineCode, disassembled, executed
+from supernet.fused.prediction.loops import nest
+from supernet.fused.prediction.machine_code import MachineCode, disassembled, executed
 from supernet.fused.ptx.lanes import Index
 from supernet.fused.ptx.launches import AnyLaunch, run
 from supernet.fused.resources import Usage, machine_code, name_of, specialization
@@ -35,14 +35,14 @@ class Count:
 
     Attributes:
         ptx, machine: of PTX and of machine code; ``matched`` says whether loop by loop.
-        warps: of the launch.
+        threads: of a block.
         sampled: number of the blocks that were interpreted.
     """
 
     ptx: float
     machine: float
     matched: bool
-    warps: int
+    threads: int
     sampled: int
     usage: Usage
 
@@ -59,7 +59,7 @@ def count(launch: AnyLaunch, arch: int) -> Count:
     ptx = float((counts * sizes).sum())
     instructions, matched = executed(code, loops, sizes, counts.tolist())
     threads = launch.warps * 32 if isinstance(launch, Launch) else launch.threads
-    return Count(ptx, instructions, matched, threads // 32 * math.prod(grid), len(blocks), usage)
+    return Count(ptx, instructions, matched, threads, len(blocks), usage)
 
 
 class Key:

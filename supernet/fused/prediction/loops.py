@@ -60,10 +60,10 @@ def nest(successors: Sequence[Sequence[int]]) -> Region:
     for header in sorted(bodies, key=lambda each: (-len(bodies[each]), each)):
         outer = root
         while True:
-            inside = next((loop for loop in outer.inner if header in loop.body), None)
-            if inside is None:
+            around = next((loop for loop in outer.inner if header in loop.body), None)
+            if around is None:
                 break
-            outer = inside
+            outer = around
         outer.inner.append(Region(header, frozenset(bodies[header])))
     for region in root.every():
         region.inner.sort(key=lambda loop: loop.header)

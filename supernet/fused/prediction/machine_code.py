@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from supernet.fused.loops import Region, nest
+from supernet.fused.prediction.loops import Region, nest
 from supernet.fused.resources import inspected
 
 LINE = re.compile(r"^\s*/\*([0-9a-f]{4,})\*/\s+(@!?U?P\w+\s+)?([A-Z][\w.]*)([^;]*);", re.MULTILINE)

@@ -1,0 +1,1 @@
+"""The time of a search step on a GPU, predicted without one."""

@@ -1,0 +1,181 @@
+"""The prediction of a step: loops, counts and sums by hand, and its options."""
+
+import ctypes
+import json
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from supernet.bench import kernels
+from supernet.fused.cuda import library
+from supernet.fused.handling import handled
+from supernet.fused.prediction.loops import nest
+from supernet.mixed.graph import MixedGraph
+
+pytest.importorskip("triton", reason="Triton is not installed")
+command = pytest.importorskip("supernet.fused.prediction.command")
+counting = pytest.importorskip("supernet.fused.prediction.counting")
+machine_code = pytest.importorskip("supernet.fused.prediction.machine_code")
+
+needs_nvrtc = pytest.mark.skipif(not library.can_compile(), reason="NVRTC is not installed")
+
+TWO_LOOPS = [[1], [2], [2, 3], [1, 4], [5], [4, 6], []]
+"""Block 2 repeats itself inside the loop of 1 to 3; then 4 and 5 are a loop."""
+
+
+def test_loops_and_how_they_are_nested():
+    loops = nest(TWO_LOOPS)
+    assert loops.shape == (((),), ())
+    assert [sorted(region.own) for region in loops.every()] == [[0, 6], [1, 3], [2], [4, 5]]
+
+
+def test_a_jump_back_from_the_end_is_no_loop():
+    """Block 3 stands at the end but is passed at most once: it goes back to 2, which does not lead to it."""
+    assert nest([[1], [2, 3], [], [2]]).shape == ()
+
+
+def test_machine_instructions_loop_by_loop():
+    loops = nest(TWO_LOOPS)
+    code = machine_code.MachineCode((10, 1, 6, 1, 4, 4, 2), loops)
+    sizes, counts = [4, 2, 3, 2, 1, 3, 2], [2, 20, 600, 20, 8, 8, 1]
+    outside, outer, inner, last = (4 * 2 + 2 * 1) * 12 / 6, (2 * 20 + 2 * 20) * 2 / 4, 600 * 3 * 6 / 3, 8 * 4 * 8 / 4
+    assert machine_code.executed(code, loops, sizes, counts) == (outside + outer + inner + last, True)
+    other = machine_code.MachineCode((10, 1), nest([[1], []]))
+    executed = sum(size * count for size, count in zip(sizes, counts))
+    assert machine_code.executed(other, loops, sizes, counts) == (pytest.approx(executed * 11 / 17), False)
+
+
+@pytest.mark.parametrize("grid", [(1, 1, 1), (7, 3, 2), (1024, 1, 1), (16, 300, 8), (20, 20, 20)])
+def test_sampled_blocks_stand_for_all(grid):
+    blocks, weights = counting.sample(grid)
+    assert weights.sum() == np.prod(grid) and len(set(blocks)) == len(blocks) <= max(400, 5**3)
+    assert all(0 <= index < length for block in blocks for index, length in zip(block, grid))
+    if np.prod(grid) <= 42:
+        assert (weights == 1).all()
+
+
+@needs_nvrtc
+def test_what_is_skipped_in_counting_changes_no_count():
+    """The share of instructions that decides which run gives the counts of a whole run; so do sampled blocks."""
+    from supernet.fused.launch import recorded
+    from supernet.fused.ptx.launches import run
+    from tests.supernet.fused.ptx.graphs import convolution
+
+    with recorded(232_448) as launches:
+        convolution()
+    for launch in launches:
+        whole, counted = run(launch), run(launch, count=True)
+        assert (whole.counts == counted.counts).all() and whole.instructions > 0
+        assert counting.count(launch, 80).ptx == whole.instructions
+
+
+@needs_nvrtc
+def test_each_warp_that_has_numbers_counts_alike():
+    """``add_shares`` by 8 warps, of which one, two, three have 32 lanes with 4 numbers each; others only look."""
+    from supernet.fused.ptx.launches import run
+    from supernet.fused.resources import record
+
+    launches = record(("dil_conv_3x3",), 16, 1, 4, 8, inputs=1, nodes=1, shared_bytes=232_448, device="cpu")
+    launch = next(launch for launch in launches if getattr(launch, "name", "") == "add_shares")
+
+    def executed(numbers):
+        (x, out), shares = torch.zeros(2, numbers, dtype=torch.bfloat16), torch.ones(3, numbers)
+        given = x, shares, out, ctypes.c_int(3), ctypes.c_long(numbers)
+        found = run(replace(launch, arguments=given, grid=(1, 1, 1)))
+        assert (out == 0).all() and found.counts[0, 0] == 8
+        return found.instructions
+
+    one, two, three = executed(128), executed(256), executed(384)
+    assert two - one == three - two > 0
+    assert executed(8 * 128) == one + 7 * (two - one)
+
+
+@needs_nvrtc
+def test_sums_of_a_small_step():
+    options = command.Options(batch_size=2)
+    graphs = ((16, 8, 1, 3),)
+    rows = [*command.predicted(options, graphs)]
+    operations = {"here": {"cat": 5, "add": 2}}
+    content = command.summary(rows, operations, options)
+    passes = content["passes"].values()
+    assert content["operations_on_device"] == sum(part["launches"] for part in passes) + 7
+    fused = sum(part["seconds"] for part in passes)
+    assert content["seconds"] == pytest.approx(fused + 7 * options.operation)
+    assert all(row.launches % 3 == 0 and row.seconds >= options.start and row.instructions > 0 for row in rows)
+    extra = Counter()  # of three graphs: two halves of the convolutions of five states
+    for row in rows:
+        extra[row.kernel] += row.launches if row.part == "weights" else -row.launches
+    assert {name: count for name, count in extra.items() if count} == {"weight_gradients": 30, "weight_sums": 30}
+    slower = command.summary([*command.predicted(replace(options, clock=1e6), graphs)], operations, options)
+    assert slower["seconds"] > 100 * content["seconds"]
+
+
+def test_occupancy():
+    """By warps, by registers (of 256 for a warp at a time), by shared memory, by blocks."""
+    assert command.occupancy(32, 0, 256) == 1
+    assert command.occupancy(33, 0, 256) == 6 * 8 / 64
+    assert command.occupancy(32, 100 * 1024, 256) == 2 * 8 / 64
+    assert command.occupancy(16, 0, 32) == 32 / 64
+
+
+def test_the_graphs_are_those_of_the_space(monkeypatch):
+    """Channels, size of the inputs, stride and number of the mixed graphs in a supernet at paper settings."""
+    seen, forward = Counter(), MixedGraph.forward
+
+    def noted(graph, states, *given, **options):
+        seen[graph.width, states[0].shape[-1], graph.sources[0].stride] += 1
+        return forward(graph, states, *given, **options)
+
+    monkeypatch.setattr(MixedGraph, "forward", noted)
+    with FakeTensorMode(allow_non_fake_inputs=True), handled(lambda launch: None):
+        network, logits = kernels.paper_network("fused", torch.device("cpu"))
+        network(torch.zeros(2, 3, 32, 32), {label: logit.softmax(1) for label, logit in logits.items()})
+    assert seen == {(channels, size, stride): count for channels, size, stride, count in command.GRAPHS}
+
+
+@needs_nvrtc
+def test_operations_around_the_kernels():
+    from supernet.fused.prediction.operations import inside, optimizers, outside
+
+    with_weights, without = (outside(torch.bfloat16, 2, weights=weights) for weights in (True, False))
+    assert with_weights["convolution"] == without["convolution"] == 19
+    assert with_weights["convolution_backward"] - without["convolution_backward"] >= 19
+    assert inside(torch.bfloat16, 2, 232_448, weights=True).total() > 100
+    assert optimizers()["momentum"] == 11  # 511 parameters, 48 at a time
+
+
+@needs_nvrtc
+def test_printed_and_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "predicted", lambda options: iter([ROW]))
+    monkeypatch.setattr(command, "operations_of", lambda options: {"optimizers": {"adam": 1}})
+    assert command.run(["--json", str(tmp_path / "p.json")]) == 0
+    content = json.loads((tmp_path / "p.json").read_text())
+    assert content["launches"][0]["kernel"] == "convs_forward" and content["operations_on_device"] == 3
+    assert content["passes"]["weights"]["instructions"] == 2e6 and content["assumed"]["latency"] == 12
+    assert "convs_forward" in capsys.readouterr().out
+
+
+ROW = command.Predicted("weights", "convs_forward", (1, 1, 1), 2, 2e6, 1e6, True, 1, 64, 0, 0.5, 1e6, 1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "now",
+        "--batch-size 0",
+        "--multiprocessors 0",
+        "--clock 0",
+        "--issue nan",
+        "--latency -1",
+        "--start -1",
+        "--json /",
+    ],
+)
+def test_a_mistake_is_one_line(options, capsys):
+    assert command.run(options.split()) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: ") and line.count("\n") == 1
