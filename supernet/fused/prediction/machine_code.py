@@ -1,14 +1,17 @@
 """Machine code of a kernel (SASS), and how many of its instructions a launch executes.
 
-Trips are known of the PTX (``supernet.fused.ptx``). Where the loops of the machine code are nested as those of the PTX
-are, a loop's machine code was executed as often as its PTX: the share that ran, times over. Elsewhere, where the
-assembler has unrolled or split a loop, executed PTX instructions are multiplied by the ratio of all machine to all PTX
-instructions, but by 1 at most: more machine code than PTX is then copies of a loop.
+Trips are known of the PTX (``supernet.fused.ptx``). A loop's machine code was executed as often as its PTX: the share
+that ran, times over. Loops are matched in their order and nesting, each with one of about its size; a loop of machine
+code that is left over is a copy that the assembler has unrolled, which runs in place of the other. Where a loop of the
+PTX has no counterpart, executed PTX instructions are multiplied by the ratio of all machine to all PTX instructions,
+but by 1 at most: more machine code than PTX is then copies too.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from supernet.fused.prediction.loops import Region, nest
@@ -70,21 +73,44 @@ def _blocks(code: list[tuple[int, str, str, str]]) -> MachineCode:
     return MachineCode(tuple(sizes), nest(successors))
 
 
-def executed(code: MachineCode, loops: Region, sizes: list[int], counts: list[float]) -> tuple[float, bool]:
-    """Return the machine instructions that warps execute, and whether loops were matched.
+def executed(code: MachineCode, loops: Region, sizes: Sequence[int], counts: Sequence[float]) -> tuple[float, bool]:
+    """Return the machine instructions that warps execute, and whether each loop was matched.
 
     Args:
         loops: of the PTX.
         sizes: instructions of each block of the PTX.
         counts: how many warps ran each.
     """
-    if code.loops.shape == loops.shape:
+    pairs = _matched(code.loops, loops, code.sizes, sizes)
+    if pairs is not None:
         total = 0.0
-        for ours, theirs in zip(code.loops.every(), loops.every()):
-            own = [block for block in theirs.own if sizes[block]]
-            written = sum(sizes[block] for block in own)
-            ran = sum(sizes[block] * counts[block] for block in own)
+        for ours, theirs in pairs:
+            written = sum(sizes[block] for block in theirs.own)
+            ran = sum(sizes[block] * counts[block] for block in theirs.own)
             total += sum(code.sizes[block] for block in ours.own) * ran / max(written, 1)
         return total, True
     ratio = min(1.0, code.instructions / max(sum(sizes[block] for block in loops.body), 1))
     return ratio * sum(size * count for size, count in zip(sizes, counts)), False
+
+
+def _matched(
+    ours: Region, theirs: Region, our_sizes: Sequence[int], their_sizes: Sequence[int]
+) -> list[tuple[Region, Region]] | None:
+    """Return the pairs of regions of machine code and of PTX; ``None`` where one of PTX is left over."""
+    found: dict[tuple[int, int], tuple[float, list[tuple[Region, Region]]] | None] = {}
+    for first in range(len(ours.inner), -1, -1):
+        found[first, len(theirs.inner)] = 0.0, []
+        for second in range(len(theirs.inner) - 1, -1, -1):
+            best = found.get((first + 1, second))
+            rest = found.get((first + 1, second + 1))
+            if first < len(ours.inner) and rest is not None:
+                pair = ours.inner[first], theirs.inner[second]
+                inside = _matched(*pair, our_sizes, their_sizes)
+                if inside is not None:
+                    a, b = (sum(all_[n] for n in each.body) for each, all_ in zip(pair, (our_sizes, their_sizes)))
+                    cost = abs(math.log(max(a, 1) / max(b, 1))) + rest[0]
+                    if best is None or cost < best[0]:
+                        best = cost, inside + rest[1]
+            found[first, second] = best
+    whole = found[0, 0]
+    return None if whole is None else [(ours, theirs), *whole[1]]

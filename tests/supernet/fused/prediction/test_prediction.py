@@ -44,6 +44,8 @@ def test_machine_instructions_loop_by_loop():
     sizes, counts = [4, 2, 3, 2, 1, 3, 2], [2, 20, 600, 20, 8, 8, 1]
     outside, outer, inner, last = (4 * 2 + 2 * 1) * 12 / 6, (2 * 20 + 2 * 20) * 2 / 4, 600 * 3 * 6 / 3, 8 * 4 * 8 / 4
     assert machine_code.executed(code, loops, sizes, counts) == (outside + outer + inner + last, True)
+    unrolled = machine_code.MachineCode((10, 1, 6, 1, 4, 4, 20, 2), nest([*TWO_LOOPS[:6], [6, 7], []]))
+    assert machine_code.executed(unrolled, loops, sizes, counts) == (outside + outer + inner + last, True)
     other = machine_code.MachineCode((10, 1), nest([[1], []]))
     executed = sum(size * count for size, count in zip(sizes, counts))
     assert machine_code.executed(other, loops, sizes, counts) == (pytest.approx(executed * 11 / 17), False)
