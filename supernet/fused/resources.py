@@ -203,9 +203,10 @@ def variant(launch: Launch | CudaLaunch) -> str:
 
 def distinct(launches: Iterable[Any]) -> list[Any]:
     """Return one launch of each kernel and specialization."""
-    found: dict[tuple[str, str], Any] = {}
+    found: dict[tuple[str, str, str], Any] = {}
     for launch in launches:
-        found.setdefault((name_of(launch), specialization(launch)), launch)
+        types = [] if isinstance(launch, CudaLaunch) else [_specialized(value, (0,))[0] for value in launch.arguments]
+        found.setdefault((name_of(launch), variant(launch), str(types)), launch)
     return list(found.values())
 
 
@@ -252,10 +253,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options: Options = parsed(lambda: tyro.cli(Options, args=arguments, prog=prog, description=__doc__))
     require_range("--channels", options.channels, 1, 4_096)
     require_range("--archs", options.archs, 50, 1_000)
+    storage = getattr(torch, options.storage)
     table = Table("kernel", "constants", "sm", "registers", "shared", "spilled")
     for arch in options.archs:
         for channels in options.channels:
-            for row in usages(channels, arch, getattr(torch, options.storage)):
+            for row in usages(channels, arch, storage, shared_bytes=shared_bytes_of(arch)):
                 numbers = str(arch), str(row.registers), f"{row.shared:,} B", f"{row.spilled} B"
                 table.add_row(row.kernel, row.variant, *numbers)
     Console().print(table)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from supernet.fused.cuda import library
 from supernet.spaces.darts import DARTS_PRIMITIVES
 from tests.long import LONG
 
@@ -27,6 +28,26 @@ def test_nothing_spills(channels, arch, stride):
 @pytest.mark.parametrize("channels", resources.WIDTHS)
 def test_nothing_spills_at_any_width(channels, arch):
     check(resources.usages(channels, arch))
+
+
+@pytest.mark.skipif(not library.can_compile(), reason="NVRTC is not installed")
+@pytest.mark.parametrize("arch", [80, 90])
+def test_the_cuda_kernels_too(arch):
+    most = resources.shared_bytes_of(arch)
+    launches = resources.record(DARTS_PRIMITIVES, 64, 2, shared_bytes=most)
+    found = [resources.usage(launch, arch) for launch in resources.distinct(launches) if hasattr(launch, "file")]
+    names = {"dense_weights", "convs_forward", "half_gradient", "state_gradient", "add_shares", "weight_gradients"}
+    assert {usage.kernel for usage in found} == names
+    assert all(0 < usage.registers <= 168 and usage.shared <= most for usage in found)
+    assert max(usage.spilled for usage in found) <= 16, "what 64 channels spill under their bound of 128 registers"
+
+
+def test_the_table_shows_the_launches_of_the_gpu(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(resources, "usages", lambda *given, shared_bytes: asked.append(shared_bytes) or [])
+    assert resources.run(["--channels", "16", "--archs", "90", "75"]) == 0
+    assert asked == [232_448 if library.can_compile() else 0, 0]
+    assert "registers" in capsys.readouterr().out
 
 
 def test_first_bound_that_spills_nothing(monkeypatch):
