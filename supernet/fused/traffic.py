@@ -163,11 +163,7 @@ def _half(a: dict[str, Any]) -> Work:
 
 def _state(a: dict[str, Any]) -> Work:
     plane = _outputs(a) * a["C"] * a["planes"].element_size()
-    return Work(2 * len(a["table"]) * plane + a["shares"].nbytes, _products(a) * _outputs(a))
-
-
-def _shares(a: dict[str, Any]) -> Work:
-    return Work(a["shares"].nbytes + 2 * a["x"].nbytes + a["out"].nbytes, a["shares"].numel())
+    return Work(2 * len(a["table"]) * plane + 2 * a["parts"].nbytes + 3 * a["x"].nbytes, _products(a) * _outputs(a))
 
 
 def _weights(a: dict[str, Any]) -> Work:
@@ -179,10 +175,9 @@ def _weights(a: dict[str, Any]) -> Work:
 
 CUDA_WORK: dict[str, tuple[Callable[[dict[str, Any]], Work], str]] = {
     "dense_weights": (_dense, "dense table kinds"),
-    "convs_forward": (_convs, "x planes dense table groups gates partial mean rstd shape step"),
-    "half_gradient": (_half, "planes grads dense table groups gates partial mean rstd a b s shape step first"),
-    "state_gradient": (_state, "planes grads shares dense table groups gates a b s shape step rows"),
-    "add_shares": (_shares, "x shares out count numbers"),
+    "convs_forward": (_convs, "x planes dense table groups gates partial mean rstd variances counters shape step"),
+    "half_gradient": (_half, "planes grads dense table groups gates partial mean rstd a b s counters shape step first"),
+    "state_gradient": (_state, "x planes grads out parts counters dense table groups gates a b s shape step rows"),
     "weight_gradients": (
         _weights,
         "x planes grads table groups gates a b s mean rstd depthwise_parts pointwise_parts kinds shape",

@@ -53,7 +53,7 @@ def _decode(instruction: Instruction, machine: Lanes) -> Step:
     if instruction.opcode.startswith(NOTHING):
         return lambda machine, mask: None
     match words[0]:
-        case "ld" | "st" | "cp":
+        case "ld" | "st" | "cp" | "atom":
             return transfers.decode(instruction, words, machine)
         case "ldmatrix" | "mma":
             return tensor_cores.decode(instruction, words, machine)

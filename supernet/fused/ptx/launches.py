@@ -135,7 +135,8 @@ def _program(launch: AnyLaunch, arch: int) -> tuple[Program, int]:
             found = resources.compiled(launch, arch, None)
             _kept[key] = parse(found.asm["ptx"]), found.metadata.shared
         return _kept[key]
-    return _cuda_program(launch.name, launch.file, launch.definitions, arch), launch.shared
+    program = _cuda_program(launch.name, launch.file, launch.definitions, arch)
+    return program, program.static_shared + launch.shared
 
 
 @lru_cache(maxsize=256)

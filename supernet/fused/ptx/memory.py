@@ -93,11 +93,11 @@ class GlobalMemory:
         self.granule = granule
         self.marks: dict[int, Marks] | None = {} if watch else None
 
-    def check(self, at: Numbers, size: int, block: Numbers, write: bool) -> None:
+    def check(self, at: Numbers, size: int, block: Numbers | None, write: bool) -> None:
         """Look at addresses before they are used.
 
         Args:
-            block: number of the block of each access.
+            block: number of the block of each access; ``None`` for accesses that cannot race.
 
         Raises:
             PtxError: where one is misaligned or outside of all tensors, or races with another block's.
@@ -107,13 +107,13 @@ class GlobalMemory:
         low, high = int(at.min()), int(at.max()) + size
         home = int(np.searchsorted(self.begins, low, "right")) - 1
         if home >= 0 and high <= self.ends[home]:
-            homes = np.full(len(at), home) if self.marks is not None else None
+            homes = np.full(len(at), home) if self.marks is not None and block is not None else None
         else:
             homes = _homes(self.begins, self.ends, at, size)
             outside = at[homes < 0]
             if len(outside) and (self.mapped is None or (_homes(*self.mapped, outside, size) < 0).any()):
                 raise PtxError(f"address {int(outside[0]):#x} is outside of all tensors")
-        if self.marks is None or homes is None:
+        if self.marks is None or homes is None or block is None:
             return
         for number in np.unique(homes[homes >= 0]):
             if number not in self.marks:

@@ -1,4 +1,4 @@
-"""Loads, stores and asynchronous copies."""
+"""Loads, stores, asynchronous copies and atomic additions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from supernet.fused.ptx.program import Group, Instruction, Operand, PtxError
 
 
 def decode(instruction: Instruction, words: list[str], machine: Lanes) -> Step:
-    """Return what a load, a store or an asynchronous copy does."""
+    """Return what a load, a store, an asynchronous copy or an atomic addition does."""
     if words[0] == "cp":
         return _copy(instruction, words, machine)
+    if words[0] == "atom":
+        return _atomic(instruction, words, machine)
     space = next((word.split("::")[0] for word in words if word.split("::")[0] in ("global", "shared", "param")), "")
     if not space or words[-1] not in TYPES:
         raise PtxError(f"not known: {instruction.opcode}")
@@ -44,7 +46,7 @@ def _load(instruction: Instruction, words: list[str], space: str, machine: Lanes
             at = np.full(machine.lanes, at)
         lanes = machine.active(mask)
         at = at if mask is None else at[lanes]
-        items = _read(machine, space, at, size, lanes)
+        items = _read(machine, space, at, size, lanes, ordered="cg" in words)
         parts = np.ascontiguousarray(items).view(kind).reshape(len(at), count)
         for number, write in enumerate(writes):
             write(machine, machine.spread(parts[:, number], lanes, mask), mask)
@@ -52,10 +54,11 @@ def _load(instruction: Instruction, words: list[str], space: str, machine: Lanes
     return load
 
 
-def _read(machine: Lanes, space: str, at: Any, size: int, lanes: Any) -> Any:
+def _read(machine: Lanes, space: str, at: Any, size: int, lanes: Any, *, ordered: bool) -> Any:
+    """Return items. Loads that pass by the first cache are those behind an atomic addition, which orders them."""
     match space:
         case "global":
-            machine.memory.check(at, size, machine.block[lanes], False)
+            machine.memory.check(at, size, None if ordered else machine.block[lanes], False)
             return machine.memory.read(at, size)
         case "shared":
             return machine.shared.read(at, size, lanes)
@@ -118,3 +121,27 @@ def _copy(instruction: Instruction, words: list[str], machine: Lanes) -> Step:
         machine.shared.begin_copy(machine.shared.write(at, size, items, lanes), size, lanes)
 
     return copy
+
+
+def _atomic(instruction: Instruction, words: list[str], machine: Lanes) -> Step:
+    """An atomic addition to global memory, by one lane after the other."""
+    kind = np.dtype(TYPES[words[-1]]) if words[-1] in TYPES else None
+    if kind is None or not {"global", "add"} <= set(words) or kind.kind not in "ui":
+        raise PtxError(f"not known: {instruction.opcode}")
+    target, place, given = instruction.operands
+    write, address, read = writer(target), address_of(place, machine), reader(given, kind.type, machine)
+
+    def add(machine: Lanes, mask: Any) -> None:
+        lanes = machine.active(mask)
+        at = np.broadcast_to(address(machine), machine.lanes)[lanes]
+        values = np.broadcast_to(read(machine), machine.lanes)[lanes]
+        machine.memory.check(at, kind.itemsize, None, True)
+        before = np.empty(len(lanes), kind)
+        for number in range(len(lanes)):
+            own = at[number : number + 1]
+            before[number] = machine.memory.read(own, kind.itemsize).view(kind)[0]
+            now = np.array([before[number] + values[number]], kind)
+            machine.memory.write(own, kind.itemsize, now.view(ITEMS[kind.itemsize]))
+        write(machine, machine.spread(before, lanes, mask), mask)
+
+    return add

@@ -9,7 +9,7 @@ from supernet.fused.verification import GRADIENTS, MEDIANS, NODES, median_error,
 launches = pytest.importorskip("supernet.fused.ptx.launches", reason="Triton is not installed")
 graphs = pytest.importorskip("tests.supernet.fused.ptx.graphs", reason="Triton is not installed")
 
-CONVOLUTIONS = {"convs_forward", "half_gradient", "state_gradient", "add_shares", "weight_gradients"}
+CONVOLUTIONS = {"convs_forward", "half_gradient", "state_gradient", "weight_gradients"}
 
 
 @pytest.mark.parametrize(
