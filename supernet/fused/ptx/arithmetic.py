@@ -1,6 +1,7 @@
 """What PTX's instructions of arithmetic compute, on arrays of numpy with a value for each lane.
 
-``FUNCTIONS`` has an opcode's first words; the types that follow in the opcode say how registers are read.
+``FUNCTIONS`` has an opcode's first words; the types that follow in the opcode say how registers are read. What a GPU
+approximates is computed here as exactly as its type allows.
 """
 
 from __future__ import annotations

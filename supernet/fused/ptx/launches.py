@@ -180,6 +180,8 @@ def _ranges(arguments: Iterable[Any]) -> tuple[list[tuple[int, int]], bool]:
             ranges, more = _ranges(value)
             found, anywhere = found + ranges, anywhere or more
         elif isinstance(value, Tensor):
+            if value.device.type != "cpu":
+                raise PtxError(f"a tensor is on {value.device}; launches are interpreted on the CPU's memory")
             storage = value.untyped_storage()
             found.append((storage.data_ptr(), storage.data_ptr() + storage.nbytes()))
             anywhere |= value.dtype == torch.int64

@@ -68,6 +68,15 @@ def test_an_asynchronous_copy_must_be_waited_for():
 
 
 @pytest.mark.skipif(library._nvrtc() is None, reason="NVRTC is not installed")
+def test_tensors_must_be_on_the_cpu():
+    launches = pytest.importorskip("supernet.fused.ptx.launches", reason="Triton is not installed")
+    resources = pytest.importorskip("supernet.fused.resources", reason="Triton is not installed")
+    first, *_ = resources.record(("dil_conv_3x3",), 16, 1, 4, 8, inputs=1, nodes=1, shared_bytes=232_448)
+    with pytest.raises(PtxError, match="is on meta"):
+        launches.run(first)
+
+
+@pytest.mark.skipif(library._nvrtc() is None, reason="NVRTC is not installed")
 def test_a_fused_kernel_without_its_barriers(monkeypatch):
     launches = pytest.importorskip("supernet.fused.ptx.launches", reason="Triton is not installed")
     graphs = pytest.importorskip("tests.supernet.fused.ptx.graphs", reason="Triton is not installed")
