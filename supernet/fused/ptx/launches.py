@@ -111,7 +111,7 @@ def run(
     parameters = _parameters(launch, program)
     ranges, anywhere = _ranges(launch.arguments)
     memory = GlobalMemory(ranges, anywhere=anywhere, watch=watch, granule=granule_of(program, "global"))
-    only = program.control() if count else None
+    only, memory.counters = (program.control(), {}) if count else (None, None)
     most = max(1, LANES // threads)
     counts = []
     for part in range(0, len(every), most):

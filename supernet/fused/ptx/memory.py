@@ -85,9 +85,13 @@ class GlobalMemory:
             races are not looked for there.
         watch: whether races between blocks are looked for.
         granule: bytes of the smallest access.
+
+    Attributes:
+        counters: address -> what atomic additions have made of it, where nothing may be written; else ``None``.
     """
 
     def __init__(self, ranges: Sequence[tuple[int, int]], *, anywhere: bool, watch: bool, granule: int):
+        self.counters: dict[int, int] | None = None
         self.begins, self.ends = _sorted(ranges)
         self.mapped = _sorted(_mapped()) if anywhere else None
         self.granule = granule

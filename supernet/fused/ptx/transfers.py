@@ -136,12 +136,16 @@ def _atomic(instruction: Instruction, words: list[str], machine: Lanes) -> Step:
         at = np.broadcast_to(address(machine), machine.lanes)[lanes]
         values = np.broadcast_to(read(machine), machine.lanes)[lanes]
         machine.memory.check(at, kind.itemsize, None, True)
-        before = np.empty(len(lanes), kind)
-        for number in range(len(lanes)):
+        before, counters = np.empty(len(lanes), kind), machine.memory.counters
+        for number, value in enumerate(values):
             own = at[number : number + 1]
-            before[number] = machine.memory.read(own, kind.itemsize).view(kind)[0]
-            now = np.array([before[number] + values[number]], kind)
-            machine.memory.write(own, kind.itemsize, now.view(ITEMS[kind.itemsize]))
+            found = machine.memory.read(own, kind.itemsize).view(kind)[0]
+            if counters is None:
+                machine.memory.write(own, kind.itemsize, np.array([found + value], kind).view(ITEMS[kind.itemsize]))
+            else:
+                found = kind.type(counters.get(int(own[0]), found))
+                counters[int(own[0])] = int(found + value)
+            before[number] = found
         write(machine, machine.spread(before, lanes, mask), mask)
 
     return add
