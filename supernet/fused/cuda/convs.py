@@ -25,6 +25,8 @@ from supernet.fused.cuda.tiles import (
     THREADS,
     bytes_of,
     log_of,
+    pieces_of,
+    rounds_of,
     shape_of,
     state_bytes_of,
     state_tiling_of,
@@ -170,6 +172,7 @@ def convs_forward(
     tensors = x, planes, dense, *tables, gates, partial, *statistics, counters
     shared = max(bytes_of(shape, keep), 9 * edges * channels * 4, SUMS)
     constants = {"FORWARD": 1, "SECOND": int(second), "STRIDE": stride, "EDGES": edges, "KEEP": keep, "HALVES": halves}
+    constants |= rounds_of(pieces_of(shape, keep))
     arguments = *tensors, shape, ctypes.c_int(dense.stride(0) // 8), ctypes.c_float(BatchNorm.eps)
     _launch("convs_forward", planes, channels, (len(groups), tiles, 1), shared, arguments, **constants)
 
@@ -204,6 +207,7 @@ def half_gradient(
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
     tensors = planes, grads, dense, *tables, gates, partial, *statistics, *coefficients, counters
     shared, constants = max(bytes_of(shape, keep), 18 * channels * 4, SUMS), {"HALF": 1, "KEEP": keep, "HALVES": halves}
+    constants |= rounds_of(pieces_of(shape, keep))
     numbers = map(ctypes.c_int, (dense.stride(0) // 8, first, int(training)))
     _launch(
         "half_gradient",
@@ -247,7 +251,7 @@ def input_gradient(
     tensors = x, planes, grads, out, parts, counters, dense, *tables, gates, *coefficients
     arguments = *tensors, shape, ctypes.c_int(dense.stride(0) // 8), ctypes.c_int(len(rows))
     shared = state_bytes_of(shape, keep)
-    constants = {"STRIDE": stride, "KEEP": keep, "HALVES": halves, "SLOTS": slots}
+    constants = {"STRIDE": stride, "KEEP": keep, "HALVES": halves, "SLOTS": slots, "ROUNDS": 1}
     _launch("state_gradient", x, channels, (tiles, shares, blocks), shared, arguments, **constants)
 
 
@@ -283,6 +287,7 @@ def conv_weight_gradients(
     numbers = map(ctypes.c_int, (tiles, kinds.taps, lines))
     shared = bytes_of(shape, 16) + units * PIXELS * PITCH
     constants = {"SECOND": int(second), "STRIDE": stride, "UNITS": units}
+    constants |= rounds_of(pieces_of(shape, 16, 32 * LINE))
     grid = len(groups), blocks, splits
     arguments = *tensors, given, shape, *numbers
     _launch("weight_gradients", planes, channels, grid, shared, arguments, **constants)

@@ -21,7 +21,11 @@ from supernet.fused.cpu.library import NoFunctions, cache_folder
 from supernet.fused.handling import CudaLaunch, current_handler
 
 SOURCES = Path(__file__).parent
-BUILT_ON = {"convs.cuh": ("products.cuh",), "state_gradient.cuh": ("products.cuh",)}
+BUILT_ON = {
+    "convs.cuh": ("tiles.cuh", "products.cuh"),
+    "state_gradient.cuh": ("tiles.cuh", "products.cuh"),
+    "weight_gradients.cuh": ("tiles.cuh",),
+}
 """Source -> those that stand before it, after ``common.cuh``."""
 
 _MAX_DYNAMIC_SHARED = 8

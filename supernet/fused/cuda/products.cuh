@@ -66,17 +66,37 @@ __device__ __forceinline__ void add_taps(
   }
 }
 
+typedef Pieces<KEEP, 256> Kept;
+
+template <typename Reader>
+__device__ __forceinline__ void keep(char* shared, Reader& reader, const Shape& s, int h, int lw, const Window& w) {
+#pragma unroll 1
+  for (int round = 0; round < ROUNDS; round++) copy(shared, reader, Kept(s, h, lw, s.stored, s.reach, round), w);
+  reader.prepare();
+  copies_arrive();
+#pragma unroll 1
+  for (int round = 0; round < ROUNDS; round++) form(shared, reader, Kept(s, h, lw, s.stored, s.reach, round), w);
+}
+
+__device__ __forceinline__ void keep(char* shared, Gradient& reader, const Shape& s, int h, int lw, const Window& w) {
+  reader.prepare();
+#pragma unroll 1
+  for (int round = 0; round < ROUNDS; round++) keep(shared, reader, Kept(s, h, lw, s.stored, s.reach, round), w);
+}
+
 // Add the products of a tile of images, KEEP channels after the other. `top` is the input's row that is kept first;
 // `taps` adds those of the channels that are kept, whose weights begin at its argument.
 template <typename Reader, typename Taps>
 __device__ __forceinline__ void add_image(
-    char* shared, const Reader& reader, const Shape& s, int h, int lw, const Tile& t, int top, const uint4* weights,
+    char* shared, const Reader& given, const Shape& s, int h, int lw, const Tile& t, int top, const uint4* weights,
     int step, Taps taps) {
-  Stored<KEEP, 256> stored(s, t, h, lw, top, s.stored, s.reach);
+  Window window = window_of(s, t, h, lw, top);
 #pragma unroll 1
   for (int part = 0; part < PARTS; part++, weights += KEEP / 16 * step) {
+    Reader reader = given;
+    reader.begin(window.first + part * KEEP, part * KEEP + threadIdx.x % (KEEP / 8) * 8);
     __syncthreads();
-    keep(shared, reader, stored, part * KEEP);
+    keep(shared, reader, s, h, lw, window);
     __syncthreads();
     taps(weights);
   }

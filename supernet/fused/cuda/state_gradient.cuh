@@ -19,31 +19,30 @@ extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
   clear<N>(total);
   Pixels p = pixels_of(s, shared_address(shared), 1);
 
-  Stored<KEEP, 256> stored(s, t, s.ho, s.lwo, t.row - s.reach, s.stored, s.reach);
-  char* own = shared + bytes + threadIdx.x * 16; // 4096 bytes from one copy of this thread to the next
-  int from[SLOTS], to[SLOTS];
+  Window window = window_of(s, t, s.ho, s.lwo, t.row - s.reach);
+  Kept kept(s, s.ho, s.lwo, s.stored, s.reach, 0);
+  u32 inside = 0; // a bit for each piece
 #pragma unroll
-  for (int i = 0; i < SLOTS; i++) {
-    int at = threadIdx.x / stored.CHUNKS + i * stored.STEP;
-    from[i] = stored.from(at), to[i] = at < stored.all ? stored.to(at) : -1;
-  }
+  for (int i = 0; i < SLOTS; i++) inside |= (u32)kept.inside(i, window) << i;
+  char* own = shared + bytes + threadIdx.x * 16; // 4096 bytes from one copy of this thread to the next
   auto live = [&](int row) { // the first row from `row` on whose gate is not 0
     while (row < rows && gates[table[row * COLUMNS + GATE]] == 0) row += gridDim.y;
     return row;
   };
   auto reader_of = [&](int row, int part) {
     Gradient reader = gradient_of(table + row * COLUMNS, pixels, grads, planes, a, b, c0);
-    stored.begin(reader, part * KEEP);
+    reader.begin(window.first + part * KEEP, part * KEEP + threadIdx.x % (KEEP / 8) * 8);
     return reader;
   };
   auto copy = [&](int row, int part) {
     Gradient reader = reader_of(row, part);
+    u32 to = shared_address(own);
 #pragma unroll
-    for (int i = 0; i < SLOTS; i++) {
-      long at = max(from[i], 0) * 2;
-      copy_sixteen(shared_address(own + 2 * i * 4096), reader.g + at, from[i] >= 0);
-      copy_sixteen(shared_address(own + (2 * i + 1) * 4096), reader.y + at, from[i] >= 0);
-    }
+    for (int i = 0; i < SLOTS; i++)
+      if (inside >> i & 1) {
+        copy_sixteen(to + 2 * i * 4096, reader.g + (long)kept.from[i] * 2, true);
+        copy_sixteen(to + (2 * i + 1) * 4096, reader.y + (long)kept.from[i] * 2, true);
+      }
   };
 
   int row = live(share), part = 0;
@@ -56,9 +55,11 @@ extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
     __syncthreads();
 #pragma unroll
     for (int i = 0; i < SLOTS; i++) {
-      uint4 v = reader.formed(*(const uint4*)(own + 2 * i * 4096), *(const uint4*)(own + (2 * i + 1) * 4096));
-      if (from[i] < 0) v = make_uint4(0, 0, 0, 0);
-      if (to[i] >= 0) *(uint4*)(shared + to[i]) = v;
+      if (kept.place[i] < 0) continue;
+      uint4 v = make_uint4(0, 0, 0, 0);
+      if (inside >> i & 1)
+        v = reader.formed(*(const uint4*)(own + 2 * i * 4096), *(const uint4*)(own + (2 * i + 1) * 4096));
+      *(uint4*)(shared + kept.to(i)) = v;
     }
     bool last = part + 1 == PARTS;
     int next = last ? live(row + gridDim.y) : row, next_part = last ? 0 : part + 1;

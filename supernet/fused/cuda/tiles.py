@@ -13,6 +13,9 @@ PITCH = 48
 PIXELS = 256
 """Pixels of a tile; of twice as many where a program has few columns."""
 
+PIECES = 8
+"""Pieces of a tile that a thread keeps track of at a time; each takes two registers."""
+
 THREADS = 256
 """Threads of a block."""
 
@@ -55,7 +58,7 @@ def tiling_of(size: Sequence[int], stride: int, reach: int, columns: int, channe
     halves = 4 if columns <= 16 else 2
     shape = shape_of(size, stride, reach, 128 * halves)
     keep = channels
-    while keep > 16 and bytes_of(shape, keep) > SHARED:
+    while keep > 16 and (bytes_of(shape, keep) > SHARED or pieces_of(shape, keep) > PIECES):
         keep //= 2
     return shape, halves, keep
 
@@ -67,16 +70,24 @@ def state_tiling_of(size: Sequence[int], reach: int, columns: int, channels: int
         keep //= 2
     if halves > 2 and state_bytes_of(shape, keep) > SHARED:
         halves, shape = 2, shape_of(size, 1, reach)
-    return shape, halves, keep, _slots(shape, keep)
+    return shape, halves, keep, pieces_of(shape, keep)
 
 
 def state_bytes_of(shape: Shape, channels: int) -> int:
     """Return the bytes of shared memory that a state's gradient needs: a tile, and copies of two planes behind it."""
-    return bytes_of(shape, channels) + 2 * _slots(shape, channels) * THREADS * 16
+    return bytes_of(shape, channels) + 2 * pieces_of(shape, channels) * THREADS * 16
 
 
-def _slots(shape: Shape, channels: int) -> int:
-    return ceil_div(shape.images * shape.stored * shape.wo * channels // 8, THREADS)
+def pieces_of(shape: Shape, channels: int, threads: int = THREADS) -> int:
+    """Return how many pieces of 8 channels each thread of a block keeps of a tile."""
+    columns = shape.columns - 2 * shape.reach
+    return ceil_div(shape.images * shape.stored * columns * channels // 8, threads)
+
+
+def rounds_of(pieces: int) -> dict[str, int]:
+    """Return the constants of a kernel by which a thread keeps so many pieces: ``PIECES`` at a time at most."""
+    rounds = ceil_div(pieces, PIECES)
+    return {"SLOTS": ceil_div(pieces, rounds), "ROUNDS": rounds}
 
 
 def tiles_of(shape: Shape) -> int:

@@ -6,6 +6,8 @@
 constexpr int PIXELS = 256; // outputs of a tile
 constexpr int LINE = 5;     // taps of a line that a warp takes, and warps of a block
 
+typedef Pieces<16, 32 * LINE> Read;
+
 struct Kinds {
   const float* depthwise[5];
   const float* pointwise[5];
@@ -43,18 +45,22 @@ extern "C" __global__ void __launch_bounds__(32 * LINE, UNITS == 1 ? 3 : 2) weig
   for (int number = blockIdx.z; number < tiles; number += gridDim.z) {
     Tile t = tile_of(s, number);
     __syncthreads();
-    Stored<16, 32 * LINE> read(s, t, s.h, s.lw, t.row * STRIDE - s.reach, s.stored, s.reach);
-    Stored<16, 32 * LINE> own(s, t, s.ho, s.lwo, t.row, s.rows, 0);
+    Window window = window_of(s, t, s.h, s.lw, t.row * STRIDE - s.reach);
     Input now = reader;
-    read.begin(now, input);
-    copy(shared, now, read);
+    now.begin(window.first + input, input + (threadIdx.x & 1) * 8);
+#pragma unroll 1
+    for (int round = 0; round < ROUNDS; round++) copy(shared, now, Read(s, s.h, s.lw, s.stored, s.reach, round), window);
 #pragma unroll
     for (int u = 0; u < UNITS; u++) {
       const int* row = table + (first + (BLOCKS > 1 ? 0 : min(u, count - 1))) * COLUMNS;
       Gradient gradient = gradient_of(row, pixels, grads, planes, a, b, c0);
-      keep(outputs + u * PIXELS * PITCH<16>, gradient, own, output + (BLOCKS > 1 ? u * 16 : 0));
+      int channel = output + (BLOCKS > 1 ? u * 16 : 0);
+      keep_own<PIXELS, 32 * LINE>(outputs + u * PIXELS * PITCH<16>, gradient, (long)number * PIXELS, pixels, channel);
     }
-    form(shared, now, read);
+    now.prepare();
+    copies_arrive();
+#pragma unroll 1
+    for (int round = 0; round < ROUNDS; round++) form(shared, now, Read(s, s.h, s.lw, s.stored, s.reach, round), window);
     __syncthreads();
     if (warp < side)
 #pragma unroll 1

@@ -8,14 +8,14 @@ import torch
 from supernet.fused.cuda import convs, library, tiles
 from supernet.fused.dense import Kinds
 
-TILED = {"KEEP": 16, "HALVES": 2}
+TILED = {"KEEP": 16, "HALVES": 2, "SLOTS": 6, "ROUNDS": 1}
 KERNELS = [
     *(("dense_weights", {"TRANSPOSED": transposed}) for transposed in (0, 1)),
     *(("convs_forward", {"FORWARD": 1, "SECOND": 0, "STRIDE": stride, "EDGES": 1} | TILED) for stride in (1, 2)),
     ("convs_forward", {"FORWARD": 1, "SECOND": 1, "STRIDE": 1, "EDGES": 1} | TILED),
     ("half_gradient", {"HALF": 1} | TILED),
-    *(("state_gradient", {"STRIDE": stride, "SLOTS": 6} | TILED) for stride in (1, 2)),
-    *(("weight_gradients", {"SECOND": second, "STRIDE": 1, "UNITS": 2}) for second in (0, 1)),
+    *(("state_gradient", {"STRIDE": stride} | TILED) for stride in (1, 2)),
+    *(("weight_gradients", {"SECOND": second, "STRIDE": 1, "UNITS": 2, "SLOTS": 7, "ROUNDS": 1}) for second in (0, 1)),
 ]
 
 needs_nvrtc = pytest.mark.skipif(library._nvrtc() is None, reason="NVRTC is not installed")
