@@ -60,7 +60,7 @@ def _combine_kernel(
     out, inputs, nodes, planes, mean, rstd, table, gates, PIXELS, FIRST, LAST,
     C: tl.constexpr, M: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
-    """Sum a node's terms, ``AT_ONCE`` at a time and without a branch, so that their loads are under way at once."""
+    """Sum a node's terms, several at a time and without a branch, so that their loads are under way at once."""
     tile, block = tl.program_id(0), tl.program_id(1)
     m, valid = pixels_of(tile, PIXELS, M)
     k, inside_k = channels_of(block, C, K)
@@ -79,68 +79,30 @@ def _combine_kernel(
 
 
 @triton.jit
-def _term(inputs, nodes, planes, mean, rstd, table, gates, row, LAST, k, inside_k, C, PIXELS):
-    """Return whether a term exists and is alive, where it begins, and its mean and 1 / std, ``(c,)`` each."""
-    exists = row < LAST
-    row = tl.minimum(row, LAST - 1)
-    live = exists & (tl.load(gates + entry(table, row, TERM_GATE)) != 0)
-    average, scale = _moments(mean, rstd, table, row, k, inside_k & live, C)
-    return live, _address(inputs, nodes, planes, table, row, C, PIXELS), average, scale
-
-
-@triton.jit
-def _away(start, at, mask, average, SUM: tl.constexpr):
-    """Return a term less its mean."""
-    return tl.load(start + at, mask=mask, other=0.0).to(SUM) - average[None, :]
-
-
-@triton.jit
-def _keep_sums(partial, row, split, SPLITS, whole, product, scale, k, mask, C):
-    to = partial + ((row * SPLITS + split) * 2) * C + k
-    tl.store(to, whole, mask=mask)
-    tl.store(to + C, tl.sum(product, 0) * scale, mask=mask)
-
-
-@triton.jit
 def _sums_kernel(
-    grads, inputs, nodes, planes, mean, rstd, table, gates, partial, PIXELS, TILES, SPLITS, FIRST, LAST, NODE,
+    grads, inputs, nodes, planes, mean, rstd, table, gates, partial, PIXELS, TILES, SPLITS, FIRST, NODE,
     C: tl.constexpr, M: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
-    """Sum the node's gradient ``g``, and ``g z`` for ``AT_ONCE`` terms ``z``, over a split of the pixels."""
-    first, split, block = tl.program_id(0) * AT_ONCE, tl.program_id(1), tl.program_id(2)
-    k, inside_k = channels_of(block, C, K)
-    # One term after the other by name: a loop of Triton cannot carry a list.
-    row = FIRST + first
-    l0, at0, m0, r0 = _term(inputs, nodes, planes, mean, rstd, table, gates, row, LAST, k, inside_k, C, PIXELS)
-    l1, at1, m1, r1 = _term(inputs, nodes, planes, mean, rstd, table, gates, row + 1, LAST, k, inside_k, C, PIXELS)
-    l2, at2, m2, r2 = _term(inputs, nodes, planes, mean, rstd, table, gates, row + 2, LAST, k, inside_k, C, PIXELS)
-    l3, at3, m3, r3 = _term(inputs, nodes, planes, mean, rstd, table, gates, row + 3, LAST, k, inside_k, C, PIXELS)
-    if (l0 | l1 | l2 | l3) == 0:
+    """Sum the node's gradient ``g``, and ``g z`` for a term ``z``, over a split of the pixels."""
+    row, split, block = FIRST + tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    if tl.load(gates + entry(table, row, TERM_GATE)) == 0:
         return
+    k, inside_k = channels_of(block, C, K)
+    start = _address(inputs, nodes, planes, table, row, C, PIXELS)
+    average, scale = _moments(mean, rstd, table, row, k, inside_k, C)
     grads += NODE * PIXELS * C
     whole = tl.zeros((M, K), SUM)
-    p0 = tl.zeros((M, K), SUM)
-    p1 = tl.zeros((M, K), SUM)
-    p2 = tl.zeros((M, K), SUM)
-    p3 = tl.zeros((M, K), SUM)
+    product = tl.zeros((M, K), SUM)
     for tile in range(split, TILES, SPLITS):
         m, valid = pixels_of(tile, PIXELS, M)
         at, mask = offsets_of(m, valid, k, inside_k, C)
         g = tl.load(grads + at, mask=mask, other=0.0).to(SUM)
-        z0 = _away(at0, at, mask & l0, m0, SUM)
-        z1 = _away(at1, at, mask & l1, m1, SUM)
-        z2 = _away(at2, at, mask & l2, m2, SUM)
-        z3 = _away(at3, at, mask & l3, m3, SUM)
+        z = tl.load(start + at, mask=mask, other=0.0).to(SUM) - average[None, :]
         whole += g
-        p0 += g * z0
-        p1 += g * z1
-        p2 += g * z2
-        p3 += g * z3
-    total = tl.sum(whole, 0)
-    _keep_sums(partial, first, split, SPLITS, total, p0, r0, k, inside_k & l0, C)
-    _keep_sums(partial, first + 1, split, SPLITS, total, p1, r1, k, inside_k & l1, C)
-    _keep_sums(partial, first + 2, split, SPLITS, total, p2, r2, k, inside_k & l2, C)
-    _keep_sums(partial, first + 3, split, SPLITS, total, p3, r3, k, inside_k & l3, C)
+        product += g * z
+    to = partial + ((tl.program_id(0) * SPLITS + split) * 2) * C + k
+    tl.store(to, tl.sum(whole, 0), mask=inside_k)
+    tl.store(to + C, tl.sum(product, 0) * scale, mask=inside_k)
 
 
 @triton.jit
@@ -230,14 +192,14 @@ def combine_sums(
         gates: flattened; of a term whose gate is 0 nothing is written.
     """
     _, pixels, channels = nodes.shape
-    tile = tile_of(pixels, channels, 1024)
-    blocks, groups = ceil_div(channels, tile.k), ceil_div(len(rows), AT_ONCE.value)
-    splits = min(tile.count, triton.next_power_of_2(ceil_div(PROGRAMS, groups * blocks)))
+    tile = tile_of(pixels, channels)
+    blocks = ceil_div(channels, tile.k)
+    splits = min(tile.count, triton.next_power_of_2(ceil_div(PROGRAMS, len(rows) * blocks)))
     partial = planes.new_empty(len(rows), splits, 2, channels, dtype=sum_type(planes.dtype))
     launch(
-        _sums_kernel, (groups, splits, blocks),
+        _sums_kernel, (len(rows), splits, blocks),
         grads, tuple(inputs), nodes, planes, *statistics, table, gates, partial, pixels, tile.count, splits,
-        rows.start, rows.stop, node, C=channels, M=tile.m, K=tile.k, SUM=tile.sums(nodes.dtype),
+        rows.start, node, C=channels, M=tile.m, K=tile.k, SUM=tile.sums(nodes.dtype),
     )  # fmt: skip
     return partial
 
