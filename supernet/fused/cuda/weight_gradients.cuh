@@ -16,7 +16,7 @@ struct Kinds {
 
 // Block x: a group of rows; y: blocks of input and output channels; z: a share of the tiles. Kernels of one line more
 // than LINE, or with more taps in a line, do not come here.
-extern "C" __global__ void __launch_bounds__(32 * LINE, UNITS == 1 ? 3 : 2) weight_gradients(
+extern "C" __global__ void __launch_bounds__(32 * LINE, UNITS == 1 ? 3 : C == 64 && STRIDE == 2 ? 1 : 2) weight_gradients(
     const char* x, const char* planes, const char* grads, const int* table, const int* groups, const float* gates,
     const float* a, const float* b, const float* c0, const float* mean, const float* rstd, float* depthwise_parts,
     float* pointwise_parts, const __grid_constant__ Kinds kinds, const __grid_constant__ Shape s, int tiles, int taps,
