@@ -60,6 +60,9 @@ MAX_KINDS, MAX_KINDS_AT_ONCE = 64, 5
 BLOCKS = 512
 """Blocks that keep a large GPU busy: four for each of its multiprocessors."""
 
+STATE_BLOCKS = 256
+"""The same for gradients of states: two, which is what fits. Fewer shares are added up, and more rows in a row."""
+
 
 SUMS = 2 * THREADS * 4
 """Bytes of shared memory in which a block adds up two numbers of each thread."""
@@ -238,14 +241,14 @@ def input_gradient(
     Args:
         coefficients: ``a``, ``b`` and ``s`` of every plane, ``(3, plane, c)``, by which ``grads`` become the planes'.
         dense: by ``dense_weights``, transposed.
-        counters: at least ``BLOCKS`` zeros, int32; zeros again afterwards.
+        counters: at least ``STATE_BLOCKS`` zeros, int32; zeros again afterwards.
     """
     b, h, w, channels = x.shape
     size, reach, columns = (b, h // stride, w // stride), ceil_div(kinds.reach, stride), min(channels, 32)
     shape, halves, keep, slots = state_tiling_of(size, reach, columns, channels)
     shape.h, shape.w, shape.lw = h, w, log_of(w)  # of the state; its gradient's pixels are those of ``size``
     tiles, blocks = tiles_of(shape), stride * stride * max(1, channels // 32)
-    shares = min(len(rows), ceil_div(BLOCKS, tiles * blocks))
+    shares = max(1, min(len(rows), STATE_BLOCKS // (tiles * blocks)))
     parts = planes.new_empty(shares, x.numel() if shares > 1 else 0, dtype=torch.float32)
     tables = table_of(rows, x.device), groups_on(groups_of(rows, kinds, 1), x.device)
     tensors = x, planes, grads, out, parts, counters, dense, *tables, gates, *coefficients

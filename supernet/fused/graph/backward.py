@@ -64,7 +64,7 @@ class _Backward:
         bypassed: node -> gradient of its sum of bypassed channels.
         weights, pools, inputs: streams for what runs beside the rest: gradients of weights, of pools and skip
             connections, and of the inputs but the first.
-        counters: zeros, one for each plane, and ``BLOCKS`` for each state.
+        counters: zeros, one for each plane, and ``STATE_BLOCKS`` for each state.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class _Backward:
         self.grads = self.planes.new_empty(count + plan.halves, run.pixels, run.width)
         self.coefficients = mean.new_empty(3, plan.places, run.width)
         self.gates, self.edge_grads = gates.shape, torch.zeros_like(edges)
-        counters = plan.planes + len(plan.sources) * cuda.BLOCKS if run.by_cuda else 0
+        counters = plan.planes + len(plan.sources) * cuda.STATE_BLOCKS if run.by_cuda else 0
         zeros = run.gates.new_zeros(gates.numel() + counters)
         self.gate_grads, self.counters = zeros[: gates.numel()], zeros[gates.numel() :].view(torch.int32)
         self.full = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in inputs]
@@ -210,7 +210,7 @@ class _Backward:
         if run.by_cuda:
             self._weights_by_cuda(source.first, 0, x, x.shape[:3], source.stride)
             given = x, self.planes, self.grads, self.coefficients, out
-            counters = self.counters[self.plan.planes + source.state * cuda.BLOCKS :]
+            counters = self.counters[self.plan.planes + source.state * cuda.STATE_BLOCKS :]
             cuda.input_gradient(*given, dense, rows, kinds, run.gates, source.stride, counters)
             return
         dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, run.size)
