@@ -2,7 +2,8 @@
 
 Inside ``recorded`` each launch's kernel, grid and arguments are collected and nothing runs. On meta tensors that costs
 nothing and shows what a whole forward and backward pass of any size would launch: which kernels must be compiled, and
-what they move and compute."""
+what they move and compute.
+"""
 
 from __future__ import annotations
 

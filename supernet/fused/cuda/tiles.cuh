@@ -5,7 +5,7 @@ __device__ __forceinline__ u32 shared_address(const void* p) { return (u32)__cvt
 // Bytes from one pixel to the next: 16 more than its channels need, so that 8 pixels in a row lie in different banks.
 template <int CHANNELS> constexpr int PITCH = CHANNELS * 2 + 16;
 
-// Begin to copy 16 bytes to shared memory, or zeros.
+// Begin to copy 16 bytes to shared memory, or write zeros, which reads nothing.
 __device__ __forceinline__ void copy_sixteen(u32 to, const char* from, bool inside) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(inside ? 16 : 0) : "memory");
 }
