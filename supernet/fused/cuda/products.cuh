@@ -70,6 +70,13 @@ typedef Pieces<KEEP, 256> Kept;
 
 template <typename Reader>
 __device__ __forceinline__ void keep(char* shared, Reader& reader, const Shape& s, int h, int lw, const Window& w) {
+  if (ROUNDS == 1) {
+    Kept p(s, h, lw, s.stored, s.reach, 0);
+    copy(shared, reader, p, w);
+    reader.prepare();
+    copies_arrive();
+    return form(shared, reader, p, w);
+  }
 #pragma unroll 1
   for (int round = 0; round < ROUNDS; round++) copy(shared, reader, Kept(s, h, lw, s.stored, s.reach, round), w);
   reader.prepare();

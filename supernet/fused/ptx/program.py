@@ -86,6 +86,12 @@ class Instruction:
             read.add(self.guard[0].index)
         return set(_registers(first)), read
 
+    @property
+    def variable(self) -> str | None:
+        """The variable whose place is the instruction's address; ``None`` where there is none."""
+        bases = (operand.base for operand in self.operands if isinstance(operand, Address))
+        return next((base.text for base in bases if isinstance(base, Name)), None)
+
 
 def _registers(operands: tuple[Operand, ...]) -> Iterator[int]:
     for operand in operands:
@@ -136,22 +142,32 @@ class Program:
         return max((offset + size for offset, size in self.parameters.values()), default=0)
 
     def control(self) -> set[int]:
-        """Return the ``id`` of the instructions that decide which instructions run; all, where shared memory does."""
+        """Return the ``id`` of the instructions that decide which instructions run.
+
+        What is stored to a variable of shared memory decides where it is loaded; where anything else in shared memory
+        decides, all instructions are returned.
+        """
         instructions = [instruction for block in self.blocks for instruction in block.instructions]
         needed: set[int] = set()
         for instruction in instructions:
             if instruction.opcode.startswith(("bra", "brx")):
                 needed |= instruction.registers[1]
         found: set[int] = set()
+        variables: set[str] = set()  # of shared memory, that are loaded
         before = -1
         while before != len(found):
             before = len(found)
             for instruction in instructions:
                 written, read = instruction.registers
-                if id(instruction) not in found and written & needed:
+                variable = instruction.variable
+                stored = instruction.opcode.startswith("st.shared") and variable in variables
+                if id(instruction) not in found and (written & needed or stored):
                     found.add(id(instruction))
                     needed |= read
-        if any(id(i) in found and ("shared" in i.opcode or "mma" in i.opcode) for i in instructions):
+                    if "shared" in instruction.opcode and variable is not None:
+                        variables.add(variable)
+        other = (i for i in instructions if id(i) in found and i.variable is None)
+        if any("shared" in i.opcode or "mma" in i.opcode for i in other):
             return {id(instruction) for instruction in instructions}
         return found
 
