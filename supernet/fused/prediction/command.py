@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import triton
 import tyro
 from rich.console import Console
 from rich.table import Table
@@ -227,7 +228,8 @@ def summary(rows: Sequence[Predicted], operations: dict[str, dict[str, int]], op
     launches = sum(row.launches for row in rows)
     seconds = sum(row.launches * row.seconds for row in rows) + sum(others.values()) * options.operation
     assumed = {key: value for key, value in asdict(options).items() if key != "json"}
-    return {"assumed": assumed, "passes": parts, "operations_of_pytorch": others,
+    versions = {"torch": torch.__version__, "triton": triton.__version__, "compute_capability": ARCH}
+    return {"versions": versions, "assumed": assumed, "passes": parts, "operations_of_pytorch": others,
             "operations_on_device": launches + sum(others.values()), "seconds": seconds}  # fmt: skip
 
 
