@@ -28,6 +28,7 @@ import torch
 import triton
 import tyro
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from genotypes.atomic_write import require_writable, write_atomically
@@ -151,23 +152,25 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def predicted(options: Options, graphs: Sequence[tuple[int, int, int, int]] = GRAPHS) -> Iterator[Predicted]:
-    """Yield the launches of a step, those that are alike together.
+    """Yield the launches of a step, those that are alike together; the progress is shown on a terminal.
 
     Args:
         graphs: channels, size of the inputs, stride and number of the mixed graphs.
     """
     storage = getattr(torch, options.storage)
-    for channels, size, stride, copies in graphs:
-        known: dict[tuple[object, ...], Count] = {}
-        for part, weights in PASSES.items():
-            given = DARTS_PRIMITIVES, channels, stride, options.batch_size, size, storage, weights
-            alike: dict[tuple[object, ...], list[Any]] = {}
-            for launch in record(*given, shared_bytes=shared_bytes_of(ARCH), device="cpu"):
-                alike.setdefault(same_work(launch), []).append(launch)
-            for key, (launch, *others) in alike.items():
-                if key not in known:
-                    known[key] = count(launch, ARCH)
-                yield _predict(part, launch, copies * (1 + len(others)), known[key], options)
+    passes = [(graph, *one) for graph in graphs for one in PASSES.items()]
+    known: dict[tuple[object, ...], Count] = {}
+    console = Console(stderr=True)
+    for graph, part, weights in track(passes, "counting", console=console, transient=True):
+        channels, size, stride, copies = graph
+        given = DARTS_PRIMITIVES, channels, stride, options.batch_size, size, storage, weights
+        alike: dict[tuple[object, ...], list[Any]] = {}
+        for launch in record(*given, shared_bytes=shared_bytes_of(ARCH), device="cpu"):
+            alike.setdefault(same_work(launch), []).append(launch)
+        for key, (launch, *others) in alike.items():
+            if (graph, key) not in known:
+                known[graph, key] = count(launch, ARCH)
+            yield _predict(part, launch, copies * (1 + len(others)), known[graph, key], options)
 
 
 def _predict(part: str, launch: Any, launches: int, found: Count, options: Options) -> Predicted:
