@@ -59,27 +59,37 @@ def _graph_node_seconds(device: torch.device, nodes: int = 2000) -> float:
 
 
 def compile_kernels(file: Path, device: torch.device, batch_size: int) -> None:
-    """Compile all kernels of a search at paper settings into Triton's cache, in parallel; on a GPU only."""
+    """Compile all kernels of a search at paper settings into the caches, in parallel; on a GPU only."""
     began, count = time.monotonic(), min(os.cpu_count() or 1, 16)
     if device.type == "cuda":
         with ProcessPoolExecutor(count, get_context("spawn")) as pool:
-            compiled = sum(pool.map(_compile_share, range(count), [count] * count, [batch_size] * count))
+            given = range(count), [count] * count, [batch_size] * count, [device] * count
+            compiled = sum(pool.map(_compile_share, *given))
         _write(file, [{"processes": count, "kernels": compiled, "seconds": time.monotonic() - began}])
 
 
-def _compile_share(first: int, step: int, batch_size: int) -> int:
+def _compile_share(first: int, step: int, batch_size: int, device: torch.device) -> int:
     """Compile every ``step``-th kernel; return their number."""
+    from supernet.fused.cuda import library
+    from supernet.fused.handling import CudaLaunch
     from supernet.fused.launch import argument_types, options_of
     from supernet.fused.resources import distinct, record
 
+    torch.empty(1, device=device)  # lets the driver know which GPU kernels are loaded on
+    index = device.index if device.index is not None else torch.cuda.current_device()
     launches = [
         launch
         for channels, size, stride, _ in GRAPHS
-        for launch in distinct(record(DARTS_PRIMITIVES, channels, stride, batch_size, size))
+        for shared in (0, library.shared_bytes(device))
+        for launch in record(DARTS_PRIMITIVES, channels, stride, batch_size, size, shared_bytes=shared)
     ]
-    for launch in launches[first::step]:
-        options_of(launch.kernel, argument_types(launch.arguments), tuple(launch.constants.items()), launch.warps)
-    return len(launches[first::step])
+    own = distinct(launches)[first::step]
+    for launch in own:
+        if isinstance(launch, CudaLaunch):
+            library.kernel(launch.name, launch.file, launch.definitions, index)
+        else:
+            options_of(launch.kernel, argument_types(launch.arguments), tuple(launch.constants.items()), launch.warps)
+    return len(own)
 
 
 def check(file: Path, device: torch.device, batch_size: int) -> None:
