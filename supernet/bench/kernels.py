@@ -104,7 +104,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _functions(options: Options, device: torch.device, rates: tuple[float, float]) -> list[dict[str, Any]]:
     """Return a row for each fused function: launches, bytes and operations of a pass; on a GPU its time too."""
     from supernet.fused.cuda import library
-    from supernet.fused.resources import name_of, record, shared_bytes_of
+    from supernet.fused.launch import kernel_of
+    from supernet.fused.resources import record, shared_bytes_of
     from supernet.fused.traffic import Work, work_of
 
     storage = getattr(torch, options.storage)
@@ -114,7 +115,7 @@ def _functions(options: Options, device: torch.device, rates: tuple[float, float
     for channels, size, stride, count in GRAPHS:
         graph = DARTS_PRIMITIVES, channels, stride, options.batch_size, size, storage
         for launch in record(*graph, shared_bytes=shared):
-            name = launch.kernel.__name__ if hasattr(launch, "kernel") else name_of(launch)
+            name = kernel_of(launch)
             counts[name] += count
             for _ in range(count):
                 work[name] += work_of(launch)

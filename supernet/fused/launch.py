@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from supernet.fused.handling import current_handler, handled
+from supernet.fused.handling import CudaLaunch, current_handler, handled
 
 PRECISION = "ieee"
 """Precision of products of float32 tiles: IEEE rounding instead of the tensor cores' TF32."""
@@ -46,6 +46,11 @@ class Launch:
     arguments: tuple[Any, ...]
     constants: dict[str, Any]
     warps: int
+
+
+def kernel_of(launch: Launch | CudaLaunch) -> str:
+    """Return the name of a launch's kernel."""
+    return launch.name if isinstance(launch, CudaLaunch) else launch.kernel.__name__
 
 
 @contextmanager

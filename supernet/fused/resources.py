@@ -34,7 +34,7 @@ from supernet.fused.graph.custom_op import move_graph_statistics
 from supernet.fused.graph.description import describe, flat_tensors
 from supernet.fused.graph.forward import graph_forward
 from supernet.fused.handling import CudaLaunch
-from supernet.fused.launch import Launch, compile_options, recorded, sum_type, without_spills
+from supernet.fused.launch import Launch, compile_options, kernel_of, recorded, sum_type, without_spills
 from supernet.mixed.graph import MixedGraph
 from supernet.spaces.darts import DARTS_PRIMITIVES
 
@@ -189,8 +189,8 @@ def inspected(cubin: bytes, tool: str, *options: str) -> str:
 
 
 def name_of(launch: Launch | CudaLaunch) -> str:
-    """Return the name of a launch's kernel."""
-    return launch.name if isinstance(launch, CudaLaunch) else launch.kernel.__name__.strip("_")
+    """Return the name of a launch's kernel, as tables show it."""
+    return kernel_of(launch).strip("_")
 
 
 def variant(launch: Launch | CudaLaunch) -> str:

@@ -7,14 +7,15 @@ operations.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
+from supernet.fused.cuda.library import parameters_of
 from supernet.fused.handling import CudaLaunch
-from supernet.fused.launch import Launch
+from supernet.fused.launch import Launch, kernel_of
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,14 @@ def work_of(launch: Launch | CudaLaunch) -> Work:
     """Return the work of a launch.
 
     Raises:
-        KeyError: for a kernel that ``WORK`` and ``CUDA_WORK`` do not know.
+        KeyError: for a kernel that ``WORK`` does not know.
     """
+    names: Sequence[str]
     if isinstance(launch, CudaLaunch):
-        work, names = CUDA_WORK[launch.name]
-        return work(dict(zip(names.split(), launch.arguments)) | dict(launch.definitions) | {"grid": launch.grid})
-    own = [name for name in launch.kernel.arg_names if name not in launch.constants]
-    return WORK[launch.kernel.__name__](dict(zip(own, launch.arguments)) | launch.constants)
+        names, constants = parameters_of(launch.name, launch.file), dict(launch.definitions)
+    else:
+        names, constants = [name for name in launch.kernel.arg_names if name not in launch.constants], launch.constants
+    return WORK[kernel_of(launch)](dict(zip(names, launch.arguments)) | constants)
 
 
 def _plane(a: dict[str, Any], like: str) -> float:
@@ -124,30 +126,9 @@ def _parts(a: dict[str, Any]) -> Work:
     return Work(partial.nbytes, 2 * partial.numel())
 
 
-WORK: dict[str, Callable[[dict[str, Any]], Work]] = {
-    "_forward_kernel": _forward,
-    "_dense_kernel": _dense,
-    "_normalized_kernel": _normalized,
-    "_plane_gradients_kernel": _plane_gradients,
-    "_weight_kernel": _weight,
-    "_weight_sums_kernel": _weight_sums,
-    "_input_gradient_kernel": _input_gradient,
-    "_half_gradient_kernel": _half_gradient,
-    "_pools_kernel": _pools,
-    "_pools_backward_kernel": _pools_backward,
-    "_combine_kernel": _combine,
-    "_sums_kernel": _sums,
-    "_shared_gradient_kernel": _shared_gradient,
-    "_statistics_kernel": _parts,
-    "_coefficients_kernel": _parts,
-    "_running_kernel": lambda a: Work(0.0),
-}
-"""Name of a kernel -> its work, computed from its arguments by name."""
-
-
 def _outputs(a: dict[str, Any]) -> int:
     """Return the output pixels of a launch of a CUDA kernel, of a whole batch."""
-    return a["shape"].batch * a["shape"].ho * a["shape"].wo
+    return a["s"].batch * a["s"].ho * a["s"].wo
 
 
 def _convs(a: dict[str, Any]) -> Work:
@@ -173,17 +154,30 @@ def _weights(a: dict[str, Any]) -> Work:
     return Work(read + 2 * rows * plane + parts, _products(a) * _outputs(a))
 
 
-CUDA_WORK: dict[str, tuple[Callable[[dict[str, Any]], Work], str]] = {
-    "dense_weights": (_dense, "dense table kinds"),
-    "convs_forward": (_convs, "x planes dense table groups gates partial mean rstd variances counters shape step"),
-    "half_gradient": (_half, "planes grads dense table groups gates partial mean rstd a b s counters shape step first"),
-    "state_gradient": (_state, "x planes grads out parts counters dense table groups gates a b s shape step rows"),
-    "weight_gradients": (
-        _weights,
-        "x planes grads table groups gates a b s mean rstd depthwise_parts pointwise_parts kinds shape",
-    ),
+WORK: dict[str, Callable[[dict[str, Any]], Work]] = {
+    "_forward_kernel": _forward,
+    "_dense_kernel": _dense,
+    "_normalized_kernel": _normalized,
+    "_plane_gradients_kernel": _plane_gradients,
+    "_weight_kernel": _weight,
+    "_weight_sums_kernel": _weight_sums,
+    "_input_gradient_kernel": _input_gradient,
+    "_half_gradient_kernel": _half_gradient,
+    "_pools_kernel": _pools,
+    "_pools_backward_kernel": _pools_backward,
+    "_combine_kernel": _combine,
+    "_sums_kernel": _sums,
+    "_shared_gradient_kernel": _shared_gradient,
+    "_statistics_kernel": _parts,
+    "_coefficients_kernel": _parts,
+    "_running_kernel": lambda a: Work(0.0),
+    "dense_weights": _dense,
+    "convs_forward": _convs,
+    "half_gradient": _half,
+    "state_gradient": _state,
+    "weight_gradients": _weights,
 }
-"""Name of a CUDA kernel -> its work, computed from its arguments by name, and these names in order.
+"""Name of a kernel, of Triton's or of CUDA's -> its work, computed from its arguments by name.
 
 Blocks that read the same pixels for other columns do so at about the same time.
 """

@@ -18,7 +18,7 @@ from supernet.fused.cpu.launches import Launch, Numbers, addresses, fill, launch
 from supernet.fused.cpu.tensors import GraphTensors
 from supernet.fused.graph.description import AVERAGE, POOLS
 from supernet.fused.graph.library_convs import library_backward
-from supernet.fused.graph.partial_channels import bypass, bypass_backward, split_channels
+from supernet.fused.graph.partial_channels import bypass, bypass_backward, split_channels, sum_of_gradients
 from supernet.fused.graph.plan import Source, edges_of
 from supernet.fused.rows import NORMALIZED
 
@@ -71,12 +71,7 @@ class Backward:
             if node >= 0:
                 self._node(node)
             x = run.state(source)
-            if plan.partial > 1:
-                out = torch.zeros_like(x)
-            elif source.state < plan.inputs:
-                out = self.full[source.state]
-            else:
-                out = self.grads[source.state - plan.inputs].view_as(x)
+            out = sum_of_gradients(plan, source, x, self.full, self.grads)
             self._pools_and_skips(source, out)
             self._library(source, x, out)
             self._second_halves(source)

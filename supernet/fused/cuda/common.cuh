@@ -87,8 +87,8 @@ __device__ __forceinline__ float over_rows(float v) {
   return v + __shfl_xor_sync(~0u, v, 16);
 }
 
-// Return whether this block is the last of `all` that call this with a counter, which is 0 before and after. It can read what
-// the others wrote before, by `__ldcg`. What it sums so is summed in the order of its own loop, whichever block is last.
+// Return whether this block is the last of `all` that call this with a counter, which is 0 before and after. The last can
+// read what the others wrote, by `__ldcg`. What it sums so is summed in the order of its own loop, whichever it is.
 __device__ __forceinline__ bool is_last(int* counter, int all) {
   __shared__ int last;
   __threadfence();

@@ -54,7 +54,7 @@ FILES = {
 }
 """Kernel -> its source."""
 
-MAX_KINDS, MAX_KINDS_AT_ONCE = 64, 5
+MAX_KINDS, MAX_KINDS_AT_ONCE = 64, 8
 """Kinds of convolutions of a graph and of a launch."""
 
 BLOCKS = 512
@@ -62,7 +62,6 @@ BLOCKS = 512
 
 STATE_BLOCKS = 256
 """The same for gradients of states: two, which is what fits. Fewer shares are added up, and more rows in a row."""
-
 
 SUMS = 2 * THREADS * 4
 """Bytes of shared memory in which a block adds up two numbers of each thread."""
@@ -209,18 +208,10 @@ def half_gradient(
     partial = planes.new_empty(len(rows), tiles, 2, channels, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
     tensors = planes, grads, dense, *tables, gates, partial, *statistics, *coefficients, counters
-    shared, constants = max(bytes_of(shape, keep), 18 * channels * 4, SUMS), {"HALF": 1, "KEEP": keep, "HALVES": halves}
-    constants |= rounds_of(pieces_of(shape, keep))
-    numbers = map(ctypes.c_int, (dense.stride(0) // 8, first, int(training)))
-    _launch(
-        "half_gradient",
-        planes,
-        channels,
-        (len(rows), tiles, 1),
-        shared,
-        (*tensors, shape, *numbers),
-        **constants,
-    )
+    shared = max(bytes_of(shape, keep), 18 * channels * 4, SUMS)
+    constants = {"HALF": 1, "KEEP": keep, "HALVES": halves} | rounds_of(pieces_of(shape, keep))
+    arguments = *tensors, shape, *map(ctypes.c_int, (dense.stride(0) // 8, first, int(training)))
+    _launch("half_gradient", planes, channels, (len(rows), tiles, 1), shared, arguments, **constants)
 
 
 def input_gradient(

@@ -13,7 +13,7 @@ struct Weights {
 };
 
 // Write each row's matrices, (tap, input block, row, output block, lane) of 8 numbers; TRANSPOSED: of the way back.
-extern "C" __global__ void dense_weights(uint4* out, const int* table, const __grid_constant__ Weights kinds) {
+extern "C" __global__ void dense_weights(uint4* dense, const int* table, const __grid_constant__ Weights kinds) {
   int row = blockIdx.x, tap = blockIdx.y, kind = table[row * COLUMNS + KIND], slot = table[row * COLUMNS + SLOT];
   int all = kinds.sides[kind] * kinds.sides[kind];
   if (tap >= all) return;
@@ -40,7 +40,7 @@ extern "C" __global__ void dense_weights(uint4* out, const int* table, const __g
 #endif
     }
     int block = at / 32 % BLOCKS, before = tap * BLOCKS + input / 16;
-    out[(((long)before * gridDim.x + row) * BLOCKS + block) * 32 + lane] =
+    dense[(((long)before * gridDim.x + row) * BLOCKS + block) * 32 + lane] =
         make_uint4(found[0], found[1], found[2], found[3]);
   }
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -90,6 +91,13 @@ def compiled(file: str, definitions: Sequence[tuple[str, int]], target: str) -> 
     found = _text(nvrtc, program, "CUBIN" if target.startswith("sm_") else "PTX")
     nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
     return found
+
+
+@cache
+def parameters_of(name: str, file: str) -> tuple[str, ...]:
+    """Return the names of a kernel's parameters, from its source."""
+    declared = (SOURCES / file).read_text().split(f" {name}(", 1)[1].split(") {", 1)[0]
+    return tuple(re.findall(r"\w+(?=,|$)", declared))
 
 
 def _parts(file: str) -> list[bytes]:

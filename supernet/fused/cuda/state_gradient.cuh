@@ -1,13 +1,15 @@
 // The gradient of a state through the convolutions that read it, on the tensor cores.
 
-// Add the gradient of the state `x` to `out`, masked by its ReLU. A block sums over one of several shares of the rows, as
-// float32, (share, pixel, channel); the last block of a tile adds up the shares. With stride 2 a block's pixels are those of one parity of row and column; a gradient's pixel reaches them by taps of that parity.
-// While the products of one row's gradient are summed, the two planes of the next are copied to shared memory, behind the
-// tile: a thread copies and forms the same SLOTS pieces of 8 channels each time.
+// Add the gradient of the state `x` to `out`, masked by its ReLU. A block sums over one of several shares of the rows,
+// as float32, (share, pixel, channel); the last block of a tile adds up the shares. With stride 2 a block's pixels are
+// those of one parity of row and column; a gradient's pixel reaches them by taps of that parity.
+//
+// While the products of one row's gradient are summed, the two planes of the next are copied to shared memory, behind
+// the tile: a thread copies and forms the same SLOTS pieces of 8 channels each time.
 extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
-    const char* x, const char* planes, const char* grads, char* out, float* parts, int* counters, const uint4* dense, const int* table, const int* groups,
-    const float* gates, const float* a, const float* b, const float* c0, const __grid_constant__ Shape s, int step,
-    int rows) {
+    const char* x, const char* planes, const char* grads, char* out, float* parts, int* counters, const uint4* dense,
+    const int* table, const int* groups, const float* gates, const float* a, const float* b, const float* c0,
+    const __grid_constant__ Shape s, int step, int rows) {
   extern __shared__ __align__(128) char shared[];
   constexpr int BLOCKS = C / 16, N = BLOCKS < 2 ? BLOCKS : 2, SPLIT = BLOCKS / N;
   int share = blockIdx.y, block = blockIdx.z % SPLIT * N, parity = blockIdx.z / SPLIT;
@@ -85,14 +87,17 @@ extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
 #endif
     row = next, part = next_part;
   }
+
   // Where a lane's results belong in the state, or -1.
   long at[2 * HALVES];
 #pragma unroll
   for (int ij = 0; ij < 2 * HALVES; ij++) {
-    int pixel = (threadIdx.x >> 5) * 16 * HALVES + ij * 8 + ((threadIdx.x & 31) >> 2), rest = pixel & ((1 << s.lt) - 1);
+    int pixel = (threadIdx.x >> 5) * 16 * HALVES + ij * 8 + ((threadIdx.x & 31) >> 2);
+    int rest = pixel & ((1 << s.lt) - 1);
     int image = t.image + (pixel >> s.lt), line = t.row + (rest >> s.lwo), column = rest & (s.wo - 1);
     line = line * STRIDE + (parity >> 1), column = column * STRIDE + (parity & 1);
-    at[ij] = image < s.batch ? (((long)image * s.h + line) * s.w + column) * C + block * 16 + (threadIdx.x & 3) * 4 : -1;
+    long number = (((long)image * s.h + line) * s.w + column) * C + block * 16 + (threadIdx.x & 3) * 4;
+    at[ij] = image < s.batch ? number : -1;
   }
   long numbers = (long)s.batch * s.h * s.w * C;
   if (gridDim.y > 1) {

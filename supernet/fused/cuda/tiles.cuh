@@ -19,7 +19,8 @@ __device__ __forceinline__ void load_eight(float (&to)[8], const float* from) {
 }
 
 // Readers of 8 consecutive channels: of a state after its ReLU, of a plane after BatchNorm and ReLU, or of a plane's
-// gradient. `begin` sets the first image and channel; `at` counts numbers from there. `prepare` loads what `formed` needs.
+// gradient. `begin` sets the first image and channel; `at` counts values from there. `prepare` loads what `formed`
+// needs.
 struct Rectified {
   const char* x;
   __device__ __forceinline__ void begin(long first, int) { x += first * 2; }
@@ -103,8 +104,8 @@ __device__ __forceinline__ Window window_of(const Shape& s, const Tile& t, int h
   return {(((long)t.image * h + top) << lw) * C, top, h, s.batch - t.image, C << lw};
 }
 
-// The pieces of 8 channels that a thread keeps of a tile, of CHANNELS channels of 2^lw columns: SLOTS at a time, in ROUNDS
-// rounds. Of each image `stored` rows are kept, with `border` columns on both sides, which are left as they are.
+// The pieces of 8 channels that a thread keeps of a tile, of CHANNELS channels of 2^lw columns: SLOTS at a time, in
+// ROUNDS rounds. Of each image `stored` rows are kept, with `border` columns on both sides, which are left as they are.
 template <int CHANNELS, int THREADS> struct Pieces {
   static constexpr int CHUNKS = CHANNELS / 8;
   int from[SLOTS];  // the number of its first value, from that of the window on
@@ -171,7 +172,7 @@ __device__ __forceinline__ void keep(char* shared, const Gradient& reader, const
   }
 }
 
-// Keep the gradient of a tile's own pixels, which follow one another: 16 channels of PIXELS pixels, from pixel `first` on.
+// Keep the gradient of a tile's own pixels, which follow one another: 16 channels of PIXELS pixels, from `first` on.
 template <int PIXELS, int THREADS>
 __device__ __forceinline__ void keep_own(char* shared, Gradient reader, long first, long pixels, int channel) {
   constexpr int COUNT = (2 * PIXELS + THREADS - 1) / THREADS;

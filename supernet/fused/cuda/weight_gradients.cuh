@@ -9,14 +9,15 @@ constexpr int LINE = 5;     // taps of a line that a warp takes, and warps of a 
 typedef Pieces<16, 32 * LINE> Read;
 
 struct Kinds {
-  const float* depthwise[5];
-  const float* pointwise[5];
+  const float* depthwise[8];
+  const float* pointwise[8];
   u64 factorized; // a bit for each kind that is a factorized reduction
 };
 
 // Block x: a group of rows; y: blocks of input and output channels; z: a share of the tiles. Kernels of one line more
 // than LINE, or with more taps in a line, do not come here.
-extern "C" __global__ void __launch_bounds__(32 * LINE, UNITS == 1 ? 3 : C == 64 && STRIDE == 2 ? 1 : 2) weight_gradients(
+constexpr int RESIDENT = UNITS == 1 ? 3 : C == 64 && STRIDE == 2 ? 1 : 2; // blocks on a multiprocessor
+extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradients(
     const char* x, const char* planes, const char* grads, const int* table, const int* groups, const float* gates,
     const float* a, const float* b, const float* c0, const float* mean, const float* rstd, float* depthwise_parts,
     float* pointwise_parts, const __grid_constant__ Kinds kinds, const __grid_constant__ Shape s, int tiles, int taps,
@@ -49,7 +50,8 @@ extern "C" __global__ void __launch_bounds__(32 * LINE, UNITS == 1 ? 3 : C == 64
     Input now = reader;
     now.begin(window.first + input, input + (threadIdx.x & 1) * 8);
 #pragma unroll 1
-    for (int round = 0; round < ROUNDS; round++) copy(shared, now, Read(s, s.h, s.lw, s.stored, s.reach, round), window);
+    for (int round = 0; round < ROUNDS; round++)
+      copy(shared, now, Read(s, s.h, s.lw, s.stored, s.reach, round), window);
 #pragma unroll
     for (int u = 0; u < UNITS; u++) {
       const int* row = table + (first + (BLOCKS > 1 ? 0 : min(u, count - 1))) * COLUMNS;
@@ -60,7 +62,8 @@ extern "C" __global__ void __launch_bounds__(32 * LINE, UNITS == 1 ? 3 : C == 64
     now.prepare();
     copies_arrive();
 #pragma unroll 1
-    for (int round = 0; round < ROUNDS; round++) form(shared, now, Read(s, s.h, s.lw, s.stored, s.reach, round), window);
+    for (int round = 0; round < ROUNDS; round++)
+      form(shared, now, Read(s, s.h, s.lw, s.stored, s.reach, round), window);
     __syncthreads();
     if (warp < side)
 #pragma unroll 1

@@ -22,7 +22,13 @@ from supernet.fused.conv_forward import normalized_sources
 from supernet.fused.conv_weight_backward import conv_weight_gradients
 from supernet.fused.cuda import convs as cuda
 from supernet.fused.graph.library_convs import library_backward
-from supernet.fused.graph.partial_channels import active_channels, bypass, bypass_backward, split_channels
+from supernet.fused.graph.partial_channels import (
+    active_channels,
+    bypass,
+    bypass_backward,
+    split_channels,
+    sum_of_gradients,
+)
 from supernet.fused.graph.plan import Convs, Source, edges_of
 from supernet.fused.graph.tensors import GraphTensors, dense_by_launch, index_of
 from supernet.fused.pools import pools_backward
@@ -122,12 +128,7 @@ class _Backward:
         """Compute the gradient of a source's state through its operations, and those of their parameters."""
         plan, run = self.plan, self.run
         x = run.state(source, self.states)
-        if plan.partial > 1:
-            out = torch.zeros_like(x)
-        elif source.state < plan.inputs:
-            out = self.full[source.state]
-        else:
-            out = self.grads[source.state - plan.inputs].view_as(x)
+        out = sum_of_gradients(plan, source, x, self.full, self.grads)
         with self.pools.launches():
             self._pools_and_skips(source, out)
         if source.second.rows:

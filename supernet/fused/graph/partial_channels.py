@@ -9,14 +9,33 @@ Images are ``(b, h, w, c)``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from supernet.fused.graph.plan import Plan, Source
 
 
 def active_channels(x: Tensor, width: int) -> Tensor:
     """Return the first ``width`` channels of a state, contiguous."""
     return x if x.shape[-1] == width else x[..., :width].contiguous()
+
+
+def sum_of_gradients(
+    plan: Plan, source: Source, x: Tensor, full: Sequence[Tensor], grads: Tensor | Mapping[int, Tensor]
+) -> Tensor:
+    """Return what the gradients of a source's state ``x`` are added to: where channels are partial, zeros.
+
+    Args:
+        full: sums of the states with all their channels, the inputs first.
+        grads: sums of the nodes.
+    """
+    if plan.partial > 1:
+        return torch.zeros_like(x)
+    node = source.state - plan.inputs
+    return full[source.state] if node < 0 else grads[node].view_as(x)
 
 
 def bypass(x: Tensor, width: int, stride: int) -> Tensor:

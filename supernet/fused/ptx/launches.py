@@ -116,7 +116,8 @@ def run(
     counts = []
     for part in range(0, len(every), most):
         own = every[part : part + most]
-        machine = Machine(program, own, grid, threads, parameters, memory, shared, watch=watch, only=only)
+        machine = Machine(program, own, grid, threads, parameters, memory, shared, watch=watch)
+        machine.only = only
         machine.run()
         counts.append(machine.counts)
     return Executed(launch, program, every, np.concatenate(counts, 1))

@@ -6,44 +6,31 @@ as the compiler's order of blocks allows. A barrier holds lanes until all of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from supernet.fused.ptx.instructions import Step, decode
-from supernet.fused.ptx.lanes import Index, Lanes, Mask
-from supernet.fused.ptx.memory import GlobalMemory
-from supernet.fused.ptx.program import BARRIERS, Instruction, Name, Program, PtxError, Register
+from supernet.fused.ptx.lanes import Lanes, Mask
+from supernet.fused.ptx.program import BARRIERS, Instruction, Name, PtxError, Register
 
 
 class Machine(Lanes):
     """Some blocks of a launch, and how they run; arguments as of ``Lanes``.
 
-    Args:
-        only: ``id`` of the instructions that run, where not all do.
-
     Attributes:
+        only: ``id`` of the instructions that run, where not all do.
         counts: how many warps of every block ran each basic block, ``(basic block, block)``.
     """
 
-    def __init__(
-        self,
-        program: Program,
-        blocks: Sequence[Index],
-        grid: Index,
-        threads: int,
-        parameters: bytes,
-        memory: GlobalMemory,
-        shared: int,
-        *,
-        watch: bool = False,
-        only: set[int] | None = None,
-    ):
-        super().__init__(program, blocks, grid, threads, parameters, memory, shared, watch=watch)
-        self.only = only
-        self.counts = np.zeros((len(program.blocks), len(blocks)), np.int64)
-        self.decoded: list[list[tuple[Instruction, Step]] | None] = [None] * len(program.blocks)
+    only: set[int] | None = None
+
+    def __init__(self, *given: Any, **named: Any):
+        super().__init__(*given, **named)
+        blocks = self.program.blocks
+        self.counts = np.zeros((len(blocks), self.lanes // self.threads), np.int64)
+        self.decoded: list[list[tuple[Instruction, Step]] | None] = [None] * len(blocks)
         self.standing: dict[int, Mask] = {0: None}
         self.waiting: dict[int, NDArray[np.bool_]] = {}
         self.ended = np.zeros(self.lanes, bool)
