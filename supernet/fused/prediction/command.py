@@ -10,9 +10,9 @@ of the rate at which the GPU could issue them; of the instructions of the multip
 warps issues one in ``--latency`` cycles; and of the bytes at the GPU's bandwidth. Every other operation of PyTorch
 takes the same time. Not modelled: single waits for memory and tensor cores, and launches beside each other.
 
-``--latency`` and ``--operation`` are from a profile of one such step on an H200: kernels of 31.2 ms in all, of which
-some ran beside each other, so that a step took 27.3 ms. With them the sum is right within a tenth, most kernels within
-a factor of two. No kernel issued more than half of what was possible. The clock was measured on the same GPU.
+``--latency`` and ``--operation`` were chosen by the profile of one such step on an H200, which took 28.2 ms
+(``benchmarks/results/gpu_h200.json``, the last run). With them the sum was right within a tenth for the kernels of that
+time, most kernels within a factor of two. The clock was measured on the same GPU.
 """
 
 from __future__ import annotations
