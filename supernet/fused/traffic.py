@@ -128,7 +128,7 @@ def _parts(a: dict[str, Any]) -> Work:
 
 def _outputs(a: dict[str, Any]) -> int:
     """Return the output pixels of a launch of a CUDA kernel, of a whole batch."""
-    return a["s"].batch * a["s"].ho * a["s"].wo
+    return a["batch"].value * a["SIZE_HO"] * a["SIZE_WO"]
 
 
 def _convs(a: dict[str, Any]) -> Work:
@@ -138,20 +138,20 @@ def _convs(a: dict[str, Any]) -> Work:
 
 
 def _half(a: dict[str, Any]) -> Work:
-    plane = _outputs(a) * a["C"] * a["planes"].element_size()
-    return Work(4 * len(a["table"]) * plane + a["partial"].nbytes, _products(a) * _outputs(a))
+    plane, moved = _outputs(a) * a["C"] * a["planes"].element_size(), 4 + (a["dy"] is not None)
+    return Work(moved * len(a["table"]) * plane + a["partial"].nbytes, _products(a) * _outputs(a))
 
 
 def _state(a: dict[str, Any]) -> Work:
-    plane = _outputs(a) * a["C"] * a["planes"].element_size()
-    return Work(2 * len(a["table"]) * plane + 2 * a["parts"].nbytes + 3 * a["x"].nbytes, _products(a) * _outputs(a))
+    plane, moved = _outputs(a) * a["C"] * a["planes"].element_size(), 2 + (a["dy"] is not None)
+    return Work(moved * len(a["table"]) * plane + 2 * a["parts"].nbytes + 3 * a["x"].nbytes, _products(a) * _outputs(a))
 
 
 def _weights(a: dict[str, Any]) -> Work:
     rows, plane = len(a["table"]), _outputs(a) * a["C"] * a["planes"].element_size()
     read = rows * plane if a["x"] is None else a["x"].nbytes
     parts = a["depthwise_parts"].nbytes + a["pointwise_parts"].nbytes
-    return Work(read + 2 * rows * plane + parts, _products(a) * _outputs(a))
+    return Work(read + rows * plane + parts, _products(a) * _outputs(a))
 
 
 WORK: dict[str, Callable[[dict[str, Any]], Work]] = {

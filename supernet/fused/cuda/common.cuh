@@ -1,31 +1,10 @@
-// Common parts of the CUDA kernels: types, sizes, products on the tensor cores, sums over a block.
-//
-// A block works on a tile of consecutive output pixels: some rows of one image, or several whole images. What these
-// pixels read stands in shared memory, already rectified or normalized and with a border of zeros, so that a tap of a
-// kernel is nothing but another address.
+// Common parts of the CUDA kernels: types, products on the tensor cores, sums over a block.
 
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
 enum { KIND, SLOT, SOURCE, TARGET, GATE, BEHIND, COLUMNS };         // of a table of rows
 enum { FIRST, ROWS, SIDE, DILATION, INVERSE, GROUP_COLUMNS };       // of a table of groups
-
-// Sizes of a launch. The widths `w` and `wo` of inputs and outputs are powers of two, `lw` and `lwo` their logarithms.
-// A tile is 2^lt outputs of each of `images` images: `rows` rows of it. What they read are `stored` rows of `columns`
-// pixels, with a border of `reach` pixels.
-struct Shape {
-  int batch, h, w, lw, ho, wo, lwo, rows, lt, images, stored, columns, reach;
-};
-
-struct Tile {
-  int image, row; // first image and first output row
-};
-
-__device__ __forceinline__ Tile tile_of(const Shape& s, int number) {
-  if (s.images > 1) return {number * s.images, 0};
-  int each = s.ho / s.rows;
-  return {number / each, number % each * s.rows};
-}
 
 // ---- numbers ----
 

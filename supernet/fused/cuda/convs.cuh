@@ -6,9 +6,10 @@
 // The planes of a group of EDGES rows: of one state, or, SECOND, of one row's normalized source.
 extern "C" __global__ void __launch_bounds__(256, SECOND && C < 64 ? 3 : 2) convs_forward(
     const char* x, char* planes, const uint4* dense, const int* table, const int* groups, const float* gates,
-    float* partial, float* mean, float* rstd, float* variances, int* counters, const __grid_constant__ Shape s,
+    float* partial, float* mean, float* rstd, float* variances, int* counters, int batch,
     int step, float eps) {
   extern __shared__ __align__(128) char shared[];
+  const Shape s = {batch};
   constexpr int BLOCKS = C / 16, N = EDGES * BLOCKS;
   const int* group = groups + blockIdx.x * GROUP_COLUMNS;
   int first = group[FIRST], count = group[ROWS], side = group[SIDE], dilation = group[DILATION];
@@ -113,18 +114,20 @@ extern "C" __global__ void __launch_bounds__(256, SECOND && C < 64 ? 3 : 2) conv
 #if HALF
 // The gradient behind each first half's BatchNorm, its sums with and without the normalized plane, and from these the
 // coefficients by which it becomes the plane's own; in evaluation, without `training`, BatchNorm is a constant factor.
+// The gradients of the second halves' planes, from which it comes, are stored in `dy`, unless it is null.
 extern "C" __global__ void __launch_bounds__(256, C < 64 ? 3 : 2) half_gradient(
-    const char* planes, char* grads, const uint4* dense, const int* table, const int* groups, const float* gates,
-    float* partial, const float* mean, const float* rstd, float* a, float* b, float* c0, int* counters,
-    const __grid_constant__ Shape s, int step, int before, int training) {
+    const char* planes, char* grads, char* dy, const uint4* dense, const int* table, const int* groups,
+    const float* gates, float* partial, const float* mean, const float* rstd, float* a, float* b, float* c0, int* counters,
+    int batch, int step, int before, int training) {
   extern __shared__ __align__(128) char shared[];
+  const Shape s = {batch};
   constexpr int BLOCKS = C / 16, N = BLOCKS;
   const int *group = groups + blockIdx.x * GROUP_COLUMNS, *row = table + blockIdx.x * COLUMNS;
   if (gates[row[GATE]] == 0) return;
   int source = row[SOURCE];
   Tile t = tile_of(s, blockIdx.y);
   long pixels = (long)s.batch * s.ho * s.wo;
-  Gradient reader = gradient_of(row, pixels, grads, planes, a, b, c0);
+  Gradient reader = gradient_of(table, blockIdx.x, pixels, grads, planes, dy, a, b, c0);
   float total[HALVES][2 * N][4];
   const uint4* weights = dense + blockIdx.x * BLOCKS * 32 + (threadIdx.x & 31);
   clear<256>(shared, s.images * s.stored * s.columns * PITCH<KEEP>);

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,7 +25,6 @@ from supernet.fused.cuda.tiles import (
     PIXELS,
     THREADS,
     bytes_of,
-    log_of,
     pieces_of,
     rounds_of,
     shape_of,
@@ -174,8 +174,8 @@ def convs_forward(
     tensors = x, planes, dense, *tables, gates, partial, *statistics, counters
     shared = max(bytes_of(shape, keep), 9 * edges * channels * 4, SUMS)
     constants = {"FORWARD": 1, "SECOND": int(second), "STRIDE": stride, "EDGES": edges, "KEEP": keep, "HALVES": halves}
-    constants |= rounds_of(pieces_of(shape, keep))
-    arguments = *tensors, shape, ctypes.c_int(dense.stride(0) // 8), ctypes.c_float(BatchNorm.eps)
+    constants |= rounds_of(pieces_of(shape, keep)) | shape.constants
+    arguments = *tensors, ctypes.c_int(shape.batch), ctypes.c_int(dense.stride(0) // 8), ctypes.c_float(BatchNorm.eps)
     _launch("convs_forward", planes, channels, (len(groups), tiles, 1), shared, arguments, **constants)
 
 
@@ -192,6 +192,7 @@ def half_gradient(
     size: Sequence[int],
     counters: Tensor,
     training: bool,
+    dy: Tensor | None,
 ) -> None:
     """Write the gradients behind the first halves' BatchNorms; see ``conv_backward.half_gradient``.
 
@@ -201,16 +202,17 @@ def half_gradient(
         dense: by ``dense_weights``, transposed.
         counters: zeros, int32, one for each plane; zeros again afterwards.
         training: whether BatchNorm uses the batch's statistics.
+        dy: where the gradients of the rows' planes are stored, ``(row, m, c)``, if given.
     """
     channels = planes.shape[2]
     shape, halves, keep = tiling_of(size, 1, kinds.reach, channels, channels)
     tiles, groups = tiles_of(shape), groups_of(rows, kinds, 1)
     partial = planes.new_empty(len(rows), tiles, 2, channels, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
-    tensors = planes, grads, dense, *tables, gates, partial, *statistics, *coefficients, counters
+    tensors = planes, grads, dy, dense, *tables, gates, partial, *statistics, *coefficients, counters
     shared = max(bytes_of(shape, keep), 18 * channels * 4, SUMS)
-    constants = {"HALF": 1, "KEEP": keep, "HALVES": halves} | rounds_of(pieces_of(shape, keep))
-    arguments = *tensors, shape, *map(ctypes.c_int, (dense.stride(0) // 8, first, int(training)))
+    constants = {"HALF": 1, "KEEP": keep, "HALVES": halves} | rounds_of(pieces_of(shape, keep)) | shape.constants
+    arguments = *tensors, *map(ctypes.c_int, (shape.batch, dense.stride(0) // 8, first, int(training)))
     _launch("half_gradient", planes, channels, (len(rows), tiles, 1), shared, arguments, **constants)
 
 
@@ -226,6 +228,7 @@ def input_gradient(
     gates: Tensor,
     stride: int,
     counters: Tensor,
+    dy: Tensor | None,
 ) -> None:
     """Add the gradient of the state ``x``, ``(b, h, w, c)``, to ``out``; see ``conv_backward.input_gradient``.
 
@@ -233,27 +236,27 @@ def input_gradient(
         coefficients: ``a``, ``b`` and ``s`` of every plane, ``(3, plane, c)``, by which ``grads`` become the planes'.
         dense: by ``dense_weights``, transposed.
         counters: at least ``STATE_BLOCKS`` zeros, int32; zeros again afterwards.
+        dy: as in ``half_gradient``.
     """
     b, h, w, channels = x.shape
     size, reach, columns = (b, h // stride, w // stride), ceil_div(kinds.reach, stride), min(channels, 32)
     shape, halves, keep, slots = state_tiling_of(size, reach, columns, channels)
-    shape.h, shape.w, shape.lw = h, w, log_of(w)  # of the state; its gradient's pixels are those of ``size``
+    shape = replace(shape, h=h, w=w)  # of the state; its gradient's pixels are those of ``size``
     tiles, blocks = tiles_of(shape), stride * stride * max(1, channels // 32)
     shares = max(1, min(len(rows), STATE_BLOCKS // (tiles * blocks)))
     parts = planes.new_empty(shares, x.numel() if shares > 1 else 0, dtype=torch.float32)
     tables = table_of(rows, x.device), groups_on(groups_of(rows, kinds, 1), x.device)
-    tensors = x, planes, grads, out, parts, counters, dense, *tables, gates, *coefficients
-    arguments = *tensors, shape, ctypes.c_int(dense.stride(0) // 8), ctypes.c_int(len(rows))
+    tensors = x, planes, grads, out, dy, parts, counters, dense, *tables, gates, *coefficients
+    arguments = *tensors, *map(ctypes.c_int, (shape.batch, dense.stride(0) // 8, len(rows)))
     shared = state_bytes_of(shape, keep)
-    constants = {"STRIDE": stride, "KEEP": keep, "HALVES": halves, "SLOTS": slots, "ROUNDS": 1}
+    constants = {"STRIDE": stride, "KEEP": keep, "HALVES": halves, "SLOTS": slots, "ROUNDS": 1} | shape.constants
     _launch("state_gradient", x, channels, (tiles, shares, blocks), shared, arguments, **constants)
 
 
 def conv_weight_gradients(
     x: Tensor | None,
     planes: Tensor,
-    grads: Tensor,
-    coefficients: Tensor,
+    dy: Tensor,
     rows: Sequence[ConvRow],
     kinds: Kinds,
     gates: Tensor,
@@ -264,7 +267,7 @@ def conv_weight_gradients(
     """Return the gradients of the weights; see ``conv_weight_backward.conv_weight_gradients``.
 
     Args:
-        coefficients: as in ``half_gradient``.
+        dy: gradients of the rows' planes, ``(row, m, c)``.
         x, statistics, size, stride: as in ``convs_forward``.
     """
     channels, shape, second = planes.shape[2], shape_of(size, stride, kinds.reach), x is None
@@ -277,13 +280,13 @@ def conv_weight_gradients(
     given = _Kinds()
     _point(given, kinds)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
-    tensors = (x, planes, grads, *tables, gates, *coefficients, *statistics, depthwise_parts, pointwise_parts)
-    numbers = map(ctypes.c_int, (tiles, kinds.taps, lines))
+    tensors = x, planes, dy, *tables, gates, *statistics, depthwise_parts, pointwise_parts
+    numbers = map(ctypes.c_int, (shape.batch, tiles, kinds.taps, lines))
     shared = bytes_of(shape, 16) + units * PIXELS * PITCH
     constants = {"SECOND": int(second), "STRIDE": stride, "UNITS": units}
-    constants |= rounds_of(pieces_of(shape, 16, 32 * LINE))
+    constants |= rounds_of(pieces_of(shape, 16, 32 * LINE)) | shape.constants
     grid = len(groups), blocks, splits
-    arguments = *tensors, given, shape, *numbers
+    arguments = *tensors, given, *numbers
     _launch("weight_gradients", planes, channels, grid, shared, arguments, **constants)
     found = add_parts(depthwise_parts, pointwise_parts, rows, _as_separable(kinds), gates)
     for kind in kinds.factorized:  # both gradients stand in the second, one above the other

@@ -69,26 +69,30 @@ __device__ __forceinline__ void add_taps(
 typedef Pieces<KEEP, 256> Kept;
 
 template <typename Reader>
-__device__ __forceinline__ void keep(char* shared, Reader& reader, const Shape& s, int h, int lw, const Window& w) {
+__device__ __forceinline__ void keep(char* shared, Reader& reader, const Shape& s, int lw, const Window& w) {
   if (ROUNDS == 1) {
-    Kept p(s, h, lw, s.stored, s.reach, 0);
-    copy(shared, reader, p, w);
+    Kept p(s, lw, 0, w);
+    copy(shared, reader, p);
     reader.prepare();
     copies_arrive();
-    return form(shared, reader, p, w);
+    return form(shared, reader, p);
   }
 #pragma unroll 1
-  for (int round = 0; round < ROUNDS; round++) copy(shared, reader, Kept(s, h, lw, s.stored, s.reach, round), w);
+  for (int round = 0; round < ROUNDS; round++) copy(shared, reader, Kept(s, lw, round, w));
   reader.prepare();
   copies_arrive();
 #pragma unroll 1
-  for (int round = 0; round < ROUNDS; round++) form(shared, reader, Kept(s, h, lw, s.stored, s.reach, round), w);
+  for (int round = 0; round < ROUNDS; round++) form(shared, reader, Kept(s, lw, round, w));
 }
 
-__device__ __forceinline__ void keep(char* shared, Gradient& reader, const Shape& s, int h, int lw, const Window& w) {
+__device__ __forceinline__ void keep(char* shared, Gradient& reader, const Shape& s, int lw, const Window& w) {
   reader.prepare();
 #pragma unroll 1
-  for (int round = 0; round < ROUNDS; round++) keep(shared, reader, Kept(s, h, lw, s.stored, s.reach, round), w);
+  for (int round = 0; round < ROUNDS; round++) {
+    int unknown = round; // to the compiler, which would keep pieces from one part of the channels to the next: too many
+    if (PARTS > 1) asm volatile("" : "+r"(unknown));
+    keep(shared, reader, Kept(s, lw, unknown, w));
+  }
 }
 
 // Add the products of a tile of images, KEEP channels after the other. `top` is the input's row that is kept first;
@@ -103,7 +107,7 @@ __device__ __forceinline__ void add_image(
     Reader reader = given;
     reader.begin(window.first + part * KEEP, part * KEEP + threadIdx.x % (KEEP / 8) * 8);
     __syncthreads();
-    keep(shared, reader, s, h, lw, window);
+    keep(shared, reader, s, lw, window);
     __syncthreads();
     taps(weights);
   }

@@ -5,12 +5,14 @@
 // those of one parity of row and column; a gradient's pixel reaches them by taps of that parity.
 //
 // While the products of one row's gradient are summed, the two planes of the next are copied to shared memory, behind
-// the tile: a thread copies and forms the same SLOTS pieces of 8 channels each time.
+// the tile: a thread copies and forms the same SLOTS pieces of 8 channels each time. The planes' gradients are stored in
+// `dy`, unless it is null, by the first of the blocks that form them.
 extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
-    const char* x, const char* planes, const char* grads, char* out, float* parts, int* counters, const uint4* dense,
+    const char* x, const char* planes, const char* grads, char* out, char* dy, float* parts, int* counters, const uint4* dense,
     const int* table, const int* groups, const float* gates, const float* a, const float* b, const float* c0,
-    const __grid_constant__ Shape s, int step, int rows) {
+    int batch, int step, int rows) {
   extern __shared__ __align__(128) char shared[];
+  const Shape s = {batch};
   constexpr int BLOCKS = C / 16, N = BLOCKS < 2 ? BLOCKS : 2, SPLIT = BLOCKS / N;
   int share = blockIdx.y, block = blockIdx.z % SPLIT * N, parity = blockIdx.z / SPLIT;
   Tile t = tile_of(s, blockIdx.x);
@@ -22,17 +24,15 @@ extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
   Pixels p = pixels_of(s, shared_address(shared), 1);
 
   Window window = window_of(s, t, s.ho, s.lwo, t.row - s.reach);
-  Kept kept(s, s.ho, s.lwo, s.stored, s.reach, 0);
-  u32 inside = 0; // a bit for each piece
-#pragma unroll
-  for (int i = 0; i < SLOTS; i++) inside |= (u32)kept.inside(i, window) << i;
+  Kept kept(s, s.lwo, 0, window);
+  u32 stored = dy && !blockIdx.z ? kept.own : 0;
   char* own = shared + bytes + threadIdx.x * 16; // 4096 bytes from one copy of this thread to the next
   auto live = [&](int row) { // the first row from `row` on whose gate is not 0
     while (row < rows && gates[table[row * COLUMNS + GATE]] == 0) row += gridDim.y;
     return row;
   };
   auto reader_of = [&](int row, int part) {
-    Gradient reader = gradient_of(table + row * COLUMNS, pixels, grads, planes, a, b, c0);
+    Gradient reader = gradient_of(table, row, pixels, grads, planes, dy, a, b, c0);
     reader.begin(window.first + part * KEEP, part * KEEP + threadIdx.x % (KEEP / 8) * 8);
     return reader;
   };
@@ -41,7 +41,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
     u32 to = shared_address(own);
 #pragma unroll
     for (int i = 0; i < SLOTS; i++)
-      if (inside >> i & 1) {
+      if (kept.inside >> i & 1) {
         copy_sixteen(to + 2 * i * 4096, reader.g + (long)kept.from[i] * 2, true);
         copy_sixteen(to + (2 * i + 1) * 4096, reader.y + (long)kept.from[i] * 2, true);
       }
@@ -57,11 +57,10 @@ extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
     __syncthreads();
 #pragma unroll
     for (int i = 0; i < SLOTS; i++) {
-      if (kept.place[i] < 0) continue;
-      uint4 v = make_uint4(0, 0, 0, 0);
-      if (inside >> i & 1)
-        v = reader.formed(*(const uint4*)(own + 2 * i * 4096), *(const uint4*)(own + (2 * i + 1) * 4096));
-      *(uint4*)(shared + kept.to(i)) = v;
+      if (!(kept.inside >> i & 1)) continue; // zeros stay
+      uint4 v = reader.formed(*(const uint4*)(own + 2 * i * 4096), *(const uint4*)(own + (2 * i + 1) * 4096));
+      *(uint4*)(shared + kept.to[i]) = v;
+      if (stored >> i & 1) reader.store(kept.from[i], v);
     }
     bool last = part + 1 == PARTS;
     int next = last ? live(row + gridDim.y) : row, next_part = last ? 0 : part + 1;

@@ -1,4 +1,30 @@
 // Tiles of images in shared memory: what is read of a state or a plane, copied or loaded, and formed.
+//
+// A block works on a tile of consecutive output pixels: some rows of one image, or several whole images. What these
+// pixels read stands in shared memory, already rectified or normalized and with a border of zeros, so that a tap of a
+// kernel is nothing but another address.
+
+__device__ constexpr int log_of(int power) { return power < 2 ? 0 : 1 + log_of(power / 2); }
+
+// Sizes of a launch: of the images that are read and of the outputs, whose widths are powers of two. A tile is 2^lt
+// outputs of each of `images` images: `rows` rows of it. What they read are `stored` rows of `columns` pixels, with a
+// border of `reach` pixels.
+struct Shape {
+  int batch;
+  static constexpr int h = SIZE_H, w = SIZE_W, lw = log_of(w), ho = SIZE_HO, wo = SIZE_WO, lwo = log_of(wo);
+  static constexpr int rows = SIZE_ROWS, lt = log_of(rows * wo), images = SIZE_IMAGES, stored = SIZE_STORED;
+  static constexpr int columns = SIZE_COLUMNS, reach = SIZE_REACH;
+};
+
+struct Tile {
+  int image, row; // first image and first output row
+};
+
+__device__ __forceinline__ Tile tile_of(const Shape& s, int number) {
+  if (s.images > 1) return {number * s.images, 0};
+  constexpr int each = Shape::ho / Shape::rows;
+  return {number / each, number % each * s.rows};
+}
 
 __device__ __forceinline__ u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
 
@@ -12,6 +38,14 @@ __device__ __forceinline__ void copy_sixteen(u32 to, const char* from, bool insi
 
 // Wait for the copies that this thread began.
 __device__ __forceinline__ void copies_arrive() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
+// Load 8 values, the first of which has number `at`, or return zeros.
+__device__ __forceinline__ uint4 load_if(bool wanted, const char* from, int at) {
+  uint4 v = make_uint4(0, 0, 0, 0);
+  asm("{ .reg .pred p; setp.ne.u32 p, %4, 0; @p ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%5]; }"
+               : "+r"(v.x), "+r"(v.y), "+r"(v.z), "+r"(v.w) : "r"((u32)wanted), "l"(from + (long)at * 2));
+  return v;
+}
 
 __device__ __forceinline__ void load_eight(float (&to)[8], const float* from) {
   float4 a = __ldg((const float4*)from), b = __ldg((const float4*)from + 1);
@@ -50,17 +84,19 @@ struct Normalized {
 
 struct Gradient {
   const char *g, *y;
+  char* dy; // where what is formed is stored, or null
   const float *slope_g, *slope_y, *constant;
   float a[8], b[8], s[8];
   __device__ __forceinline__ void begin(long first, int channel) {
     g += first * 2, y += first * 2;
+    if (dy) dy += first * 2;
     slope_g += channel, slope_y += channel, constant += channel;
   }
   __device__ __forceinline__ void prepare() { load_eight(a, slope_g), load_eight(b, slope_y), load_eight(s, constant); }
-  __device__ __forceinline__ uint4 load_g(int at) const { return __ldg((const uint4*)(g + (long)at * 2)); }
-  __device__ __forceinline__ uint4 load_y(int at) const { return __ldg((const uint4*)(y + (long)at * 2)); }
+  __device__ __forceinline__ void store(int at, uint4 v) const { *(uint4*)(dy + (long)at * 2) = v; }
   __device__ __forceinline__ u32 two(u32 u, u32 v, int i) const {
-    return pack(low(u) * a[i] + low(v) * b[i] + s[i], high(u) * a[i + 1] + high(v) * b[i + 1] + s[i + 1]);
+    return pack(fmaf(low(u), a[i], fmaf(low(v), b[i], s[i])),
+                fmaf(high(u), a[i + 1], fmaf(high(v), b[i + 1], s[i + 1])));
   }
   __device__ __forceinline__ uint4 formed(uint4 u, uint4 v) const {
     return make_uint4(two(u.x, v.x, 0), two(u.y, v.y, 2), two(u.z, v.z, 4), two(u.w, v.w, 6));
@@ -84,13 +120,15 @@ __device__ __forceinline__ Input input_of(
 #endif
 }
 
-// The gradient of a row's plane, from the one behind its BatchNorm and BatchNorm's coefficients.
+// The gradient of a row's plane, from the one behind its BatchNorm and BatchNorm's coefficients; where `dy` is not null,
+// it is stored there as that of row `number`.
 __device__ __forceinline__ Gradient gradient_of(
-    const int* row, long pixels, const char* grads, const char* planes, const float* a, const float* b,
-    const float* c) {
+    const int* table, long number, long pixels, const char* grads, const char* planes, char* dy, const float* a,
+    const float* b, const float* c) {
+  const int* row = table + number * COLUMNS;
   int target = row[TARGET];
-  return {grads + row[BEHIND] * pixels * C * 2, planes + target * pixels * C * 2, a + target * C, b + target * C,
-          c + target * C};
+  return {grads + row[BEHIND] * pixels * C * 2, planes + target * pixels * C * 2,
+          dy ? dy + number * pixels * C * 2 : dy, a + target * C, b + target * C, c + target * C};
 }
 
 // What a tile reads of images with `h` rows: `images` images from the row `top` on; `first` is the number of the first
@@ -105,93 +143,87 @@ __device__ __forceinline__ Window window_of(const Shape& s, const Tile& t, int h
 }
 
 // The pieces of 8 channels that a thread keeps of a tile, of CHANNELS channels of 2^lw columns: SLOTS at a time, in
-// ROUNDS rounds. Of each image `stored` rows are kept, with `border` columns on both sides, which are left as they are.
+// ROUNDS rounds. Of each image `stored` rows are kept, with `reach` columns on both sides, which are left as they are.
 template <int CHANNELS, int THREADS> struct Pieces {
-  static constexpr int CHUNKS = CHANNELS / 8;
-  int from[SLOTS];  // the number of its first value, from that of the window on
-  int place[SLOTS]; // image, row, and where it is kept, 16 bytes each; -1 where there is none
+  static constexpr int CHUNKS = CHANNELS / 8, STEP = THREADS / CHUNKS;
+  int from[SLOTS]; // the number of its first value, from that of the window on
+  int to[SLOTS];   // where it is kept, in bytes
+  u32 exist;       // a bit for each piece: whether there is one,
+  u32 inside;      // whether there is something to read,
+  u32 own;         // and whether it is of the tile's own rows, not of those around it
 
-  __device__ __forceinline__ Pieces(const Shape& s, int h, int lw, int stored, int border, int round) {
-    int columns = (1 << lw) + 2 * border, all = s.images * stored << lw, chunk = threadIdx.x % CHUNKS;
-    int inverse = s.images > 1 ? (1 << 20) / stored + 1 : 0; // by which `line` is divided
+  __device__ __forceinline__ Pieces(const Shape& s, int lw, int round, const Window& w) : exist(0), inside(0), own(0) {
+    int first = threadIdx.x / CHUNKS + round * SLOTS * STEP, chunk = threadIdx.x % CHUNKS;
 #pragma unroll
     for (int i = 0; i < SLOTS; i++) {
-      int at = threadIdx.x / CHUNKS + (round * SLOTS + i) * (THREADS / CHUNKS);
-      int column = at & ((1 << lw) - 1), line = at >> lw, image = line * inverse >> 20, row = line - image * stored;
-      from[i] = (((image * h + row) << lw) + column) * C + chunk * 8;
-      int to = (line * columns + column + border) * (PITCH<CHANNELS> / 16) + chunk;
-      place[i] = at < all ? image << 24 | row << 14 | to : -1;
+      bool aligned = (STEP & ((1 << lw) - 1)) == 0;
+      int column = (aligned ? first : first + i * STEP) & ((1 << lw) - 1);
+      int line = aligned ? (first >> lw) + i * (STEP >> lw) : first + i * STEP >> lw;
+      int image = s.images > 1 ? line / s.stored : 0, row = line - image * s.stored;
+      from[i] = (((image * w.h + row) << lw) + column) * C + chunk * 8;
+      to[i] = (line * s.columns + column + s.reach) * PITCH<CHANNELS> + chunk * 16;
+      bool exists = line < s.images * s.stored;
+      bool is_inside = exists && (u32)(w.top + row) < (u32)w.h && image < w.images;
+      exist |= (u32)exists << i;
+      inside |= (u32)is_inside << i;
+      own |= (u32)(is_inside && (u32)(row - s.reach) < (u32)s.rows) << i;
     }
   }
-
-  __device__ __forceinline__ bool inside(int i, const Window& w) const {
-    return place[i] >= 0 && (u32)(w.top + (place[i] >> 14 & 1023)) < (u32)w.h && place[i] >> 24 < w.images;
-  }
-  __device__ __forceinline__ int to(int i) const { return (place[i] & 16383) * 16; }
 };
 
-// Begin to copy pieces; `reader` stands at the window.
+// Begin to copy pieces; `reader` stands at the window. Zeros are written where there is nothing to read.
 template <typename Reader, typename Pieces>
-__device__ __forceinline__ void copy(char* shared, const Reader& reader, const Pieces& p, const Window& w) {
+__device__ __forceinline__ void copy(char* shared, const Reader& reader, const Pieces& p) {
   u32 to = shared_address(shared);
 #pragma unroll
   for (int i = 0; i < SLOTS; i++)
-    if (p.place[i] >= 0) copy_sixteen(to + p.to(i), reader.source(p.from[i]), p.inside(i, w));
+    if (p.exist >> i & 1) {
+      bool inside = p.inside >> i & 1;
+      copy_sixteen(to + p.to[i], reader.source(p.from[i]), inside);
+    }
 }
 
 // Form the pieces that this thread has copied, in place.
 template <typename Reader, typename Pieces>
-__device__ __forceinline__ void form(char* shared, const Reader& reader, const Pieces& p, const Window& w) {
+__device__ __forceinline__ void form(char* shared, const Reader& reader, const Pieces& p) {
 #pragma unroll
   for (int i = 0; i < SLOTS; i++) {
-    uint4* kept = (uint4*)(shared + p.to(i));
-    if (p.inside(i, w)) *kept = reader.formed(*kept);
+    uint4* kept = (uint4*)(shared + p.to[i]);
+    if (p.inside >> i & 1) *kept = reader.formed(*kept);
   }
 }
 
-// Keep pieces of a gradient, which is formed of two planes: AT_ONCE loads of each are under way, where there is nothing
-// to load, that of a pixel that exists.
-template <typename Pieces>
-__device__ __forceinline__ void keep(char* shared, const Gradient& reader, const Pieces& p, const Window& w) {
+// Keep pieces of a gradient, which is formed of two planes: AT_ONCE loads of each are under way. Where there is nothing
+// to read, zeros stay. The tile's own are also stored, if the reader says where.
+template <typename Pieces> __device__ __forceinline__ void keep(char* shared, const Gradient& reader, const Pieces& p) {
   constexpr int AT_ONCE = C < 64 ? 3 : 2;
-  int exists = w.top < 0 ? -w.top * w.line : 0;
+  u32 stored = reader.dy ? p.own : 0;
 #pragma unroll
   for (int begin = 0; begin < SLOTS; begin += AT_ONCE) {
     uint4 g[AT_ONCE], y[AT_ONCE];
 #pragma unroll
-    for (int i = 0; i < AT_ONCE && begin + i < SLOTS; i++) {
-      int from = p.inside(begin + i, w) ? p.from[begin + i] : exists;
-      g[i] = reader.load_g(from), y[i] = reader.load_y(from);
+    for (int i = begin; i < begin + AT_ONCE && i < SLOTS; i++) {
+      bool inside = p.inside >> i & 1;
+      g[i - begin] = load_if(inside, reader.g, p.from[i]), y[i - begin] = load_if(inside, reader.y, p.from[i]);
     }
 #pragma unroll
-    for (int i = 0; i < AT_ONCE && begin + i < SLOTS; i++) {
-      uint4 v = reader.formed(g[i], y[i]);
-      if (!p.inside(begin + i, w)) v = make_uint4(0, 0, 0, 0);
-      if (p.place[begin + i] >= 0) *(uint4*)(shared + p.to(begin + i)) = v;
+    for (int i = begin; i < begin + AT_ONCE && i < SLOTS; i++) {
+      uint4 v = reader.formed(g[i - begin], y[i - begin]);
+      if (p.inside >> i & 1) *(uint4*)(shared + p.to[i]) = v;
+      if (stored >> i & 1) reader.store(p.from[i], v);
     }
   }
 }
 
-// Keep the gradient of a tile's own pixels, which follow one another: 16 channels of PIXELS pixels, from `first` on.
+// Begin to copy a tile's own pixels, which follow one another: 16 channels of PIXELS pixels, of which `left` exist.
 template <int PIXELS, int THREADS>
-__device__ __forceinline__ void keep_own(char* shared, Gradient reader, long first, long pixels, int channel) {
-  constexpr int COUNT = (2 * PIXELS + THREADS - 1) / THREADS;
-  int chunk = threadIdx.x & 1;
-  reader.begin(first * C + channel, channel + chunk * 8);
-  reader.prepare();
-  int left = 2 * min((long)PIXELS, pixels - first); // pieces of 8 channels that exist
-  uint4 g[COUNT], y[COUNT];
+__device__ __forceinline__ void copy_own(char* shared, const char* from, long left) {
+  u32 to = shared_address(shared);
 #pragma unroll
-  for (int i = 0; i < COUNT; i++) {
-    int piece = threadIdx.x + i * THREADS, from = (piece < left ? piece >> 1 : 0) * C + chunk * 8;
-    g[i] = reader.load_g(from), y[i] = reader.load_y(from);
-  }
-#pragma unroll
-  for (int i = 0; i < COUNT; i++) {
-    int piece = threadIdx.x + i * THREADS;
-    uint4 v = reader.formed(g[i], y[i]);
-    if (piece >= left) v = make_uint4(0, 0, 0, 0);
-    if (piece < 2 * PIXELS) *(uint4*)(shared + (piece >> 1) * PITCH<16> + chunk * 16) = v;
+  for (int i = 0; i < (2 * PIXELS + THREADS - 1) / THREADS; i++) {
+    int piece = threadIdx.x + i * THREADS, pixel = piece >> 1, chunk = (piece & 1) * 16;
+    bool exists = pixel < left;
+    if (piece < 2 * PIXELS) copy_sixteen(to + pixel * PITCH<16> + chunk, from + (exists ? pixel * C * 2 + chunk : 0), exists);
   }
 }
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 from supernet.fused.launch import ceil_div
 
@@ -23,13 +23,25 @@ SHARED = 96 * 1024
 """Bytes of shared memory that a tile should need at most: fewer channels are kept at a time instead."""
 
 
-class Shape(ctypes.Structure):
-    """Sizes of a launch, as ``common.cuh`` declares them."""
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a launch, as ``tiles.cuh`` explains them."""
 
-    _fields_ = [
-        *((name, ctypes.c_int) for name in ("batch", "h", "w", "lw", "ho", "wo", "lwo", "rows", "lt")),
-        *((name, ctypes.c_int) for name in ("images", "stored", "columns", "reach")),
-    ]
+    batch: int
+    h: int
+    w: int
+    ho: int
+    wo: int
+    rows: int
+    images: int
+    stored: int
+    columns: int
+    reach: int
+
+    @property
+    def constants(self) -> dict[str, int]:
+        """The macros that kernels are compiled with: all sizes but the batch's."""
+        return {f"SIZE_{name.upper()}": size for name, size in asdict(self).items() if name != "batch"}
 
 
 def shape_of(size: Sequence[int], stride: int, reach: int, pixels: int = PIXELS) -> Shape:
@@ -43,9 +55,7 @@ def shape_of(size: Sequence[int], stride: int, reach: int, pixels: int = PIXELS)
     b, h, w = size
     ho, wo = h // stride, w // stride
     images, rows = max(1, pixels // (ho * wo)), min(ho, pixels // wo)
-    stored = rows * stride + 2 * reach
-    sizes = b, h, w, log_of(w), ho, wo, log_of(wo), rows, log_of(rows * wo)
-    return Shape(*sizes, images, stored, w + 2 * reach, reach)
+    return Shape(b, h, w, ho, wo, rows, images, rows * stride + 2 * reach, w + 2 * reach, reach)
 
 
 def tiling_of(size: Sequence[int], stride: int, reach: int, columns: int, channels: int) -> tuple[Shape, int, int]:
@@ -99,7 +109,3 @@ def bytes_of(shape: Shape, channels: int) -> int:
     """Return the bytes of shared memory that a tile needs, of so many channels at a time."""
     return shape.images * shape.stored * shape.columns * (channels * 2 + 16)
 
-
-def log_of(power: int) -> int:
-    """Return the logarithm of a power of two."""
-    return power.bit_length() - 1

@@ -14,15 +14,48 @@ struct Kinds {
   u64 factorized; // a bit for each kind that is a factorized reduction
 };
 
+// Where pixel `number` of a tile's outputs begins to read in shared memory. The numbers of bits that are not set in
+// both add up: where `step + lane` reads is the sum of both.
+__device__ constexpr int place_of(int number) {
+  int image = number >> Shape::lt, rest = number & ((1 << Shape::lt) - 1);
+  int row = image * Shape::stored + (rest >> Shape::lwo) * STRIDE, column = (rest & (Shape::wo - 1)) * STRIDE;
+  return (row * Shape::columns + column) * PITCH<16>;
+}
+
+// Add the products of a tile for the SIDE taps of a warp's line; the addresses are those of the lane.
+template <int SIDE>
+__device__ __forceinline__ void add_line(float (&total)[LINE][UNITS][2][4], u32 outputs, u32 images, int dilation) {
+  u32 from[SIDE];
+#pragma unroll
+  for (int j = 0; j < SIDE; j++) from[j] = images + j * dilation * PITCH<16>;
+#pragma unroll
+  for (int step = 0; step < PIXELS; step += 16) {
+    u32 left[UNITS][4];
+#pragma unroll
+    for (int u = 0; u < UNITS; u++) load_transposed(left[u], outputs + (u * PIXELS + step) * PITCH<16>);
+#pragma unroll
+    for (int j = 0; j < SIDE; j++) {
+      u32 right[4];
+      load_transposed(right, from[j] + place_of(step));
+#pragma unroll
+      for (int u = 0; u < UNITS; u++) {
+        multiply(total[j][u][0], left[u], right[0], right[1]);
+        multiply(total[j][u][1], left[u], right[2], right[3]);
+      }
+    }
+  }
+}
+
 // Block x: a group of rows; y: blocks of input and output channels; z: a share of the tiles. Kernels of one line more
 // than LINE, or with more taps in a line, do not come here.
 constexpr int RESIDENT = UNITS == 1 ? 3 : C == 64 && STRIDE == 2 ? 1 : 2; // blocks on a multiprocessor
 extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradients(
-    const char* x, const char* planes, const char* grads, const int* table, const int* groups, const float* gates,
-    const float* a, const float* b, const float* c0, const float* mean, const float* rstd, float* depthwise_parts,
-    float* pointwise_parts, const __grid_constant__ Kinds kinds, const __grid_constant__ Shape s, int tiles, int taps,
+    const char* x, const char* planes, const char* dy, const int* table, const int* groups, const float* gates,
+    const float* mean, const float* rstd, float* depthwise_parts,
+    float* pointwise_parts, const __grid_constant__ Kinds kinds, int batch, int tiles, int taps,
     int lines) {
   extern __shared__ __align__(128) char shared[];
+  const Shape s = {batch};
   constexpr int BLOCKS = C / 16, PAIRS = BLOCKS < 2 ? 1 : BLOCKS / 2;
   const int* group = groups + blockIdx.x * GROUP_COLUMNS;
   int first = group[FIRST], count = group[ROWS], side = group[SIDE], dilation = group[DILATION];
@@ -41,7 +74,10 @@ extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradien
 #pragma unroll
     for (int i = 0; i < UNITS * 8; i++) total[j][i >> 3][i >> 2 & 1][i & 3] = 0;
   int down = (warp - side / 2) * dilation;
-  u32 at_images = shared_address(shared), at_outputs = shared_address(outputs);
+  u32 at_outputs = shared_address(outputs) + ((lane & 7) + (lane >> 4 & 1) * 8) * PITCH<16> + (lane >> 3 & 1) * 16;
+  int from = (s.reach + down) * s.columns + s.reach - side / 2 * dilation; // of the first tap, in pixels
+  u32 at_images = shared_address(shared) + from * PITCH<16> + place_of(lane & 15) + (lane >> 4 & 1) * 16;
+
 
   for (int number = blockIdx.z; number < tiles; number += gridDim.z) {
     Tile t = tile_of(s, number);
@@ -51,45 +87,23 @@ extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradien
     now.begin(window.first + input, input + (threadIdx.x & 1) * 8);
 #pragma unroll 1
     for (int round = 0; round < ROUNDS; round++)
-      copy(shared, now, Read(s, s.h, s.lw, s.stored, s.reach, round), window);
+      copy(shared, now, Read(s, s.lw, round, window));
 #pragma unroll
     for (int u = 0; u < UNITS; u++) {
-      const int* row = table + (first + (BLOCKS > 1 ? 0 : min(u, count - 1))) * COLUMNS;
-      Gradient gradient = gradient_of(row, pixels, grads, planes, a, b, c0);
-      int channel = output + (BLOCKS > 1 ? u * 16 : 0);
-      keep_own<PIXELS, 32 * LINE>(outputs + u * PIXELS * PITCH<16>, gradient, (long)number * PIXELS, pixels, channel);
+      long row = first + (BLOCKS > 1 ? 0 : min(u, count - 1));
+      const char* own = dy + ((row * pixels + (long)number * PIXELS) * C + output + (BLOCKS > 1 ? u * 16 : 0)) * 2;
+      copy_own<PIXELS, 32 * LINE>(outputs + u * PIXELS * PITCH<16>, own, pixels - (long)number * PIXELS);
     }
     now.prepare();
     copies_arrive();
 #pragma unroll 1
     for (int round = 0; round < ROUNDS; round++)
-      form(shared, now, Read(s, s.h, s.lw, s.stored, s.reach, round), window);
+      form(shared, now, Read(s, s.lw, round, window));
     __syncthreads();
-    if (warp < side)
-#pragma unroll 1
-      for (int step = 0; step < PIXELS; step += 16) {
-        u32 left[UNITS][4];
-        int pixel = step + (lane & 7) + (lane >> 4 & 1) * 8;
-#pragma unroll
-        for (int u = 0; u < UNITS; u++)
-          load_transposed(left[u], at_outputs + (u * PIXELS + pixel) * PITCH<16> + (lane >> 3 & 1) * 16);
-        pixel = step + (lane & 15);
-        int image = pixel >> s.lt, rest = pixel & ((1 << s.lt) - 1);
-        int row = image * s.stored + (rest >> s.lwo) * STRIDE + s.reach + down;
-        int column = (rest & (s.wo - 1)) * STRIDE + s.reach - side / 2 * dilation;
-        u32 from = at_images + (row * s.columns + column) * PITCH<16> + (lane >> 4 & 1) * 16;
-#pragma unroll
-        for (int j = 0; j < LINE; j++)
-          if (j < side) {
-            u32 right[4];
-            load_transposed(right, from + j * dilation * PITCH<16>);
-#pragma unroll
-            for (int u = 0; u < UNITS; u++) {
-              multiply(total[j][u][0], left[u], right[0], right[1]);
-              multiply(total[j][u][1], left[u], right[2], right[3]);
-            }
-          }
-      }
+    if (warp >= side) continue;
+    if (side == 5) add_line<5>(total, at_outputs, at_images, dilation);
+    else if (side == 3) add_line<3>(total, at_outputs, at_images, dilation);
+    else add_line<1>(total, at_outputs, at_images, dilation);
   }
   if (warp >= side) return;
 #pragma unroll

@@ -32,6 +32,7 @@ from supernet.fused.graph.partial_channels import (
 from supernet.fused.graph.plan import Convs, Source, edges_of
 from supernet.fused.graph.tensors import GraphTensors, dense_by_launch, index_of
 from supernet.fused.pools import pools_backward
+from supernet.fused.rows import ConvRow
 from supernet.fused.streams import Beside
 from supernet.fused.tables import TERM_PLACE
 
@@ -71,6 +72,7 @@ class _Backward:
         weights, pools, inputs: streams for what runs beside the rest: gradients of weights, of pools and skip
             connections, and of the inputs but the first.
         counters: zeros, one for each plane, and ``STATE_BLOCKS`` for each state.
+        dy: gradients of the planes of each launch, from which those of its weights are computed.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class _Backward:
             self.full += list(grad.clone().unbind(0))
         self.bypassed: dict[int, Tensor] = {}
         self.weights, self.pools, self.inputs = (Beside(self.planes.device, number) for number in range(3))
+        self.dy: list[Tensor] = []
         self.grad_params: list[Tensor | None] = [None] * len(params) if need_params else []
 
     def gradients(self) -> list[Tensor]:
@@ -189,9 +192,9 @@ class _Backward:
         dense, bordered = self.dense[source.state, 1], (run.size, kinds.reach)
         by_rows = behind, rows, kinds, run.gates, run.size
         if run.by_cuda:
-            self._weights_by_cuda(source.second, 1, None, run.size, 1)
-            given = self.planes, self.grads, self.coefficients, dense, self.statistics, *by_rows
-            cuda.half_gradient(*given, self.counters, self.training)
+            dy, given = self._kept(rows), (self.planes, self.grads, self.coefficients, dense, self.statistics, *by_rows)
+            cuda.half_gradient(*given, self.counters, self.training, dy)
+            self._weights_by_cuda(source.second, 1, None, dy, run.size, 1)
             return
         dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, *bordered)
         if self.need_params:
@@ -209,22 +212,34 @@ class _Backward:
         run, rows = self.run, source.first.rows
         kinds, dense = run.kinds(source.first, 0), self.dense[source.state, 0]
         if run.by_cuda:
-            self._weights_by_cuda(source.first, 0, x, x.shape[:3], source.stride)
-            given = x, self.planes, self.grads, self.coefficients, out
+            dy, given = self._kept(rows), (x, self.planes, self.grads, self.coefficients, out)
             counters = self.counters[self.plan.planes + source.state * cuda.STATE_BLOCKS :]
-            cuda.input_gradient(*given, dense, rows, kinds, run.gates, source.stride, counters)
+            cuda.input_gradient(*given, dense, rows, kinds, run.gates, source.stride, counters, dy)
+            self._weights_by_cuda(source.first, 0, x, dy, x.shape[:3], source.stride)
             return
         dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, run.size)
         if self.need_params:
             self._keep(source.first, 0, *conv_weight_gradients(x, dy, rows, kinds, run.gates, source.stride))
         input_gradient(x, dy, out, dense, rows, kinds, source.stride)
 
-    def _weights_by_cuda(self, convs: Convs, half: int, x: Tensor | None, size: Sequence[int], stride: int) -> None:
+    def _kept(self, rows: Sequence[ConvRow]) -> Tensor | None:
+        """Return memory for the gradients of the planes of a launch, if the weights' gradients are to be computed.
+
+        It is kept until these are, which run beside the rest.
+        """
+        if not self.need_params:
+            return None
+        self.dy.append(self.planes.new_empty(len(rows), *self.planes.shape[1:]))
+        return self.dy[-1]
+
+    def _weights_by_cuda(
+        self, convs: Convs, half: int, x: Tensor | None, dy: Tensor | None, size: Sequence[int], stride: int
+    ) -> None:
         """Compute a launch's weight gradients, if they are asked for, beside the rest: nothing waits for them."""
-        if self.need_params:
+        if dy is not None:
             kinds, gates = self.run.kinds(convs, half), self.run.gates
-            given = x, self.planes, self.grads, self.coefficients, convs.rows, kinds, gates
             with self.weights.launches():
+                given = x, self.planes, dy, convs.rows, kinds, gates
                 self._keep(convs, half, *cuda.conv_weight_gradients(*given, self.statistics, size, stride))
 
     def _bypass(self, source: Source, out: Tensor) -> None:
