@@ -66,8 +66,8 @@ __device__ __forceinline__ float over_rows(float v) {
   return v + __shfl_xor_sync(~0u, v, 16);
 }
 
-// Return whether this block is the last of `all` that call this with a counter, which is 0 before and after. The last can
-// read what the others wrote, by `__ldcg`. What it sums so is summed in the order of its own loop, whichever it is.
+// Return whether this block is the last of `all` that call this with a counter, which is 0 before and after. The last
+// can read what the others wrote, by `__ldcg`. What it sums so is summed in the order of its own loop, whichever it is.
 __device__ __forceinline__ bool is_last(int* counter, int all) {
   __shared__ int last;
   __threadfence();
@@ -95,28 +95,37 @@ template <int WIDTH> __device__ __forceinline__ void over_threads(float& first, 
   }
 }
 
-// Replace each thread's values of its columns by the sums over the block: 8 warps, 16 columns for each of `BLOCKS`, of
-// which a thread has the 4 that begin at 4 (lane % 4). `scratch` holds 9 numbers for each column.
-template <int BLOCKS> __device__ __forceinline__ void over_block(float (&v)[BLOCKS][4], float* scratch) {
-  constexpr int WIDTH = BLOCKS * 16;
+// Add each of 2 COUNT values to that of the lane whose number differs in one bit; a lane keeps half of the sums, from 0
+// or from COUNT on.
+template <int COUNT> __device__ __forceinline__ void halve(float* v, int bit) {
+  bool upper = threadIdx.x & bit;
+#pragma unroll
+  for (int i = 0; i < COUNT; i++) {
+    float own = upper ? v[COUNT + i] : v[i], other = upper ? v[i] : v[COUNT + i];
+    v[i] = own + __shfl_xor_sync(~0u, other, bit);
+  }
+}
+
+// Add up two numbers of each column over a block of 8 warps: 16 columns for each of BLOCKS, of which a thread has the 4
+// that begin at 4 (lane % 4); the second numbers follow the first. Thread t gets those of column t. `scratch` holds
+// 16 numbers for each column.
+template <int BLOCKS>
+__device__ __forceinline__ void over_block(float (&v)[2 * BLOCKS][4], float* scratch, float& first, float& second) {
+  constexpr int ALL = 8 * BLOCKS, WIDTH = 16 * BLOCKS;
   int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
+  halve<ALL / 2>(v[0], 16), halve<ALL / 4>(v[0], 8), halve<ALL / 8>(v[0], 4);
+  int kept = (lane & 28) * ALL / 32;
 #pragma unroll
-  for (int n = 0; n < BLOCKS; n++)
-#pragma unroll
-    for (int c = 0; c < 4; c++) {
-      float total = over_rows(v[n][c]);
-      if (lane < 4) scratch[warp * WIDTH + n * 16 + lane * 4 + c] = total;
-    }
-  __syncthreads();
-  if (threadIdx.x < WIDTH) {
-    float total = 0;
-#pragma unroll
-    for (int other = 0; other < 8; other++) total += scratch[other * WIDTH + threadIdx.x];
-    scratch[8 * WIDTH + threadIdx.x] = total;
+  for (int i = 0; i < ALL / 8; i++) {
+    int number = kept + i;
+    scratch[warp * 2 * WIDTH + number / 4 * 16 + (lane & 3) * 4 + number % 4] = v[i / 4][i % 4];
   }
   __syncthreads();
+  first = second = 0;
+  if (threadIdx.x < WIDTH)
 #pragma unroll
-  for (int n = 0; n < BLOCKS; n++)
-#pragma unroll
-    for (int c = 0; c < 4; c++) v[n][c] = scratch[8 * WIDTH + n * 16 + (lane & 3) * 4 + c];
+    for (int other = 0; other < 8; other++) {
+      first += scratch[other * 2 * WIDTH + threadIdx.x];
+      second += scratch[(other * 2 + 1) * WIDTH + threadIdx.x];
+    }
 }

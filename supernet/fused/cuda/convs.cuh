@@ -7,87 +7,70 @@
 extern "C" __global__ void __launch_bounds__(256, SECOND && C < 64 ? 3 : 2) convs_forward(
     const char* x, char* planes, const uint4* dense, const int* table, const int* groups, const float* gates,
     float* partial, float* mean, float* rstd, float* variances, int* counters, int batch,
-    int step, float eps) {
+    float eps) {
   extern __shared__ __align__(128) char shared[];
   const Shape s = {batch};
   constexpr int BLOCKS = C / 16, N = EDGES * BLOCKS;
   const int* group = groups + blockIdx.x * GROUP_COLUMNS;
   int first = group[FIRST], count = group[ROWS], side = group[SIDE], dilation = group[DILATION];
-  bool live[EDGES], any = false;
+  auto is_live = [&](int e) {
+    return e < count && gates[table[(first + min(e, count - 1)) * COLUMNS + GATE]] != 0;
+  };
+  bool any = false;
 #pragma unroll
-  for (int e = 0; e < EDGES; e++) {
-    live[e] = e < count && gates[table[(first + min(e, count - 1)) * COLUMNS + GATE]] != 0;
-    any |= live[e];
-  }
+  for (int e = 0; e < EDGES; e++) any |= is_live(e);
   if (!any) return;
   Tile t = tile_of(s, blockIdx.y);
   long pixels = (long)s.batch * s.ho * s.wo;
   Input reader = input_of(table + first * COLUMNS, pixels, x, planes, mean, rstd);
   float total[HALVES][2 * N][4];
-  const uint4* weights = dense + first * BLOCKS * 32 + (threadIdx.x & 31);
+  const uint4* weights = dense + first * ROW + (threadIdx.x & 31);
   clear<256>(shared, s.images * s.stored * s.columns * PITCH<KEEP>);
   clear<N>(total);
   Pixels p = pixels_of(s, shared_address(shared), STRIDE);
-  add_image(shared, reader, s, s.h, s.lw, t, t.row * STRIDE - s.reach, weights, step, [&](const uint4* w) {
-    add_taps<N>(total, w, step, p, s.columns, side, dilation, 1);
+  add_image(shared, reader, s, s.h, s.lw, t, t.row * STRIDE - s.reach, weights, [&](const uint4* w) {
+    add_taps<N>(total, w, p, side, dilation, 1);
   });
   __syncthreads();
 
   long at = (long)blockIdx.y * PIXELS + (threadIdx.x >> 5) * 16 * HALVES + ((threadIdx.x & 31) >> 2);
-  float sums[N][4];
+  bool live[EDGES];
+#pragma unroll
+  for (int e = 0; e < EDGES; e++) live[e] = is_live(e);
+  float sums[2 * N][4]; // of what is stored, and of its squares, whose rounding is less than that of what is stored
 #pragma unroll
   for (int n = 0; n < N; n++) {
     int target = table[(first + min(n / BLOCKS, count - 1)) * COLUMNS + TARGET];
     char* to = planes + ((target * pixels + at) * C + n % BLOCKS * 16 + (threadIdx.x & 3) * 4) * 2;
 #pragma unroll
-    for (int c = 0; c < 4; c++) sums[n][c] = 0;
+    for (int c = 0; c < 4; c++) sums[n][c] = sums[N + n][c] = 0;
 #pragma unroll
     for (int ij = 0; ij < 2 * HALVES; ij++) {
       float v[4] = RESULTS(total, ij >> 1, ij & 1, n);
       u32 a = pack(v[0], v[1]), b = pack(v[2], v[3]);
-      bool valid = at + ij * 8 < pixels;
-      if (valid && live[n / BLOCKS]) *(uint2*)(to + ij * 8 * C * 2) = make_uint2(a, b);
+      if (!WHOLE && at + ij * 8 >= pixels) continue;
+      if (live[n / BLOCKS]) *(uint2*)(to + ij * 8 * C * 2) = make_uint2(a, b);
       v[0] = low(a), v[1] = high(a), v[2] = low(b), v[3] = high(b);
 #pragma unroll
-      for (int c = 0; c < 4; c++) {
-        sums[n][c] += valid ? v[c] : 0;
-        total[ij >> 1][2 * n + (c >> 1)][2 * (ij & 1) + (c & 1)] = v[c];
-      }
+      for (int c = 0; c < 4; c++) sums[n][c] += v[c], sums[N + n][c] = fmaf(v[c], v[c], sums[N + n][c]);
     }
   }
+  constexpr int WIDTH = EDGES * C, AT_ONCE = 256 / WIDTH;
   float* scratch = (float*)shared;
-  over_block<N>(sums, scratch);
-  float number = 1.f / min((long)PIXELS, pixels - (long)blockIdx.y * PIXELS), squares[N][4];
-#pragma unroll
-  for (int n = 0; n < N; n++)
-#pragma unroll
-    for (int c = 0; c < 4; c++) {
-      sums[n][c] *= number, squares[n][c] = 0;
-#pragma unroll
-      for (int ij = 0; ij < 2 * HALVES; ij++) {
-        float away = total[ij >> 1][2 * n + (c >> 1)][2 * (ij & 1) + (c & 1)] - sums[n][c];
-        squares[n][c] += at + ij * 8 < pixels ? away * away : 0;
-      }
-    }
-  __syncthreads();
-  over_block<N>(squares, scratch);
-  if (threadIdx.x < 4)
-#pragma unroll
-    for (int n = 0; n < N; n++)
-      if (live[n / BLOCKS]) {
-        float* to = partial + ((long)(first + n / BLOCKS) * gridDim.y + blockIdx.y) * 2 * C + n % BLOCKS * 16 +
-                    threadIdx.x * 4;
-        *(float4*)to = make_float4(sums[n][0], sums[n][1], sums[n][2], sums[n][3]);
-        *(float4*)(to + C) = make_float4(squares[n][0], squares[n][1], squares[n][2], squares[n][3]);
-      }
+  float sum, squares;
+  over_block<N>(sums, scratch, sum, squares);
+  int e = threadIdx.x % WIDTH / C, channel = threadIdx.x % C;
+  bool written = is_live(e);
+  float* from = partial + (long)(first + e) * gridDim.y * 2 * C + channel;
+  if (written && threadIdx.x < WIDTH) {
+    float average = sum / min((long)PIXELS, pixels - (long)blockIdx.y * PIXELS);
+    from[blockIdx.y * 2 * C] = average;
+    from[blockIdx.y * 2 * C + C] = max(squares - sum * average, 0.f);
+  }
   if (!counters || !is_last(counters + table[first * COLUMNS + TARGET], gridDim.y)) return;
 
   // BatchNorm's statistics, by deviations from the first tile's mean.
-  constexpr int WIDTH = EDGES * C, AT_ONCE = 256 / WIDTH;
-  int e = threadIdx.x % WIDTH / C, channel = threadIdx.x % C;
-  bool written = e < count && gates[table[(first + min(e, count - 1)) * COLUMNS + GATE]] != 0;
   written &= threadIdx.x < AT_ONCE * WIDTH;
-  const float* from = partial + (long)(first + e) * gridDim.y * 2 * C + channel;
   float pivot = written ? __ldcg(from) : 0, away = 0, square = 0;
 #pragma unroll 1
   for (int begin = threadIdx.x / WIDTH; begin < (written ? gridDim.y : 0); begin += 8 * AT_ONCE)
@@ -117,8 +100,9 @@ extern "C" __global__ void __launch_bounds__(256, SECOND && C < 64 ? 3 : 2) conv
 // The gradients of the second halves' planes, from which it comes, are stored in `dy`, unless it is null.
 extern "C" __global__ void __launch_bounds__(256, C < 64 ? 3 : 2) half_gradient(
     const char* planes, char* grads, char* dy, const uint4* dense, const int* table, const int* groups,
-    const float* gates, float* partial, const float* mean, const float* rstd, float* a, float* b, float* c0, int* counters,
-    int batch, int step, int before, int training) {
+    const float* gates, float* partial, const float* mean, const float* rstd, float* a, float* b, float* c0,
+    int* counters,
+    int batch, int before, int training) {
   extern __shared__ __align__(128) char shared[];
   const Shape s = {batch};
   constexpr int BLOCKS = C / 16, N = BLOCKS;
@@ -129,12 +113,12 @@ extern "C" __global__ void __launch_bounds__(256, C < 64 ? 3 : 2) half_gradient(
   long pixels = (long)s.batch * s.ho * s.wo;
   Gradient reader = gradient_of(table, blockIdx.x, pixels, grads, planes, dy, a, b, c0);
   float total[HALVES][2 * N][4];
-  const uint4* weights = dense + blockIdx.x * BLOCKS * 32 + (threadIdx.x & 31);
+  const uint4* weights = dense + blockIdx.x * ROW + (threadIdx.x & 31);
   clear<256>(shared, s.images * s.stored * s.columns * PITCH<KEEP>);
   clear<N>(total);
   Pixels p = pixels_of(s, shared_address(shared), 1);
-  add_image(shared, reader, s, s.h, s.lw, t, t.row - s.reach, weights, step, [&](const uint4* w) {
-    add_taps<N>(total, w, step, p, s.columns, group[SIDE], group[DILATION], -1);
+  add_image(shared, reader, s, s.h, s.lw, t, t.row - s.reach, weights, [&](const uint4* w) {
+    add_taps<N>(total, w, p, group[SIDE], group[DILATION], -1);
   });
   __syncthreads();
 
@@ -153,7 +137,7 @@ extern "C" __global__ void __launch_bounds__(256, C < 64 ? 3 : 2) half_gradient(
     char* to = grads + (((before + source) * pixels + at) * C + channel) * 2;
 #pragma unroll
     for (int ij = 0; ij < 2 * HALVES; ij++)
-      if (at + ij * 8 < pixels) {
+      if (WHOLE || at + ij * 8 < pixels) {
         uint2 y = *(const uint2*)(from + ij * 8 * C * 2);
         float z[4] = {low(y.x), high(y.x), low(y.y), high(y.y)}, v[4] = RESULTS(total, ij >> 1, ij & 1, n);
 #pragma unroll
@@ -168,17 +152,14 @@ extern "C" __global__ void __launch_bounds__(256, C < 64 ? 3 : 2) half_gradient(
         for (int c = 0; c < 4; c++) sums[n][c] += v[c], sums[N + n][c] += v[c] * z[c];
       }
   }
-  over_block<2 * N>(sums, (float*)shared);
-  if (threadIdx.x < 4)
-#pragma unroll
-    for (int n = 0; n < 2 * N; n++)
-      *(float4*)(partial + (((long)blockIdx.x * gridDim.y + blockIdx.y) * 2 + n / N) * C + n % N * 16 +
-                 threadIdx.x * 4) = make_float4(sums[n][0], sums[n][1], sums[n][2], sums[n][3]);
+  int channel = threadIdx.x % C;
+  float* from = partial + (long)blockIdx.x * gridDim.y * 2 * C + channel;
+  float g, gz;
+  over_block<N>(sums, (float*)shared, g, gz);
+  if (threadIdx.x < C) from[blockIdx.y * 2 * C] = g, from[blockIdx.y * 2 * C + C] = gz;
   if (!is_last(counters + source, gridDim.y)) return;
 
-  int channel = threadIdx.x % C;
-  const float* from = partial + (long)blockIdx.x * gridDim.y * 2 * C + channel;
-  float g = 0, gz = 0;
+  g = gz = 0;
 #pragma unroll 1
   for (int begin = threadIdx.x / C; begin < gridDim.y; begin += 8 * (256 / C))
 #pragma unroll

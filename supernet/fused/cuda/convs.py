@@ -57,11 +57,9 @@ FILES = {
 MAX_KINDS, MAX_KINDS_AT_ONCE = 64, 8
 """Kinds of convolutions of a graph and of a launch."""
 
-BLOCKS = 512
-"""Blocks that keep a large GPU busy: four for each of its multiprocessors."""
-
-STATE_BLOCKS = 256
-"""The same for gradients of states: two, which is what fits. Fewer shares are added up, and more rows in a row."""
+BLOCKS = 256
+"""Blocks that fill a large GPU: two for each of its multiprocessors, which is what fits. Of more, each would have its
+own sums to write."""
 
 SUMS = 2 * THREADS * 4
 """Bytes of shared memory in which a block adds up two numbers of each thread."""
@@ -123,18 +121,18 @@ def fits(
 
 
 def dense_weights(rows: Sequence[ConvRow], kinds: Kinds, like: Tensor, *, transposed: bool) -> Tensor:
-    """Return the matrices of each row's taps as the tensor cores take them, ``(t, r, c, k)``.
+    """Return the matrices of each row's taps as the tensor cores take them, ``(r, t, block, c, k)``.
 
-    ``t`` counts a tap's blocks of 16 input channels ``k``.
+    A block has 16 input channels ``k``.
 
     Args:
         like: has the device and the type that the matrices are rounded to.
         transposed: whether they multiply gradients, on the way back.
     """
     channels, taps, count = kinds.pointwise[0].shape[2], kinds.taps, len(rows)
-    steps, columns = taps * channels // 16, count * channels
-    unused = steps // taps * columns + 64  # what is read beyond the last tap, and beyond the last row of a group
-    dense = like.new_empty(steps * columns + unused, 16)[: steps * columns].view(steps, count, channels, 16)
+    blocks = channels // 16
+    used, unused = count * taps, (64 // channels - 1) * taps + 2  # read beyond a group's last row, and its last tap
+    dense = like.new_empty(used + unused, blocks, channels, 16)[:used].unflatten(0, (count, taps))
     given = _Weights()
     _point(given, kinds)
     given.sides[: len(kinds.sides)] = kinds.sides
@@ -172,10 +170,10 @@ def convs_forward(
     partial = planes.new_empty(len(rows), tiles, 2, channels, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
     tensors = x, planes, dense, *tables, gates, partial, *statistics, counters
-    shared = max(bytes_of(shape, keep), 9 * edges * channels * 4, SUMS)
-    constants = {"FORWARD": 1, "SECOND": int(second), "STRIDE": stride, "EDGES": edges, "KEEP": keep, "HALVES": halves}
-    constants |= rounds_of(pieces_of(shape, keep)) | shape.constants
-    arguments = *tensors, ctypes.c_int(shape.batch), ctypes.c_int(dense.stride(0) // 8), ctypes.c_float(BatchNorm.eps)
+    shared = max(bytes_of(shape, keep), 16 * edges * channels * 4, SUMS)
+    constants = {"FORWARD": 1, "SECOND": int(second), "STRIDE": stride, "EDGES": edges, "TAPS": dense.shape[1]}
+    constants |= {"KEEP": keep, "HALVES": halves} | rounds_of(pieces_of(shape, keep)) | shape.constants
+    arguments = *tensors, ctypes.c_int(shape.batch), ctypes.c_float(BatchNorm.eps)
     _launch("convs_forward", planes, channels, (len(groups), tiles, 1), shared, arguments, **constants)
 
 
@@ -210,9 +208,10 @@ def half_gradient(
     partial = planes.new_empty(len(rows), tiles, 2, channels, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
     tensors = planes, grads, dy, dense, *tables, gates, partial, *statistics, *coefficients, counters
-    shared = max(bytes_of(shape, keep), 18 * channels * 4, SUMS)
-    constants = {"HALF": 1, "KEEP": keep, "HALVES": halves} | rounds_of(pieces_of(shape, keep)) | shape.constants
-    arguments = *tensors, *map(ctypes.c_int, (shape.batch, dense.stride(0) // 8, first, int(training)))
+    shared = max(bytes_of(shape, keep), 16 * channels * 4, SUMS)
+    constants = {"HALF": 1, "TAPS": dense.shape[1], "KEEP": keep, "HALVES": halves}
+    constants |= rounds_of(pieces_of(shape, keep)) | shape.constants
+    arguments = *tensors, *map(ctypes.c_int, (shape.batch, first, int(training)))
     _launch("half_gradient", planes, channels, (len(rows), tiles, 1), shared, arguments, **constants)
 
 
@@ -235,7 +234,7 @@ def input_gradient(
     Args:
         coefficients: ``a``, ``b`` and ``s`` of every plane, ``(3, plane, c)``, by which ``grads`` become the planes'.
         dense: by ``dense_weights``, transposed.
-        counters: at least ``STATE_BLOCKS`` zeros, int32; zeros again afterwards.
+        counters: at least ``BLOCKS`` zeros, int32; zeros again afterwards.
         dy: as in ``half_gradient``.
     """
     b, h, w, channels = x.shape
@@ -243,13 +242,14 @@ def input_gradient(
     shape, halves, keep, slots = state_tiling_of(size, reach, columns, channels)
     shape = replace(shape, h=h, w=w)  # of the state; its gradient's pixels are those of ``size``
     tiles, blocks = tiles_of(shape), stride * stride * max(1, channels // 32)
-    shares = max(1, min(len(rows), STATE_BLOCKS // (tiles * blocks)))
+    shares = max(1, min(len(rows), BLOCKS // (tiles * blocks)))
     parts = planes.new_empty(shares, x.numel() if shares > 1 else 0, dtype=torch.float32)
     tables = table_of(rows, x.device), groups_on(groups_of(rows, kinds, 1), x.device)
     tensors = x, planes, grads, out, dy, parts, counters, dense, *tables, gates, *coefficients
-    arguments = *tensors, *map(ctypes.c_int, (shape.batch, dense.stride(0) // 8, len(rows)))
+    arguments = *tensors, *map(ctypes.c_int, (shape.batch, len(rows)))
     shared = state_bytes_of(shape, keep)
-    constants = {"STRIDE": stride, "KEEP": keep, "HALVES": halves, "SLOTS": slots, "ROUNDS": 1} | shape.constants
+    constants = {"STRIDE": stride, "TAPS": dense.shape[1], "KEEP": keep, "HALVES": halves, "SLOTS": slots, "ROUNDS": 1}
+    constants |= shape.constants
     _launch("state_gradient", x, channels, (tiles, shares, blocks), shared, arguments, **constants)
 
 

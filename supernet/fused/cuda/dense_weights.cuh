@@ -12,7 +12,7 @@ struct Weights {
   u64 factorized; // a bit for each kind that is a factorized reduction
 };
 
-// Write each row's matrices, (tap, input block, row, output block, lane) of 8 numbers; TRANSPOSED: of the way back.
+// Write each row's matrices, (row, tap, input block, output block, lane) of 8 numbers; TRANSPOSED: of the way back.
 extern "C" __global__ void dense_weights(uint4* dense, const int* table, const __grid_constant__ Weights kinds) {
   int row = blockIdx.x, tap = blockIdx.y, kind = table[row * COLUMNS + KIND], slot = table[row * COLUMNS + SLOT];
   int all = kinds.sides[kind] * kinds.sides[kind];
@@ -39,8 +39,7 @@ extern "C" __global__ void dense_weights(uint4* dense, const int* table, const _
       found[i] = pack(weight(o, k), weight(o, k + 1));
 #endif
     }
-    int block = at / 32 % BLOCKS, before = tap * BLOCKS + input / 16;
-    dense[(((long)before * gridDim.x + row) * BLOCKS + block) * 32 + lane] =
+    dense[((long)row * gridDim.y + tap) * BLOCKS * BLOCKS * 32 + at] =
         make_uint4(found[0], found[1], found[2], found[3]);
   }
 }

@@ -22,20 +22,28 @@ __device__ __forceinline__ Pixels pixels_of(const Shape& s, u32 tile, int stride
   return p;
 }
 
+// Weights of a dense convolution, 16 bytes for each lane: (row, tap, input block, output block, lane).
+constexpr int BLOCK = 32, INPUTS = C / 16 * BLOCK, TAP = C / 16 * INPUTS, ROW = TAPS * TAP;
+
+// Where the weights of column block n begin, behind those of block 0: the blocks of a row, then those of the next.
+__device__ constexpr int block_at(int n) { return n / (C / 16) * ROW + n % (C / 16) * BLOCK; }
+
+template <int N> __device__ __forceinline__ void load_weights(uint4 (&b)[N], const uint4* from) {
+#pragma unroll
+  for (int n = 0; n < N; n++) b[n] = __ldg(from + block_at(n));
+}
+
 // Add the products of one tap, `move` bytes away, for N blocks of 16 columns. `b` holds the weights of the first input
-// block; it gets those that are `step` further for each block, and at last those of the next tap.
-template <int N>
+// block, which stand at `weights`; it gets those of the next tap, which is NEXT taps further.
+template <int N, int NEXT = 1>
 __device__ __forceinline__ void add_tap(
-    float (&total)[HALVES][2 * N][4], uint4 (&b)[N], const uint4*& next, int step, const Pixels& p, int move) {
+    float (&total)[HALVES][2 * N][4], uint4 (&b)[N], const uint4* weights, const Pixels& p, int move) {
 #pragma unroll
   for (int k = 0; k < KEEP / 16; k++) {
     uint4 now[N];
-    next += k == KEEP / 16 - 1 ? (C / 16 - k) * step : step;
 #pragma unroll
-    for (int n = 0; n < N; n++) {
-      now[n] = b[n];
-      b[n] = __ldg(next + n * 32);
-    }
+    for (int n = 0; n < N; n++) now[n] = b[n];
+    load_weights(b, weights + (k == KEEP / 16 - 1 ? NEXT * TAP : (k + 1) * INPUTS));
 #pragma unroll
     for (int i = 0; i < HALVES; i++) {
       u32 a[4];
@@ -49,21 +57,26 @@ __device__ __forceinline__ void add_tap(
   }
 }
 
-// Add the products of all taps. `weights` is where those of the first tap begin, `step` from one input block to the
-// next; `sign` is -1 on the way back. The weights of one tap more than there are, are read and not used.
+// Add the products of the taps of a kernel of SIDE lines, whose weights begin at `weights`; `sign` is -1 on the way
+// back. The weights of one tap more than there are, are read and not used.
+template <int N, int SIDE>
+__device__ __forceinline__ void add_square(
+    float (&total)[HALVES][2 * N][4], const uint4* weights, const Pixels& p, int dilation, int sign) {
+  uint4 b[N];
+  load_weights(b, weights);
+  int across = dilation * sign * PITCH<KEEP>, down = across * Shape::columns, move = -(SIDE / 2) * (down + across);
+#pragma unroll 1
+  for (int line = 0; line < SIDE; line++, move += down, weights += SIDE * TAP)
+#pragma unroll(N * KEEP < 128 ? SIDE : 1) // more products at once leave too few registers
+    for (int i = 0; i < SIDE; i++) add_tap<N>(total, b, weights + i * TAP, p, move + i * across);
+}
+
 template <int N>
 __device__ __forceinline__ void add_taps(
-    float (&total)[HALVES][2 * N][4], const uint4* weights, int step, const Pixels& p, int columns, int side,
-    int dilation, int sign) {
-  uint4 b[N];
-#pragma unroll
-  for (int n = 0; n < N; n++) b[n] = __ldg(weights + n * 32);
-  int across = dilation * sign * PITCH<KEEP>, down = across * columns, middle = side / 2;
-  for (int line = 0; line < side; line++) {
-    int move = (line - middle) * down - middle * across;
-#pragma unroll 1
-    for (int i = 0; i < side; i++, move += across) add_tap<N>(total, b, weights, step, p, move);
-  }
+    float (&total)[HALVES][2 * N][4], const uint4* weights, const Pixels& p, int side, int dilation, int sign) {
+  if (side == 5) add_square<N, 5>(total, weights, p, dilation, sign);
+  else if (side == 3) add_square<N, 3>(total, weights, p, dilation, sign);
+  else add_square<N, 1>(total, weights, p, dilation, sign);
 }
 
 typedef Pieces<KEEP, 256> Kept;
@@ -100,10 +113,10 @@ __device__ __forceinline__ void keep(char* shared, Gradient& reader, const Shape
 template <typename Reader, typename Taps>
 __device__ __forceinline__ void add_image(
     char* shared, const Reader& given, const Shape& s, int h, int lw, const Tile& t, int top, const uint4* weights,
-    int step, Taps taps) {
+    Taps taps) {
   Window window = window_of(s, t, h, lw, top);
 #pragma unroll 1
-  for (int part = 0; part < PARTS; part++, weights += KEEP / 16 * step) {
+  for (int part = 0; part < PARTS; part++, weights += KEEP / 16 * INPUTS) {
     Reader reader = given;
     reader.begin(window.first + part * KEEP, part * KEEP + threadIdx.x % (KEEP / 8) * 8);
     __syncthreads();

@@ -1,16 +1,39 @@
 // The gradient of a state through the convolutions that read it, on the tensor cores.
 
+#if STRIDE == 2
+// Add the products of the taps by which a gradient's pixel reaches pixels of one parity: every NEXT-th of a line, and
+// of the lines. The weights of one more are read and not used.
+template <int N, int NEXT>
+__device__ __forceinline__ void add_parity(
+    float (&total)[HALVES][2 * N][4], const uint4* weights, const Pixels& p, int parity, int side, int dilation) {
+  int middle = side / 2, odd = NEXT - 1;
+#pragma unroll 1
+  for (int line = (parity >> 1) + middle & odd; line < side; line += NEXT) {
+    int column = (parity & 1) + middle & odd, down = ((parity >> 1) - (line - middle) * dilation) / 2;
+    const uint4* from = weights + (line * side + column) * TAP;
+    uint4 b[N];
+    load_weights(b, from);
+#pragma unroll 1
+    for (; column < side; column += NEXT, from += NEXT * TAP) {
+      int across = ((parity & 1) - (column - middle) * dilation) / 2;
+      add_tap<N, NEXT>(total, b, from, p, (down * Shape::columns + across) * PITCH<KEEP>);
+    }
+  }
+}
+#endif
+
 // Add the gradient of the state `x` to `out`, masked by its ReLU. A block sums over one of several shares of the rows,
 // as float32, (share, pixel, channel); the last block of a tile adds up the shares. With stride 2 a block's pixels are
 // those of one parity of row and column; a gradient's pixel reaches them by taps of that parity.
 //
 // While the products of one row's gradient are summed, the two planes of the next are copied to shared memory, behind
-// the tile: a thread copies and forms the same SLOTS pieces of 8 channels each time. The planes' gradients are stored in
-// `dy`, unless it is null, by the first of the blocks that form them.
+// the tile: a thread copies and forms the same SLOTS pieces of 8 channels each time. The planes' gradients are stored
+// in `dy`, unless it is null, by the first of the blocks that form them.
 extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
-    const char* x, const char* planes, const char* grads, char* out, char* dy, float* parts, int* counters, const uint4* dense,
-    const int* table, const int* groups, const float* gates, const float* a, const float* b, const float* c0,
-    int batch, int step, int rows) {
+    const char* x, const char* planes, const char* grads, char* out, char* dy, float* parts, int* counters,
+    const uint4* dense, const int* table, const int* groups, const float* gates, const float* a, const float* b,
+    const float* c0,
+    int batch, int rows) {
   extern __shared__ __align__(128) char shared[];
   const Shape s = {batch};
   constexpr int BLOCKS = C / 16, N = BLOCKS < 2 ? BLOCKS : 2, SPLIT = BLOCKS / N;
@@ -69,20 +92,12 @@ extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
 
     const int* group = groups + row * GROUP_COLUMNS;
     int side = group[SIDE], dilation = group[DILATION];
-    const uint4* weights = dense + (row * BLOCKS + block) * 32 + (threadIdx.x & 31) + part * (KEEP / 16) * step;
+    const uint4* weights = dense + row * ROW + part * (KEEP / 16) * INPUTS + block * BLOCK + (threadIdx.x & 31);
 #if STRIDE == 1
-    add_taps<N>(total, weights, step, p, s.columns, side, dilation, -1);
+    add_taps<N>(total, weights, p, side, dilation, -1);
 #else
-    for (int tap = 0; tap < side * side; tap++) {
-      int down = (parity >> 1) - (tap / side - side / 2) * dilation;
-      int across = (parity & 1) - (tap % side - side / 2) * dilation;
-      if ((down | across) & 1) continue;
-      const uint4* first = weights + tap * (C / 16) * step;
-      uint4 b[N];
-#pragma unroll
-      for (int n = 0; n < N; n++) b[n] = __ldg(first + n * 32);
-      add_tap<N>(total, b, first, step, p, ((down >> 1) * s.columns + (across >> 1)) * PITCH<KEEP>);
-    }
+    if (dilation & 1) add_parity<N, 2>(total, weights, p, parity, side, dilation);
+    else if (parity == 0) add_parity<N, 1>(total, weights, p, parity, side, dilation); // all taps reach the same pixels
 #endif
     row = next, part = next_part;
   }

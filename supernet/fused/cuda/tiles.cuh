@@ -16,6 +16,9 @@ struct Shape {
   static constexpr int columns = SIZE_COLUMNS, reach = SIZE_REACH;
 };
 
+// Whether all pixels of a tile exist, whatever the batch's size.
+constexpr bool WHOLE = Shape::images == 1;
+
 struct Tile {
   int image, row; // first image and first output row
 };
@@ -120,8 +123,8 @@ __device__ __forceinline__ Input input_of(
 #endif
 }
 
-// The gradient of a row's plane, from the one behind its BatchNorm and BatchNorm's coefficients; where `dy` is not null,
-// it is stored there as that of row `number`.
+// The gradient of a row's plane, from the one behind its BatchNorm and BatchNorm's coefficients; where `dy` is not
+// null, it is stored there as that of row `number`.
 __device__ __forceinline__ Gradient gradient_of(
     const int* table, long number, long pixels, const char* grads, const char* planes, char* dy, const float* a,
     const float* b, const float* c) {
@@ -223,7 +226,8 @@ __device__ __forceinline__ void copy_own(char* shared, const char* from, long le
   for (int i = 0; i < (2 * PIXELS + THREADS - 1) / THREADS; i++) {
     int piece = threadIdx.x + i * THREADS, pixel = piece >> 1, chunk = (piece & 1) * 16;
     bool exists = pixel < left;
-    if (piece < 2 * PIXELS) copy_sixteen(to + pixel * PITCH<16> + chunk, from + (exists ? pixel * C * 2 + chunk : 0), exists);
+    if (piece >= 2 * PIXELS) continue;
+    copy_sixteen(to + pixel * PITCH<16> + chunk, from + (exists ? pixel * C * 2 + chunk : 0), exists);
   }
 }
 

@@ -108,4 +108,3 @@ def tiles_of(shape: Shape) -> int:
 def bytes_of(shape: Shape, channels: int) -> int:
     """Return the bytes of shared memory that a tile needs, of so many channels at a time."""
     return shape.images * shape.stored * shape.columns * (channels * 2 + 16)
-

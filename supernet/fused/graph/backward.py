@@ -71,7 +71,7 @@ class _Backward:
         bypassed: node -> gradient of its sum of bypassed channels.
         weights, pools, inputs: streams for what runs beside the rest: gradients of weights, of pools and skip
             connections, and of the inputs but the first.
-        counters: zeros, one for each plane, and ``STATE_BLOCKS`` for each state.
+        counters: zeros, one for each plane, and ``BLOCKS`` for each state.
         dy: gradients of the planes of each launch, from which those of its weights are computed.
     """
 
@@ -98,7 +98,7 @@ class _Backward:
         self.grads = self.planes.new_empty(count + plan.halves, run.pixels, run.width)
         self.coefficients = mean.new_empty(3, plan.places, run.width)
         self.gates, self.edge_grads = gates.shape, torch.zeros_like(edges)
-        counters = plan.planes + len(plan.sources) * cuda.STATE_BLOCKS if run.by_cuda else 0
+        counters = plan.planes + len(plan.sources) * cuda.BLOCKS if run.by_cuda else 0
         zeros = run.gates.new_zeros(gates.numel() + counters)
         self.gate_grads, self.counters = zeros[: gates.numel()], zeros[gates.numel() :].view(torch.int32)
         self.full = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in inputs]
@@ -213,7 +213,7 @@ class _Backward:
         kinds, dense = run.kinds(source.first, 0), self.dense[source.state, 0]
         if run.by_cuda:
             dy, given = self._kept(rows), (x, self.planes, self.grads, self.coefficients, out)
-            counters = self.counters[self.plan.planes + source.state * cuda.STATE_BLOCKS :]
+            counters = self.counters[self.plan.planes + source.state * cuda.BLOCKS :]
             cuda.input_gradient(*given, dense, rows, kinds, run.gates, source.stride, counters, dy)
             self._weights_by_cuda(source.first, 0, x, dy, x.shape[:3], source.stride)
             return

@@ -121,7 +121,7 @@ def dense_by_launch(run: GraphTensors, *, backward: bool = False) -> dict[tuple[
         found = cuda.dense_weights(rows, together, run.inputs[0], transposed=backward)
     else:
         found = dense_weights(rows, together, run.inputs[0])
-    parts = found.split([len(convs.rows) for *_, convs in launches], 1 if run.by_cuda else 0)
+    parts = found.split([len(convs.rows) for *_, convs in launches])
     return {(state, half): own for (state, half, _), own in zip(launches, parts)}
 
 
