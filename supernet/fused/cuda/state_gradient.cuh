@@ -32,8 +32,7 @@ __device__ __forceinline__ void add_parity(
 extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
     const char* x, const char* planes, const char* grads, char* out, char* dy, float* parts, int* counters,
     const uint4* dense, const int* table, const int* groups, const float* gates, const float* a, const float* b,
-    const float* c0,
-    int batch, int rows) {
+    const float* c0, int batch, int rows) {
   extern __shared__ __align__(128) char shared[];
   const Shape s = {batch};
   constexpr int BLOCKS = C / 16, N = BLOCKS < 2 ? BLOCKS : 2, SPLIT = BLOCKS / N;

@@ -48,7 +48,7 @@ __device__ __forceinline__ void add_line(float (&total)[LINE][UNITS][2][4], u32 
 
 // Block x: a group of rows; y: blocks of input and output channels; z: a share of the tiles. Kernels of one line more
 // than LINE, or with more taps in a line, do not come here.
-constexpr int RESIDENT = UNITS == 1 ? 3 : C == 64 && STRIDE == 2 ? 1 : 2; // blocks on a multiprocessor
+constexpr int RESIDENT = UNITS == 1 ? 4 : STRIDE == 1 ? 3 : C < 64 ? 2 : 1; // blocks on a multiprocessor
 extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradients(
     const char* x, const char* planes, const char* dy, const int* table, const int* groups, const float* gates,
     const float* mean, const float* rstd, float* depthwise_parts,

@@ -40,7 +40,7 @@ def test_the_cuda_kernels_too(arch, channels, stride):
     names = {"dense_weights", "convs_forward", "half_gradient", "state_gradient", "weight_gradients"}
     assert {usage.kernel for usage in found} == names
     assert all(0 < usage.registers <= 255 and usage.shared <= most for usage in found)
-    assert max(usage.spilled for usage in found) <= 40, "what is spilled once a tile under the bounds on registers"
+    assert max(usage.spilled for usage in found) <= 72, "what is spilled once a tile, so that more blocks fit"
 
 
 def test_the_table_shows_the_launches_of_the_gpu(monkeypatch, capsys):
