@@ -18,45 +18,58 @@ import triton.language as tl
 from torch import Tensor
 
 from supernet.fused.launch import Tile, block_of, ceil_div, launch, on_device, triton_type
-from supernet.fused.tables import CONV_GATE, CONV_KIND, CONV_TARGET, NORMALIZED, TERM_FORM, TERM_GATE, entry
+from supernet.fused.tables import CONV_GATE, CONV_TARGET, entry
 from supernet.fused.tiles import channels_of
 from supernet.ops import BatchNorm
 
 
 @triton.jit
+def statistics_of_tiles(
+    first, k, inside, PIXELS, TILES, C: tl.constexpr, M: tl.constexpr, T: tl.constexpr, K: tl.constexpr,
+    SUM: tl.constexpr,
+):  # fmt: skip
+    """Return mean and sum of squared deviations of a plane, ``(k,)`` each, from those of its tiles at ``first``.
+
+    Means are taken relative to that of the first tile, so that nothing cancels where they are large and alike.
+    """
+    middle = tl.load(first + k, mask=inside, other=0.0, cache_modifier=".cg")
+    total = tl.zeros((T, K), SUM)
+    squares = tl.zeros((T, K), SUM)
+    for t0 in range(0, TILES, T):
+        t = t0 + tl.arange(0, T)
+        counts = tl.where(t < TILES, tl.minimum(PIXELS - t * M, M), 0).to(SUM)
+        mask = (t < TILES)[:, None] & inside[None, :]
+        at = first + t[:, None] * 2 * C + k[None, :]
+        away = tl.where(mask, tl.load(at, mask=mask, other=0.0, cache_modifier=".cg") - middle[None, :], 0.0)
+        weighted = away * counts[:, None]
+        total += weighted
+        squares += tl.load(at + C, mask=mask, other=0.0, cache_modifier=".cg") + away * weighted
+    whole = tl.sum(total, 0)
+    shift = whole / PIXELS
+    return middle + shift, tl.sum(squares, 0) - whole * shift
+
+
+@triton.jit
+def store_statistics(at, average, squares, mean, rstd, variances, mask, PIXELS, DEGREES, EPS):
+    """Write mean, 1 / std and unbiased variance at offsets."""
+    tl.store(mean + at, average, mask=mask)
+    tl.store(rstd + at, 1 / tl.sqrt(squares / PIXELS + EPS), mask=mask)
+    tl.store(variances + at, squares / DEGREES, mask=mask)
+
+
+@triton.jit
 def _statistics_kernel(
     partial, table, gates, mean, rstd, variances, PIXELS, TILES, DEGREES, EPS,
-    C: tl.constexpr, M: tl.constexpr, BY_KIND: tl.constexpr, T: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
+    C: tl.constexpr, M: tl.constexpr, T: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     row, block = tl.program_id(0), tl.program_id(1)
     target = entry(table, row, CONV_TARGET)
     if tl.load(gates + entry(table, row, CONV_GATE)) == 0:
         return
     k, inside = channels_of(block, C, K)
-    part = row
-    if BY_KIND:
-        part = entry(table, row, CONV_KIND)
-    first = partial + part * TILES * 2 * C
-    total = tl.zeros((T, K), SUM)
-    for t0 in range(0, TILES, T):
-        t = t0 + tl.arange(0, T)
-        counts = tl.where(t < TILES, tl.minimum(PIXELS - t * M, M), 0).to(SUM)
-        mask = (t < TILES)[:, None] & inside[None, :]
-        total += tl.load(first + t[:, None] * 2 * C + k[None, :], mask=mask, other=0.0) * counts[:, None]
-    average = tl.sum(total, 0) / PIXELS
-    deviations = tl.zeros((T, K), SUM)
-    for t0 in range(0, TILES, T):
-        t = t0 + tl.arange(0, T)
-        counts = tl.where(t < TILES, tl.minimum(PIXELS - t * M, M), 0).to(SUM)
-        mask = (t < TILES)[:, None] & inside[None, :]
-        at = first + t[:, None] * 2 * C + k[None, :]
-        away = tl.load(at, mask=mask, other=0.0) - average[None, :]
-        deviations += tl.load(at + C, mask=mask, other=0.0) + tl.where(mask, away * away, 0.0) * counts[:, None]
-    squares = tl.sum(deviations, 0)
-    at = target * C + k
-    tl.store(mean + at, average, mask=inside)
-    tl.store(rstd + at, 1 / tl.sqrt(squares / PIXELS + EPS), mask=inside)
-    tl.store(variances + at, squares / DEGREES, mask=inside)
+    first = partial + row * TILES * 2 * C
+    average, squares = statistics_of_tiles(first, k, inside, PIXELS, TILES, C, M, T, K, SUM)
+    store_statistics(target * C + k, average, squares, mean, rstd, variances, inside, PIXELS, DEGREES, EPS)
 
 
 @triton.jit
@@ -79,19 +92,16 @@ def _running_kernel(
 
 
 @triton.jit
-def _coefficients_kernel(
-    partial, table, gates, mean, rstd, a, b, s, gate_grads, PLACE, PIXELS, TILES,
-    C: tl.constexpr, GATED: tl.constexpr, TRAINING: tl.constexpr, T: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
+def write_coefficients(
+    first, w, place, is_normed, mean, rstd, a, b, s, PIXELS, TILES,
+    C: tl.constexpr, TRAINING: tl.constexpr, T: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
-    """Write ``a``, ``b``, ``s`` of each plane and its gate's gradient from its sums; 0 for a gate of 0."""
-    row = tl.program_id(0)
-    place, gate_at = entry(table, row, PLACE), entry(table, row, TERM_GATE)
-    w = tl.load(gates + gate_at).to(SUM)
+    """Write ``a``, ``b``, ``s`` of a plane whose gate is ``w`` from the sums of tiles at ``first``; 0 for a gate of 0.
+
+    Returns the sum of ``g z`` over all channels. At a place below 0 nothing is written.
+    """
     width = tl.where(place >= 0, C, 0)  # channels written: a scalar condition cannot be combined with a mask everywhere
-    known = width
-    if GATED:
-        known = tl.where(entry(table, row, TERM_FORM) == NORMALIZED, width, 0)
-    first = partial + row * TILES * 2 * C
+    known = tl.where(is_normed, width, 0)
     whole = tl.zeros((K,), SUM)
     for k0 in range(0, C, K):
         k = k0 + tl.arange(0, K)
@@ -102,8 +112,8 @@ def _coefficients_kernel(
             t = t0 + tl.arange(0, T)
             mask = (t < TILES)[:, None] & inside[None, :]
             at = first + t[:, None] * 2 * C + k[None, :]
-            g_sums += tl.load(at, mask=mask, other=0.0)
-            gz_sums += tl.load(at + C, mask=mask, other=0.0)
+            g_sums += tl.load(at, mask=mask, other=0.0, cache_modifier=".cg")
+            gz_sums += tl.load(at + C, mask=mask, other=0.0, cache_modifier=".cg")
         g, gz = tl.sum(g_sums, 0), tl.sum(gz_sums, 0)
         whole += gz
         written, normed = k < width, k < known
@@ -111,9 +121,7 @@ def _coefficients_kernel(
         average = tl.load(mean + place * C + k, mask=normed, other=0.0).to(SUM)
         scale = tl.where(w != 0, scale, 0.0)
         average = tl.where(w != 0, average, 0.0)
-        gated = scale
-        if GATED:
-            gated = scale * w
+        gated = scale * w
         slope = tl.zeros((K,), SUM)
         constant = tl.zeros((K,), SUM)
         if TRAINING:
@@ -122,11 +130,23 @@ def _coefficients_kernel(
         tl.store(a + place * C + k, gated, mask=written)
         tl.store(b + place * C + k, slope, mask=written)
         tl.store(s + place * C + k, constant, mask=written)
-    if GATED:
-        tl.store(gate_grads + gate_at, tl.sum(whole, 0))
+    return tl.sum(whole, 0)
 
 
-def _tiles_at_once(tiles: int, k: int, values: int = 4096) -> int:
+@triton.jit
+def _coefficients_kernel(
+    partial, table, gates, mean, rstd, a, b, s, PIXELS, TILES,
+    C: tl.constexpr, TRAINING: tl.constexpr, T: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
+):  # fmt: skip
+    """Write the coefficients of a first half: no gate multiplies it, but none are needed for a gate of 0."""
+    row = tl.program_id(0)
+    w = tl.where(tl.load(gates + entry(table, row, CONV_GATE)) != 0, 1.0, 0.0).to(SUM)
+    first = partial + row * TILES * 2 * C
+    target = entry(table, row, CONV_TARGET)
+    write_coefficients(first, w, target, True, mean, rstd, a, b, s, PIXELS, TILES, C, TRAINING, T, K, SUM)
+
+
+def tiles_at_once(tiles: int, k: int, values: int = 4096) -> int:
     """Return the number of tiles that a program reads at a time: one turn, if possible, since turns wait in a row."""
     return min(triton.next_power_of_2(tiles), values // k)
 
@@ -140,26 +160,23 @@ def finalize_statistics(
     rstd: Tensor,
     variances: Tensor,
     gates: Tensor,
-    *,
-    by_kind: bool = False,
 ) -> None:
     """Write mean, 1 / std and unbiased variance of each row's target, ``(place, c)``.
 
     Args:
-        partial: each tile's mean and squared deviations, ``(r, tiles, 2, c)``, or ``(kind, tiles, 2, c)``.
+        partial: each tile's mean and squared deviations, ``(r, tiles, 2, c)``.
         tile: the tile size.
         pixels: number of pixels of the batch.
         table: ``(r, 6)``, rows as ``supernet.fused.rows.ConvRow``.
         mean, rstd, variances: ``(place, c)``, written.
         gates: flattened; rows whose gate is 0 are not written.
-        by_kind: whether rows of one kind share an entry of ``partial``, as the edges do that share a pool.
     """
     _, tiles, _, channels = partial.shape
     k = block_of(channels)
     launch(
         _statistics_kernel, (len(table), ceil_div(channels, k)),
         partial, table, gates, mean, rstd, variances, pixels, tiles, max(pixels - 1, 1), BatchNorm.eps,
-        C=channels, M=tile.m, BY_KIND=by_kind, T=_tiles_at_once(tiles, k), K=k, SUM=triton_type(partial.dtype),
+        C=channels, M=tile.m, T=tiles_at_once(tiles, k), K=k, SUM=triton_type(partial.dtype),
     )  # fmt: skip
 
 
@@ -197,31 +214,25 @@ def finalize_coefficients(
     rstd: Tensor,
     coefficients: Tensor,
     gates: Tensor,
-    gate_grads: Tensor | None,
     training: bool,
-    place: int = CONV_TARGET.value,
 ) -> None:
-    """Write the coefficients of each row's plane and its gate's gradient.
+    """Write the coefficients of first halves, whose output no gate scales.
 
     Args:
         partial: each tile's sums of ``g`` and of ``g z``, ``(r, tiles, 2, c)``.
         pixels: number of pixels of the batch.
-        table: ``(r, 6)``, rows as ``supernet.fused.rows.TermRow``, or ``ConvRow`` where ``gate_grads`` is ``None``.
+        table: ``(r, 6)``, rows as ``supernet.fused.rows.ConvRow``; their targets are written.
         mean, rstd: ``(place, c)``.
         coefficients: ``a``, ``b``, ``s``, ``(3, place, c)``, written.
         gates: flattened; rows whose gate is 0 get coefficients of 0.
-        gate_grads: like ``gates``, written at the rows' gates; ``None`` for first halves, whose output no gate scales.
         training: whether the statistics are the batch's own, so that the gradient passes through them.
-        place: the table's column that holds the row of the coefficients.
     """
     rows, tiles, _, channels = partial.shape
     k = block_of(channels)
-    a, b, s = coefficients
     launch(
         _coefficients_kernel, (rows,),
-        partial, table, gates, mean, rstd, a, b, s, gates if gate_grads is None else gate_grads, place, pixels, tiles,
-        C=channels, GATED=gate_grads is not None, TRAINING=training, T=_tiles_at_once(tiles, k), K=k,
-        SUM=triton_type(partial.dtype),
+        partial, table, gates, mean, rstd, *coefficients, pixels, tiles,
+        C=channels, TRAINING=training, T=tiles_at_once(tiles, k), K=k, SUM=triton_type(partial.dtype),
     )  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 
 A *term* is the output of one candidate of one incoming edge: a plane or a pooled state, which is normalized, or the
 state itself. Forward: ``node = sum of gate rho (y - mean)`` and of ``gate x``. Backward: one pass over the node's
-gradient ``g`` and its terms gives the sums that BatchNorm's backward needs, and with them the gates' gradients. The
-definitions are ``naive.combine``, ``naive.combine_sums`` and ``naive.shared_gradient``.
+gradient ``g`` and its terms gives the sums that BatchNorm's backward needs; the last program of a term makes of them
+its coefficients and its gate's gradient. The definitions are ``naive.combine_forward``, ``naive.combine_sums``,
+``naive.finalize_coefficients`` and ``naive.shared_gradient``.
 
 Axes: ``r`` row of a term table, ``m`` pixel of the batch, ``c`` channel.
 """
@@ -16,6 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from supernet.fused.batch_norm import tiles_at_once, write_coefficients
 from supernet.fused.launch import PROGRAMS, ceil_div, launch, many_tiles_of, sum_type, tile_of
 from supernet.fused.tables import (
     NORMALIZED,
@@ -28,7 +30,7 @@ from supernet.fused.tables import (
     TERM_STATE,
     entry,
 )
-from supernet.fused.tiles import channels_of, load_channels, load_plane, offsets_of, pixels_of
+from supernet.fused.tiles import channels_of, is_last, load_channels, load_plane, offsets_of, pixels_of
 
 AT_ONCE = tl.constexpr(4)
 """Terms whose loads are under way at once: a program waits for its loads, not for its arithmetic."""
@@ -80,13 +82,43 @@ def _combine_kernel(
 
 @triton.jit
 def _sums_kernel(
-    grads, inputs, nodes, planes, mean, rstd, table, gates, partial, PIXELS, TILES, SPLITS, FIRST, NODE,
+    grads, inputs, nodes, planes, mean, rstd, table, gates, partial, a, b, s, gate_grads, idle, counters, PIXELS,
+    TILES, SPLITS, FIRST, NODE, IDLE,
+    C: tl.constexpr, M: tl.constexpr, K: tl.constexpr, T: tl.constexpr, G: tl.constexpr, FINISH: tl.constexpr,
+    TRAINING: tl.constexpr, SUM: tl.constexpr,
+):  # fmt: skip
+    """Sum over a split of the pixels; with ``FINISH`` the last program of a row writes what follows from its sums."""
+    row = FIRST + tl.program_id(0)
+    gate_at = entry(table, row, TERM_GATE)
+    w = tl.load(gates + gate_at)
+    if w != 0:
+        _sums_of_split(
+            grads, inputs, nodes, planes, mean, rstd, table, partial, row, PIXELS, TILES, SPLITS, NODE, C, M, K, SUM
+        )  # fmt: skip
+    if FINISH:
+        last = tl.program_id(1) + tl.program_id(2) == 0
+        if w != 0:
+            last = is_last(counters + row, SPLITS * tl.num_programs(2))
+        if last:
+            first = partial + tl.program_id(0) * SPLITS * 2 * C
+            place, is_normed = entry(table, row, TERM_PLACE), entry(table, row, TERM_FORM) == NORMALIZED
+            found = write_coefficients(
+                first, w.to(SUM), place, is_normed, mean, rstd, a, b, s, PIXELS, SPLITS, C, TRAINING, T, K, SUM
+            )  # fmt: skip
+            tl.store(gate_grads + gate_at, found)
+        if tl.program_id(0) + tl.program_id(1) + tl.program_id(2) == 0:
+            i = tl.arange(0, G)
+            to = gate_grads + tl.load(idle + i, mask=i < IDLE, other=0)
+            tl.store(to, tl.zeros((G,), SUM), mask=i < IDLE)
+
+
+@triton.jit
+def _sums_of_split(
+    grads, inputs, nodes, planes, mean, rstd, table, partial, row, PIXELS, TILES, SPLITS, NODE,
     C: tl.constexpr, M: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     """Sum the node's gradient ``g``, and ``g z`` for a term ``z``, over a split of the pixels."""
-    row, split, block = FIRST + tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    if tl.load(gates + entry(table, row, TERM_GATE)) == 0:
-        return
+    split, block = tl.program_id(1), tl.program_id(2)
     k, inside_k = channels_of(block, C, K)
     start = _address(inputs, nodes, planes, table, row, C, PIXELS)
     average, scale = _moments(mean, rstd, table, row, k, inside_k, C)
@@ -107,10 +139,10 @@ def _sums_kernel(
 
 @triton.jit
 def _shared_gradient_kernel(
-    grads, planes, a, b, s, gates, pool_rows, state_rows, pool_grads, out, PIXELS, MAXIMA, POOLS, STATES,
-    C: tl.constexpr, M: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
+    grads, planes, a, b, s, gates, pool_rows, state_rows, pool_grads, before, out, PIXELS, MAXIMA, POOLS, STATES,
+    C: tl.constexpr, ADD: tl.constexpr, M: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
-    """Write the gradients of a state's two pools, and add the gradient through its skip connections to ``out``."""
+    """Write the gradients of a state's two pools, and in ``out`` what was ``before`` plus that of its skips."""
     tile, block = tl.program_id(0), tl.program_id(1)
     m, valid = pixels_of(tile, PIXELS, M)
     k, inside_k = channels_of(block, C, K)
@@ -135,7 +167,9 @@ def _shared_gradient_kernel(
         tl.store(pool_grads + at, largest.to(pool_grads.dtype.element_ty), mask=mask)
         tl.store(pool_grads + PIXELS * C + at, average.to(pool_grads.dtype.element_ty), mask=mask)
     if STATES > 0:
-        total = tl.load(out + at, mask=mask, other=0.0).to(SUM)
+        total = tl.zeros((M, K), SUM)
+        if ADD:
+            total = tl.load(before + at, mask=mask, other=0.0).to(SUM)
         for row in range(0, STATES):
             node = entry(state_rows, row, TERM_NODE)
             gate = tl.load(gates + entry(state_rows, row, TERM_GATE)).to(SUM)
@@ -191,15 +225,65 @@ def combine_sums(
         inputs, nodes, planes, statistics, table, rows: as in ``combine_forward``.
         gates: flattened; of a term whose gate is 0 nothing is written.
     """
+    return _sums(grads, inputs, nodes, planes, statistics, table, rows, node, gates)
+
+
+def combine_coefficients(
+    grads: Tensor,
+    inputs: Sequence[Tensor],
+    nodes: Tensor,
+    planes: Tensor,
+    statistics: tuple[Tensor, Tensor],
+    table: Tensor,
+    rows: range,
+    node: int,
+    gates: Tensor,
+    coefficients: Tensor,
+    gate_grads: Tensor,
+    idle: Tensor,
+    counters: Tensor,
+    training: bool,
+) -> None:
+    """Write the coefficients of a node's terms, and their gates' gradients, from the sums over all pixels.
+
+    Args:
+        coefficients: ``a``, ``b``, ``s``, ``(3, place, c)``, written; of a term whose gate is 0, 0.
+        gate_grads: like ``gates``, written at the terms' gates; 0 is written at those that are ``idle``, ``(i,)``.
+        counters: zeros, int32, one for each row of ``table``; zeros again afterwards.
+        training: whether the statistics are the batch's own, so that the gradient passes through them.
+        grads, inputs, nodes, planes, statistics, table, rows, node, gates: as in ``combine_sums``.
+    """
+    given = grads, inputs, nodes, planes, statistics, table, rows, node, gates
+    _sums(*given, (*coefficients, gate_grads, idle, counters), training=training)
+
+
+def _sums(
+    grads: Tensor,
+    inputs: Sequence[Tensor],
+    nodes: Tensor,
+    planes: Tensor,
+    statistics: tuple[Tensor, Tensor],
+    table: Tensor,
+    rows: range,
+    node: int,
+    gates: Tensor,
+    to: tuple[Tensor, ...] = (),
+    *,
+    training: bool = False,
+) -> Tensor:
+    """Launch the sums; where ``to`` holds what ``combine_coefficients`` writes, idle gates and counters, that too."""
     _, pixels, channels = nodes.shape
     tile = tile_of(pixels, channels)
     blocks = ceil_div(channels, tile.k)
     splits = min(tile.count, triton.next_power_of_2(ceil_div(PROGRAMS, len(rows) * blocks)))
     partial = planes.new_empty(len(rows), splits, 2, channels, dtype=sum_type(planes.dtype))
+    idle = len(to[-2]) if to else 0
     launch(
         _sums_kernel, (len(rows), splits, blocks),
-        grads, tuple(inputs), nodes, planes, *statistics, table, gates, partial, pixels, tile.count, splits,
-        rows.start, node, C=channels, M=tile.m, K=tile.k, SUM=tile.sums(nodes.dtype),
+        grads, tuple(inputs), nodes, planes, *statistics, table, gates, partial,
+        *(to or (*[partial] * 4, table, table)), pixels, tile.count, splits, rows.start, node, idle,
+        C=channels, M=tile.m, K=tile.k, T=tiles_at_once(splits, tile.k, 1024), G=triton.next_power_of_2(max(1, idle)),
+        FINISH=bool(to), TRAINING=training, SUM=tile.sums(nodes.dtype),
     )  # fmt: skip
     return partial
 
@@ -213,9 +297,10 @@ def shared_gradient(
     maxima: int,
     state_rows: Tensor,
     pool_grads: Tensor,
+    before: Tensor | None,
     out: Tensor,
 ) -> None:
-    """Write the gradients of a state's pools, and add the gradient through its skip connections to ``out``.
+    """Write the gradients of a state's pools, and where it has skip connections, a sum with that through them.
 
     Args:
         grads: gradients of the nodes, ``(node, m, c)``.
@@ -224,13 +309,15 @@ def shared_gradient(
         pool_rows, state_rows: the terms that come from this state, ``(r, 6)`` each; of the pooled ones, the ``maxima``
             max-pooled ones first.
         pool_grads: of the max-pooled and the average-pooled state, ``(2, m, c)``, written.
-        out: of the state, ``(m, c)``.
+        before: what the gradient through skip connections is added to, ``(m, c)``, maybe ``out``; ``None`` for 0.
+        out: gradient of the state, ``(m, c)``, written where there are skip connections.
     """
     pixels, channels = planes.shape[1:]
     tile = many_tiles_of(pixels, channels)
     a, b, s = coefficients
     launch(
         _shared_gradient_kernel, (tile.count, ceil_div(channels, tile.k)),
-        grads, planes, a, b, s, gates, pool_rows, state_rows, pool_grads, out, pixels, maxima, len(pool_rows),
-        len(state_rows), C=channels, M=tile.m, K=tile.k, SUM=tile.sums(planes.dtype),
+        grads, planes, a, b, s, gates, pool_rows, state_rows, pool_grads, out if before is None else before, out,
+        pixels, maxima, len(pool_rows), len(state_rows),
+        C=channels, ADD=before is not None, M=tile.m, K=tile.k, SUM=tile.sums(planes.dtype),
     )  # fmt: skip

@@ -4,9 +4,9 @@ Both follow from the gradient of the dense convolution that depthwise weight ``w
 together (``supernet.fused.dense``): with ``G[t] = dy' relu(x) at tap t``, ``(n, k)``, summed over all pixels, that of
 ``p`` is ``sum over t of w[t] G[t]``, and that of ``w[t]`` is the sum of ``p G[t]`` over ``n``.
 
-A program takes one split of the pixels and up to ``LINE`` taps of one line of a kernel. The sums of all programs are
-added in order by a second kernel, so the same input gives the same bits. The definition is
-``naive.conv_weight_gradients``.
+A program takes one split of the pixels and up to ``LINE`` taps of one line of a kernel. The sums of all programs, of
+several launches at a time, are added in order by a second kernel, so the same input gives the same bits. The definition
+is ``naive.conv_weight_gradients``.
 
 Axes: ``t`` tap, ``n`` output and ``k`` input channel; the others as in ``supernet.fused.conv_forward``.
 """
@@ -14,6 +14,8 @@ Axes: ``t`` tap, ``n`` output and ``k`` input channel; the others as in ``supern
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 import torch
 import triton
@@ -158,39 +160,73 @@ def _sum_of_parts(parts, COUNT, STEP, v, inside, V: tl.constexpr, T: tl.constexp
 
 @triton.jit
 def _weight_sums_kernel(
-    depthwise_parts, pointwise_parts, table, gates, depthwise, pointwise, DEPTHWISE_SPLITS, SPLITS, LINES, TAPS,
-    C: tl.constexpr, SIDES: tl.constexpr, V: tl.constexpr, T: tl.constexpr, SUM: tl.constexpr,
+    depthwise_parts, pointwise_parts, table, gates, depthwise, pointwise, FIRST, DEPTHWISE_SPLITS, SPLITS, LINES, TAPS,
+    C: tl.constexpr, LAUNCHES: tl.constexpr, SIDES: tl.constexpr, FACTORIZED: tl.constexpr, V: tl.constexpr,
+    T: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
-    """Add the parts, in the layout of the weights; 0 where the gate is 0."""
+    """Add the parts of several launches, in the layout of the weights; 0 where the gate is 0.
+
+    ``FIRST``: a launch's first row in the table, whose kinds are those of all launches. ``LAUNCHES``: of each kind.
+    """
     row, block = tl.program_id(0), tl.program_id(1)
     kind, slot = entry(table, row, CONV_KIND), entry(table, row, CONV_SLOT)
     live = tl.load(gates + entry(table, row, CONV_GATE)) != 0
     squares: tl.constexpr = (C * C + V - 1) // V
-    depthwise_parts += row * TAPS * DEPTHWISE_SPLITS * C
-    pointwise_parts += row * LINES * SPLITS * C * C
     for which in tl.static_range(len(SIDES)):
         if kind == which:
+            launch: tl.constexpr = LAUNCHES[which]
+            own = row - FIRST[launch]
             if block < squares:
                 v = block * V + tl.arange(0, V)
                 inside = v < C * C
-                count = tl.where(live, SIDES[which] * ((SIDES[which] + LINE - 1) // LINE) * SPLITS, 0)
-                found = _sum_of_parts(pointwise_parts, count, C * C, v, inside, V, T, SUM)
-                to = pointwise[which] + slot * C * C + v
-                tl.store(to, found.to(pointwise[which].dtype.element_ty), mask=inside)
-            else:
+                parts = pointwise_parts[launch] + own * LINES[launch] * SPLITS[launch] * C * C
+                count = tl.where(live, SIDES[which] * ((SIDES[which] + LINE - 1) // LINE) * SPLITS[launch], 0)
+                found = _sum_of_parts(parts, count, C * C, v, inside, V, T, SUM).to(pointwise[which].dtype.element_ty)
+                if FACTORIZED[which]:  # half of the outputs in either weight
+                    half: tl.constexpr = C // 2 * C
+                    tl.store(depthwise[which] + slot * half + v, found, mask=v < half)
+                    tl.store(pointwise[which] + slot * half + v - half, found, mask=inside & (v >= half))
+                else:
+                    tl.store(pointwise[which] + slot * C * C + v, found, mask=inside)
+            elif not FACTORIZED[which]:
                 v = (block - squares) * V + tl.arange(0, V)
                 tap, k = v // C, v % C
                 inside = v < SIDES[which] * SIDES[which] * C
-                at = tap * DEPTHWISE_SPLITS * C + k
-                found = _sum_of_parts(depthwise_parts, tl.where(live, DEPTHWISE_SPLITS, 0), C, at, inside, V, T, SUM)
+                splits = DEPTHWISE_SPLITS[launch]
+                parts = depthwise_parts[launch] + own * TAPS[launch] * splits * C
+                found = _sum_of_parts(parts, tl.where(live, splits, 0), C, tap * splits * C + k, inside, V, T, SUM)
                 to = depthwise[which] + (slot * C + k) * (SIDES[which] * SIDES[which]) + tap
                 tl.store(to, found.to(depthwise[which].dtype.element_ty), mask=inside)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the gradients of the weights of a launch are the sums of.
+
+    Attributes:
+        depthwise: sums of splits of the pixels, ``(r, t, split, c)``.
+        pointwise: the same of the parts of a kernel that were summed together, ``(r, part, split, n, k)``; of a
+            factorized reduction, of both its weights, one above the other.
+        rows, kinds: of the launch.
+    """
+
+    depthwise: Tensor
+    pointwise: Tensor
+    rows: Sequence[ConvRow]
+    kinds: Kinds
 
 
 def conv_weight_gradients(
     x: Tensor, dy: Tensor, rows: Sequence[ConvRow], kinds: Kinds, gates: Tensor, stride: int = 1, border: int = 0
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the gradients of each kind's depthwise and pointwise weights, contiguous, in the weights' shapes.
+    """Return the gradients of each kind's depthwise and pointwise weights; see ``conv_weight_parts``, ``add_parts``."""
+    return add_parts([conv_weight_parts(x, dy, rows, kinds, gates, stride, border)], gates)[0]
+
+
+def conv_weight_parts(
+    x: Tensor, dy: Tensor, rows: Sequence[ConvRow], kinds: Kinds, gates: Tensor, stride: int = 1, border: int = 0
+) -> Parts:
+    """Return the parts of the gradients of a launch's weights.
 
     Args:
         dy: gradients of the rows' planes (``conv_backward.plane_gradients``).
@@ -216,27 +252,38 @@ def conv_weight_gradients(
         SIDES=kinds.sides, DILATIONS=kinds.dilations, M=PIXELS_AT_ONCE, N=n, K=k, SUM=triton_type(sums),
         PRECISION=precision_of(dy.dtype),
     )  # fmt: skip
-    return add_parts(depthwise_parts, pointwise_parts, rows, kinds, gates)
+    return Parts(depthwise_parts, pointwise_parts, rows, kinds)
 
 
-def add_parts(
-    depthwise_parts: Tensor, pointwise_parts: Tensor, rows: Sequence[ConvRow], kinds: Kinds, gates: Tensor
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the gradients of each kind's depthwise and pointwise weights, contiguous, in the weights' shapes.
+def add_parts(launches: Sequence[Parts], gates: Tensor) -> list[tuple[list[Tensor], list[Tensor]]]:
+    """Return the gradients of the weights of some launches, in one launch.
 
     Args:
-        depthwise_parts: sums of splits of the pixels, ``(r, t, split, c)``.
-        pointwise_parts: the same of the parts of a kernel that were summed together, ``(r, part, split, n, k)``.
-        rows, kinds, gates: as in ``convs_forward``; the gradient of a row whose gate is 0 is 0.
+        gates: flattened; the gradient of a row whose gate is 0 is 0.
+
+    Returns:
+        For each launch those of each kind's depthwise and pointwise weights, contiguous, in the weights' shapes.
     """
-    count, taps, depthwise_splits, channels = depthwise_parts.shape
-    lines, splits = pointwise_parts.shape[1:3]
-    found = [[torch.empty_like(weight, memory_format=torch.contiguous_format) for weight in weights]
-             for weights in (kinds.depthwise, kinds.pointwise)]  # fmt: skip
-    values, table = 32, table_of(rows, depthwise_parts.device)
+    found: list[tuple[list[Tensor], list[Tensor]]] = []
+    rows: list[ConvRow] = []
+    firsts: list[int] = []
+    kinds: list[tuple[int, int, bool]] = []  # launch, side and whether it is a factorized reduction
+    for number, own in enumerate(launches):
+        firsts.append(len(rows))
+        rows += [row._replace(kind=len(kinds) + row.kind) for row in own.rows]
+        kinds += [(number, side, kind in own.kinds.factorized) for kind, side in enumerate(own.kinds.sides)]
+        weights = own.kinds.depthwise, own.kinds.pointwise
+        first, second = ([torch.empty_like(one, memory_format=torch.contiguous_format) for one in of] for of in weights)
+        found.append((first, second))
+    numbers, sides, factorized = zip(*kinds)
+    values, channels, taps = 32, launches[0].depthwise.shape[3], max(sides) ** 2
     launch(
-        _weight_sums_kernel, (count, ceil_div(channels * channels, values) + ceil_div(taps * channels, values)),
-        depthwise_parts, pointwise_parts, table, gates, *map(tuple, found), depthwise_splits, splits, lines, taps,
-        C=channels, SIDES=kinds.sides, V=values, T=64, SUM=triton_type(depthwise_parts.dtype),
+        _weight_sums_kernel, (len(rows), ceil_div(channels * channels, values) + ceil_div(taps * channels, values)),
+        tuple(own.depthwise for own in launches), tuple(own.pointwise for own in launches),
+        table_of(rows, gates.device), gates, *(tuple(chain.from_iterable(own)) for own in zip(*found)), tuple(firsts),
+        tuple(own.depthwise.shape[2] for own in launches), tuple(own.pointwise.shape[2] for own in launches),
+        tuple(own.pointwise.shape[1] for own in launches), tuple(own.depthwise.shape[1] for own in launches),
+        C=channels, LAUNCHES=numbers, SIDES=sides, FACTORIZED=factorized, V=values, T=64,
+        SUM=triton_type(launches[0].depthwise.dtype),
     )  # fmt: skip
-    return found[0], found[1]
+    return found

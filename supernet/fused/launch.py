@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from torch._guards import detect_fake_mode
 
 from supernet.fused.handling import CudaLaunch, current_handler, handled
 
@@ -177,10 +178,31 @@ def block_of(channels: int) -> int:
     return min(64, aligned(channels))
 
 
+def blocks_of(channels: int) -> int:
+    """Return the number of blocks of ``block_of(channels)`` channels, as those of a ``Tile`` are, that cover all."""
+    return ceil_div(channels, block_of(channels))
+
+
 @lru_cache(maxsize=4096)
 def on_device(rows: tuple[Any, ...], device: torch.device, dtype: torch.dtype = torch.int32) -> Tensor:
     """Return numbers, or rows of them, as a tensor; kept, so that a captured CUDA graph finds it at its address."""
     return torch.tensor(rows, dtype=dtype, device=device)
+
+
+def zero_counters(device: torch.device, number: int) -> Tensor:
+    """Return zeros, ``(number,)``, int32, which kernels count in and leave at zero.
+
+    They are kept, as those of ``on_device`` are, and are the same for the same number: launches that may run at once
+    each need a range of their own.
+    """
+    if detect_fake_mode() is not None:
+        return torch.zeros(number, dtype=torch.int32, device=device)
+    return _kept_zeros(device, number)
+
+
+@cache
+def _kept_zeros(device: torch.device, number: int) -> Tensor:
+    return torch.zeros(number, dtype=torch.int32, device=device)
 
 
 def ceil_div(length: int, step: int) -> int:

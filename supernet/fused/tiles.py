@@ -1,4 +1,4 @@
-"""Common parts of the kernels: the pixels and channels of a tile, and loads of planes and of statistics.
+"""Common parts of the kernels: pixels and channels of a tile, loads of planes and of statistics, the last program.
 
 A tile is ``M`` pixels of the batch by ``K`` channels. All functions are inlined into the kernels that call them.
 
@@ -55,3 +55,16 @@ def load_plane(planes, number, at, mask, PIXELS, C, SUM: tl.constexpr):
 def load_channels(values, row, k, inside_k, C, SUM: tl.constexpr):
     """Return one row of a tensor that has a value for each channel, ``(k,)``."""
     return tl.load(values + row * C + k, mask=inside_k, other=0.0).to(SUM)
+
+
+@triton.jit
+def is_last(counter, all):
+    """Return whether this program is the last of ``all`` that call this with a counter, 0 before and after.
+
+    The last can read what the others wrote, by loads that pass by the first cache (``cache_modifier=".cg"``). What it
+    sums so is summed in the order of its own loop, whichever program it is.
+    """
+    tl.debug_barrier()
+    last = tl.atomic_add(counter, 1, sem="acq_rel", scope="gpu") == all - 1
+    tl.store(counter, 0, mask=last)
+    return last

@@ -39,12 +39,17 @@ def work_of(launch: Launch | CudaLaunch) -> Work:
     Raises:
         KeyError: for a kernel that ``WORK`` does not know.
     """
+    return WORK[kernel_of(launch)](arguments_of(launch))
+
+
+def arguments_of(launch: Launch | CudaLaunch) -> dict[str, Any]:
+    """Return the arguments and constants of a launch by their names."""
     names: Sequence[str]
     if isinstance(launch, CudaLaunch):
         names, constants = parameters_of(launch.name, launch.file), dict(launch.definitions)
     else:
         names, constants = [name for name in launch.kernel.arg_names if name not in launch.constants], launch.constants
-    return WORK[kernel_of(launch)](dict(zip(names, launch.arguments)) | constants)
+    return dict(zip(names, launch.arguments)) | constants
 
 
 def _plane(a: dict[str, Any], like: str) -> float:
@@ -84,7 +89,7 @@ def _weight(a: dict[str, Any]) -> Work:
 
 
 def _weight_sums(a: dict[str, Any]) -> Work:
-    parts: tuple[Tensor, ...] = a["depthwise_parts"], a["pointwise_parts"]
+    parts: tuple[Tensor, ...] = *a["depthwise_parts"], *a["pointwise_parts"]
     return Work(sum(part.nbytes for part in parts), sum(part.numel() for part in parts))
 
 
@@ -97,12 +102,14 @@ def _half_gradient(a: dict[str, Any]) -> Work:
 
 
 def _pools(a: dict[str, Any]) -> Work:
-    return Work(a["x"].nbytes + 2 * _plane(a, "pools") + _plane(a, "where"), 10 * a["PIXELS"] * a["C"])
+    planes = 2 * _plane(a, "pools") + _plane(a, "where")
+    return Work(a["x"].nbytes + planes + a["partial"].nbytes, 10 * a["PIXELS"] * a["C"])
 
 
 def _pools_backward(a: dict[str, Any]) -> Work:
     outputs = a["OUTPUTS"] * a["C"]
-    return Work(outputs * (2 * a["grads"].element_size() + 1) + 2 * _plane(a, "out"), 18 * a["PIXELS"] * a["C"])
+    read = outputs * (2 * a["grads"].element_size() + 1)
+    return Work(read + (1 + a["ADD"]) * _plane(a, "out"), 18 * a["PIXELS"] * a["C"])
 
 
 def _combine(a: dict[str, Any]) -> Work:
@@ -112,12 +119,12 @@ def _combine(a: dict[str, Any]) -> Work:
 
 def _sums(a: dict[str, Any]) -> Work:
     terms = len(a["partial"])
-    return Work((terms + 1) * _plane(a, "planes"), 4 * terms * a["PIXELS"] * a["C"])
+    return Work((terms + 1) * _plane(a, "planes") + a["partial"].nbytes, 4 * terms * a["PIXELS"] * a["C"])
 
 
 def _shared_gradient(a: dict[str, Any]) -> Work:
     terms = a["POOLS"] + a["STATES"]
-    moved = 2 * a["POOLS"] + a["STATES"] + 2 * (a["POOLS"] > 0) + 2 * (a["STATES"] > 0)
+    moved = 2 * a["POOLS"] + a["STATES"] + 2 * (a["POOLS"] > 0) + (1 + a["ADD"]) * (a["STATES"] > 0)
     return Work(moved * _plane(a, "planes"), 5 * terms * a["PIXELS"] * a["C"])
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from supernet.fused.conv_weight_backward import add_parts
+from supernet.fused.conv_weight_backward import Parts
 from supernet.fused.cuda import library
 from supernet.fused.cuda.tiles import (
     PITCH,
@@ -253,7 +253,7 @@ def input_gradient(
     _launch("state_gradient", x, channels, (tiles, shares, blocks), shared, arguments, **constants)
 
 
-def conv_weight_gradients(
+def conv_weight_parts(
     x: Tensor | None,
     planes: Tensor,
     dy: Tensor,
@@ -263,8 +263,8 @@ def conv_weight_gradients(
     statistics: tuple[Tensor, Tensor],
     size: Sequence[int],
     stride: int,
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the gradients of the weights; see ``conv_weight_backward.conv_weight_gradients``.
+) -> Parts:
+    """Return the parts of the gradients of the weights; see ``conv_weight_backward.conv_weight_parts``.
 
     Args:
         dy: gradients of the rows' planes, ``(row, m, c)``.
@@ -288,11 +288,7 @@ def conv_weight_gradients(
     grid = len(groups), blocks, splits
     arguments = *tensors, given, *numbers
     _launch("weight_gradients", planes, channels, grid, shared, arguments, **constants)
-    found = add_parts(depthwise_parts, pointwise_parts, rows, _as_separable(kinds), gates)
-    for kind in kinds.factorized:  # both gradients stand in the second, one above the other
-        both = found[1][kind].chunk(2, 1)
-        found[0][kind], found[1][kind] = (half.clone(memory_format=torch.contiguous_format) for half in both)
-    return found
+    return Parts(depthwise_parts, pointwise_parts, rows, kinds)
 
 
 def _launch(
@@ -308,16 +304,6 @@ def _launch(
     definitions = {"C": channels, "FLOAT16": int(like.dtype == torch.float16)} | constants
     given = CudaLaunch(name, file, tuple(definitions.items()), grid, threads, shared, tuple(arguments))
     library.launch(given, like.device)
-
-
-def _as_separable(kinds: Kinds) -> Kinds:
-    """Return kinds whose weights have the shapes of separable convolutions, those of factorized reductions too."""
-    depthwise, pointwise = list(kinds.depthwise), list(kinds.pointwise)
-    for kind in kinds.factorized:
-        edges, half, channels = kinds.pointwise[kind].shape[:3]
-        depthwise[kind] = depthwise[kind].new_empty(edges, channels, 1, 3, 3)
-        pointwise[kind] = pointwise[kind].new_empty(edges, 2 * half, channels, 1, 1)
-    return Kinds(kinds.sides, kinds.dilations, tuple(depthwise), tuple(pointwise))
 
 
 def _point(to: _Weights | _Kinds, kinds: Kinds) -> None:

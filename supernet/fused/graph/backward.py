@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from supernet.fused.batch_norm import finalize_coefficients
-from supernet.fused.combine import combine_sums, shared_gradient
+from supernet.fused.combine import combine_coefficients, shared_gradient
 from supernet.fused.conv_backward import half_gradient, input_gradient, plane_gradients
 from supernet.fused.conv_forward import normalized_sources
-from supernet.fused.conv_weight_backward import conv_weight_gradients
+from supernet.fused.conv_weight_backward import Parts, add_parts, conv_weight_parts
 from supernet.fused.cuda import convs as cuda
 from supernet.fused.graph.library_convs import library_backward
 from supernet.fused.graph.partial_channels import (
@@ -31,10 +31,10 @@ from supernet.fused.graph.partial_channels import (
 )
 from supernet.fused.graph.plan import Convs, Source, edges_of
 from supernet.fused.graph.tensors import GraphTensors, dense_by_launch, index_of
+from supernet.fused.launch import on_device, zero_counters
 from supernet.fused.pools import pools_backward
 from supernet.fused.rows import ConvRow
 from supernet.fused.streams import Beside
-from supernet.fused.tables import TERM_PLACE
 
 
 def graph_backward(
@@ -68,10 +68,12 @@ class _Backward:
         coefficients: ``a``, ``b`` and ``s`` at every place, ``(3, place, width)``.
         full: where gradients of states with all their channels are summed: of the inputs; where channels are partial,
             of the nodes too.
+        arriving: gradients of the nodes from outside, ``(node, m, c)``, which their sums begin with; empty where
+            channels are partial.
         bypassed: node -> gradient of its sum of bypassed channels.
         weights, pools, inputs: streams for what runs beside the rest: gradients of weights, of pools and skip
             connections, and of the inputs but the first.
-        counters: zeros, one for each plane, and ``BLOCKS`` for each state.
+        of_terms, of_planes, of_states: counters, one for each term and each plane, and ``BLOCKS`` of each state.
         dy: gradients of the planes of each launch, from which those of its weights are computed.
     """
 
@@ -97,15 +99,22 @@ class _Backward:
         self.states = active_channels(self.nodes, run.width).view(count, run.pixels, run.width)
         self.grads = self.planes.new_empty(count + plan.halves, run.pixels, run.width)
         self.coefficients = mean.new_empty(3, plan.places, run.width)
-        self.gates, self.edge_grads = gates.shape, torch.zeros_like(edges)
-        counters = plan.planes + len(plan.sources) * cuda.BLOCKS if run.by_cuda else 0
-        zeros = run.gates.new_zeros(gates.numel() + counters)
-        self.gate_grads, self.counters = zeros[: gates.numel()], zeros[gates.numel() :].view(torch.int32)
-        self.full = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in inputs]
+        self.edge_grads = torch.zeros_like(edges)
+        written = sum(len(rows) + len(idle) for rows, idle in zip(plan.node_terms, plan.idle) if rows)
+        empty = torch.empty_like if written == gates.numel() else torch.zeros_like
+        self.gate_grads = empty(gates, memory_format=torch.contiguous_format)
+        of_each = len(plan.terms), plan.planes, *[cuda.BLOCKS] * len(plan.sources)
+        zeros = zero_counters(gates.device, sum(of_each))
+        self.of_terms, self.of_planes, *self.of_states = zeros.split(of_each)
         if plan.partial == 1:
-            self.grads[:count] = grad.reshape(count, run.pixels, -1)
+            self.full = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in inputs]
+            self.arriving = grad.reshape(count, run.pixels, -1)
+            begin = len(plan.sources) - plan.inputs
+            self.grads[begin:count] = self.arriving[begin:]  # nothing is added to those that no edge leaves
         else:
+            self.full = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in inputs]
             self.full += list(grad.clone().unbind(0))
+            self.arriving = grad[:0]
         self.bypassed: dict[int, Tensor] = {}
         self.weights, self.pools, self.inputs = (Beside(self.planes.device, number) for number in range(3))
         self.dy: list[Tensor] = []
@@ -122,10 +131,9 @@ class _Backward:
                 self._source(source)
         self.inputs.join()
         self.weights.join()
-        gates = self.gate_grads.view(self.gates)
         found = zip(self.grad_params, run.params)
         grad_params = [torch.zeros_like(param) if grad is None else grad for grad, param in found]
-        return [*self.full[: plan.inputs], gates, self.edge_grads, *grad_params]
+        return [*self.full[: plan.inputs], self.gate_grads, self.edge_grads, *grad_params]
 
     def _source(self, source: Source) -> None:
         """Compute the gradient of a source's state through its operations, and those of their parameters."""
@@ -134,12 +142,11 @@ class _Backward:
         out = sum_of_gradients(plan, source, x, self.full, self.grads)
         with self.pools.launches():
             self._pools_and_skips(source, out)
-        if source.second.rows:
-            self._second_halves(source)
+        second = self._second_halves(source) if source.second.rows else None
         self.pools.join()
         self._library(source, x, out)
         if source.first.rows:
-            self._first_halves(source, x, out)
+            self._first_halves(source, x, out, second)
         if plan.partial > 1:
             self._bypass(source, out)
 
@@ -152,25 +159,28 @@ class _Backward:
         table, rows = run.table(plan.terms), plan.node_terms[node]
         if not rows:
             return  # all its edges have no candidate but "none"
-        sums = combine_sums(
-            self.grads, run.flat_inputs, self.states, self.planes, self.statistics, table, rows, node, run.gates
-        )
-        own, gates = table[rows.start : rows.stop], (run.gates, self.gate_grads)
-        finalize_coefficients(
-            sums, run.pixels, own, *self.statistics, self.coefficients, *gates, self.training, place=TERM_PLACE.value
-        )
+        given = self.grads, run.flat_inputs, self.states, self.planes, self.statistics, table, rows, node, run.gates
+        idle = on_device(tuple(plan.idle[node]), self.planes.device)
+        combine_coefficients(*given, self.coefficients, self.gate_grads, idle, self.of_terms, self.training)
 
     def _pools_and_skips(self, source: Source, out: Tensor) -> None:
-        """Add the gradients through a source's pools and skip connections to ``out``."""
+        """Begin the sum of a state's gradients with those through its pools and skip connections."""
+        number = source.state - self.plan.inputs
+        before = out if self.plan.partial > 1 else self.arriving[number].view_as(out) if number >= 0 else None
         if not (source.pool_terms or source.state_terms):
+            if before is None:
+                out.zero_()
+            elif before is not out:
+                out.copy_(before)
             return
         run = self.run
         pools = self.planes.new_empty(2, run.pixels, run.width)
         terms = run.table(source.pool_terms), source.maxima, run.table(source.state_terms)
-        flat = out.view(-1, run.width)
-        shared_gradient(self.grads, self.planes, self.coefficients, run.gates, *terms, pools, flat)
+        given = self.grads, self.planes, self.coefficients, run.gates, *terms, pools
+        shared_gradient(*given, None if before is None else before.view(-1, run.width), out.view(-1, run.width))
         if source.pool_terms:
-            pools_backward(pools, self.places[source.state], out, source.stride)
+            before = out if source.state_terms else before
+            pools_backward(pools, self.places[source.state], before, out, source.stride)
 
     def _library(self, source: Source, x: Tensor, out: Tensor) -> None:
         """Add the gradients through the operations that the library computes; keep their parameters' gradients."""
@@ -185,41 +195,50 @@ class _Backward:
             out += back.to(out.dtype)
             self.grad_params[first : first + len(weights)] = weights
 
-    def _second_halves(self, source: Source) -> None:
-        """Compute the gradients behind the first halves' BatchNorms, and the first halves' coefficients."""
+    def _second_halves(self, source: Source) -> Parts | None:
+        """Compute the gradients behind the first halves' BatchNorms, and the first halves' coefficients.
+
+        Returns:
+            The parts of the gradients of the second halves' weights, if these are asked for.
+        """
         run, rows = self.run, source.second.rows
         kinds, behind = run.kinds(source.second, 1), len(self.nodes) - self.plan.finals
         dense, bordered = self.dense[source.state, 1], (run.size, kinds.reach)
         by_rows = behind, rows, kinds, run.gates, run.size
         if run.by_cuda:
             dy, given = self._kept(rows), (self.planes, self.grads, self.coefficients, dense, self.statistics, *by_rows)
-            cuda.half_gradient(*given, self.counters, self.training, dy)
-            self._weights_by_cuda(source.second, 1, None, dy, run.size, 1)
-            return
+            cuda.half_gradient(*given, self.of_planes, self.training, dy)
+            return self._weights_by_cuda(source.second, 1, None, dy, run.size, 1)
         dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, *bordered)
+        parts = None
         if self.need_params:
             middle = normalized_sources(self.planes, rows, run.gates, self.statistics, *bordered)
-            found = conv_weight_gradients(middle, dy, rows, kinds, run.gates, border=kinds.reach)
-            self._keep(source.second, 1, *found)
+            parts = conv_weight_parts(middle, dy, rows, kinds, run.gates, border=kinds.reach)
         sums = half_gradient(dy, self.planes, dense, self.statistics, self.grads, *by_rows)
         halves = run.table([row._replace(target=row.source) for row in rows])
-        finalize_coefficients(
-            sums, run.pixels, halves, *self.statistics, self.coefficients, run.gates, None, self.training
-        )
+        finalize_coefficients(sums, run.pixels, halves, *self.statistics, self.coefficients, run.gates, self.training)
+        return parts
 
-    def _first_halves(self, source: Source, x: Tensor, out: Tensor) -> None:
-        """Add the gradient of a state through its convolutions to ``out``."""
+    def _first_halves(self, source: Source, x: Tensor, out: Tensor, second: Parts | None) -> None:
+        """Add the gradient of a state through its convolutions to ``out``; keep the gradients of all weights.
+
+        Args:
+            second: parts of those of the second halves.
+        """
         run, rows = self.run, source.first.rows
         kinds, dense = run.kinds(source.first, 0), self.dense[source.state, 0]
         if run.by_cuda:
             dy, given = self._kept(rows), (x, self.planes, self.grads, self.coefficients, out)
-            counters = self.counters[self.plan.planes + source.state * cuda.BLOCKS :]
+            counters = self.of_states[source.state]
             cuda.input_gradient(*given, dense, rows, kinds, run.gates, source.stride, counters, dy)
-            self._weights_by_cuda(source.first, 0, x, dy, x.shape[:3], source.stride)
+            first = self._weights_by_cuda(source.first, 0, x, dy, x.shape[:3], source.stride)
+            if first is not None:
+                with self.weights.launches():
+                    self._keep(source, first, second)
             return
         dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, run.size)
         if self.need_params:
-            self._keep(source.first, 0, *conv_weight_gradients(x, dy, rows, kinds, run.gates, source.stride))
+            self._keep(source, conv_weight_parts(x, dy, rows, kinds, run.gates, source.stride), second)
         input_gradient(x, dy, out, dense, rows, kinds, source.stride)
 
     def _kept(self, rows: Sequence[ConvRow]) -> Tensor | None:
@@ -234,13 +253,13 @@ class _Backward:
 
     def _weights_by_cuda(
         self, convs: Convs, half: int, x: Tensor | None, dy: Tensor | None, size: Sequence[int], stride: int
-    ) -> None:
-        """Compute a launch's weight gradients, if they are asked for, beside the rest: nothing waits for them."""
-        if dy is not None:
-            kinds, gates = self.run.kinds(convs, half), self.run.gates
-            with self.weights.launches():
-                given = x, self.planes, dy, convs.rows, kinds, gates
-                self._keep(convs, half, *cuda.conv_weight_gradients(*given, self.statistics, size, stride))
+    ) -> Parts | None:
+        """Return the parts of a launch's weight gradients, computed beside the rest; nothing but their sums waits."""
+        if dy is None:
+            return None
+        given = x, self.planes, dy, convs.rows, self.run.kinds(convs, half), self.run.gates
+        with self.weights.launches():
+            return cuda.conv_weight_parts(*given, self.statistics, size, stride)
 
     def _bypass(self, source: Source, out: Tensor) -> None:
         """Add the gradients of a state's active and bypassed channels to that of the whole state."""
@@ -254,8 +273,11 @@ class _Backward:
             total = total + edges[row].to(target.dtype) * self.bypassed[node]
         target[..., run.width :] += bypass_backward(state, total, run.width, source.stride)
 
-    def _keep(self, convs: Convs, half: int, depthwise: Sequence[Tensor], pointwise: Sequence[Tensor]) -> None:
-        """Keep a launch's weight gradients at the indices of its parameters."""
-        for op, first, second in zip(convs.ops, depthwise, pointwise):
-            at = op.params[0] + 2 * half
-            self.grad_params[at], self.grad_params[at + 1] = first, second
+    def _keep(self, source: Source, first: Parts, second: Parts | None) -> None:
+        """Add the parts of a source's weight gradients; keep these at the indices of their parameters."""
+        halves = [(source.first, 0, first)] + ([(source.second, 1, second)] if second is not None else [])
+        found = add_parts([parts for *_, parts in halves], self.run.gates)
+        for (convs, half, _), gradients in zip(halves, found):
+            for op, depthwise, pointwise in zip(convs.ops, *gradients):
+                at = op.params[0] + 2 * half
+                self.grad_params[at], self.grad_params[at + 1] = depthwise, pointwise

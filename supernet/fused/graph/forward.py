@@ -25,8 +25,9 @@ from supernet.fused.graph.norms import norms_of
 from supernet.fused.graph.partial_channels import bypass, merge_channels
 from supernet.fused.graph.plan import Source, edges_of
 from supernet.fused.graph.tensors import GraphTensors, allocate, dense_by_launch, index_of
-from supernet.fused.launch import Tile
+from supernet.fused.launch import blocks_of, zero_counters
 from supernet.fused.pools import pools_forward
+from supernet.fused.rows import ConvRow
 from supernet.fused.streams import Beside
 from supernet.ops import BatchNorm
 
@@ -70,16 +71,17 @@ def graph_forward(
             for norm in norms_of(source, buffers):
                 running = norm.running_mean, norm.running_var
                 running_statistics(mean, rstd, running, norm.slots, norm.places)
-    counters = planes.new_zeros(plan.planes, dtype=torch.int32) if run.by_cuda and training else None
+    blocks = blocks_of(run.width)
+    zeros = zero_counters(planes.device, plan.planes + len(plan.sources) * blocks)
+    counters, of_pools = zeros[: plan.planes] if training else None, zeros[plan.planes :].split(blocks)
     beside = Beside(planes.device)
     for source in plan.sources:
         x = run.state(source, states)
         with beside.launches():
             if source.pools:
                 pools = planes[source.pool_plane : source.pool_plane + 2]
-                partial, tile = pools_forward(x, pools, places[source.state], source.stride)
-                if training:
-                    _pool_statistics(run, source, partial, tile, statistics)
+                given = run.table(_pool_rows(source)), run.gates, statistics, of_pools[source.state]
+                pools_forward(x, pools, places[source.state], source.stride, *given, training)
         with beside.launches() if source.state + 1 < plan.inputs else nullcontext():  # no node waits for it alone
             _convolve(run, source, x, planes, dense, statistics, counters, training=training)
         _convolve_by_library(run, source, x, planes, statistics, training)
@@ -116,7 +118,7 @@ def _convolve(
     """Compute the planes of a source's convolutions and their statistics, first halves before second ones.
 
     Args:
-        counters: zeros, one for each plane, where CUDA kernels compute statistics.
+        counters: zeros, one for each plane; ``None`` in evaluation.
     """
     mean, rstd, variances = statistics
     for half, convs in enumerate((source.first, source.second)):
@@ -155,9 +157,7 @@ def _convolve_by_library(
                 kept.index_copy_(0, to, new)
 
 
-def _pool_statistics(run: GraphTensors, source: Source, partial: Tensor, tile: Tile, statistics: Statistics) -> None:
-    """Finalize the statistics of a source's pools, once for each edge."""
+def _pool_rows(source: Source) -> list[ConvRow]:
+    """Return a source's pools that a BatchNorm follows, once for each edge, by their kinds in ``POOLS``."""
     normed = [(row, source.pools[row.kind]) for row in source.pool_rows if source.pools[row.kind].normed]
-    if normed:
-        table = run.table([row._replace(kind=POOLS.index(op.kind)) for row, op in normed])
-        finalize_statistics(partial, tile, run.pixels, table, *statistics, run.gates, by_kind=True)
+    return [row._replace(kind=POOLS.index(op.kind)) for row, op in normed]

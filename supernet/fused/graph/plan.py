@@ -98,6 +98,7 @@ class Plan:
         sources: one for each state that has edges.
         incoming: of each node, the rows of its edges in the gates.
         terms: the terms of all nodes; ``node_terms`` are the range of each node's.
+        idle: of each node, the gates of its edges that belong to no term.
         finals, halves, planes: number of final planes, of halves, and of all planes.
         places: number of rows of statistics and of the backward's coefficients: one for each plane, then one for each
             edge's pool.
@@ -111,6 +112,7 @@ class Plan:
     incoming: list[list[int]]
     terms: list[TermRow] = field(default_factory=list)
     node_terms: list[range] = field(default_factory=list)
+    idle: list[list[int]] = field(default_factory=list)
     finals: int = 0
     halves: int = 0
     planes: int = 0
@@ -181,6 +183,9 @@ def plan_of(description: str, convolve_skips: bool = False) -> Plan:
                     term = TermRow(NORMALIZED, plane, 0, plane, at, node)
                 plan.terms.append(term)
         plan.node_terms.append(range(begin, len(plan.terms)))
+        known = {term.gate for term in plan.terms[begin:]}
+        every = (row * columns + column for row in incoming[node] for column in range(columns))
+        plan.idle.append([at for at in every if at not in known])
 
     for source, own, leads in zip(sources, ops, targets):
         state = source.state

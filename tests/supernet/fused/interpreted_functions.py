@@ -4,12 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from supernet.fused import batch_norm, combine, conv_backward, conv_forward, conv_weight_backward, naive, pools
+from supernet.fused.conv_weight_backward import Parts
 from supernet.fused.dense import SHIFT, Kinds, dense_weights, groups_of
-from supernet.fused.launch import ceil_div, tile_of
+from supernet.fused.launch import Tile, blocks_of, ceil_div, tile_of, zero_counters
 from supernet.fused.rows import NORMALIZED, PLAIN, STATE, ConvRow, TermRow
-from supernet.fused.tables import TERM_PLACE, table_of
+from supernet.fused.tables import table_of
 
 CPU = torch.device("cpu")
 BATCH, CHANNELS = 2, 5
@@ -115,6 +117,19 @@ def test_convolutions_and_statistics(conv):
     equal(finalized, defined)
 
 
+def test_statistics_of_many_tiles():
+    """More than a program reads at a time; the last one holds fewer pixels."""
+    torch.manual_seed(6)
+    plane, rows = randn(1, 300 * 16 + 3, CHANNELS) + 1e4, [ConvRow(0, 0, -1, 0, 0, 0)]
+    tiles = plane[0].split(16)
+    parts = [torch.stack([tile.mean(0), (tile - tile.mean(0)).square().sum(0)]) for tile in tiles]
+    found, expected = torch.zeros(2, 3, 1, CHANNELS, dtype=torch.float64)
+    given = Tile(16, 16, 16, len(tiles)), plane.shape[1], table_of(rows, CPU)
+    batch_norm.finalize_statistics(torch.stack(parts)[None], *given, *found, GATES)
+    naive.finalize_statistics(plane, rows, *expected, GATES)
+    equal(found, expected)
+
+
 def test_normalized_sources(conv):
     if conv.normed:
         given = conv.planes, conv.rows, GATES, conv.statistics, conv.size, conv.border
@@ -131,6 +146,30 @@ def test_gradients_of_convolutions(conv):
     given = conv.rows, conv.kinds, GATES, conv.stride
     found = conv_weight_backward.conv_weight_gradients(conv.x, found, *given, conv.border)
     equal(found, naive.conv_weight_gradients(conv.state if conv.normed else conv.x, dy, *given))
+
+
+def test_sums_of_the_parts_of_two_launches():
+    """The second one has a factorized reduction; in each the gate of a row is 0."""
+    torch.manual_seed(8)
+    channels, dead = 6, GATES.tolist().index(0)
+    square = randn(2, channels, channels, 1, 1)
+    halves = [randn(2, channels // 2, channels, 1, 1) for _ in range(2)]
+    separable = Kinds((3,), (1,), (randn(2, channels, 1, 3, 3),), (square,))
+    mixed = Kinds((1, 3), (1, 1), (randn(2, channels, 1, 1, 1), halves[0]), (square, halves[1]), (1,))
+    rows = [FIRST[0], FIRST[1]._replace(gate=dead)], [FIRST[0]._replace(gate=dead), *FIRST[1:]]
+    launches = []
+    for own, kinds in zip(rows, (separable, mixed)):
+        pointwise = randn(len(own), max(kinds.sides), 2, channels, channels)
+        launches.append(Parts(randn(len(own), kinds.taps, 3, channels), pointwise, own, kinds))
+    found = conv_weight_backward.add_parts(launches, GATES)
+    for parts, (depthwise, pointwise) in zip(launches, found, strict=True):
+        for index, row in enumerate(parts.rows):
+            side, live = parts.kinds.sides[row.kind], GATES[row.gate] != 0
+            expected = [parts.depthwise[index, : side * side].sum(1).t(), parts.pointwise[index, :side].sum((0, 1))]
+            if row.kind in parts.kinds.factorized:
+                expected = list(expected[1].chunk(2))
+            for gradient, own in zip((depthwise, pointwise), expected):
+                equal(gradient[row.kind][row.slot].flatten(), own.flatten() * live)
 
 
 def test_gradient_of_a_state_and_between_halves(conv):
@@ -170,11 +209,13 @@ def test_nodes_and_coefficients(training):
         sums = naive.combine_sums(grads[node], inputs, nodes, planes, statistics, own, GATES)
         live = [index for index, row in enumerate(own) if GATES[row.gate] != 0]
         equal(partial.sum(1)[live], sums[live])
-        coefficients, gate_grads = torch.full((3, 3, CHANNELS), 9.0, dtype=torch.float64), torch.zeros_like(GATES)
-        batch_norm.finalize_coefficients(
-            partial, pixels, table[rows.start : rows.stop], *statistics, coefficients, GATES, gate_grads, training,
-            place=TERM_PLACE.value,
-        )  # fmt: skip
+        coefficients, gate_grads = (torch.full(size, 9.0, dtype=torch.float64) for size in ((3, 3, CHANNELS), (8,)))
+        counters = torch.zeros(len(TERMS), dtype=torch.int32)
+        given = grads, inputs, nodes, planes, statistics, table, rows, node, GATES
+        idle = torch.tensor([5, 4, 7], dtype=torch.int32)
+        combine.combine_coefficients(*given, coefficients, gate_grads, idle, counters, training)
+        assert gate_grads[4:].tolist() == [0, 0, 9, 0]
+        assert not counters.any()
         mean, rstd = statistics
         for index, row in enumerate(own):
             gate, normed = GATES[row.gate], row.form == NORMALIZED
@@ -185,6 +226,23 @@ def test_nodes_and_coefficients(training):
             equal(gate_grads[row.gate], gate_grad if gate != 0 else torch.zeros_like(gate_grad))
             if row.place >= 0:
                 equal(coefficients[:, row.place], expected if gate != 0 else torch.zeros_like(expected))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_coefficients_of_first_halves(training):
+    torch.manual_seed(7)
+    partial = randn(len(SECOND), 300, 2, CHANNELS)
+    mean, rstd = randn(6, CHANNELS), torch.rand(6, CHANNELS, dtype=torch.float64) + 0.5
+    halves = [row._replace(target=row.source) for row in SECOND]
+    halves[-1] = halves[-1]._replace(target=5)
+    found = torch.full((3, 6, CHANNELS), 9.0, dtype=torch.float64)
+    expected = found.clone()
+    batch_norm.finalize_coefficients(partial, 11, table_of(halves, CPU), mean, rstd, found, GATES, training)
+    for row, sums in zip(halves, partial.sum(1), strict=True):
+        moments = mean[row.target], rstd[row.target]
+        expected[:, row.target] = naive.finalize_coefficients(sums, 11, *moments, torch.ones(()).double(), training)[0]
+        expected[:, row.target] *= GATES[row.gate] != 0
+    equal(found, expected)
 
 
 def test_coefficients_are_the_derivative_of_the_gated_batch_norm():
@@ -209,32 +267,51 @@ def test_gradients_of_pools_and_skip_connections():
     found, back = randn(pixels, CHANNELS), torch.empty(2, pixels, CHANNELS, dtype=torch.float64)
     expected = found.clone()
     tables = table_of(pool_rows, CPU), 2, table_of(state_rows, CPU)
-    combine.shared_gradient(grads, planes, coefficients, GATES, *tables, back, found)
+    before, (other, alone) = found.clone(), torch.full((2, *found.shape), torch.nan, dtype=torch.float64)
+    for begin, out in ((found, found), (before, other), (None, alone)):
+        combine.shared_gradient(grads, planes, coefficients, GATES, *tables, back, begin, out)
     defined = naive.shared_gradient(grads, planes, coefficients, GATES, pool_rows, 2, state_rows, expected)
-    equal([back, found], [defined, expected])
+    equal([back, found, other, alone], [defined, expected, expected, expected - before])
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_pools(stride):
     torch.manual_seed(4)
-    x = randn(BATCH, 5, 4, CHANNELS).round(decimals=0)  # with ties
-    pixels = BATCH * ceil_div(5, stride) * ceil_div(4, stride)
+    x = randn(50, 5, 4, CHANNELS).round(decimals=0) + 1e4  # with ties, and of several tiles
+    pixels = len(x) * ceil_div(5, stride) * ceil_div(4, stride)
     found = torch.empty(2, pixels, CHANNELS, dtype=torch.float64)
     where = torch.empty(pixels, CHANNELS, dtype=torch.uint8)
-    partial, tile = pools.pools_forward(x, found, where, stride)
     expected = naive.pools_forward(x, stride)
-    equal(found, expected)
-    assert partial.shape == (2, tile.count, 2, CHANNELS)
-    rows, gates = [ConvRow(0, 0, -1, 0, 0, 0)], torch.ones(1, dtype=torch.float64)
-    for pool in range(2):
-        finalized, defined = torch.zeros(2, 3, 1, CHANNELS, dtype=torch.float64)
-        batch_norm.finalize_statistics(partial[pool][None], tile, pixels, table_of(rows, CPU), *finalized, gates)
-        naive.finalize_statistics(expected[pool][None], rows, *defined, gates)
-        equal(finalized, defined)
+    numbers = (0, 4, 0), (0, 1, 1), (0, 2, 3), (1, 3, 2)
+    rows = [ConvRow(kind, 0, -1, target, gate, 0) for kind, target, gate in numbers]  # the third one's gate is 0
+    for training in (True, False):
+        counters = torch.zeros(blocks_of(CHANNELS), dtype=torch.int32)
+        finished, defined = torch.full((2, 3, 5, CHANNELS), 9.0, dtype=torch.float64)
+        given = table_of(rows, CPU), GATES, finished.unbind(), counters, training
+        pools.pools_forward(x, found, where, stride, *given)
+        equal(found, expected)
+        if training:
+            pooled = torch.zeros(5, pixels, CHANNELS, dtype=torch.float64)
+            for row in rows:
+                pooled[row.target] = expected[row.kind]
+            naive.finalize_statistics(pooled, rows, *defined, GATES)
+        equal(finished, defined)
+        assert not counters.any()
     grads, out = randn(2, pixels, CHANNELS), randn(*x.shape)
     defined = out + naive.pools_backward(x, grads, stride)
-    pools.pools_backward(grads, where, out, stride)
-    equal(out, defined)
+    before, (other, alone) = out.clone(), torch.full((2, *out.shape), torch.nan, dtype=torch.float64)
+    for begin, to in ((out, out), (before, other), (None, alone)):
+        pools.pools_backward(grads, where, begin, to, stride)
+    equal([out, other, alone], [defined, defined, defined - before])
+
+
+def test_counters_are_kept_unless_they_are_fake():
+    kept = zero_counters(CPU, 3)
+    assert kept is zero_counters(CPU, 3) and kept.dtype == torch.int32 and kept.tolist() == [0] * 3
+    assert zero_counters(torch.device("meta"), 3).is_meta
+    with FakeTensorMode():
+        assert isinstance(zero_counters(CPU, 3), FakeTensor) and isinstance(zero_counters(CPU, 4), FakeTensor)
+    assert type(zero_counters(CPU, 4)) is torch.Tensor
 
 
 def test_running_statistics():

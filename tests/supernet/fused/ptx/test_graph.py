@@ -1,17 +1,24 @@
 """Whole graphs by compiled kernels, interpreted and watched, against the reference in float64."""
 
 import copy
+import itertools
 
 import pytest
 import torch
 
 from supernet.fused.cuda import library
+from supernet.fused.rows import NORMALIZED, ConvRow, TermRow
 from supernet.fused.verification import GRADIENTS, MEDIANS, NODES, median_error, relative_error
 from supernet.mixed.graph import MixedGraph
 from supernet.mixed.source import add_auxiliary_skips
 from supernet.spaces.darts import DARTS_PRIMITIVES
 
 launches = pytest.importorskip("supernet.fused.ptx.launches", reason="Triton is not installed")
+combine_coefficients = pytest.importorskip("supernet.fused.combine").combine_coefficients
+pools_forward = pytest.importorskip("supernet.fused.pools").pools_forward
+recorded = pytest.importorskip("supernet.fused.launch").recorded
+table_of = pytest.importorskip("supernet.fused.tables").table_of
+arguments_of = pytest.importorskip("supernet.fused.traffic").arguments_of
 graphs = pytest.importorskip("tests.supernet.fused.ptx.graphs", reason="Triton is not installed")
 
 CONVOLUTIONS = {"convs_forward", "half_gradient", "state_gradient", "weight_gradients"}
@@ -25,7 +32,9 @@ CONVOLUTIONS = {"convs_forward", "half_gradient", "state_gradient", "weight_grad
             ("max_pool_3x3", "skip_connect", "sep_conv_5x5", "dil_conv_3x3"), 1, (8, 16),
             marks=pytest.mark.skipif(library._nvrtc() is None, reason="NVRTC is not installed"), id="cuda",
         ),
-        pytest.param(torch.float32, 0, ("avg_pool_3x3", "skip_connect", "sep_conv_3x3"), 2, (7, 5), id="triton"),
+        pytest.param(
+            torch.float32, 0, ("avg_pool_3x3", "skip_connect", "sep_conv_3x3", "none"), 2, (7, 5), id="triton"
+        ),
     ],
 )  # fmt: skip
 def test_equals_the_reference(storage, shared, candidates, stride, size):
@@ -37,6 +46,8 @@ def test_equals_the_reference(storage, shared, candidates, stride, size):
     finally:
         torch.use_deterministic_algorithms(False)
     assert CONVOLUTIONS & {one.name for one in executed} == (CONVOLUTIONS if shared else set())
+    counters = [given["counters"] for one in executed if "counters" in (given := arguments_of(one.launch))]
+    assert counters and not any(own.any() for own in counters), "those of a row whose gate is 0 too"
     for index, (b, a) in enumerate(zip(found, expected, strict=True)):
         assert b.isfinite().all()
         tolerance = GRADIENTS[storage] if index else NODES[storage]
@@ -66,3 +77,31 @@ def test_every_instruction_is_of_a_class():
     with launches.interpreted(shared_bytes=0) as executed:
         graphs.computed_and_exact(torch.float32, ("skip_connect",), 16, 1, 1, 1, (2, 2))
     assert executed and all(sum(one.by_class().values()) == one.instructions > 0 for one in executed)
+
+
+def test_the_same_bits_whichever_program_is_last():
+    """Statistics of pools, and coefficients of a term, by programs in either order; a gate of 0 and no counter left."""
+    torch.manual_seed(0)
+    device, gates = torch.device("cpu"), torch.tensor([0.5, 0.0])
+    x, pools = torch.randn(8, 9, 8, 16), torch.empty(2, 8 * 72, 16)
+    where, counters = torch.empty(8 * 72, 16, dtype=torch.uint8), torch.zeros(2, dtype=torch.int32)
+    places = table_of([ConvRow(0, 0, -1, 0, 0, 0), ConvRow(1, 0, -1, 1, 0, 0), ConvRow(0, 1, -1, 2, 1, 0)], device)
+    statistics, coefficients, gate_grads = torch.empty(3, 3, 16), torch.empty(3, 3, 16), torch.empty(2)
+    terms = table_of([TermRow(NORMALIZED, 0, 0, 0, 0, 0), TermRow(NORMALIZED, 1, 0, 1, 1, 0)], device)
+    idle, (mean, rstd, _) = torch.empty(0, dtype=torch.int32), statistics
+    with recorded() as recordings:
+        pools_forward(x, pools, where, 1, places, gates, statistics.unbind(), counters, True)
+        given = pools[:1], [], pools, pools, (mean, rstd), terms, range(2), 0, gates
+        combine_coefficients(*given, coefficients, gate_grads, idle, counters, True)
+    results = []
+    for step in (1, -1):
+        for kept in (statistics, coefficients, gate_grads):
+            kept.fill_(torch.nan)
+        for launch in recordings:
+            blocks = [*itertools.product(*map(range, (*launch.grid, 1)[:3]))]
+            launches.run(launch, watch=True, blocks=blocks[::step])
+            assert len(blocks) > 1 and not counters.any()
+        results.append([kept.clone() for kept in (statistics[:, :2], coefficients[:, :2], gate_grads)])
+        assert statistics[:, 2].isnan().all() and not coefficients[:, 1].any() and gate_grads[1] == 0
+    for first, second in zip(*results, strict=True):
+        assert first.equal(second) and first.isfinite().all()
