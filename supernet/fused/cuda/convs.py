@@ -58,8 +58,11 @@ MAX_KINDS, MAX_KINDS_AT_ONCE = 64, 8
 """Kinds of convolutions of a graph and of a launch."""
 
 BLOCKS = 256
-"""Blocks that fill a large GPU: two for each of its multiprocessors, which is what fits. Of more, each would have its
-own sums to write."""
+"""Blocks that fill a large GPU: two for each of its multiprocessors, which is what fits of a state's gradient. More would
+have shares of their own to write."""
+
+WEIGHT_BLOCKS = 384
+"""The same for gradients of weights: three."""
 
 SUMS = 2 * THREADS * 4
 """Bytes of shared memory in which a block adds up two numbers of each thread."""
@@ -274,7 +277,7 @@ def conv_weight_parts(
     units = 1 if channels == 16 and second else 2
     groups = groups_of(rows, kinds, units if channels == 16 else 1)
     tiles, lines, blocks = tiles_of(shape), max(kinds.sides), (channels // 16) * max(1, channels // 32)
-    splits = min(tiles, ceil_div(BLOCKS, len(groups) * blocks))
+    splits = min(tiles, ceil_div(WEIGHT_BLOCKS, len(groups) * blocks))
     depthwise_parts = planes.new_empty(len(rows), kinds.taps, splits * channels // 16, channels, dtype=torch.float32)
     pointwise_parts = planes.new_empty(len(rows), lines, splits, channels, channels, dtype=torch.float32)
     given = _Kinds()
