@@ -1,10 +1,9 @@
 """Fused 3x3 pooling: maximum and average of a state from one read, with the statistics of both.
 
 Pools have no parameters, so all edges that leave a state share them, and their statistics, which the last program of a
-launch finishes. The position of each maximum in its window is
-kept in a byte for the backward pass, which gathers: each pixel reads the nine windows that contain it. Ties go to the
-first pixel of the window in row-major order, as in PyTorch. The definitions are ``naive.pools`` and
-``naive.pools_backward``.
+launch finishes. The position of each maximum in its window is kept in a byte for the backward pass, which gathers: each
+pixel reads the nine windows that contain it. Ties go to the first pixel of the window in row-major order, as in
+PyTorch. The definitions are ``naive.pools`` and ``naive.pools_backward``.
 
 Axes: ``m`` pixel of the batch, ``c`` channel; pool 0 is the maximum, pool 1 the average.
 """
@@ -16,7 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from supernet.fused.batch_norm import statistics_of_tiles, store_statistics, tiles_at_once
-from supernet.fused.launch import blocks_of, ceil_div, launch, sum_type, tile_of
+from supernet.fused.launch import blocks_of, ceil_div, launch, many_tiles_of, sum_type
 from supernet.fused.tables import COLUMNS, CONV_GATE, CONV_KIND, CONV_TARGET
 from supernet.fused.tiles import channels_of, is_last, offsets_of, pixel_of, pixels_of
 from supernet.ops import BatchNorm
@@ -42,6 +41,12 @@ def _finish(
 
 
 @triton.jit
+def _share(h, H, STRIDE: tl.constexpr, SUM: tl.constexpr):
+    """Return 1 / the number of rows of the image in the windows of row ``h``; the same for columns."""
+    return 1 / tl.maximum(tl.minimum(h * STRIDE + 1, H - 1) - tl.maximum(h * STRIDE - 1, 0) + 1, 1).to(SUM)
+
+
+@triton.jit
 def _pools_kernel(
     x, pools, where, partial, table, gates, counters, mean, rstd, variances, H, W, HO, WO, PIXELS, TILES, ROWS,
     DEGREES, EPS,
@@ -56,18 +61,18 @@ def _pools_kernel(
     largest = tl.full((M, K), float("-inf"), SUM)
     place = tl.zeros((M, K), tl.uint8)
     total = tl.zeros((M, K), SUM)
-    count = tl.zeros((M,), SUM)
+    middle = x + ((b * H + h * STRIDE) * W + w * STRIDE)[:, None] * C + k[None, :]
     for i in tl.static_range(3):
+        hh = h * STRIDE + (i - 1)
+        in_row = valid & (hh >= 0) & (hh < H)
         for j in tl.static_range(3):
-            hh, ww = h * STRIDE + i - 1, w * STRIDE + j - 1
-            inside = valid & (hh >= 0) & (hh < H) & (ww >= 0) & (ww < W)
-            mask = inside[:, None] & inside_k[None, :]
-            value = tl.load(x + ((b * H + hh) * W + ww)[:, None] * C + k[None, :], mask=mask, other=0.0).to(SUM)
+            ww = w * STRIDE + (j - 1)
+            mask = (in_row & (ww >= 0) & (ww < W))[:, None] & inside_k[None, :]
+            value = tl.load(middle + ((i - 1) * W + (j - 1)) * C, mask=mask, other=0.0).to(SUM)
             above = mask & ((value > largest) | (value != value))
             largest = tl.where(above, value, largest)
             place = tl.where(above, tl.full((M, K), i * 3 + j, tl.uint8), place)
             total += value
-            count += inside.to(SUM)
     at, mask = offsets_of(m, valid, k, inside_k, C)
     tl.store(where + at, place, mask=mask)
     tiled = tl.minimum(PIXELS - tile * M, M).to(SUM)
@@ -75,7 +80,7 @@ def _pools_kernel(
         if pool == 0:
             y = largest.to(pools.dtype.element_ty)
         else:
-            y = (total / tl.maximum(count, 1.0)[:, None]).to(pools.dtype.element_ty)
+            y = (total * (_share(h, H, STRIDE, SUM) * _share(w, W, STRIDE, SUM))[:, None]).to(pools.dtype.element_ty)
         tl.store(pools + pool * PIXELS * C + at, y, mask=mask)
         if TRAINING:
             stored = tl.where(mask, y.to(SUM), 0.0)
@@ -102,21 +107,23 @@ def _pools_backward_kernel(
     b, h, w = pixel_of(m, H, W)
     k, inside_k = channels_of(block, C, K)
     total = tl.zeros((M, K), SUM)
-    for i in tl.static_range(3):
-        for j in tl.static_range(3):
-            hh, ww = h + 1 - i, w + 1 - j
-            inside = valid & (hh >= 0) & (ww >= 0) & (hh % STRIDE == 0) & (ww % STRIDE == 0)
-            hh, ww = hh // STRIDE, ww // STRIDE
-            inside = inside & (hh < HO) & (ww < WO)
-            mask = inside[:, None] & inside_k[None, :]
-            at = ((b * HO + hh) * WO + ww)[:, None] * C + k[None, :]
-            place = tl.load(where + at, mask=mask, other=255)
+    last_h, last_w = (h + 1) // STRIDE, (w + 1) // STRIDE  # the last window that contains the pixel
+    middle = ((b * HO + last_h) * WO + last_w)[:, None] * C + k[None, :]
+    for before_h in tl.static_range(0, 3, STRIDE):
+        hh = last_h - before_h // STRIDE
+        i = h + 1 - hh * STRIDE
+        in_row = valid & (hh >= 0) & (hh < HO) & (i < 3)
+        of_row = _share(hh, H, STRIDE, SUM)
+        for before_w in tl.static_range(0, 3, STRIDE):
+            ww = last_w - before_w // STRIDE
+            j = w + 1 - ww * STRIDE
+            mask = (in_row & (ww >= 0) & (ww < WO) & (j < 3))[:, None] & inside_k[None, :]
+            at = middle - (before_h // STRIDE * WO + before_w // STRIDE) * C
+            place = tl.load(where + at, mask=mask, other=255).to(tl.int32)
             largest = tl.load(grads + at, mask=mask, other=0.0).to(SUM)
-            total += tl.where(place == i * 3 + j, largest, 0.0)
-            rows = tl.minimum(hh * STRIDE + 1, H - 1) - tl.maximum(hh * STRIDE - 1, 0) + 1
-            columns = tl.minimum(ww * STRIDE + 1, W - 1) - tl.maximum(ww * STRIDE - 1, 0) + 1
+            total += tl.where(place == (i * 3 + j)[:, None], largest, 0.0)
             average = tl.load(grads + OUTPUTS * C + at, mask=mask, other=0.0).to(SUM)
-            total += average / tl.maximum(rows * columns, 1).to(SUM)[:, None]
+            total += average * (of_row * _share(ww, W, STRIDE, SUM))[:, None]
     at, mask = offsets_of(m, valid, k, inside_k, C)
     if ADD:
         total += tl.load(before + at, mask=mask, other=0.0).to(SUM)
@@ -151,7 +158,7 @@ def pools_forward(
     b, h, w, channels = x.shape
     ho, wo = ceil_div(h, stride), ceil_div(w, stride)
     pixels = b * ho * wo
-    tile = tile_of(pixels, channels)
+    tile = many_tiles_of(pixels, channels)
     training = training and len(table) > 0
     partial = pools.new_empty(2, tile.count if training else 0, 2, channels, dtype=sum_type(x.dtype))
     launch(
@@ -174,7 +181,7 @@ def pools_backward(grads: Tensor, where: Tensor, before: Tensor | None, out: Ten
     """
     b, h, w, channels = out.shape
     ho, wo = ceil_div(h, stride), ceil_div(w, stride)
-    tile = tile_of(b * h * w, channels)
+    tile = many_tiles_of(b * h * w, channels)
     launch(
         _pools_backward_kernel, (tile.count, blocks_of(channels)),
         grads, where, out if before is None else before, out, h, w, ho, wo, b * h * w, b * ho * wo, C=channels,
