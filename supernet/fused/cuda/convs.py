@@ -58,8 +58,8 @@ MAX_KINDS, MAX_KINDS_AT_ONCE = 64, 8
 """Kinds of convolutions of a graph and of a launch."""
 
 BLOCKS = 256
-"""Blocks that fill a large GPU: two for each of its multiprocessors, which is what fits of a state's gradient. More would
-have shares of their own to write."""
+"""Blocks that fill a large GPU: two for each of its multiprocessors, which is what fits of a state's gradient. More
+would have shares of their own to write."""
 
 WEIGHT_BLOCKS = 384
 """The same for gradients of weights: three."""
