@@ -21,6 +21,7 @@ from torch import Tensor
 from supernet.fused.conv_weight_backward import Parts
 from supernet.fused.cuda import library
 from supernet.fused.cuda.tiles import (
+    BLOCKS,
     PITCH,
     PIXELS,
     THREADS,
@@ -57,12 +58,8 @@ FILES = {
 MAX_KINDS, MAX_KINDS_AT_ONCE = 64, 8
 """Kinds of convolutions of a graph and of a launch."""
 
-BLOCKS = 256
-"""Blocks that fill a large GPU: two for each of its multiprocessors, which is what fits of a state's gradient. More
-would have shares of their own to write."""
-
 WEIGHT_BLOCKS = 384
-"""The same for gradients of weights: three."""
+"""Blocks that fill a large GPU where three fit on a multiprocessor, as of the gradients of weights."""
 
 SUMS = 2 * THREADS * 4
 """Bytes of shared memory in which a block adds up two numbers of each thread."""
@@ -168,7 +165,7 @@ def convs_forward(
     channels, second = planes.shape[2], x is None
     groups = groups_of(rows, kinds, 1 if second else 64 // channels)
     edges = max(group.rows for group in groups)
-    shape, halves, keep = tiling_of(size, stride, kinds.reach, edges * channels, channels)
+    shape, halves, keep = tiling_of(size, stride, kinds.reach, edges * channels, channels, len(groups))
     tiles = tiles_of(shape)
     partial = planes.new_empty(len(rows), tiles, 2, channels, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
@@ -206,7 +203,7 @@ def half_gradient(
         dy: where the gradients of the rows' planes are stored, ``(row, m, c)``, if given.
     """
     channels = planes.shape[2]
-    shape, halves, keep = tiling_of(size, 1, kinds.reach, channels, channels)
+    shape, halves, keep = tiling_of(size, 1, kinds.reach, channels, channels, len(rows))
     tiles, groups = tiles_of(shape), groups_of(rows, kinds, 1)
     partial = planes.new_empty(len(rows), tiles, 2, channels, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
@@ -273,7 +270,8 @@ def conv_weight_parts(
         dy: gradients of the rows' planes, ``(row, m, c)``.
         x, statistics, size, stride: as in ``convs_forward``.
     """
-    channels, shape, second = planes.shape[2], shape_of(size, stride, kinds.reach), x is None
+    channels, second, pixels = planes.shape[2], x is None, max(PIXELS // stride, size[2] // stride)
+    shape = shape_of(size, stride, kinds.reach, pixels)
     units = 1 if channels == 16 and second else 2
     groups = groups_of(rows, kinds, units if channels == 16 else 1)
     tiles, lines, blocks = tiles_of(shape), max(kinds.sides), (channels // 16) * max(1, channels // 32)
@@ -285,8 +283,8 @@ def conv_weight_parts(
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
     tensors = x, planes, dy, *tables, gates, *statistics, depthwise_parts, pointwise_parts
     numbers = map(ctypes.c_int, (shape.batch, tiles, kinds.taps, lines))
-    shared = bytes_of(shape, 16) + units * PIXELS * PITCH
-    constants = {"SECOND": int(second), "STRIDE": stride, "UNITS": units}
+    shared = bytes_of(shape, 16) + units * pixels * PITCH
+    constants = {"SECOND": int(second), "STRIDE": stride, "UNITS": units, "TILE": pixels}
     constants |= rounds_of(pieces_of(shape, 16, 32 * LINE)) | shape.constants
     grid = len(groups), blocks, splits
     arguments = *tensors, given, *numbers

@@ -19,6 +19,10 @@ PIECES = 8
 THREADS = 256
 """Threads of a block."""
 
+BLOCKS = 256
+"""Blocks that fill a large GPU: two for each of its multiprocessors, which is what fits of a state's gradient. More
+would have shares of their own to write."""
+
 SHARED = 96 * 1024
 """Bytes of shared memory that a tile should need at most: fewer channels are kept at a time instead."""
 
@@ -58,15 +62,21 @@ def shape_of(size: Sequence[int], stride: int, reach: int, pixels: int = PIXELS)
     return Shape(b, h, w, ho, wo, rows, images, rows * stride + 2 * reach, w + 2 * reach, reach)
 
 
-def tiling_of(size: Sequence[int], stride: int, reach: int, columns: int, channels: int) -> tuple[Shape, int, int]:
+def tiling_of(
+    size: Sequence[int], stride: int, reach: int, columns: int, channels: int, groups: int = BLOCKS
+) -> tuple[Shape, int, int]:
     """Return the sizes of a launch, the halves of a warp's pixels, and how many channels are kept at a time.
 
     Args:
         columns: output channels that a warp computes.
         channels: of the input.
+        groups: how many blocks work on a tile. Where that leaves multiprocessors idle, tiles are smaller.
     """
     halves = 4 if columns <= 16 else 2
     shape = shape_of(size, stride, reach, 128 * halves)
+    while halves > 1 and groups * tiles_of(shape) < BLOCKS and shape.wo <= 64 * halves:
+        halves //= 2
+        shape = shape_of(size, stride, reach, 128 * halves)
     keep = channels
     while keep > 16 and (bytes_of(shape, keep) > SHARED or pieces_of(shape, keep) > PIECES):
         keep //= 2

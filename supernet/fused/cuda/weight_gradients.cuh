@@ -3,8 +3,8 @@
 // A warp sums `dy' relu(x)` of up to 5 taps of one line of a kernel, for 16 input and two blocks of 16 output channels.
 // The two blocks are those of two rows that read the same state, of one row, or, alone, of a row that has but one.
 
-constexpr int PIXELS = 256; // outputs of a tile
-constexpr int LINE = 5;     // taps of a line that a warp takes, and warps of a block
+constexpr int PIXELS = TILE; // outputs of a tile
+constexpr int LINE = 5;      // taps of a line that a warp takes, and warps of a block
 
 typedef Pieces<16, 32 * LINE> Read;
 
@@ -48,7 +48,7 @@ __device__ __forceinline__ void add_line(float (&total)[LINE][UNITS][2][4], u32 
 
 // Block x: a group of rows; y: blocks of input and output channels; z: a share of the tiles. Kernels of one line more
 // than LINE, or with more taps in a line, do not come here.
-constexpr int RESIDENT = UNITS == 1 ? 4 : STRIDE == 1 ? 3 : C < 64 ? 2 : 1; // blocks on a multiprocessor
+constexpr int RESIDENT = UNITS == 1 ? 4 : 3; // blocks on a multiprocessor
 extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradients(
     const char* x, const char* planes, const char* dy, const int* table, const int* groups, const float* gates,
     const float* mean, const float* rstd, float* depthwise_parts,

@@ -15,7 +15,10 @@ KERNELS = [
     ("convs_forward", {"FORWARD": 1, "SECOND": 1, "STRIDE": 1, "EDGES": 1} | TILED),
     ("half_gradient", {"HALF": 1} | TILED),
     *(("state_gradient", {"STRIDE": stride} | TILED) for stride in (1, 2)),
-    *(("weight_gradients", {"SECOND": second, "STRIDE": 1, "UNITS": 2, "SLOTS": 7, "ROUNDS": 1}) for second in (0, 1)),
+    *(
+        ("weight_gradients", {"SECOND": second, "STRIDE": 1, "UNITS": 2, "TILE": 256, "SLOTS": 7, "ROUNDS": 1})
+        for second in (0, 1)
+    ),
 ]
 
 needs_nvrtc = pytest.mark.skipif(library._nvrtc() is None, reason="NVRTC is not installed")
