@@ -49,9 +49,9 @@ class RetrainConfig:
     compile: bool = False
     """Compile the network's training steps (torch.compile), which takes minutes at the start."""
     fused: bool | Literal["auto"] = "auto"
-    """Compute separable convolutions by fused kernels: Triton's on a GPU; on a CPU C++ functions, which are compiled
-    once, and compute factorized reductions and 1x1 convolutions too. The results are the same but for rounding. auto
-    is True on a CPU with a C++ compiler, in float32; on a GPU the library's kernels are faster."""
+    """Compute separable convolutions, factorized reductions and 1x1 convolutions by fused kernels: Triton's on a GPU,
+    C++ functions on a CPU, which are compiled once. The results are the same but for rounding. auto is True on a CPU
+    with a C++ compiler, in float32; on a GPU the library's kernels are faster."""
     label_smoothing: Annotated[float, BELOW_1] = 0.0
     """Label smoothing: the share of the target that is spread over all classes."""
     average_after: Annotated[int | None, NOT_NEGATIVE] = None

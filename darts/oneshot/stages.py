@@ -30,7 +30,7 @@ from darts.training.objective import classification
 from darts.training.weights_optimizer import weights_optimizer
 from supernet.choice import ChoiceTable, edges_of
 from supernet.cost.space_costs import SpaceCosts
-from supernet.fused.availability import by_triton, fuse_layers
+from supernet.fused.availability import fuse_layers
 from supernet.fused.verification import prefer_fused
 from supernet.mixed.graph import mixed_graphs
 from supernet.mixed.source import add_auxiliary_skips
@@ -123,7 +123,7 @@ class StageNetworks:
             supernet = space.supernet(backend)
             if config.space.backend == "auto" and backend == "batched" and not config.run.sync_batchnorm:
                 prefer_fused(supernet, device, torch.bfloat16 if config.run.precision == "bfloat16" else torch.float32)
-            if not by_triton(device) and any(graph.backend == "fused" for graph in mixed_graphs(supernet)):
+            if any(graph.backend == "fused" for graph in mixed_graphs(supernet)):
                 fuse_layers(supernet, device)
             logits = self._initial_logits(space.tables)
             _require_operations(config, method, supernet)

@@ -33,6 +33,7 @@ from genotypes.parsing import parsed
 from supernet.bench.machine import backends_on, copy_rate, machine, product_rate
 from supernet.command import exit_code, require_device, require_range
 from supernet.errors import SpaceError
+from supernet.fused.availability import fuse_layers
 from supernet.fused.verification import verify
 from supernet.mixed.backends import Backend
 from supernet.shapes import ImageShape
@@ -41,6 +42,11 @@ from supernet.spaces.darts.space import DARTSSpace
 
 GRAPHS = ((16, 32, 1, 2), (32, 32, 2, 1), (32, 16, 1, 2), (64, 16, 2, 1), (64, 8, 1, 2))
 """Channels, size of the inputs, stride, and number of such cells in a supernet at paper settings."""
+
+LAYERS = ((48, 16, 1, 32, 3), (64, 16, 1, 32, 1), (64, 32, 1, 32, 2), (64, 32, 2, 32, 1), (128, 32, 1, 16, 3),
+          (128, 64, 1, 16, 2), (128, 64, 2, 16, 1), (256, 64, 1, 8, 3))  # fmt: skip
+"""Input and output channels, stride, size of the inputs, and number of the layers before these cells' graphs. The first
+read the stem, which no gate comes before."""
 
 
 @dataclass(frozen=True)
@@ -105,16 +111,21 @@ def _functions(options: Options, device: torch.device, rates: tuple[float, float
     """Return a row for each fused function: launches, bytes and operations of a pass; on a GPU its time too."""
     from supernet.fused.cuda import library
     from supernet.fused.launch import kernel_of
-    from supernet.fused.resources import record, shared_bytes_of
+    from supernet.fused.resources import record, record_layer, shared_bytes_of
     from supernet.fused.traffic import Work, work_of
 
     storage = getattr(torch, options.storage)
     shared = library.shared_bytes(device) if device.type == "cuda" else shared_bytes_of(90)
     counts: dict[str, int] = defaultdict(int)
     work: dict[str, Work] = defaultdict(lambda: Work(0.0))
-    for channels, size, stride, count in GRAPHS:
-        graph = DARTS_PRIMITIVES, channels, stride, options.batch_size, size, storage
-        for launch in record(*graph, shared_bytes=shared):
+    recorded = [
+        (count, record(DARTS_PRIMITIVES, channels, stride, options.batch_size, size, storage, shared_bytes=shared))
+        for channels, size, stride, count in GRAPHS
+    ]
+    for inputs, channels, stride, size, count in LAYERS:
+        recorded.append((count, record_layer(inputs, channels, stride, options.batch_size, size, storage)))
+    for count, launches in recorded:
+        for launch in launches:
             name = kernel_of(launch)
             counts[name] += count
             for _ in range(count):
@@ -161,7 +172,10 @@ def paper_network(backend: Backend, device: torch.device) -> tuple[nn.Module, di
     space = DARTSSpace(ImageShape(3, 32, 10))
     with device:
         logits = {t.label: torch.zeros(t.rows, len(t.candidates), requires_grad=True) for t in space.tables}
-        return space.supernet(backend), logits
+        network = space.supernet(backend)
+    if backend == "fused":
+        fuse_layers(network, device)
+    return network, logits
 
 
 def _whole(backend: Backend, options: Options, device: torch.device, storage: torch.dtype) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from supernet.fused.cpu import library
 from supernet.fused.handling import current_handler
+from supernet.ops import Fusable
 
 
 def by_triton(device: torch.device) -> bool:
@@ -25,10 +26,20 @@ def unavailable(device: torch.device) -> str | None:
 
 
 def fuse_layers(network: nn.Module, device: torch.device) -> None:
-    """Make the layers of a network that have fused kernels use them: ``supernet.fused.separable`` on a GPU,
-    ``supernet.fused.cpu.layers`` on a CPU."""
+    """Make the layers of a network use fused kernels: ``supernet.fused.layers`` on a GPU, ``supernet.fused.cpu.layers``
+    on a CPU; those inside mixed graphs are left to the graphs."""
+    from supernet.mixed.source import MixedSource
+
     if by_triton(device):
-        from supernet.fused.separable import fuse
+        from supernet.fused.layers.fused import fused
     else:
-        from supernet.fused.cpu.layers import fuse
+        from supernet.fused.cpu.layers import fused
+
+    def fuse(module: nn.Module) -> None:
+        if isinstance(module, Fusable):
+            module.kernels = fused
+        for child in module.children():
+            if not isinstance(child, MixedSource):
+                fuse(child)
+
     fuse(network)

@@ -35,6 +35,7 @@ from supernet.fused.graph.description import describe, flat_tensors
 from supernet.fused.graph.forward import graph_forward
 from supernet.fused.handling import CudaLaunch
 from supernet.fused.launch import Launch, compile_options, kernel_of, recorded, sum_type, without_spills
+from supernet.fused.layers.pointwise import layer_backward, layer_forward, plane_forward
 from supernet.mixed.graph import MixedGraph
 from supernet.spaces.darts import DARTS_PRIMITIVES
 
@@ -108,6 +109,42 @@ def record(
         saved = graph_forward(*given, buffers, description, True)
         move_graph_statistics(saved[2], saved[5], gates, buffers, description)
         graph_backward(torch.empty_like(saved[0]), *given, saved, description, True, weights)
+    return launches
+
+
+def record_layer(
+    inputs: int,
+    channels: int,
+    stride: int = 1,
+    batch: int = 64,
+    size: int = 32,
+    dtype: torch.dtype = torch.bfloat16,
+    *,
+    image: bool = True,
+    weights: bool = True,
+    affine: bool = False,
+    device: str = "meta",
+) -> list[Any]:
+    """Return the launches of a forward and backward pass of a 1x1 convolution before a BatchNorm, in training.
+
+    Args:
+        inputs, channels: input and output channels.
+        stride: 2 for a factorized reduction.
+        image: whether the input's gradient is computed; there is no backward pass without it and that of the weights.
+        affine: whether BatchNorm learns a scale and a shift.
+        batch, size, dtype, weights, device: as of ``record``.
+    """
+    with torch.device(device):
+        x = torch.empty(batch, size, size, inputs, dtype=dtype)
+        first, second, mean, variance = (torch.empty(channels) for _ in range(4))
+        split = [channels] if stride == 1 else [channels // 2, channels - channels // 2]
+        convs = [torch.empty(part, inputs, 1, 1) for part in split]
+    scale, shift = (first, second) if affine else (None, None)
+    with recorded() as launches:
+        plane, average, rstd = plane_forward(x, convs, mean, variance, True)
+        out = layer_forward(x, convs, scale, shift, plane, average, rstd, True)
+        if image or weights:
+            layer_backward(torch.empty_like(out), x, convs, scale, plane, average, rstd, True, image, weights)
     return launches
 
 

@@ -161,6 +161,34 @@ def _weights(a: dict[str, Any]) -> Work:
     return Work(read + rows * plane + parts, _products(a) * _outputs(a))
 
 
+def _product(a: dict[str, Any]) -> Work:
+    read = a["x"].nbytes // a["STRIDE"]  # of a factorized reduction, two pixels of each square
+    return Work(read + a["y"].nbytes + 2 * a["partial"].nbytes, _pointwise_products(a))
+
+
+def _pointwise_products(a: dict[str, Any]) -> float:
+    """Return the operations of 1x1 convolutions; the parts of a factorized reduction have half of the channels each."""
+    return 2.0 * a["PIXELS"] * a["CIN"] * a["C"]
+
+
+def _scaled(a: dict[str, Any]) -> Work:
+    return Work(2 * _plane(a, "y"), 4 * a["PIXELS"] * a["C"])
+
+
+def _gradient_sums(a: dict[str, Any]) -> Work:
+    return Work(2 * _plane(a, "y") + 2 * a["partial"].nbytes, 5 * a["PIXELS"] * a["C"])
+
+
+def _image_gradient(a: dict[str, Any]) -> Work:
+    read = a["x"].nbytes // a["STRIDE"]
+    return Work(read + a["out"].nbytes + 2 * _plane(a, "y"), _pointwise_products(a))
+
+
+def _pointwise_weights(a: dict[str, Any]) -> Work:
+    read = a["x"].nbytes // a["STRIDE"]
+    return Work(read + 2 * _plane(a, "y") + 2 * a["parts"].nbytes, _pointwise_products(a))
+
+
 WORK: dict[str, Callable[[dict[str, Any]], Work]] = {
     "_forward_kernel": _forward,
     "_dense_kernel": _dense,
@@ -178,6 +206,11 @@ WORK: dict[str, Callable[[dict[str, Any]], Work]] = {
     "_statistics_kernel": _parts,
     "_coefficients_kernel": _parts,
     "_running_kernel": lambda a: Work(0.0),
+    "_product_kernel": _product,
+    "_scaled_kernel": _scaled,
+    "_gradient_sums_kernel": _gradient_sums,
+    "_image_gradient_kernel": _image_gradient,
+    "_pointwise_weight_kernel": _pointwise_weights,
     "dense_weights": _dense,
     "convs_forward": _convs,
     "half_gradient": _half,

@@ -29,17 +29,7 @@ from supernet.fused.cpu.functions import (
     pointwise_forward,
 )
 from supernet.fused.cpu.library import TYPES
-from supernet.mixed.source import MixedSource
 from supernet.ops import BatchNorm, FactorizedReduce, Fusable, ReLUConvBN, Separable
-
-
-def fuse(network: nn.Module) -> None:
-    """Make a network's layers use these functions; those inside mixed graphs are left to the graphs."""
-    if isinstance(network, Fusable):
-        network.kernels = fused
-    for child in network.children():
-        if not isinstance(child, MixedSource):
-            fuse(child)
 
 
 def fused(x: Tensor, module: Fusable) -> Tensor:

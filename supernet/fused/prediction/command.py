@@ -33,13 +33,13 @@ from rich.table import Table
 
 from genotypes.atomic_write import require_writable, write_atomically
 from genotypes.parsing import parsed
-from supernet.bench.kernels import GRAPHS
+from supernet.bench.kernels import GRAPHS, LAYERS
 from supernet.command import exit_code, require_range
 from supernet.errors import SpaceError
 from supernet.fused.launch import ceil_div
 from supernet.fused.prediction.counting import Count, count, same_work
 from supernet.fused.prediction.operations import inside, optimizers, outside
-from supernet.fused.resources import name_of, record, shared_bytes_of
+from supernet.fused.resources import name_of, record, record_layer, shared_bytes_of
 from supernet.fused.traffic import work_of
 from supernet.spaces.darts import DARTS_PRIMITIVES
 
@@ -151,26 +151,41 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return exit_code(lambda: main(arguments), "--batch-size")
 
 
-def predicted(options: Options, graphs: Sequence[tuple[int, int, int, int]] = GRAPHS) -> Iterator[Predicted]:
+def predicted(
+    options: Options,
+    graphs: Sequence[tuple[int, int, int, int]] = GRAPHS,
+    layers: Sequence[tuple[int, int, int, int, int]] = LAYERS,
+) -> Iterator[Predicted]:
     """Yield the launches of a step, those that are alike together; the progress is shown on a terminal.
 
     Args:
         graphs: channels, size of the inputs, stride and number of the mixed graphs.
+        layers: input and output channels, stride, size of the inputs and number of the layers before them; those of
+            the first row read the stem.
     """
-    storage = getattr(torch, options.storage)
-    passes = [(graph, *one) for graph in graphs for one in PASSES.items()]
+    passes = [(given, *one) for given in (*graphs, *layers) for one in PASSES.items()]
     known: dict[tuple[object, ...], Count] = {}
     console = Console(stderr=True)
-    for graph, part, weights in track(passes, "counting", console=console, transient=True):
-        channels, size, stride, copies = graph
-        given = DARTS_PRIMITIVES, channels, stride, options.batch_size, size, storage, weights
+    for given, part, weights in track(passes, "counting", console=console, transient=True):
         alike: dict[tuple[object, ...], list[Any]] = {}
-        for launch in record(*given, shared_bytes=shared_bytes_of(ARCH), device="cpu"):
+        for launch in _launches(given, options, weights=weights, image=weights or given not in layers[:1]):
             alike.setdefault(same_work(launch), []).append(launch)
         for key, (launch, *others) in alike.items():
-            if (graph, key) not in known:
-                known[graph, key] = count(launch, ARCH)
-            yield _predict(part, launch, copies * (1 + len(others)), known[graph, key], options)
+            if (given, key) not in known:
+                known[given, key] = count(launch, ARCH)
+            yield _predict(part, launch, given[-1] * (1 + len(others)), known[given, key], options)
+
+
+def _launches(given: tuple[int, ...], options: Options, *, weights: bool, image: bool) -> list[Any]:
+    """Return the launches of a pass of a row of ``GRAPHS`` or of ``LAYERS``."""
+    storage = getattr(torch, options.storage)
+    if len(given) == 5:
+        inputs, channels, stride, size, _ = given
+        sizes = inputs, channels, stride, options.batch_size, size, storage
+        return record_layer(*sizes, image=image, weights=weights, device="cpu")
+    channels, size, stride, _ = given
+    graph = DARTS_PRIMITIVES, channels, stride, options.batch_size, size, storage, weights
+    return record(*graph, shared_bytes=shared_bytes_of(ARCH), device="cpu")
 
 
 def _predict(part: str, launch: Any, launches: int, found: Count, options: Options) -> Predicted:

@@ -83,14 +83,14 @@ def inside(storage: torch.dtype, batch: int, shared_bytes: int, *, weights: bool
 
 
 def outside(storage: torch.dtype, batch: int, *, weights: bool) -> Counter[str]:
-    """Return the operations around the mixed graphs in a forward and a backward pass; arguments as of ``inside``."""
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    """Return the operations around the fused ones in a forward and a backward pass; arguments as of ``inside``."""
+    with FakeTensorMode(allow_non_fake_inputs=True), handled(lambda launch: None):
         network, logits = paper_network("fused", torch.device("cpu"))
         network.requires_grad_(weights)
         images = torch.randn(batch, 3, 32, 32).to(memory_format=torch.channels_last)
         labels = torch.randint(10, (batch,))
         wanted = [*network.parameters()] if weights else [*logits.values()]
-        with handled(lambda launch: None), Dispatched() as mode:
+        with Dispatched() as mode:
             with torch.autocast("cpu", storage, enabled=storage != torch.float32):
                 scores = network(images, {label: logit.softmax(1) for label, logit in logits.items()})
             torch.autograd.grad(F.cross_entropy(scores.float(), labels), wanted)

@@ -28,6 +28,7 @@ from darts.retraining.task import RetrainTask
 from darts.training.cuda_graph import KEPT, WARM_UP, StepGraph, capturing
 from darts.training.microbatch import BatchPartition
 from darts.training.weights_optimizer import set_learning_rate
+from supernet.fused.handling import handled
 from supernet.mixed.graph import MixedGraph
 from tests import tiny
 from tests.darts.training.recorded import WAITING, RecordedGraph, Recorder
@@ -467,6 +468,17 @@ def test_a_search_on_a_gpu_uses_the_fused_kernels():
     task = task_on(CUDA, "first_order")
     graphs = [module for module in task.problem.supernet.modules() if isinstance(module, MixedGraph)]
     assert graphs and {module.backend for module in graphs} == {"fused"}
+    assert all(part.kernels for cell in task.problem.supernet.cells for part in (cell.preprocess0, cell.preprocess1))
+
+
+def test_the_fused_kernels_of_a_gpu_compute_the_layers_too():
+    pytest.importorskip("triton")
+    from supernet.fused.layers.fused import fused
+
+    with handled(lambda launch: None):
+        task = task_on(CPU, "first_order", backend="fused")
+    layers = [part for cell in task.problem.supernet.cells for part in (cell.preprocess0, cell.preprocess1)]
+    assert len(layers) == 6 and all(layer.kernels is fused for layer in layers)
 
 
 @pytest.mark.gpu

@@ -6,8 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from supernet.fused.availability import fuse_layers
 from supernet.fused.verification import MEDIANS, median_error
 from supernet.spaces.darts.space import DARTSSpace
+
+
+def _supernet(space: DARTSSpace, backend: str, device: torch.device) -> nn.Module:
+    """Return a supernet whose layers outside of its graphs are fused where these are, as in a search."""
+    network = space.supernet(backend).to(device)
+    if backend == "fused":
+        fuse_layers(network, device)
+    return network
 
 
 def steps_of(
@@ -22,7 +31,7 @@ def steps_of(
     found = []
     for backend in backends:
         torch.manual_seed(3)
-        network = space.supernet(backend).to(dtype).to(device)
+        network = _supernet(space, backend, torch.device(device)).to(dtype)
         logits = [1e-3 * torch.randn(table.rows, len(table.candidates), dtype=dtype) for table in space.tables]
         logits = {table.label: row.to(device).requires_grad_() for table, row in zip(space.tables, logits)}
         optimizer = torch.optim.SGD([*network.parameters(), *logits.values()], 0.025, momentum=0.9)
@@ -53,7 +62,7 @@ def assert_close_along(
     a hundredth, so they are judged by the step in the middle.
     """
     torch.manual_seed(3)
-    exact, *others = (space.supernet(backend).to(device) for backend in ("reference", *backends))
+    exact, *others = (_supernet(space, backend, device) for backend in ("reference", *backends))
     exact.double()
     tables = {table.label: 1e-3 * torch.randn(table.rows, len(table.candidates)) for table in space.tables}
     logits = {label: table.to(device, torch.float64).requires_grad_() for label, table in tables.items()}

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from supernet.fused.availability import fuse_layers
 from supernet.fused.verification import (
     GRADIENTS,
     MEDIANS,
@@ -75,3 +76,35 @@ def test_auto_is_fused(device, storage):
     network = DARTSSpace(ImageShape(3, 8, 10), channels=4, layers=2, nodes=1).supernet().to(device)
     prefer_fused(network, device, storage)
     assert {module.backend for module in network.modules() if isinstance(module, MixedGraph)} == {"fused"}
+
+
+def test_a_captured_step_uses_the_fused_layers(device):
+    """Its replay has the bits of a step outside of a graph, and launches each layer's kernels once."""
+    torch.manual_seed(0)
+    space = DARTSSpace(ImageShape(3, 16, 10), channels=16, layers=3, nodes=1)
+    network = space.supernet("fused").to(device)
+    fuse_layers(network, device)
+    gates = {table.label: torch.rand(table.rows, len(table.candidates), device=device) for table in space.tables}
+    x, weights = torch.randn(8, 3, 16, 16, device=device), [*network.parameters()]
+
+    def step():
+        with torch.autocast("cuda", torch.bfloat16):
+            loss = network(x, gates).float().square().sum()
+        return torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(stream):
+        expected = step()
+        step()
+    torch.cuda.current_stream(device).wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = step()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+        graph.replay()
+        torch.cuda.synchronize(device)
+    assert all(a.equal(b) for a, b in zip(found, expected, strict=True))
+    counts = {event.key: event.count for event in profiler.key_averages()}
+    names = "product", "scaled", "gradient_sums", "image_gradient", "pointwise_weight"
+    assert {name: counts.get(f"_{name}_kernel") for name in names} == dict.fromkeys(names, 2 * len(network.cells))

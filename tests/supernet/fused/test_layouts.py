@@ -10,7 +10,7 @@ from supernet.fused.graph.custom_op import fused, mixed_graph, mixed_graph_backw
 from supernet.fused.graph.description import describe, flat_tensors
 from supernet.fused.graph.forward import graph_forward
 from supernet.fused.launch import recorded
-from supernet.fused.separable import half_backward, half_forward
+from supernet.fused.layers.separable import half_backward, half_forward
 from supernet.mixed.graph import MixedGraph
 from supernet.spaces.darts import DARTS_PRIMITIVES
 

@@ -104,11 +104,20 @@ def test_auto_is_fused_where_the_kernels_equal_the_reference(network, monkeypatc
         return Verification(1e-7, 1e-6, 1e-7, True)
 
     monkeypatch.setattr(verification, "verify", passes)
+    monkeypatch.setattr(verification, "verify_layers", passes)
     prefer_fused(network, CPU, torch.bfloat16)
     assert backends_of(network) == {"batched"} and not calls
     for _ in range(2):
         prefer_fused(network, GPU, torch.bfloat16)
-    assert backends_of(network) == {"fused"} and calls == [("fused", GPU, torch.bfloat16)]
+    assert backends_of(network) == {"fused"} and calls == [("fused", GPU, torch.bfloat16), (GPU, torch.bfloat16)]
+
+
+def test_auto_is_batched_where_the_layers_differ(network, monkeypatch):
+    monkeypatch.setattr(verification, "verify", lambda *given, **options: Verification(1e-7, 1e-6, 1e-7, True))
+    monkeypatch.setattr(verification, "verify_layers", lambda *given: Verification(0.6, 2.0, 0.1, False))
+    with pytest.warns(RuntimeWarning, match="on this GPU they differ from the reference"):
+        prefer_fused(network, GPU, torch.bfloat16)
+    assert backends_of(network) == {"batched"}
 
 
 @pytest.mark.parametrize("raises", [False, True])

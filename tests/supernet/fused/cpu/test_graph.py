@@ -45,7 +45,7 @@ def test_larger_kernels_are_pytorchs(monkeypatch):
 
 @pytest.mark.parametrize("storage", [torch.float64, torch.float32])
 def test_layers_equal_pytorchs(storage):
-    assert verify_layers(storage).passed
+    assert verify_layers(CPU, storage).passed
 
 
 def test_kernels_of_7x7_and_more_images_than_parts():

@@ -14,6 +14,7 @@ from supernet.fused.cuda import library
 from supernet.fused.handling import handled
 from supernet.fused.prediction.loops import nest
 from supernet.mixed.graph import MixedGraph
+from supernet.ops import Fusable
 
 pytest.importorskip("triton", reason="Triton is not installed")
 command = pytest.importorskip("supernet.fused.prediction.command")
@@ -93,8 +94,8 @@ def test_a_block_of_a_tap_that_exists_counts_more():
 @needs_nvrtc
 def test_sums_of_a_small_step():
     options = command.Options(batch_size=2)
-    graphs = ((16, 8, 1, 3),)
-    rows = [*command.predicted(options, graphs)]
+    given = ((16, 8, 1, 3),), ((48, 16, 1, 8, 3), (16, 32, 2, 8, 6))
+    rows = [*command.predicted(options, *given)]
     operations = {"here": {"cat": 5, "add": 2}}
     content = command.summary(rows, operations, options)
     passes = content["passes"].values()
@@ -102,11 +103,13 @@ def test_sums_of_a_small_step():
     fused = sum(part["seconds"] for part in passes)
     assert content["seconds"] == pytest.approx(fused + 7 * options.operation)
     assert all(row.launches % 3 == 0 and row.seconds >= options.start and row.instructions > 0 for row in rows)
-    extra = Counter()  # of three graphs: two halves of the convolutions of five states
+    extra = Counter()  # of three graphs: two halves of the convolutions of five states; nine layers, three of the stem
     for row in rows:
         extra[row.kernel] += row.launches if row.part == "weights" else -row.launches
-    assert {name: count for name, count in extra.items() if count} == {"weight_gradients": 30, "weight_sums": 15}
-    slower = command.summary([*command.predicted(replace(options, clock=1e6), graphs)], operations, options)
+    assert {name: count for name, count in extra.items() if count} == {
+        "weight_gradients": 30, "weight_sums": 15, "gradient_sums": 3, "image_gradient": 3, "pointwise_weight": 9,
+    }  # fmt: skip
+    slower = command.summary([*command.predicted(replace(options, clock=1e6), *given)], operations, options)
     assert slower["seconds"] > 100 * content["seconds"]
 
 
@@ -133,13 +136,31 @@ def test_the_graphs_are_those_of_the_space(monkeypatch):
     assert seen == {(channels, size, stride): count for channels, size, stride, count in command.GRAPHS}
 
 
+def test_the_layers_are_those_of_the_network(monkeypatch):
+    """Channels, stride, size of the inputs and number of the layers before the graphs; the first read the stem."""
+    seen, forward = Counter(), Fusable.forward
+
+    def noted(layer, x):
+        y = forward(layer, x)
+        seen[x.shape[1], y.shape[1], x.shape[2] // y.shape[2], x.shape[2]] += 1
+        return y
+
+    monkeypatch.setattr(Fusable, "forward", noted)
+    with FakeTensorMode(allow_non_fake_inputs=True), handled(lambda launch: None):
+        network, logits = kernels.paper_network("fused", torch.device("cpu"))
+        network(torch.zeros(2, 3, 32, 32), {label: logit.softmax(1) for label, logit in logits.items()})
+    assert seen == {tuple(sizes): count for *sizes, count in command.LAYERS}
+    stem = network.stem.conv.out_channels
+    assert [inputs == stem for inputs, *_ in command.LAYERS] == [True, *[False] * 7]
+
+
 @needs_nvrtc
 def test_operations_around_the_kernels():
     from supernet.fused.prediction.operations import inside, optimizers, outside
 
     with_weights, without = (outside(torch.bfloat16, 2, weights=weights) for weights in (True, False))
-    assert with_weights["convolution"] == without["convolution"] == 19
-    assert with_weights["convolution_backward"] - without["convolution_backward"] >= 19
+    assert with_weights["convolution"] == without["convolution"] == 1, "of the stem"
+    assert with_weights["convolution_backward"] - without["convolution_backward"] == 1
     assert 0 < inside(torch.bfloat16, 2, 232_448, weights=True).total() <= 8 * 8  # 8 of each cell at most
     assert optimizers()["momentum"] == 11  # 511 parameters, 48 at a time
 

@@ -14,10 +14,12 @@ from darts.data.registry import open_data
 from darts.recipes.registry import FINAL_RECIPES
 from darts.retraining.task import RetrainTask
 from supernet.cost.network import count
-from supernet.fused.separable import fuse
+from supernet.fused.availability import fuse_layers
 from supernet.ops import derived
 from supernet.shapes import ImageShape
 from supernet.spaces.darts.space import DARTSSpace
+
+CPU = torch.device("cpu")
 
 SEPARABLE = ("sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "dil_conv_3x3", "dil_conv_5x5")
 
@@ -37,7 +39,7 @@ def run(network, x):
 
 def assert_equal(network, x, tolerance=1e-9):
     other = copy.deepcopy(network)
-    fuse(other)
+    fuse_layers(other, CPU)
     assert list(other.state_dict()) == list(network.state_dict())
     for a, b in zip(run(network, x), run(other, x), strict=True):
         assert a.shape == b.shape and a.dtype == b.dtype
@@ -74,7 +76,7 @@ def test_a_derived_network():
     network = DARTSSpace(shape, 4, 3).network(genotypes.load("DARTS_V2")).double()
     assert_equal(network, torch.randn(3, 3, 6, 6, dtype=torch.float64))
     other = copy.deepcopy(network)
-    fuse(other)
+    fuse_layers(other, CPU)
     assert count(other, shape) == count(network, shape)
 
 
@@ -91,7 +93,7 @@ def test_retraining_takes_the_same_steps():
 
 def test_a_compiled_network_holds_it_as_one_operator():
     op = derived("dil_conv_3x3", 4, 1)
-    fuse(op)
+    fuse_layers(op, CPU)
     given = copy.deepcopy(op), torch.compile(op, backend="aot_eager", fullgraph=True)
     x = torch.randn(2, 4, 5, 5)
     for a, b in zip(*([y := each(x), *torch.autograd.grad(y.sum(), each.parameters())] for each in given)):

@@ -21,7 +21,7 @@ def test_interpreted():
 def launches_of(channels, side, dilation, stride=1, storage=torch.bfloat16):
     """The launches of a half, forward and backward, on tensors without values."""
     from supernet.fused.launch import recorded
-    from supernet.fused.separable import half_backward, half_forward
+    from supernet.fused.layers.separable import half_backward, half_forward
 
     with torch.device("meta"):
         x = torch.empty(96, 32, 32, channels, dtype=storage)
@@ -54,13 +54,13 @@ def test_where_it_cannot_run_it_is_refused(monkeypatch):
 @pytest.mark.parametrize(("channels", "size", "stride"), [(36, (32, 32), 1), (72, (33, 31), 2), (144, (8, 8), 1)])
 def test_on_a_gpu(storage, name, channels, size, stride):
     """Errors relative to the RMS of the reference in float64, for the same rounded input; the same bits twice."""
-    from supernet.fused.separable import fuse
+    from supernet.fused.availability import fuse_layers
     from supernet.fused.verification import GRADIENTS, NODES, relative_error
 
     torch.manual_seed(0)
     low = derived(name, channels, stride).cuda()
     exact = copy.deepcopy(low).double()
-    fuse(low)
+    fuse_layers(low, torch.device("cuda"))
     x = torch.randn(5, channels, *size, device="cuda").to(storage)
 
     def run(op, x):

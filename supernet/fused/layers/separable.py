@@ -26,7 +26,7 @@ from supernet.fused.dense import Kinds, dense_weights
 from supernet.fused.launch import ceil_div, on_device, sum_type
 from supernet.fused.rows import NORMALIZED, ConvRow, TermRow
 from supernet.fused.tables import table_of
-from supernet.ops import BatchNorm, Separable
+from supernet.ops import BatchNorm
 
 ROWS = (ConvRow(kind=0, slot=0, source=-1, target=0, gate=0, behind=0),)
 """The only row of a launch."""
@@ -35,30 +35,19 @@ TERMS = (TermRow(form=NORMALIZED, place=0, state=0, plane=0, gate=0, node=0),)
 """The only term: the plane, normalized."""
 
 
-def fuse(network: nn.Module) -> None:
-    """Make the separable convolutions of a derived network use these kernels, on a GPU."""
-    for module in network.modules():
-        if isinstance(module, Separable):
-            module.kernels = separable
-
-
-def separable(x: Tensor, module: Separable) -> Tensor:
-    """Return ReLU, depthwise and pointwise convolution and BatchNorm of ``x``, repeated for each half.
+def separable(image: Tensor, op: nn.Sequential) -> Tensor:
+    """Return ReLU, depthwise and pointwise convolution and BatchNorm of an image, repeated for each half.
 
     Args:
-        x: ``(b, k, h, w)``.
-        module: four modules for each half; in training their running statistics are updated.
+        image: ``(b, h, w, k)``, contiguous.
+        op: four modules for each half; in training their running statistics are updated.
     """
-    halves = list(module.op)
-    device = x.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-    with torch.autocast(device, enabled=False):
-        image = x.to(dtype, memory_format=torch.channels_last).permute(0, 2, 3, 1).contiguous()
-        for first in range(0, len(halves), 4):
-            _, depthwise, pointwise, norm = halves[first : first + 4]
-            assert isinstance(depthwise, nn.Conv2d) and isinstance(pointwise, nn.Conv2d) and isinstance(norm, BatchNorm)
-            image = _half(image, depthwise, pointwise.weight, norm)
-        return image.permute(0, 3, 1, 2)
+    halves = list(op)
+    for first in range(0, len(halves), 4):
+        _, depthwise, pointwise, norm = halves[first : first + 4]
+        assert isinstance(depthwise, nn.Conv2d) and isinstance(pointwise, nn.Conv2d) and isinstance(norm, BatchNorm)
+        image = _half(image, depthwise, pointwise.weight, norm)
+    return image
 
 
 def _half(image: Tensor, depthwise: nn.Conv2d, pointwise: Tensor, norm: BatchNorm) -> Tensor:
