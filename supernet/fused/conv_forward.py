@@ -35,7 +35,16 @@ from supernet.fused.dense import (
 from supernet.fused.launch import Tile, aligned, ceil_div, launch, sum_type, tile_of
 from supernet.fused.rows import ConvRow
 from supernet.fused.tables import COLUMNS, CONV_GATE, CONV_SOURCE, CONV_TARGET, entry, table_of
-from supernet.fused.tiles import channels_of, load_channels, load_plane, offsets_of, pixel_of, pixels_of, within_border
+from supernet.fused.tiles import (
+    channels_of,
+    load_channels,
+    load_plane,
+    offsets_of,
+    pixel_of,
+    pixels_of,
+    rectified,
+    within_border,
+)
 
 
 @triton.jit
@@ -79,7 +88,7 @@ def _forward_kernel(
         at = dense + ((row * TAPS + tap) * C + n)[:, None] * C + k[None, :]
         right = tl.load(at, mask=inside[:, None] & inside_k[None, :], other=0.0)
         if BORDER == 0:
-            left = tl.maximum(left, 0.0).to(left.dtype)
+            left = rectified(left)
         total += tl.dot(left, tl.trans(right), out_dtype=SUM, input_precision=PRECISION)
     y = total.to(planes.dtype.element_ty)
     written = live & inside
@@ -111,7 +120,7 @@ def _normalized_kernel(
     y = load_plane(planes, source, at, mask, PIXELS, C, SUM)
     average = load_channels(mean, source, k, inside_k, C, SUM)
     scale = load_channels(rstd, source, k, inside_k, C, SUM)
-    z = tl.where(mask, tl.maximum((y - average[None, :]) * scale[None, :], 0.0), 0.0)
+    z = tl.where(mask, rectified((y - average[None, :]) * scale[None, :]), 0.0)
     at, mask = offsets_of(to, valid, k, inside_k, C)
     tl.store(out + row.to(tl.int64) * OUTPUTS * C + at, z.to(out.dtype.element_ty), mask=mask)
 

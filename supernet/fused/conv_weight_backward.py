@@ -26,7 +26,7 @@ from supernet.fused.dense import Kinds, precision_of
 from supernet.fused.launch import aligned, ceil_div, launch, sum_type, triton_type
 from supernet.fused.rows import ConvRow
 from supernet.fused.tables import CONV_GATE, CONV_KIND, CONV_SLOT, entry, table_of
-from supernet.fused.tiles import channels_of, offsets_of, pixel_of, pixels_of
+from supernet.fused.tiles import channels_of, offsets_of, pixel_of, pixels_of, rectified
 
 LINE = tl.constexpr(5)
 """Taps of one line that a program takes."""
@@ -48,7 +48,7 @@ def _pixels_of_tap(
         return tl.load(at, mask=valid[:, None] & inside_k[None, :], other=0.0)
     inside = valid & (h >= 0) & (h < H) & (w >= 0) & (w < W)
     value = tl.load(at, mask=inside[:, None] & inside_k[None, :], other=0.0)
-    return tl.maximum(value, 0.0).to(value.dtype)
+    return rectified(value)
 
 
 @triton.jit

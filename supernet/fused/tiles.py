@@ -52,6 +52,12 @@ def load_plane(planes, number, at, mask, PIXELS, C, SUM: tl.constexpr):
 
 
 @triton.jit
+def rectified(x):
+    """Return ReLU of ``x``; as PyTorch's, it keeps what is not a number."""
+    return tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL).to(x.dtype)
+
+
+@triton.jit
 def load_channels(values, row, k, inside_k, C, SUM: tl.constexpr):
     """Return one row of a tensor that has a value for each channel, ``(k,)``."""
     return tl.load(values + row * C + k, mask=inside_k, other=0.0).to(SUM)

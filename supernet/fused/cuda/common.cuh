@@ -32,9 +32,16 @@ __device__ __forceinline__ u32 pack(float a, float b) {
   return v;
 }
 
+// ReLU; as PyTorch's, it keeps what is not a number.
 __device__ __forceinline__ u32 rectified(u32 v) {
   u32 r;
-  asm("max." STORAGE "x2 %0, %1, %2;" : "=r"(r) : "r"(v), "r"(0u));
+  asm("max.NaN." STORAGE "x2 %0, %1, %2;" : "=r"(r) : "r"(v), "r"(0u));
+  return r;
+}
+
+__device__ __forceinline__ float rectified(float v) {
+  float r;
+  asm("max.NaN.f32 %0, %1, 0f00000000;" : "=f"(r) : "f"(v));
   return r;
 }
 

@@ -78,7 +78,7 @@ struct Normalized {
   __device__ __forceinline__ void prepare() { load_eight(m, mean), load_eight(r, rstd); }
   __device__ __forceinline__ const char* source(int at) const { return y + (long)at * 2; }
   __device__ __forceinline__ u32 two(u32 v, int i) const {
-    return pack(fmaxf((low(v) - m[i]) * r[i], 0.f), fmaxf((high(v) - m[i + 1]) * r[i + 1], 0.f));
+    return pack(rectified((low(v) - m[i]) * r[i]), rectified((high(v) - m[i + 1]) * r[i + 1]));
   }
   __device__ __forceinline__ uint4 formed(uint4 v) const {
     return make_uint4(two(v.x, 0), two(v.y, 2), two(v.z, 4), two(v.w, 6));

@@ -14,11 +14,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from supernet.fused.batch_norm import tiles_at_once
 from supernet.fused.dense import precision_of
 from supernet.fused.launch import block_of, ceil_div, launch, sum_type, triton_type, zero_counters
 from supernet.fused.layers.pointwise_forward import columns_of, load_weights, pixels_read
-from supernet.fused.layers.shape import Shape, tile_of, tiles_at_once
-from supernet.fused.tiles import channels_of, is_last, load_channels, offsets_of, pixel_of, pixels_of
+from supernet.fused.layers.shape import Shape, tile_of
+from supernet.fused.tiles import channels_of, is_last, load_channels, offsets_of, pixel_of, pixels_of, rectified
 
 PROGRAMS = 256
 """Programs that a launch for the weights' gradient should have: two for each multiprocessor of a large GPU."""
@@ -143,8 +144,7 @@ def _pointwise_weight_kernel(
         dy = _plane_gradient(g, y, coefficients, m, valid, part * SPLIT + n, inside_n, C, SUM)
         pixel, exists = pixels_read(m, part, H, W, HO, WO, STRIDE)
         at, mask = offsets_of(pixel, valid & exists, k, inside_k, CIN)
-        right = tl.load(x + at, mask=mask, other=0.0)
-        right = tl.maximum(right, 0.0).to(right.dtype)
+        right = rectified(tl.load(x + at, mask=mask, other=0.0))
         total += tl.dot(tl.trans(dy), right, out_dtype=SUM, input_precision=PRECISION)
     SIZE: tl.constexpr = N * K
     groups = (SPLITS + GROUP - 1) // GROUP

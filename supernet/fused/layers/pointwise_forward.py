@@ -15,10 +15,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from supernet.fused.batch_norm import tiles_at_once
 from supernet.fused.dense import precision_of
 from supernet.fused.launch import block_of, ceil_div, launch, sum_type, triton_type, zero_counters
-from supernet.fused.layers.shape import Shape, tile_of, tiles_at_once
-from supernet.fused.tiles import channels_of, is_last, load_channels, offsets_of, pixel_of, pixels_of
+from supernet.fused.layers.shape import Shape, tile_of
+from supernet.fused.tiles import channels_of, is_last, load_channels, offsets_of, pixel_of, pixels_of, rectified
 from supernet.ops import BatchNorm
 
 
@@ -100,8 +101,7 @@ def _product_kernel(
     for k0 in range(0, CIN, K):
         k = k0 + tl.arange(0, K)
         at, mask = offsets_of(pixel, valid & exists, k, k < CIN, CIN)
-        left = tl.load(x + at, mask=mask, other=0.0)
-        left = tl.maximum(left, 0.0).to(left.dtype)
+        left = rectified(tl.load(x + at, mask=mask, other=0.0))
         at, mask = offsets_of(n, inside_n, k, k < CIN, CIN)
         right = load_weights(weights, part, at, mask, left.dtype)
         total += tl.dot(left, tl.trans(right), out_dtype=SUM, input_precision=PRECISION)

@@ -69,8 +69,3 @@ class Shape:
 def tile_of(pixels: int, storage: torch.dtype) -> int:
     """Return the pixels of a tile."""
     return min(256 // storage.itemsize, max(32, triton.next_power_of_2(ceil_div(pixels, TILES))))
-
-
-def tiles_at_once(tiles: int, channels: int, values: int = 4096) -> int:
-    """Return the number of tiles whose sums over so many channels a program reads at a time."""
-    return min(triton.next_power_of_2(tiles), values // channels)

@@ -1,8 +1,8 @@
 """PyTorch's operations of a search step on a device: those around the fused kernels.
 
 They are counted as they are dispatched, on tensors without memory: inside the operator of the mixed graphs on meta
-tensors, outside of it on fake ones under autocast. Views and uninitialized tensors launch nothing; of some operations
-PyTorch launches several kernels on a GPU (``KERNELS``). The optimizers' operations follow from the number of
+tensors, outside of it on fake ones under autocast. Views, uninitialized and empty tensors launch nothing; of some
+operations PyTorch launches several kernels on a GPU (``KERNELS``). The optimizers' operations follow from the number of
 parameters. What the libraries of a GPU launch beside that, to change layouts or add parts, is not counted.
 """
 
@@ -51,7 +51,8 @@ class Dispatched(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         name = func.__name__.split(".")[0]
-        if func.namespace == "aten" and not func.is_view and name not in NOTHING:
+        empty = isinstance(result, Tensor) and result.numel() == 0
+        if func.namespace == "aten" and not func.is_view and name not in NOTHING and not empty:
             self.kernels[name] += _kernels(name, result)
         return result
 

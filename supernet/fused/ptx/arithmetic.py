@@ -119,6 +119,7 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "mul.wide": lambda a, b: _wide(a) * _wide(b),
     "mad.lo": lambda a, b, c: a * b + c, "mad.wide": lambda a, b, c: _wide(a) * _wide(b) + c,
     "fma": _fma, "div": _over, "rem": _remainder, "min": _smallest, "max": _largest,
+    "min.NaN": np.minimum, "max.NaN": np.maximum,
     "neg": np.negative, "abs": np.abs, "not": np.invert, "and": np.bitwise_and, "or": np.bitwise_or,
     "xor": np.bitwise_xor, "shl": _left, "shr": _right, "bfe": _extract, "bfi": _insert, "prmt": _permute,
     "popc": _ones, "clz": _leading, "copysign": lambda a, b: np.copysign(b, a),

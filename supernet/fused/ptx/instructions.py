@@ -21,7 +21,7 @@ from supernet.fused.ptx.program import Group, Instruction, PtxError, Register
 NOTHING = ("bar.warp.sync", "membar", "fence")
 """Lanes of a warp that run together wait for each other anyway."""
 
-MODIFIERS = {"rn", "approx", "full", "ftz", "lo", "hi", "wide", "to", "global", "shared"}
+MODIFIERS = {"rn", "NaN", "approx", "full", "ftz", "lo", "hi", "wide", "to", "global", "shared"}
 """Words between an opcode's name and its type that change nothing here; subnormal numbers are never flushed to zero."""
 
 
@@ -69,7 +69,7 @@ def _decode(instruction: Instruction, machine: Lanes) -> Step:
 
 
 def _compute(instruction: Instruction, words: list[str], machine: Lanes) -> Step:
-    name = words[0] if words[0] in FUNCTIONS and words[1] not in ("lo", "hi", "wide") else ".".join(words[:2])
+    name = words[0] if words[0] in FUNCTIONS and words[1] not in ("lo", "hi", "wide", "NaN") else ".".join(words[:2])
     kind = words[-1]
     known = name in FUNCTIONS and kind in TYPES and set(words[1:-1]) <= MODIFIERS
     if not known:

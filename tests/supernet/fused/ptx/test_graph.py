@@ -73,6 +73,17 @@ def test_auxiliary_skips_of_stride_2():
     assert relative_error(found, expected) <= NODES[torch.float16]
 
 
+@pytest.mark.parametrize("shared", [0, 232_448] if library.can_compile() else [0])
+def test_what_is_not_a_number_is_not_hidden_by_a_relu(shared):
+    graph = MixedGraph(16, ("dil_conv_3x3",), 2, 1, backend="fused")
+    states = [torch.randn(1, 16, 8, 8).bfloat16() for _ in range(2)]
+    states[0][0, 3, 4, 5] = torch.nan
+    with launches.interpreted(shared_bytes=shared) as executed:
+        node = graph(states, torch.ones(2, 1))[2]
+    assert ("convs_forward" in {one.name for one in executed}) == bool(shared)
+    assert node.isnan().all(), "BatchNorm's statistics are over all pixels"
+
+
 def test_every_instruction_is_of_a_class():
     with launches.interpreted(shared_bytes=0) as executed:
         graphs.computed_and_exact(torch.float32, ("skip_connect",), 16, 1, 1, 1, (2, 2))
