@@ -75,6 +75,7 @@ class _Backward:
             connections, and of the inputs but the first.
         of_terms, of_planes, of_states: counters, one for each term and each plane, and ``BLOCKS`` of each state.
         dy: gradients of the planes of each launch, from which those of its weights are computed.
+        parts: state -> parts of the gradients of its second halves' weights, until they are added up.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class _Backward:
         self.bypassed: dict[int, Tensor] = {}
         self.weights, self.pools, self.inputs = (Beside(self.planes.device, number) for number in range(3))
         self.dy: list[Tensor] = []
+        self.parts: dict[int, Parts | None] = {}
         self.grad_params: list[Tensor | None] = [None] * len(params) if need_params else []
 
     def gradients(self) -> list[Tensor]:
@@ -127,6 +129,8 @@ class _Backward:
             node = source.state + 1 - plan.inputs
             if node >= 0:
                 self._node(node)
+            if source.state + 1 == plan.inputs:
+                self._second_halves(source)  # those of other inputs may be among them
             with self.inputs.launches() if 0 < source.state < plan.inputs else nullcontext():  # no input needs another
                 self._source(source)
         self.inputs.join()
@@ -142,11 +146,12 @@ class _Backward:
         out = sum_of_gradients(plan, source, x, self.full, self.grads)
         with self.pools.launches():
             self._pools_and_skips(source, out)
-        second = self._second_halves(source) if source.second.rows else None
+        if source.state + 1 != plan.inputs:
+            self._second_halves(source)
         self.pools.join()
         self._library(source, x, out)
         if source.first.rows:
-            self._first_halves(source, x, out, second)
+            self._first_halves(source, x, out)
         if plan.partial > 1:
             self._bypass(source, out)
 
@@ -195,36 +200,30 @@ class _Backward:
             out += back.to(out.dtype)
             self.grad_params[first : first + len(weights)] = weights
 
-    def _second_halves(self, source: Source) -> Parts | None:
-        """Compute the gradients behind the first halves' BatchNorms, and the first halves' coefficients.
-
-        Returns:
-            The parts of the gradients of the second halves' weights, if these are asked for.
-        """
+    def _second_halves(self, source: Source) -> None:
+        """Compute the gradients behind the first halves' BatchNorms, and the first halves' coefficients; keep the parts
+        of the gradients of the second halves' weights."""
         run, rows = self.run, source.second.rows
+        if not rows:
+            return
         kinds, behind = run.kinds(source.second, 1), len(self.nodes) - self.plan.finals
         dense, bordered = self.dense[source.state, 1], (run.size, kinds.reach)
         by_rows = behind, rows, kinds, run.gates, run.size
         if run.by_cuda:
             dy, given = self._kept(rows), (self.planes, self.grads, self.coefficients, dense, self.statistics, *by_rows)
             cuda.half_gradient(*given, self.of_planes, self.training, dy)
-            return self._weights_by_cuda(source.second, 1, None, dy, run.size, 1)
+            self.parts[source.state] = self._weights_by_cuda(source.second, 1, None, dy, run.size, 1)
+            return
         dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, *bordered)
-        parts = None
         if self.need_params:
             middle = normalized_sources(self.planes, rows, run.gates, self.statistics, *bordered)
-            parts = conv_weight_parts(middle, dy, rows, kinds, run.gates, border=kinds.reach)
+            self.parts[source.state] = conv_weight_parts(middle, dy, rows, kinds, run.gates, border=kinds.reach)
         sums = half_gradient(dy, self.planes, dense, self.statistics, self.grads, *by_rows)
         halves = run.table([row._replace(target=row.source) for row in rows])
         finalize_coefficients(sums, run.pixels, halves, *self.statistics, self.coefficients, run.gates, self.training)
-        return parts
 
-    def _first_halves(self, source: Source, x: Tensor, out: Tensor, second: Parts | None) -> None:
-        """Add the gradient of a state through its convolutions to ``out``; keep the gradients of all weights.
-
-        Args:
-            second: parts of those of the second halves.
-        """
+    def _first_halves(self, source: Source, x: Tensor, out: Tensor) -> None:
+        """Add the gradient of a state through its convolutions to ``out``; keep the gradients of all weights."""
         run, rows = self.run, source.first.rows
         kinds, dense = run.kinds(source.first, 0), self.dense[source.state, 0]
         if run.by_cuda:
@@ -234,11 +233,11 @@ class _Backward:
             first = self._weights_by_cuda(source.first, 0, x, dy, x.shape[:3], source.stride)
             if first is not None:
                 with self.weights.launches():
-                    self._keep(source, first, second)
+                    self._keep(source, first)
             return
         dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, run.size)
         if self.need_params:
-            self._keep(source, conv_weight_parts(x, dy, rows, kinds, run.gates, source.stride), second)
+            self._keep(source, conv_weight_parts(x, dy, rows, kinds, run.gates, source.stride))
         input_gradient(x, dy, out, dense, rows, kinds, source.stride)
 
     def _kept(self, rows: Sequence[ConvRow]) -> Tensor | None:
@@ -273,8 +272,9 @@ class _Backward:
             total = total + edges[row].to(target.dtype) * self.bypassed[node]
         target[..., run.width :] += bypass_backward(state, total, run.width, source.stride)
 
-    def _keep(self, source: Source, first: Parts, second: Parts | None) -> None:
+    def _keep(self, source: Source, first: Parts) -> None:
         """Add the parts of a source's weight gradients; keep these at the indices of their parameters."""
+        second = self.parts.pop(source.state, None)
         halves = [(source.first, 0, first)] + ([(source.second, 1, second)] if second is not None else [])
         found = add_parts([parts for *_, parts in halves], self.run.gates)
         for (convs, half, _), gradients in zip(halves, found):

@@ -82,8 +82,12 @@ def graph_forward(
                 pools = planes[source.pool_plane : source.pool_plane + 2]
                 given = run.table(_pool_rows(source)), run.gates, statistics, of_pools[source.state]
                 pools_forward(x, pools, places[source.state], source.stride, *given, training)
+        of_state = run, source, x, planes, dense, statistics, counters, training
         with beside.launches() if source.state + 1 < plan.inputs else nullcontext():  # no node waits for it alone
-            _convolve(run, source, x, planes, dense, statistics, counters, training=training)
+            _convolve(*of_state, half=0)
+            if source.state + 1 == plan.inputs:
+                beside.join()  # second halves may be those of other inputs too
+            _convolve(*of_state, half=1)
         _convolve_by_library(run, source, x, planes, statistics, training)
         if plan.partial > 1:
             rest = bypass(run.full_state(source, nodes), run.width, source.stride)
@@ -112,32 +116,33 @@ def _convolve(
     dense: Mapping[tuple[int, int], Tensor],
     statistics: Statistics,
     counters: Tensor | None,
-    *,
     training: bool,
+    *,
+    half: int,
 ) -> None:
-    """Compute the planes of a source's convolutions and their statistics, first halves before second ones.
+    """Compute the planes of a source's convolutions and their statistics: of first halves, 0, or second ones, 1.
 
     Args:
         counters: zeros, one for each plane; ``None`` in evaluation.
     """
     mean, rstd, variances = statistics
-    for half, convs in enumerate((source.first, source.second)):
-        if not convs.rows:
-            continue
-        kinds, reads = run.kinds(convs, half), run.size if half else x.shape[:3]
-        given, stride = (dense[source.state, half], convs.rows, kinds, run.gates), 1 if half else source.stride
-        if run.by_cuda:
-            state = None if half else x
-            cuda.convs_forward(state, reads, stride, planes, *given, statistics=statistics, counters=counters)
-            continue
-        if half:
-            middle = normalized_sources(planes, convs.rows, run.gates, (mean, rstd), run.size, kinds.reach)
-            partial, tile = convs_forward(middle, planes, *given, border=kinds.reach)
-        else:
-            partial, tile = convs_forward(x, planes, *given, stride)
-        if training:
-            table = run.table(convs.rows)
-            finalize_statistics(partial, tile, run.pixels, table, mean, rstd, variances, run.gates)
+    convs = source.second if half else source.first
+    if not convs.rows:
+        return
+    kinds, reads = run.kinds(convs, half), run.size if half else x.shape[:3]
+    given, stride = (dense[source.state, half], convs.rows, kinds, run.gates), 1 if half else source.stride
+    if run.by_cuda:
+        state = None if half else x
+        cuda.convs_forward(state, reads, stride, planes, *given, statistics=statistics, counters=counters)
+        return
+    if half:
+        middle = normalized_sources(planes, convs.rows, run.gates, (mean, rstd), run.size, kinds.reach)
+        partial, tile = convs_forward(middle, planes, *given, border=kinds.reach)
+    else:
+        partial, tile = convs_forward(x, planes, *given, stride)
+    if training:
+        table = run.table(convs.rows)
+        finalize_statistics(partial, tile, run.pixels, table, mean, rstd, variances, run.gates)
 
 
 def _convolve_by_library(

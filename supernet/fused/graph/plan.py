@@ -66,7 +66,8 @@ class Source:
 
     Attributes:
         rows: rows of its edges in the gates.
-        first, second: both halves of its separable convolutions; dilated convolutions are among the first.
+        first, second: both halves of its separable convolutions; dilated convolutions are among the first. The second
+            halves of all inputs may be those of the last.
         pools: its pooling operations; ``pool_plane`` is the maximum's plane, the average's follows.
         pool_rows: its edges' pools, for statistics; ``pool_terms``, ``state_terms``: its terms of these kinds.
         maxima: number of the pool terms that are maxima; these come first.
@@ -120,12 +121,13 @@ class Plan:
 
 
 @lru_cache(maxsize=256)
-def plan_of(description: str, convolve_skips: bool = False) -> Plan:
+def plan_of(description: str, kinds_at_once: int = 0) -> Plan:
     """Return the plan of a description.
 
     Args:
-        convolve_skips: whether skip connections of stride 2 (factorized reductions) are among the first halves, as 3x3
-            convolutions that are 0 at all but two taps; else the library computes them. Numbers are the same.
+        kinds_at_once: how many operations one launch computes, for kernels that take those of several states, and for
+            which skip connections of stride 2 (factorized reductions) are among the first halves, as 3x3 convolutions
+            that are 0 at all but two taps; with 0 the library computes these. Numbers are the same.
     """
     inputs, nodes, columns, partial, described = json.loads(description)
     sources: list[Source] = []
@@ -140,7 +142,7 @@ def plan_of(description: str, convolve_skips: bool = False) -> Plan:
             op = Op(
                 kind, column, tuple(edges), side, dilation, normed, (params, params + count), (buffers, buffers + held)
             )
-            if kind == FACTORIZED and convolve_skips:
+            if kind == FACTORIZED and kinds_at_once:
                 op = replace(op, side=3)
             params, buffers = params + count, buffers + held
             if kind != "zero":
@@ -190,7 +192,7 @@ def plan_of(description: str, convolve_skips: bool = False) -> Plan:
     for source, own, leads in zip(sources, ops, targets):
         state = source.state
         separable = tuple(op for op in own if op.kind == SEPARABLE)
-        convolved = (SEPARABLE, DILATED, FACTORIZED) if convolve_skips else (SEPARABLE, DILATED)
+        convolved = (SEPARABLE, DILATED, FACTORIZED) if kinds_at_once else (SEPARABLE, DILATED)
         source.first = Convs(tuple(op for op in own if op.kind in convolved))
         source.second = Convs(separable)
         for op in own:
@@ -215,7 +217,20 @@ def plan_of(description: str, convolve_skips: bool = False) -> Plan:
                 source.library.append(LibraryConv(op, planes, behind, indices))
         source.pool_terms.sort(key=lambda term: term.plane)
         source.maxima = sum(term.plane == source.pool_plane for term in source.pool_terms)
+    together = sum(len(source.second.ops) for source in sources[:inputs])
+    if together <= kinds_at_once and sources[inputs - 1].second.rows:
+        _join_second_halves(sources[:inputs])
     return plan
+
+
+def _join_second_halves(sources: Sequence[Source]) -> None:
+    """Make the second halves of all sources those of the last: their launches read planes, not states."""
+    joined = Convs()
+    for source in sources:
+        joined.rows += [row._replace(kind=len(joined.ops) + row.kind) for row in source.second.rows]
+        joined.ops += source.second.ops
+        source.second = Convs()
+    sources[-1].second = joined
 
 
 def edges_of(plan: Plan, source: Source) -> list[tuple[int, int]]:

@@ -36,7 +36,7 @@ class GraphTensors:
     """
 
     def __init__(self, description: str, inputs: Sequence[Tensor], gates: Tensor, params: Sequence[Tensor]):
-        self.plan = plan = plan_of(description, True)
+        self.plan = plan = plan_of(description, cuda.MAX_KINDS_AT_ONCE)
         self.inputs, self.params, self.gates = inputs, params, gates.flatten()
         b, h, w, self.channels = inputs[0].shape
         self.width = self.channels // plan.partial

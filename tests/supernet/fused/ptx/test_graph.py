@@ -8,7 +8,7 @@ import torch
 
 from supernet.fused.cuda import library
 from supernet.fused.rows import NORMALIZED, ConvRow, TermRow
-from supernet.fused.verification import GRADIENTS, MEDIANS, NODES, median_error, relative_error
+from supernet.fused.verification import GRADIENTS, MEDIANS, NODES, compare, median_error, relative_error
 from supernet.mixed.graph import MixedGraph
 from supernet.mixed.source import add_auxiliary_skips
 from supernet.spaces.darts import DARTS_PRIMITIVES
@@ -71,6 +71,24 @@ def test_auxiliary_skips_of_stride_2():
     expected = exact([state.double() for state in states], gates.double(), skip=skip.double())[2]
     assert "convs_forward" in {one.name for one in executed}
     assert relative_error(found, expected) <= NODES[torch.float16]
+
+
+@pytest.mark.skipif(not library.can_compile(), reason="NVRTC is not installed")
+@pytest.mark.parametrize("with_halves", [(0,), (1,), (0, 1)])
+def test_second_halves_of_both_inputs(with_halves):
+    """One launch computes them, if the last input has any."""
+    candidates = ("skip_connect", "sep_conv_3x3")
+    graph = MixedGraph(
+        16, candidates, 2, 1, allowed=[candidates if i in with_halves else candidates[:1] for i in (0, 1)]
+    )
+    states, gates = [torch.randn(1, 16, 8, 8).bfloat16() for _ in range(2)], torch.rand(2, 2) + 0.1
+    with launches.interpreted(watch=True, shared_bytes=232_448) as executed:
+        found, expected = compare(graph, "fused", states, gates)
+    names = [one.name for one in executed]
+    assert names.count("half_gradient") == 1
+    assert names.count("convs_forward") == len(with_halves) + 1
+    for b, a in zip(found, expected, strict=True):
+        assert median_error(b, a) <= MEDIANS[torch.bfloat16] or (a - b).abs().max() < 1e-6, a.shape
 
 
 @pytest.mark.parametrize("shared", [0, 232_448] if library.can_compile() else [0])
