@@ -46,7 +46,7 @@ __device__ __forceinline__ void copies_arrive() { asm volatile("cp.async.wait_al
 __device__ __forceinline__ uint4 load_if(bool wanted, const char* from, int at) {
   uint4 v = make_uint4(0, 0, 0, 0);
   asm("{ .reg .pred p; setp.ne.u32 p, %4, 0; @p ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%5]; }"
-               : "+r"(v.x), "+r"(v.y), "+r"(v.z), "+r"(v.w) : "r"((u32)wanted), "l"(from + (long)at * 2));
+      : "+r"(v.x), "+r"(v.y), "+r"(v.z), "+r"(v.w) : "r"((u32)wanted), "l"(from + (long)at * 2));
   return v;
 }
 
@@ -134,15 +134,15 @@ __device__ __forceinline__ Gradient gradient_of(
           dy ? dy + number * pixels * C * 2 : dy, a + target * C, b + target * C, c + target * C};
 }
 
-// What a tile reads of images with `h` rows: `images` images from the row `top` on; `first` is the number of the first
-// value that is read.
+// What a tile reads of images with `h` rows: up to `images` images, from the row `top` on; `first` is the number of the
+// first value that is read.
 struct Window {
   long first;
-  int top, h, images, line; // `line`: values of a row
+  int top, h, images;
 };
 
 __device__ __forceinline__ Window window_of(const Shape& s, const Tile& t, int h, int lw, int top) {
-  return {(((long)t.image * h + top) << lw) * C, top, h, s.batch - t.image, C << lw};
+  return {(((long)t.image * h + top) << lw) * C, top, h, s.batch - t.image};
 }
 
 // The pieces of 8 channels that a thread keeps of a tile, of CHANNELS channels of 2^lw columns: SLOTS at a time, in

@@ -14,8 +14,8 @@ struct Kinds {
   u64 factorized; // a bit for each kind that is a factorized reduction
 };
 
-// Where pixel `number` of a tile's outputs begins to read in shared memory. The numbers of bits that are not set in
-// both add up: where `step + lane` reads is the sum of both.
+// Where pixel `number` of a tile's outputs begins to read in shared memory. All sizes being powers of two, each bit of
+// the number adds its own distance: for a multiple of 16 and a number below 16 the two add up.
 __device__ constexpr int place_of(int number) {
   int image = number >> Shape::lt, rest = number & ((1 << Shape::lt) - 1);
   int row = image * Shape::stored + (rest >> Shape::lwo) * STRIDE, column = (rest & (Shape::wo - 1)) * STRIDE;
@@ -51,9 +51,8 @@ __device__ __forceinline__ void add_line(float (&total)[LINE][UNITS][2][4], u32 
 constexpr int RESIDENT = UNITS == 1 ? 4 : 3; // blocks on a multiprocessor
 extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradients(
     const char* x, const char* planes, const char* dy, const int* table, const int* groups, const float* gates,
-    const float* mean, const float* rstd, float* depthwise_parts,
-    float* pointwise_parts, const __grid_constant__ Kinds kinds, int batch, int tiles, int taps,
-    int lines) {
+    const float* mean, const float* rstd, float* depthwise_parts, float* pointwise_parts,
+    const __grid_constant__ Kinds kinds, int batch, int tiles, int taps, int lines) {
   extern __shared__ __align__(128) char shared[];
   const Shape s = {batch};
   constexpr int BLOCKS = C / 16, PAIRS = BLOCKS < 2 ? 1 : BLOCKS / 2;
@@ -78,7 +77,6 @@ extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradien
   int from = (s.reach + down) * s.columns + s.reach - side / 2 * dilation; // of the first tap, in pixels
   u32 at_images = shared_address(shared) + from * PITCH<16> + place_of(lane & 15) + (lane >> 4 & 1) * 16;
 
-
   for (int number = blockIdx.z; number < tiles; number += gridDim.z) {
     Tile t = tile_of(s, number);
     __syncthreads();
@@ -86,8 +84,7 @@ extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradien
     Input now = reader;
     now.begin(window.first + input, input + (threadIdx.x & 1) * 8);
 #pragma unroll 1
-    for (int round = 0; round < ROUNDS; round++)
-      copy(shared, now, Read(s, s.lw, round, window));
+    for (int round = 0; round < ROUNDS; round++) copy(shared, now, Read(s, s.lw, round, window));
 #pragma unroll
     for (int u = 0; u < UNITS; u++) {
       long row = first + (BLOCKS > 1 ? 0 : min(u, count - 1));
@@ -97,8 +94,7 @@ extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradien
     now.prepare();
     copies_arrive();
 #pragma unroll 1
-    for (int round = 0; round < ROUNDS; round++)
-      form(shared, now, Read(s, s.lw, round, window));
+    for (int round = 0; round < ROUNDS; round++) form(shared, now, Read(s, s.lw, round, window));
     __syncthreads();
     if (warp >= side) continue;
     if (side == 5) add_line<5>(total, at_outputs, at_images, dilation);
