@@ -21,7 +21,7 @@ from torch.profiler import ProfilerActivity
 
 from darts.artifacts.checkpoint import write_atomically
 from darts.bench.contenders import BenchConfig, GraphMode, graph_modes, search_task
-from supernet.bench.kernels import GRAPHS
+from supernet.bench.kernels import GRAPHS, LAYERS
 from supernet.bench.machine import backends_on, copy_rate, machine, product_rate, seconds_of
 from supernet.mixed.backends import Backend
 from supernet.spaces.darts import DARTS_PRIMITIVES
@@ -73,7 +73,7 @@ def _compile_share(first: int, step: int, batch_size: int, device: torch.device)
     from supernet.fused.cuda import library
     from supernet.fused.handling import CudaLaunch
     from supernet.fused.launch import argument_types, options_of
-    from supernet.fused.resources import distinct, record
+    from supernet.fused.resources import distinct, record, record_layer
 
     torch.empty(1, device=device)  # lets the driver know which GPU kernels are loaded on
     index = device.index if device.index is not None else torch.cuda.current_device()
@@ -83,6 +83,8 @@ def _compile_share(first: int, step: int, batch_size: int, device: torch.device)
         for shared in (0, library.shared_bytes(device))
         for launch in record(DARTS_PRIMITIVES, channels, stride, batch_size, size, shared_bytes=shared)
     ]
+    for inputs, channels, stride, size, _ in LAYERS:
+        launches += record_layer(inputs, channels, stride, batch_size, size)
     own = distinct(launches)[first::step]
     for launch in own:
         if isinstance(launch, CudaLaunch):
@@ -93,21 +95,24 @@ def _compile_share(first: int, step: int, batch_size: int, device: torch.device)
 
 
 def check(file: Path, device: torch.device, batch_size: int) -> None:
-    """Write the largest errors of every backend against the reference in float64, in every storage type."""
-    from supernet.fused.verification import verify
+    """Write the largest errors of every backend, and of the layers before the graphs, against float64."""
+    from supernet.fused.verification import verify, verify_layers
 
     storages = (torch.float32, torch.bfloat16, torch.float16) if device.type == "cuda" else (torch.float32,)
 
-    def row(backend: Backend, channels: int, size: tuple[int, int], storage: torch.dtype) -> dict[str, Any]:
-        found = verify(backend, device, storage, channels=channels, size=size)
+    def row(storage: torch.dtype, backend: Any = "layers", **sizes: Any) -> dict[str, Any]:
+        layers = backend == "layers"
+        found = verify_layers(device, storage) if layers else verify(backend, device, storage, **sizes)
         return {name: getattr(found, name) for name in ("nodes", "gradients", "medians", "passed")}
 
-    cases = [
+    cases: list[dict[str, Any]] = [
         {"backend": backend, "channels": channels, "size": size, "storage": storage}
         for backend in reversed(backends_on(device)[1:])
         for channels, size in SIZES
         for storage in storages
     ]
+    if "fused" in backends_on(device):
+        cases += [{"backend": "layers", "storage": storage} for storage in storages]
     _rows(file, cases, row)
 
 
