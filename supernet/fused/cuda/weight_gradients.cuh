@@ -102,37 +102,51 @@ extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradien
     else add_line<1>(total, at_outputs, at_images, dilation);
   }
   if (warp >= side) return;
+  float sums[24] = {}; // of tap j: those of the lane's 4 columns, from 4 j on
 #pragma unroll
   for (int u = 0; u < UNITS; u++) {
     int row = first + (BLOCKS > 1 ? 0 : u), n = output + (BLOCKS > 1 ? u * 16 : 0) + (lane >> 2);
     if (row - first >= count) break;
     int kind = table[row * COLUMNS + KIND], slot = table[row * COLUMNS + SLOT];
     const float* depthwise = kinds.depthwise[kind] + (long)slot * C * side * side + warp * side;
-    const float* pointwise = kinds.pointwise[kind] + (long)slot * C * C;
-    float* to = pointwise_parts + (((long)row * lines + warp) * gridDim.z + blockIdx.z) * C * C;
+    const float* pointwise = kinds.pointwise[kind] + (long)slot * C * C + n * C;
+    float* to = pointwise_parts + (((long)row * lines + warp) * gridDim.z + blockIdx.z) * C * C + n * C;
     bool is_factorized = STRIDE == 2 && (kinds.factorized >> kind & 1); // its outputs read tap 4, in line 1, or 8, in 2
 #pragma unroll
-    for (int i = 0; i < 4; i++) { // columns 8 (i / 2) + i % 2 of the lane's pairs
-      int k = input + (i >> 1) * 8 + (lane & 3) * 2 + (i & 1);
+    for (int half = 0; half < 2; half++) { // two of the lane's columns
+      int k = input + half * 8 + (lane & 3) * 2;
+      float2 *above = (float2*)(to + k), *below = (float2*)(to + 8 * C + k);
       if (is_factorized) {
-        float g = warp == 1 ? total[1][u][i >> 1][i & 1] : total[2][u][i >> 1][i & 1];
-        float h = warp == 1 ? total[1][u][i >> 1][2 + (i & 1)] : total[2][u][i >> 1][2 + (i & 1)];
-        to[n * C + k] = warp == (n < C / 2 ? 1 : 2) ? g : 0;
-        to[(n + 8) * C + k] = warp == (n + 8 < C / 2 ? 1 : 2) ? h : 0;
+        float g[4];
+#pragma unroll
+        for (int c = 0; c < 4; c++) g[c] = warp == 1 ? total[1][u][half][c] : total[2][u][half][c];
+        *above = warp == (n < C / 2 ? 1 : 2) ? make_float2(g[0], g[1]) : make_float2(0, 0);
+        *below = warp == (n + 8 < C / 2 ? 1 : 2) ? make_float2(g[2], g[3]) : make_float2(0, 0);
         continue;
       }
-      float p = pointwise[n * C + k], q = pointwise[(n + 8) * C + k], sum_p = 0, sum_q = 0;
+      float2 p = __ldg((const float2*)(pointwise + k)), q = __ldg((const float2*)(pointwise + 8 * C + k));
+      float2 sum_p = make_float2(0, 0), sum_q = make_float2(0, 0);
 #pragma unroll
       for (int j = 0; j < LINE; j++)
         if (j < side) {
-          float g = total[j][u][i >> 1][i & 1], h = total[j][u][i >> 1][2 + (i & 1)];
-          float weight = depthwise[k * side * side + j];
-          sum_p += weight * g, sum_q += weight * h;
-          float sum = over_rows(p * g + q * h);
-          long part = ((long)row * taps + warp * side + j) * gridDim.z * BLOCKS + blockIdx.z * BLOCKS + n / 16;
-          if (lane < 4) depthwise_parts[part * C + k] = sum;
+          const float* g = total[j][u][half];
+          float v = __ldg(depthwise + k * side * side + j), w = __ldg(depthwise + (k + 1) * side * side + j);
+          sum_p.x += v * g[0], sum_p.y += w * g[1], sum_q.x += v * g[2], sum_q.y += w * g[3];
+          sums[j * 4 + half * 2] += p.x * g[0] + q.x * g[2];
+          sums[j * 4 + half * 2 + 1] += p.y * g[1] + q.y * g[3];
         }
-      to[n * C + k] = sum_p, to[(n + 8) * C + k] = sum_q;
+      *above = sum_p, *below = sum_q;
     }
+    if (is_factorized || BLOCKS > 1 && u + 1 < UNITS) continue;
+    halve<12>(sums, 16), halve<6>(sums, 8), halve<3>(sums, 4);
+#pragma unroll
+    for (int i = 0; i < 3; i++) {
+      int number = (lane >> 2) * 3 + i, tap = number >> 2;
+      int k = input + (number >> 1 & 1) * 8 + (lane & 3) * 2 + (number & 1);
+      long part = (((long)row * taps + warp * side + tap) * gridDim.z + blockIdx.z) * PAIRS + output / 32;
+      if (tap < side) depthwise_parts[part * C + k] = sums[i];
+    }
+#pragma unroll
+    for (int i = 0; i < 24; i++) sums[i] = 0;
   }
 }
