@@ -84,32 +84,30 @@ def _combine_kernel(
 def _sums_kernel(
     grads, inputs, nodes, planes, mean, rstd, table, gates, partial, a, b, s, gate_grads, idle, counters, PIXELS,
     TILES, SPLITS, FIRST, NODE, IDLE,
-    C: tl.constexpr, M: tl.constexpr, K: tl.constexpr, T: tl.constexpr, G: tl.constexpr, FINISH: tl.constexpr,
+    C: tl.constexpr, M: tl.constexpr, K: tl.constexpr, T: tl.constexpr, G: tl.constexpr,
     TRAINING: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
-    """Sum over a split of the pixels; with ``FINISH`` the last program of a row writes what follows from its sums."""
+    """Sum over a split of the pixels; the last program of a row writes what follows from its sums."""
     row = FIRST + tl.program_id(0)
     gate_at = entry(table, row, TERM_GATE)
     w = tl.load(gates + gate_at)
+    last = tl.program_id(1) + tl.program_id(2) == 0
     if w != 0:
         _sums_of_split(
             grads, inputs, nodes, planes, mean, rstd, table, partial, row, PIXELS, TILES, SPLITS, NODE, C, M, K, SUM
         )  # fmt: skip
-    if FINISH:
-        last = tl.program_id(1) + tl.program_id(2) == 0
-        if w != 0:
-            last = is_last(counters + row, SPLITS * tl.num_programs(2))
-        if last:
-            first = partial + tl.program_id(0) * SPLITS * 2 * C
-            place, is_normed = entry(table, row, TERM_PLACE), entry(table, row, TERM_FORM) == NORMALIZED
-            found = write_coefficients(
-                first, w.to(SUM), place, is_normed, mean, rstd, a, b, s, PIXELS, SPLITS, C, TRAINING, T, K, SUM
-            )  # fmt: skip
-            tl.store(gate_grads + gate_at, found)
-        if tl.program_id(0) + tl.program_id(1) + tl.program_id(2) == 0:
-            i = tl.arange(0, G)
-            to = gate_grads + tl.load(idle + i, mask=i < IDLE, other=0)
-            tl.store(to, tl.zeros((G,), SUM), mask=i < IDLE)
+        last = is_last(counters + row, SPLITS * tl.num_programs(2))
+    if last:
+        first = partial + tl.program_id(0) * SPLITS * 2 * C
+        place, is_normed = entry(table, row, TERM_PLACE), entry(table, row, TERM_FORM) == NORMALIZED
+        found = write_coefficients(
+            first, w.to(SUM), place, is_normed, mean, rstd, a, b, s, PIXELS, SPLITS, C, TRAINING, T, K, SUM
+        )  # fmt: skip
+        tl.store(gate_grads + gate_at, found)
+    if tl.program_id(0) + tl.program_id(1) + tl.program_id(2) == 0:
+        i = tl.arange(0, G)
+        to = gate_grads + tl.load(idle + i, mask=i < IDLE, other=0)
+        tl.store(to, tl.zeros((G,), SUM), mask=i < IDLE)
 
 
 @triton.jit
@@ -207,27 +205,6 @@ def combine_forward(
     )  # fmt: skip
 
 
-def combine_sums(
-    grads: Tensor,
-    inputs: Sequence[Tensor],
-    nodes: Tensor,
-    planes: Tensor,
-    statistics: tuple[Tensor, Tensor],
-    table: Tensor,
-    rows: range,
-    node: int,
-    gates: Tensor,
-) -> Tensor:
-    """Return the sums of ``g`` and ``g z`` for a node's terms over each split of the pixels, ``(r, splits, 2, c)``.
-
-    Args:
-        grads: gradients of the nodes, ``(node, m, c)``; ``node`` selects one.
-        inputs, nodes, planes, statistics, table, rows: as in ``combine_forward``.
-        gates: flattened; of a term whose gate is 0 nothing is written.
-    """
-    return _sums(grads, inputs, nodes, planes, statistics, table, rows, node, gates)
-
-
 def combine_coefficients(
     grads: Tensor,
     inputs: Sequence[Tensor],
@@ -247,45 +224,25 @@ def combine_coefficients(
     """Write the coefficients of a node's terms, and their gates' gradients, from the sums over all pixels.
 
     Args:
+        grads: gradients of the nodes, ``(node, m, c)``; ``node`` selects one.
+        inputs, nodes, planes, statistics, table, rows, gates: as in ``combine_forward``.
         coefficients: ``a``, ``b``, ``s``, ``(3, place, c)``, written; of a term whose gate is 0, 0.
         gate_grads: like ``gates``, written at the terms' gates; 0 is written at those that are ``idle``, ``(i,)``.
         counters: zeros, int32, one for each row of ``table``; zeros again afterwards.
         training: whether the statistics are the batch's own, so that the gradient passes through them.
-        grads, inputs, nodes, planes, statistics, table, rows, node, gates: as in ``combine_sums``.
     """
-    given = grads, inputs, nodes, planes, statistics, table, rows, node, gates
-    _sums(*given, (*coefficients, gate_grads, idle, counters), training=training)
-
-
-def _sums(
-    grads: Tensor,
-    inputs: Sequence[Tensor],
-    nodes: Tensor,
-    planes: Tensor,
-    statistics: tuple[Tensor, Tensor],
-    table: Tensor,
-    rows: range,
-    node: int,
-    gates: Tensor,
-    to: tuple[Tensor, ...] = (),
-    *,
-    training: bool = False,
-) -> Tensor:
-    """Launch the sums; where ``to`` holds what ``combine_coefficients`` writes, idle gates and counters, that too."""
     _, pixels, channels = nodes.shape
     tile = tile_of(pixels, channels)
     blocks = ceil_div(channels, tile.k)
     splits = min(tile.count, triton.next_power_of_2(ceil_div(PROGRAMS, len(rows) * blocks)))
     partial = planes.new_empty(len(rows), splits, 2, channels, dtype=sum_type(planes.dtype))
-    idle = len(to[-2]) if to else 0
     launch(
         _sums_kernel, (len(rows), splits, blocks),
-        grads, tuple(inputs), nodes, planes, *statistics, table, gates, partial,
-        *(to or (*[partial] * 4, table, table)), pixels, tile.count, splits, rows.start, node, idle,
-        C=channels, M=tile.m, K=tile.k, T=tiles_at_once(splits, tile.k, 1024), G=triton.next_power_of_2(max(1, idle)),
-        FINISH=bool(to), TRAINING=training, SUM=tile.sums(nodes.dtype),
+        grads, tuple(inputs), nodes, planes, *statistics, table, gates, partial, *coefficients, gate_grads, idle,
+        counters, pixels, tile.count, splits, rows.start, node, len(idle), C=channels, M=tile.m, K=tile.k,
+        T=tiles_at_once(splits, tile.k, 1024), G=triton.next_power_of_2(max(1, len(idle))), TRAINING=training,
+        SUM=tile.sums(nodes.dtype),
     )  # fmt: skip
-    return partial
 
 
 def shared_gradient(

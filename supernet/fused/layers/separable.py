@@ -18,21 +18,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from supernet.fused.batch_norm import finalize_statistics
-from supernet.fused.combine import combine_sums
 from supernet.fused.conv_backward import input_gradient, plane_gradients
 from supernet.fused.conv_forward import convs_forward
 from supernet.fused.conv_weight_backward import conv_weight_gradients
 from supernet.fused.dense import Kinds, dense_weights
 from supernet.fused.launch import ceil_div, on_device, sum_type
-from supernet.fused.rows import NORMALIZED, ConvRow, TermRow
+from supernet.fused.layers.pointwise_backward import coefficients_of
+from supernet.fused.rows import ConvRow
 from supernet.fused.tables import table_of
 from supernet.ops import BatchNorm
 
 ROWS = (ConvRow(kind=0, slot=0, source=-1, target=0, gate=0, behind=0),)
 """The only row of a launch."""
-
-TERMS = (TermRow(form=NORMALIZED, place=0, state=0, plane=0, gate=0, node=0),)
-"""The only term: the plane, normalized."""
 
 
 def separable(image: Tensor, op: nn.Sequential) -> Tensor:
@@ -147,22 +144,14 @@ def half_backward(
         plane, mean, rstd: as ``half_forward`` returned them; the others as it takes them.
     """
     _, pixels, channels = plane.shape
-    gate, terms = _gate(x), table_of(TERMS, x.device)
-    kinds, grads = _kinds(depthwise, pointwise, dilation), grad.view(1, pixels, channels)
-    partial = combine_sums(grads, [], grads, plane, (mean, rstd), terms, range(1), 0, gate)
-    whole, product = partial[0].sum(0)  # sums of g and of g z, with z the normalized plane
-    a = scale.to(rstd.dtype) * rstd[0]
-    slope = constant = torch.zeros_like(a)
-    if training:
-        slope = -a * rstd[0] * product / pixels
-        constant = -a * whole / pixels - slope * mean[0]
-    coefficients = torch.stack([a, slope, constant])[:, None].contiguous()
+    gate, grads = _gate(x), grad.view(1, pixels, channels)
+    kinds = _kinds(depthwise, pointwise, dilation)
+    coefficients, to_norm = coefficients_of(grad, plane[0], (mean[0], rstd[0]), scale, training)
     b, h, w, _ = grad.shape
-    dy = plane_gradients(plane, grads, coefficients, ROWS, gate, (b, h, w))
+    dy = plane_gradients(plane, grads, coefficients[:, None], ROWS, gate, (b, h, w))
     (to_depthwise,), (to_pointwise,) = conv_weight_gradients(x, dy, ROWS, kinds, gate, stride)
     back = torch.zeros_like(x)
     input_gradient(x, dy, back, dense_weights(ROWS, kinds, x), ROWS, kinds, stride)
-    to_norm = (total.to(scale.dtype, copy=True) for total in (product, whole))
     return [back, to_depthwise[0], to_pointwise[0], *to_norm]
 
 
