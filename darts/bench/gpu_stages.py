@@ -100,7 +100,7 @@ def check(file: Path, device: torch.device, batch_size: int) -> None:
 
     storages = (torch.float32, torch.bfloat16, torch.float16) if device.type == "cuda" else (torch.float32,)
 
-    def row(storage: torch.dtype, backend: Any = "layers", **sizes: Any) -> dict[str, Any]:
+    def row(storage: torch.dtype, backend: Any, **sizes: Any) -> dict[str, Any]:
         layers = backend == "layers"
         found = verify_layers(device, storage) if layers else verify(backend, device, storage, **sizes)
         return {name: getattr(found, name) for name in ("nodes", "gradients", "medians", "passed")}

@@ -46,7 +46,7 @@ def statistics_of_tiles(
         squares += tl.load(at + C, mask=mask, other=0.0, cache_modifier=".cg") + away * weighted
     whole = tl.sum(total, 0)
     shift = whole / PIXELS
-    return middle + shift, tl.sum(squares, 0) - whole * shift
+    return middle + shift, tl.maximum(tl.sum(squares, 0) - whole * shift, 0.0)
 
 
 @triton.jit
@@ -92,6 +92,27 @@ def _running_kernel(
 
 
 @triton.jit
+def sums_of_tiles(first, k, inside, TILES, C: tl.constexpr, T: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr):
+    """Return the sums of ``g`` and of ``g z``, ``(k,)`` each, from those of tiles at ``first``."""
+    g_sums = tl.zeros((T, K), SUM)
+    gz_sums = tl.zeros((T, K), SUM)
+    for t0 in range(0, TILES, T):
+        t = t0 + tl.arange(0, T)
+        mask = (t < TILES)[:, None] & inside[None, :]
+        at = first + t[:, None] * 2 * C + k[None, :]
+        g_sums += tl.load(at, mask=mask, other=0.0, cache_modifier=".cg")
+        gz_sums += tl.load(at + C, mask=mask, other=0.0, cache_modifier=".cg")
+    return tl.sum(g_sums, 0), tl.sum(gz_sums, 0)
+
+
+@triton.jit
+def slope_and_constant(gated, scale, average, g, gz, PIXELS):
+    """Return ``b`` and ``s`` of a plane, in training, from 1 / std times its gate, 1 / std, mean and both sums."""
+    slope = -gated * scale * gz / PIXELS
+    return slope, -gated * g / PIXELS - slope * average
+
+
+@triton.jit
 def write_coefficients(
     first, w, place, is_normed, mean, rstd, a, b, s, PIXELS, TILES,
     C: tl.constexpr, TRAINING: tl.constexpr, T: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
@@ -106,15 +127,7 @@ def write_coefficients(
     for k0 in range(0, C, K):
         k = k0 + tl.arange(0, K)
         inside = k < C
-        g_sums = tl.zeros((T, K), SUM)
-        gz_sums = tl.zeros((T, K), SUM)
-        for t0 in range(0, tl.where(w != 0, TILES, 0), T):
-            t = t0 + tl.arange(0, T)
-            mask = (t < TILES)[:, None] & inside[None, :]
-            at = first + t[:, None] * 2 * C + k[None, :]
-            g_sums += tl.load(at, mask=mask, other=0.0, cache_modifier=".cg")
-            gz_sums += tl.load(at + C, mask=mask, other=0.0, cache_modifier=".cg")
-        g, gz = tl.sum(g_sums, 0), tl.sum(gz_sums, 0)
+        g, gz = sums_of_tiles(first, k, inside, tl.where(w != 0, TILES, 0), C, T, K, SUM)
         whole += gz
         written, normed = k < width, k < known
         scale = tl.load(rstd + place * C + k, mask=normed, other=1.0).to(SUM)
@@ -125,8 +138,8 @@ def write_coefficients(
         slope = tl.zeros((K,), SUM)
         constant = tl.zeros((K,), SUM)
         if TRAINING:
-            slope = tl.where(normed, -gated * scale * gz / PIXELS, 0.0)
-            constant = tl.where(normed, -gated * g / PIXELS - slope * average, 0.0)
+            slope, constant = slope_and_constant(gated, scale, average, g, gz, PIXELS)
+            slope, constant = tl.where(normed, slope, 0.0), tl.where(normed, constant, 0.0)
         tl.store(a + place * C + k, gated, mask=written)
         tl.store(b + place * C + k, slope, mask=written)
         tl.store(s + place * C + k, constant, mask=written)

@@ -66,13 +66,6 @@ __device__ __forceinline__ void multiply(float (&d)[4], const u32 (&a)[4], u32 b
 
 // ---- sums over a block ----
 
-// Add the values of all lanes that hold the same columns: those whose numbers differ in bits 2 to 4.
-__device__ __forceinline__ float over_rows(float v) {
-  v += __shfl_xor_sync(~0u, v, 4);
-  v += __shfl_xor_sync(~0u, v, 8);
-  return v + __shfl_xor_sync(~0u, v, 16);
-}
-
 // Return whether this block is the last of `all` that call this with a counter, which is 0 before and after. The last
 // can read what the others wrote, by `__ldcg`. What it sums so is summed in the order of its own loop, whichever it is.
 __device__ __forceinline__ bool is_last(int* counter, int all) {

@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from supernet.fused.batch_norm import tiles_at_once
+from supernet.fused.batch_norm import slope_and_constant, sums_of_tiles, tiles_at_once
 from supernet.fused.dense import precision_of
 from supernet.fused.launch import block_of, ceil_div, launch, sum_type, triton_type, zero_counters
 from supernet.fused.layers.pointwise_forward import columns_of, load_weights, pixels_read
@@ -50,14 +50,7 @@ def _gradient_sums_kernel(
     tl.store(to, tl.sum(grad, 0), mask=inside)
     tl.store(to + C, tl.sum(grad * z, 0), mask=inside)
     if is_last(counters + block, TILES):
-        whole = tl.zeros((T, K), SUM)
-        product = tl.zeros((T, K), SUM)
-        for t0 in range(0, TILES, T):
-            t = t0 + tl.arange(0, T)
-            sums, known = partial + t[:, None] * 2 * C + k[None, :], (t < TILES)[:, None] & inside[None, :]
-            whole += tl.load(sums, mask=known, other=0.0, cache_modifier=".cg")
-            product += tl.load(sums + C, mask=known, other=0.0, cache_modifier=".cg")
-        total, moment = tl.sum(whole, 0), tl.sum(product, 0)
+        total, moment = sums_of_tiles(partial, k, inside, TILES, C, T, K, SUM)
         a = rho
         if AFFINE:
             a = rho * load_channels(scale, 0, k, inside, C, SUM)
@@ -66,8 +59,7 @@ def _gradient_sums_kernel(
         slope = tl.zeros((K,), SUM)
         constant = tl.zeros((K,), SUM)
         if TRAINING:
-            slope = -a * rho * moment / PIXELS
-            constant = -a * total / PIXELS - slope * average
+            slope, constant = slope_and_constant(a, rho, average, total, moment, PIXELS)
         tl.store(coefficients + k, a, mask=inside)
         tl.store(coefficients + C + k, slope, mask=inside)
         tl.store(coefficients + 2 * C + k, constant, mask=inside)

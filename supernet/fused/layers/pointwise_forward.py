@@ -2,8 +2,7 @@
 
 A convolution of stride 1 has one part; a factorized reduction has two, whose outputs lie side by side: the second reads
 the pixels one row and one column further, those beyond the image as zeros. A *column* is a block of output channels of
-one part. The last program of a column combines the tiles' means and squared deviations, by their distance from the
-first tile's mean, so that no digits are lost where the mean is large.
+one part. The last program of a column combines the tiles' means and squared deviations.
 
 Axes: ``m`` pixel of the batch, of the output; ``k`` input channel; ``n`` output channel of a part; ``c`` of all parts;
 ``t`` tile.
@@ -15,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from supernet.fused.batch_norm import tiles_at_once
+from supernet.fused.batch_norm import statistics_of_tiles, tiles_at_once
 from supernet.fused.dense import precision_of
 from supernet.fused.launch import block_of, ceil_div, launch, sum_type, triton_type, zero_counters
 from supernet.fused.layers.shape import Shape, tile_of
@@ -61,22 +60,10 @@ def _finish_statistics(
     SUM: tl.constexpr,
 ):  # fmt: skip
     """Write mean and 1 / std of all tiles, and move the running statistics towards them."""
-    start = tl.load(partial + c, mask=inside, other=0.0, cache_modifier=".cg")
-    sums = tl.zeros((T, N), SUM)
-    squares = tl.zeros((T, N), SUM)
-    for t0 in range(0, TILES, T):
-        t = t0 + tl.arange(0, T)
-        counts = tl.where(t < TILES, tl.minimum(PIXELS - t * M, M), 0).to(SUM)[:, None]
-        at, mask = partial + t[:, None] * 2 * C + c[None, :], (t < TILES)[:, None] & inside[None, :]
-        away = tl.load(at, mask=mask, other=0.0, cache_modifier=".cg") - start[None, :]
-        sums += away * counts
-        squares += tl.load(at + C, mask=mask, other=0.0, cache_modifier=".cg") + away * away * counts
-    distance = tl.sum(sums, 0) / PIXELS
-    average = start + distance
-    deviations = tl.maximum(tl.sum(squares, 0) - distance * distance * PIXELS, 0.0)
+    average, squares = statistics_of_tiles(partial, c, inside, PIXELS, TILES, C, M, T, N, SUM)
     tl.store(mean + c, average, mask=inside)
-    tl.store(rstd + c, 1 / tl.sqrt(deviations / PIXELS + EPS), mask=inside)
-    variance = deviations / tl.maximum(PIXELS - 1, 1)
+    tl.store(rstd + c, 1 / tl.sqrt(squares / PIXELS + EPS), mask=inside)
+    variance = squares / tl.maximum(PIXELS - 1, 1)
     before = load_channels(running_mean, 0, c, inside, C, SUM)
     tl.store(running_mean + c, before + MOMENTUM * (average - before), mask=inside)
     before = load_channels(running_var, 0, c, inside, C, SUM)

@@ -14,7 +14,6 @@ Axes: ``b`` batch, ``h w`` space, ``k`` input and ``c`` output channel, ``m`` pi
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from supernet.fused.batch_norm import finalize_statistics
@@ -24,6 +23,7 @@ from supernet.fused.conv_weight_backward import conv_weight_gradients
 from supernet.fused.dense import Kinds, dense_weights
 from supernet.fused.launch import ceil_div, on_device, sum_type
 from supernet.fused.layers.pointwise_backward import coefficients_of
+from supernet.fused.layers.pointwise_forward import scaled
 from supernet.fused.rows import ConvRow
 from supernet.fused.tables import table_of
 from supernet.ops import BatchNorm
@@ -98,13 +98,9 @@ def half_forward(
     partial, tile = convs_forward(x, plane, dense, ROWS, kinds, gate, stride)
     if training:
         finalize_statistics(partial, tile, pixels, table, mean, rstd, variance, gate)
-        biased = variance[0] * (max(pixels - 1, 1) / pixels)
     else:
-        mean[0], biased = running_mean, running_var.to(mean.dtype)
-        rstd[0] = (biased + BatchNorm.eps).rsqrt()
-    image = plane.view(out.shape).permute(0, 3, 1, 2)
-    moments = mean[0], biased, scale.to(mean.dtype), shift.to(mean.dtype)
-    out.copy_(F.batch_norm(image, *moments, False, 0.0, BatchNorm.eps).permute(0, 2, 3, 1))
+        mean[0], rstd[0] = running_mean, (running_var.to(mean.dtype) + BatchNorm.eps).rsqrt()
+    scaled(plane[0], out, (mean[0], rstd[0]), (scale, shift))
     return [out, plane, mean, rstd, variance]
 
 

@@ -37,7 +37,7 @@ def launches_of(channels, side, dilation, stride=1, storage=torch.bfloat16):
 def test_compiled_nothing_spills(arch, channels, side, dilation):
     resources = pytest.importorskip("supernet.fused.resources")
     found = [resources.usage(launch, arch) for launch in launches_of(channels, side, dilation)]
-    assert len(found) == 9 and not [usage for usage in found if usage.spilled]
+    assert len(found) == 10 and not [usage for usage in found if usage.spilled]
     assert max(usage.shared for usage in found) <= 99 * 1024
 
 
