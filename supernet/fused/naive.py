@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from supernet.fused.dense import Kinds
-from supernet.fused.rows import NORMALIZED, STATE, ConvRow, TermRow
+from supernet.fused.rows import NORMALIZED, STATE, ConvRow, SharedRow, TermRow
 from supernet.ops import BatchNorm
 
 Statistics = tuple[Tensor, Tensor]
@@ -226,28 +226,25 @@ def finalize_coefficients(
 
 
 def shared_gradient(
-    grads: Tensor,
-    planes: Tensor,
-    coefficients: Tensor,
-    gates: Tensor,
-    pool_rows: Sequence[TermRow],
-    maxima: int,
-    state_rows: Sequence[TermRow],
-    out: Tensor,
+    grads: Tensor, pools: Tensor, coefficients: Tensor, gates: Tensor, rows: Sequence[SharedRow], out: Tensor
 ) -> Tensor:
     """Add the gradient of a state ``(m, c)`` through its skip connections to ``out``.
 
+    Args:
+        pools: the max-pooled and the average-pooled state, ``(2, m, c)``.
+
     Returns:
-        The gradients of the max-pooled and of the average-pooled state, ``(2, m, c)``.
+        Their gradients, ``(2, m, c)``.
     """
-    pools = torch.zeros_like(planes[:2])
-    for index, row in enumerate(pool_rows):
-        if gates[row.gate] != 0:
-            a, b, s = coefficients[:, row.place]
-            pools[int(index >= maxima)] += a * grads[row.node] + b * planes[row.plane] + s
-    for row in state_rows:
-        out += gates[row.gate] * grads[row.node]
-    return pools
+    found = torch.zeros_like(pools)
+    for row in rows:
+        for pool, place in enumerate((row.maximum, row.average)):
+            if place >= 0:
+                a, b, s = coefficients[:, place]
+                found[pool] += a * grads[row.node] + b * pools[pool] + s
+        if row.gate >= 0:
+            out += gates[row.gate] * grads[row.node]
+    return found
 
 
 def pools_forward(x: Tensor, stride: int) -> Tensor:

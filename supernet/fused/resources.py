@@ -106,9 +106,9 @@ def record(
     description = describe(graph)
     assert description is not None, "every candidate has a kernel"
     with recorded(shared_bytes) as launches, around or nullcontext():
-        saved = graph_forward(*given, buffers, description, True)
+        results, *saved = graph_forward(*given, buffers, description, True)
         move_graph_statistics(saved[2], saved[5], gates, buffers, description)
-        graph_backward(torch.empty_like(saved[0]), *given, saved, description, True, weights)
+        graph_backward(torch.empty_like(results), *given, saved, description, True, weights)
     return launches
 
 

@@ -1,7 +1,8 @@
 """Rows of launches: what each plane and each term of a node is, where it is read and where it is written.
 
 A ``ConvRow`` is one plane of a launch of convolutions; the rows of BatchNorm's statistics have the same fields. A
-``TermRow`` is one term of a node's sum. Triton kernels read them as tables of integers (``supernet.fused.tables``).
+``TermRow`` is one term of a node's sum, a ``SharedRow`` one edge. Triton kernels read them as tables of integers
+(``supernet.fused.tables``).
 """
 
 from __future__ import annotations
@@ -48,6 +49,21 @@ class TermRow(NamedTuple):
     plane: int
     gate: int
     node: int
+
+
+class SharedRow(NamedTuple):
+    """What an edge needs of that which all edges that leave a state share: its pools, and the state itself.
+
+    Attributes:
+        node: where the edge leads; -1 for a row that is not used.
+        maximum, average: rows of its pools' coefficients; -1 where it has none.
+        gate: its skip connection's index in the flattened gates; -1 where it has none.
+    """
+
+    node: int
+    maximum: int
+    average: int
+    gate: int
 
 
 NORMALIZED, STATE, PLAIN = range(3)

@@ -1,7 +1,7 @@
-"""Launch tables: integer tensors ``(r, 6)`` whose rows tell the kernels where to read and write.
+"""Launch tables: integer tensors whose rows tell the kernels where to read and write.
 
-A row is a ``ConvRow`` or a ``TermRow`` of ``supernet.fused.rows``. Kernels read a column by its name:
-``entry(table, row, GATE)``.
+A row is a ``ConvRow`` or a ``TermRow`` of ``supernet.fused.rows``, of 6 numbers, or a ``SharedRow``, of 4. Kernels read
+a column of the former by its name: ``entry(table, row, GATE)``.
 
 Axis: ``r`` row.
 """
@@ -17,9 +17,9 @@ from torch import Tensor
 
 from supernet.fused import rows
 from supernet.fused.launch import on_device
-from supernet.fused.rows import ConvRow, TermRow
+from supernet.fused.rows import ConvRow, SharedRow, TermRow
 
-Rows = Iterable[ConvRow] | Iterable[TermRow]
+Rows = Iterable[ConvRow] | Iterable[TermRow] | Iterable[SharedRow]
 
 NORMALIZED, STATE, PLAIN = map(tl.constexpr, (rows.NORMALIZED, rows.STATE, rows.PLAIN))
 """Values of ``TermRow.form``."""
@@ -32,6 +32,11 @@ CONV_KIND, CONV_SLOT, CONV_SOURCE, CONV_TARGET, CONV_GATE, CONV_BEHIND = map(tl.
 TERM_FORM, TERM_PLACE, TERM_STATE, TERM_PLANE, TERM_GATE, TERM_NODE = map(tl.constexpr, range(6))
 """Columns of a term table, in the order of ``TermRow``."""
 
+SHARED_COLUMNS = tl.constexpr(len(SharedRow._fields))
+
+SHARED_NODE, SHARED_MAXIMUM, SHARED_AVERAGE, SHARED_GATE = map(tl.constexpr, range(4))
+"""Columns of a table of shared rows, in the order of ``SharedRow``."""
+
 
 @triton.jit
 def entry(table, row, column):
@@ -40,5 +45,5 @@ def entry(table, row, column):
 
 
 def table_of(rows: Rows, device: torch.device) -> Tensor:
-    """Return rows as a table on the device, ``(r, 6)``, int32; the same tensor for the same rows."""
+    """Return rows as a table on the device, ``(r, 6)`` or ``(r, 4)``, int32; the same tensor for the same rows."""
     return on_device(tuple(rows), device)

@@ -114,18 +114,31 @@ def _pools_backward(a: dict[str, Any]) -> Work:
 
 def _combine(a: dict[str, Any]) -> Work:
     terms = a["LAST"] - a["FIRST"]
-    return Work((terms + 1) * _plane(a, "planes"), 4 * terms * a["PIXELS"] * a["C"])
+    return Work((terms + a["KEPT"] + a["BESIDE"]) * _plane(a, "planes"), 2 * terms * a["PIXELS"] * a["C"])
 
 
 def _sums(a: dict[str, Any]) -> Work:
-    terms = len(a["partial"])
-    return Work((terms + 1) * _plane(a, "planes") + a["partial"].nbytes, 4 * terms * a["PIXELS"] * a["C"])
+    terms = a["LAST"] - a["FIRST"]
+    moved = (terms + 1 + a["COPY"]) * _plane(a, "planes") + a["partial"].nbytes
+    return Work(moved, 2 * terms * a["PIXELS"] * a["C"])
+
+
+def _node(a: dict[str, Any]) -> Work:
+    terms, values = a["last"].value - a["first"].value, a["pixels"].value * a["C"]
+    stored = (a["out"] is not None) + (a["beside"] is not None)
+    return Work((terms + stored) * values * a["planes"].element_size(), 2 * terms * values)
+
+
+def _node_sums(a: dict[str, Any]) -> Work:
+    terms, values = a["last"].value - a["first"].value, a["pixels"].value * a["C"]
+    moved = (terms + 1 + (a["arriving"] is not None)) * values * a["planes"].element_size()
+    return Work(moved + 2 * a["partial"].nbytes, 2 * (terms + 1) * values)
 
 
 def _shared_gradient(a: dict[str, Any]) -> Work:
-    terms = a["POOLS"] + a["STATES"]
-    moved = 2 * a["POOLS"] + a["STATES"] + 2 * (a["POOLS"] > 0) + (1 + a["ADD"]) * (a["STATES"] > 0)
-    return Work(moved * _plane(a, "planes"), 5 * terms * a["PIXELS"] * a["C"])
+    edges, states = len(a["table"]), len(a["pools"]) // 2
+    moved = edges + states * (4 * a["POOLS"] + (1 + a["ADD"]) * a["SKIPS"])
+    return Work(moved * _plane(a, "pools"), edges * (4 * a["POOLS"] + 2 * a["SKIPS"]) * a["PIXELS"] * a["C"])
 
 
 def _parts(a: dict[str, Any]) -> Work:
@@ -211,6 +224,8 @@ WORK: dict[str, Callable[[dict[str, Any]], Work]] = {
     "_gradient_sums_kernel": _gradient_sums,
     "_image_gradient_kernel": _image_gradient,
     "_pointwise_weight_kernel": _pointwise_weights,
+    "combine": _node,
+    "combine_sums": _node_sums,
     "dense_weights": _dense,
     "convs_forward": _convs,
     "half_gradient": _half,

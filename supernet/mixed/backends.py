@@ -25,6 +25,7 @@ from supernet.fused.graph.description import Graph
 from supernet.mixed.batched import batched
 from supernet.mixed.reference import reference
 from supernet.mixed.source import MixedSource
+from supernet.mixed.states import States
 from supernet.network import DropPath
 
 Backend = Literal["reference", "batched", "fused"]
@@ -44,7 +45,7 @@ class WholeGraph(Protocol):
         skip: Tensor | None,
         bias: Tensor | None,
         drop_path: DropPath | None,
-    ) -> list[Tensor] | None: ...
+    ) -> States | None: ...
 
 
 def fused(
@@ -56,7 +57,7 @@ def fused(
     skip: Tensor | None,
     bias: Tensor | None,
     drop_path: DropPath | None,
-) -> list[Tensor] | None:
+) -> States | None:
     """Return all states of a graph, computed by the kernels of ``supernet.fused``; arguments as of ``MixedGraph``.
 
     Returns:
@@ -117,7 +118,7 @@ def _unsupported(
     return None
 
 
-def _kernels(x: Tensor) -> Callable[..., list[Tensor]]:
+def _kernels(x: Tensor) -> Callable[..., States]:
     """Return what computes a graph of states like ``x``."""
     if _by_triton(x.device):
         from supernet.fused.graph.custom_op import fused as triton_kernels

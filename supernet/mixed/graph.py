@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from supernet.mixed.backends import BACKENDS, Backend, check_backend
 from supernet.mixed.source import Make, MixedSource
+from supernet.mixed.states import States
 from supernet.network import DropPath
 from supernet.ops import SKIP, candidate
 
@@ -104,7 +105,7 @@ class MixedGraph(nn.Module):
         skip: Tensor | None = None,
         bias: Tensor | None = None,
         drop_path: DropPath | None = None,
-    ) -> list[Tensor]:
+    ) -> States:
         """Return all states, the given ones first.
 
         Args:
@@ -125,7 +126,7 @@ class MixedGraph(nn.Module):
             computed = whole_graph(self, states, gates, edges=edges, skip=skip, bias=bias, drop_path=drop_path)
             if computed is not None:
                 return computed
-        states = list(states)
+        states = States(states)
         totals: list[Tensor | None] = [None] * self.nodes
         bypassed: list[Tensor | None] = [None] * self.nodes
         for index, source in enumerate(self.sources):

@@ -16,6 +16,7 @@ from supernet.fused.cpu.backward import Backward
 from supernet.fused.cpu.forward import Forward
 from supernet.fused.cpu.tensors import GraphTensors
 from supernet.fused.graph.description import Graph, flat_tensors
+from supernet.mixed.states import States
 
 
 def fused(
@@ -26,7 +27,7 @@ def fused(
     edges: Tensor | None = None,
     skip: Tensor | None = None,
     bias: Tensor | None = None,
-) -> list[Tensor]:
+) -> States:
     """Return all states of the graph, the inputs first.
 
     Args:
@@ -52,7 +53,7 @@ def fused(
     for buffer, found in zip(buffers, moved):
         if found is not buffer:
             buffer.copy_(found)
-    return [*inputs, *(node.permute(0, 3, 1, 2) for node in nodes.unbind(0))]
+    return States([*inputs, *(node.permute(0, 3, 1, 2) for node in nodes.unbind(0))])
 
 
 class _MixedGraph(torch.autograd.Function):

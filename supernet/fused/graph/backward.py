@@ -10,17 +10,17 @@ Axes: as in ``supernet.fused.graph.forward``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
 from supernet.fused.batch_norm import finalize_coefficients
-from supernet.fused.combine import combine_coefficients, shared_gradient
+from supernet.fused.combine import combine_coefficients
 from supernet.fused.conv_backward import half_gradient, input_gradient, plane_gradients
 from supernet.fused.conv_forward import normalized_sources
 from supernet.fused.conv_weight_backward import Parts, add_parts, conv_weight_parts
 from supernet.fused.cuda import convs as cuda
+from supernet.fused.cuda import nodes as cuda_nodes
 from supernet.fused.graph.library_convs import library_backward
 from supernet.fused.graph.partial_channels import (
     active_channels,
@@ -33,7 +33,8 @@ from supernet.fused.graph.plan import Convs, Source, edges_of
 from supernet.fused.graph.tensors import GraphTensors, dense_by_launch, index_of
 from supernet.fused.launch import on_device, zero_counters
 from supernet.fused.pools import pools_backward
-from supernet.fused.rows import ConvRow
+from supernet.fused.rows import ConvRow, SharedRow
+from supernet.fused.shared_gradient import shared_gradient
 from supernet.fused.streams import Beside
 
 
@@ -51,8 +52,8 @@ def graph_backward(
     """Return the gradients of each input, of the gates, of the edges' weights, and, if asked for, of ``params``.
 
     Args:
-        grad: gradient of the nodes, ``(node, b, h, w, c)``.
-        saved: the return value of ``graph_forward``.
+        grad: gradient of the nodes, whose channels lie side by side, ``(b, h, w, node c)``.
+        saved: what ``graph_forward`` returned for the backward pass.
         need_params: whether gradients of ``params`` are returned.
         inputs, gates, edges, params, description, training: as in ``graph_forward``.
     """
@@ -68,11 +69,9 @@ class _Backward:
         coefficients: ``a``, ``b`` and ``s`` at every place, ``(3, place, width)``.
         full: where gradients of states with all their channels are summed: of the inputs; where channels are partial,
             of the nodes too.
-        arriving: gradients of the nodes from outside, ``(node, m, c)``, which their sums begin with; empty where
-            channels are partial.
+        arriving: gradients of the nodes from outside, ``(m, c)`` each, which their sums begin with.
         bypassed: node -> gradient of its sum of bypassed channels.
-        weights, pools, inputs: streams for what runs beside the rest: gradients of weights, of pools and skip
-            connections, and of the inputs but the first.
+        weights, pools: streams for what runs beside the rest: gradients of weights, and of pools and skip connections.
         of_terms, of_planes, of_states: counters, one for each term and each plane, and ``BLOCKS`` of each state.
         dy: gradients of the planes of each launch, from which those of its weights are computed.
         parts: state -> parts of the gradients of its second halves' weights, until they are added up.
@@ -96,9 +95,8 @@ class _Backward:
         self.run = run = GraphTensors(description, inputs, gates, params)
         self.plan = plan = run.plan
         self.statistics, self.dense = (mean, rstd), dense_by_launch(run, backward=True)
-        count = len(self.nodes)
-        self.states = active_channels(self.nodes, run.width).view(count, run.pixels, run.width)
-        self.grads = self.planes.new_empty(count + plan.halves, run.pixels, run.width)
+        self.states = active_channels(self.nodes, run.width).view(len(self.nodes), run.pixels, run.width)
+        self.grads = self.planes.new_empty(plan.nodes + plan.halves, run.pixels, run.width)
         self.coefficients = mean.new_empty(3, plan.places, run.width)
         self.edge_grads = torch.zeros_like(edges)
         written = sum(len(rows) + len(idle) for rows, idle in zip(plan.node_terms, plan.idle) if rows)
@@ -107,17 +105,15 @@ class _Backward:
         of_each = len(plan.terms), plan.planes, *[cuda.BLOCKS] * len(plan.sources)
         zeros = zero_counters(gates.device, sum(of_each))
         self.of_terms, self.of_planes, *self.of_states = zeros.split(of_each)
+        by_node = grad.unflatten(-1, (plan.nodes, -1)).unbind(-2)
         if plan.partial == 1:
             self.full = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in inputs]
-            self.arriving = grad.reshape(count, run.pixels, -1)
-            begin = len(plan.sources) - plan.inputs
-            self.grads[begin:count] = self.arriving[begin:]  # nothing is added to those that no edge leaves
         else:
             self.full = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in inputs]
-            self.full += list(grad.clone().unbind(0))
-            self.arriving = grad[:0]
+            self.full += [node.clone(memory_format=torch.contiguous_format) for node in by_node]
+        self.arriving = [node.flatten(0, 2) for node in by_node]
         self.bypassed: dict[int, Tensor] = {}
-        self.weights, self.pools, self.inputs = (Beside(self.planes.device, number) for number in range(3))
+        self.weights, self.pools = (Beside(self.planes.device, number) for number in range(2))
         self.dy: list[Tensor] = []
         self.parts: dict[int, Parts | None] = {}
         self.grad_params: list[Tensor | None] = [None] * len(params) if need_params else []
@@ -125,67 +121,74 @@ class _Backward:
     def gradients(self) -> list[Tensor]:
         """Run the pass; see ``graph_backward``."""
         plan, run = self.plan, self.run
-        for source in reversed(plan.sources):
-            node = source.state + 1 - plan.inputs
-            if node >= 0:
-                self._node(node)
-            if source.state + 1 == plan.inputs:
-                self._second_halves(source)  # those of other inputs may be among them
-            with self.inputs.launches() if 0 < source.state < plan.inputs else nullcontext():  # no input needs another
-                self._source(source)
-        self.inputs.join()
+        for step in reversed(plan.steps):
+            self._node(step[-1].state + 1 - plan.inputs)
+            self._step(step)
         self.weights.join()
         found = zip(self.grad_params, run.params)
         grad_params = [torch.zeros_like(param) if grad is None else grad for grad, param in found]
         return [*self.full[: plan.inputs], self.gate_grads, self.edge_grads, *grad_params]
 
-    def _source(self, source: Source) -> None:
-        """Compute the gradient of a source's state through its operations, and those of their parameters."""
+    def _step(self, step: Sequence[Source]) -> None:
+        """Compute the gradients of a step's states through their operations, and those of their parameters."""
         plan, run = self.plan, self.run
-        x = run.state(source, self.states)
-        out = sum_of_gradients(plan, source, x, self.full, self.grads)
+        xs = [run.state(source, self.states) for source in step]
+        outs = [sum_of_gradients(plan, source, x, self.full, self.grads) for source, x in zip(step, xs)]
         with self.pools.launches():
-            self._pools_and_skips(source, out)
-        if source.state + 1 != plan.inputs:
+            self._pools_and_skips(step, outs)
+        for source in reversed(step):
             self._second_halves(source)
         self.pools.join()
-        self._library(source, x, out)
-        if source.first.rows:
-            self._first_halves(source, x, out)
-        if plan.partial > 1:
-            self._bypass(source, out)
+        for source, x, out in reversed([*zip(step, xs, outs)]):
+            self._library(source, x, out)
+            if source.first.rows:
+                self._first_halves(source, x, out)
+            if plan.partial > 1:
+                self._bypass(source, out)
 
     def _node(self, node: int) -> None:
         """Compute the coefficients of a node's terms, and their gates' gradients."""
         plan, run = self.plan, self.run
+        arriving: Tensor | None = None
         if plan.partial > 1:
             mixed, self.bypassed[node] = split_channels(self.full[plan.inputs + node], run.width)
             self.grads[node] = mixed.reshape(run.pixels, run.width)
+        elif node + plan.inputs == len(plan.sources):  # no edge leaves it: nothing is added to what arrives
+            arriving = self.arriving[node]
         table, rows = run.table(plan.terms), plan.node_terms[node]
         if not rows:
             return  # all its edges have no candidate but "none"
-        given = self.grads, run.flat_inputs, self.states, self.planes, self.statistics, table, rows, node, run.gates
-        idle = on_device(tuple(plan.idle[node]), self.planes.device)
-        combine_coefficients(*given, self.coefficients, self.gate_grads, idle, self.of_terms, self.training)
+        given = arriving, run.flat_inputs, self.states, self.planes, self.statistics, table, rows, run.gates
+        idle, counters = on_device(tuple(plan.idle[node]), self.planes.device), self.of_terms[rows.start : rows.stop]
+        to = self.coefficients, self.gate_grads
+        combine = cuda_nodes.combine_coefficients if run.nodes_by_cuda else combine_coefficients
+        combine(self.grads[node], *given, *to, idle, counters, self.training)
 
-    def _pools_and_skips(self, source: Source, out: Tensor) -> None:
-        """Begin the sum of a state's gradients with those through its pools and skip connections."""
-        number = source.state - self.plan.inputs
-        before = out if self.plan.partial > 1 else self.arriving[number].view_as(out) if number >= 0 else None
-        if not (source.pool_terms or source.state_terms):
-            if before is None:
-                out.zero_()
-            elif before is not out:
-                out.copy_(before)
+    def _pools_and_skips(self, step: Sequence[Source], outs: Sequence[Tensor]) -> None:
+        """Begin the sums of states' gradients with those through their pools and skip connections."""
+        plan, run, first, last = self.plan, self.run, step[0], step[-1]
+        flat = [out.view(-1, run.width) for out in outs]
+        before = flat if plan.partial > 1 else self.arriving[first.state - plan.inputs :][:1]
+        if first.state < plan.inputs and plan.partial == 1:
+            before = []
+        pooled, skipped = any(source.pools for source in step), any(source.state_terms for source in step)
+        if not (pooled or skipped):
+            for number, out in enumerate(flat):
+                if not before:
+                    out.zero_()
+                elif before[number] is not out:
+                    out.copy_(before[number])
             return
-        run = self.run
-        pools = self.planes.new_empty(2, run.pixels, run.width)
-        terms = run.table(source.pool_terms), source.maxima, run.table(source.state_terms)
-        given = self.grads, self.planes, self.coefficients, run.gates, *terms, pools
-        shared_gradient(*given, None if before is None else before.view(-1, run.width), out.view(-1, run.width))
-        if source.pool_terms:
-            before = out if source.state_terms else before
-            pools_backward(pools, self.places[source.state], before, out, source.stride)
+        count = max(len(source.shared) for source in step)
+        unused = SharedRow(-1, -1, -1, -1)
+        rows = [row for source in step for row in [*source.shared, *[unused] * (count - len(source.shared))]]
+        pools = self.planes[first.pool_plane : last.pool_plane + 2]
+        grads = torch.empty_like(pools) if pooled else None
+        given = self.grads, pools, self.coefficients, run.gates, run.table(rows), grads
+        shared_gradient(*given, before or None, flat if skipped else [])
+        if grads is not None:
+            where = self.places[first.state : last.state + 1]
+            pools_backward(grads, where, flat if skipped else before or None, outs, first.stride)
 
     def _library(self, source: Source, x: Tensor, out: Tensor) -> None:
         """Add the gradients through the operations that the library computes; keep their parameters' gradients."""
@@ -206,7 +209,7 @@ class _Backward:
         run, rows = self.run, source.second.rows
         if not rows:
             return
-        kinds, behind = run.kinds(source.second, 1), len(self.nodes) - self.plan.finals
+        kinds, behind = run.kinds(source.second, 1), self.plan.nodes - self.plan.finals
         dense, bordered = self.dense[source.state, 1], (run.size, kinds.reach)
         by_rows = behind, rows, kinds, run.gates, run.size
         if run.by_cuda:

@@ -21,6 +21,7 @@ from supernet.fused.graph.norms import norms_of
 from supernet.fused.graph.plan import plan_of
 from supernet.fused.graph.tensors import allocate
 from supernet.fused.launch import sum_type
+from supernet.mixed.states import States
 
 
 def fused(
@@ -30,7 +31,7 @@ def fused(
     gates: Tensor,
     edges: Tensor | None = None,
     skip: Tensor | None = None,
-) -> list[Tensor]:
+) -> States:
     """Return all states of the graph, the inputs first; a few kernels compute each.
 
     Args:
@@ -52,10 +53,11 @@ def fused(
             edges = gates.new_ones(len(gates)) if graph.partial > 1 else gates.new_empty(0)
         given = gates.to(sums).contiguous(), edges.to(sums)
         params, buffers = flat_tensors(graph, skip is not None)
-        nodes, _, mean, _, _, variances = mixed_graph(images, *given, params, buffers, description, graph.training)
+        results, _, _, mean, _, _, variances = mixed_graph(images, *given, params, buffers, description, graph.training)
         if graph.training and buffers:
             move_statistics(mean, variances, given[0], buffers, description)
-        return [*states, *(node.permute(0, 3, 1, 2) for node in nodes.unbind(0))]
+        beside = results.permute(0, 3, 1, 2)
+        return States([*states, *beside.unflatten(1, (graph.nodes, -1)).unbind(1)], beside)
 
 
 mixed_graph = torch.library.custom_op("supernet::mixed_graph", graph_forward, mutates_args=())
@@ -95,8 +97,8 @@ def _(grad, inputs, gates, edges, params, saved, description, training, need_par
 def _setup(ctx, inputs, output):
     states, gates, edges, params, buffers, *ctx.options = inputs
     ctx.counts = len(states), len(params), len(buffers)
-    ctx.set_materialize_grads(False)  # nothing but the nodes has a gradient
-    ctx.save_for_backward(*states, gates, edges, *params, *output)
+    ctx.set_materialize_grads(False)  # nothing but the first result has a gradient
+    ctx.save_for_backward(*states, gates, edges, *params, *output[1:])
 
 
 def _backward(ctx, grads):

@@ -1,7 +1,7 @@
-"""The forward pass of a mixed graph, source by source.
+"""The forward pass of a mixed graph, step by step.
 
-For each state: its convolutions and pools with their statistics, then the node that is complete by then. Candidates
-whose gate is 0 are skipped on the device; the host never waits for gate values.
+For the inputs together, then for each node: its convolutions and pools with their statistics, then the node that is
+complete by then. Candidates whose gate is 0 are skipped on the device; the host never waits for gate values.
 
 Axes: ``b`` batch, ``h w`` space, ``c`` channel, ``m`` pixel of the batch, ``e`` edge, ``o`` candidate; images are
 channels-last.
@@ -9,8 +9,7 @@ channels-last.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from supernet.fused.batch_norm import finalize_statistics, running_statistics
 from supernet.fused.combine import combine_forward
 from supernet.fused.conv_forward import convs_forward, normalized_sources
 from supernet.fused.cuda import convs as cuda
+from supernet.fused.cuda import nodes as cuda_nodes
 from supernet.fused.graph.description import POOLS
 from supernet.fused.graph.library_convs import library_forward
 from supernet.fused.graph.norms import norms_of
@@ -27,7 +27,6 @@ from supernet.fused.graph.plan import Source, edges_of
 from supernet.fused.graph.tensors import GraphTensors, allocate, dense_by_launch, index_of
 from supernet.fused.launch import blocks_of, zero_counters
 from supernet.fused.pools import pools_forward
-from supernet.fused.rows import ConvRow
 from supernet.fused.streams import Beside
 from supernet.ops import BatchNorm
 
@@ -55,57 +54,83 @@ def graph_forward(
         training: whether BatchNorm uses the batch's statistics.
 
     Returns:
-        The nodes, ``(node, b, h, w, c)``; for the backward pass the planes, mean and 1 / std at each place, and the
-        positions of maxima; for the running statistics, the unbiased variance at each place.
+        The nodes with their channels side by side, ``(b, h, w, node c)``; for the backward pass those that edges leave,
+        ``(node, b, h, w, c)``, the planes, mean and 1 / std at each place, and the positions of maxima; for the running
+        statistics, the unbiased variance at each place.
     """
     run = GraphTensors(description, inputs, gates, params)
     plan = run.plan
     dense = dense_by_launch(run)
-    nodes, planes, mean, rstd, places, variances = allocate(plan, inputs)
+    results, nodes, planes, mean, rstd, places, variances = allocate(plan, inputs)
     statistics = mean, rstd, variances
     states = nodes if plan.partial == 1 else planes.new_empty(plan.nodes, run.pixels, run.width)
-    states = states.view(plan.nodes, run.pixels, run.width)
+    states = states.view(len(states), run.pixels, run.width)
+    beside_others = results.view(run.pixels, plan.nodes, -1).unbind(1)
     bypassed: list[Tensor | None] = [None] * plan.nodes
     if not training:
         for source in plan.sources:
             for norm in norms_of(source, buffers):
                 running = norm.running_mean, norm.running_var
                 running_statistics(mean, rstd, running, norm.slots, norm.places)
-    blocks = blocks_of(run.width)
-    zeros = zero_counters(planes.device, plan.planes + len(plan.sources) * blocks)
-    counters, of_pools = zeros[: plan.planes] if training else None, zeros[plan.planes :].split(blocks)
+    zeros = zero_counters(planes.device, plan.planes + len(plan.sources) * blocks_of(run.width))
+    counters, of_pools = zeros[: plan.planes] if training else None, zeros[plan.planes :]
     beside = Beside(planes.device)
-    for source in plan.sources:
-        x = run.state(source, states)
+    for step in plan.steps:
+        xs = [run.state(source, states) for source in step]
         with beside.launches():
-            if source.pools:
-                pools = planes[source.pool_plane : source.pool_plane + 2]
-                given = run.table(_pool_rows(source)), run.gates, statistics, of_pools[source.state]
-                pools_forward(x, pools, places[source.state], source.stride, *given, training)
-        of_state = run, source, x, planes, dense, statistics, counters, training
-        with beside.launches() if source.state + 1 < plan.inputs else nullcontext():  # no node waits for it alone
-            _convolve(*of_state, half=0)
-            if source.state + 1 == plan.inputs:
-                beside.join()  # second halves may be those of other inputs too
+            _pool(run, step, xs, planes, places, statistics, of_pools, training)
+        of_states = [(run, source, x, planes, dense, statistics, counters, training) for source, x in zip(step, xs)]
+        with beside.launches():
+            for of_state in of_states[:-1]:
+                _convolve(*of_state, half=0)
+        _convolve(*of_states[-1], half=0)
+        if len(step) > 1:
+            beside.join()  # second halves may be those of other inputs too
+        for of_state in of_states:
             _convolve(*of_state, half=1)
-        _convolve_by_library(run, source, x, planes, statistics, training)
-        if plan.partial > 1:
-            rest = bypass(run.full_state(source, nodes), run.width, source.stride)
-            for row, node in edges_of(plan, source):
-                part = edges[row].to(rest.dtype) * rest
-                before = bypassed[node]
-                bypassed[node] = part if before is None else before + part
-        node = source.state + 1 - plan.inputs
-        if node >= 0:
-            beside.join()
-            terms = run.table(plan.terms), plan.node_terms[node]
-            combine_forward(states[node], run.flat_inputs, states, planes, (mean, rstd), *terms, run.gates)
-            passed = bypassed[node]
-            if passed is not None:
-                nodes[node] = merge_channels(states[node].view(*run.size, -1), passed)
-                states[node] = nodes[node].view(run.pixels, -1)[:, : run.width]
-    beside.join()
-    return [nodes, planes, mean, rstd, places, variances]
+        for source, x in zip(step, xs):
+            _convolve_by_library(run, source, x, planes, statistics, training)
+            if plan.partial > 1:
+                rest = bypass(run.full_state(source, nodes), run.width, source.stride)
+                for row, node in edges_of(plan, source):
+                    part = edges[row].to(rest.dtype) * rest
+                    before = bypassed[node]
+                    bypassed[node] = part if before is None else before + part
+        beside.join()
+        node = step[-1].state + 1 - plan.inputs
+        kept, passed = states[node] if node < len(states) else None, bypassed[node]
+        to = kept, beside_others[node] if passed is None else None
+        terms = run.table(plan.terms), plan.node_terms[node]
+        combine = cuda_nodes.combine_forward if run.nodes_by_cuda else combine_forward
+        combine(*to, run.flat_inputs, states, planes, (mean, rstd), *terms, run.gates)
+        if passed is not None:
+            nodes[node] = merge_channels(states[node].view(*run.size, -1), passed)
+            states[node] = nodes[node].view(run.pixels, -1)[:, : run.width]
+            beside_others[node].copy_(nodes[node].view(run.pixels, -1))
+    return [results, nodes, planes, mean, rstd, places, variances]
+
+
+def _pool(
+    run: GraphTensors,
+    step: Sequence[Source],
+    xs: Sequence[Tensor],
+    planes: Tensor,
+    places: Tensor,
+    statistics: Statistics,
+    counters: Tensor,
+    training: bool,
+) -> None:
+    """Compute the pools of all states of a step, if any edge has one, and their statistics."""
+    if not any(source.pools for source in step):
+        return
+    first, last, blocks = step[0], step[-1], blocks_of(run.width)
+    rows = []
+    for number, source in enumerate(step):
+        normed = [(row, source.pools[row.kind]) for row in source.pool_rows if source.pools[row.kind].normed]
+        rows += [row._replace(kind=len(POOLS) * number + POOLS.index(op.kind)) for row, op in normed]
+    pools, where = planes[first.pool_plane : last.pool_plane + 2], places[first.state : last.state + 1]
+    given = run.table(rows), run.gates, statistics, counters[first.state * blocks : (last.state + 1) * blocks]
+    pools_forward(xs, pools, where, first.stride, *given, training)
 
 
 def _convolve(
@@ -160,9 +185,3 @@ def _convolve_by_library(
             found = average, (variance + BatchNorm.eps).rsqrt(), unbiased
             for kept, new in zip(statistics, found):
                 kept.index_copy_(0, to, new)
-
-
-def _pool_rows(source: Source) -> list[ConvRow]:
-    """Return a source's pools that a BatchNorm follows, once for each edge, by their kinds in ``POOLS``."""
-    normed = [(row, source.pools[row.kind]) for row in source.pool_rows if source.pools[row.kind].normed]
-    return [row._replace(kind=POOLS.index(op.kind)) for row, op in normed]

@@ -13,10 +13,21 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import zip_longest
 
 from supernet.fused import rows as forms
-from supernet.fused.graph.description import DENSE, DILATED, FACTORIZED, POOLS, PRODUCTS, SEPARABLE, STATE
-from supernet.fused.rows import NORMALIZED, PLAIN, ConvRow, TermRow
+from supernet.fused.graph.description import (
+    AVERAGE,
+    DENSE,
+    DILATED,
+    FACTORIZED,
+    MAXIMUM,
+    POOLS,
+    PRODUCTS,
+    SEPARABLE,
+    STATE,
+)
+from supernet.fused.rows import NORMALIZED, PLAIN, ConvRow, SharedRow, TermRow
 
 
 @dataclass(frozen=True)
@@ -69,8 +80,8 @@ class Source:
         first, second: both halves of its separable convolutions; dilated convolutions are among the first. The second
             halves of all inputs may be those of the last.
         pools: its pooling operations; ``pool_plane`` is the maximum's plane, the average's follows.
-        pool_rows: its edges' pools, for statistics; ``pool_terms``, ``state_terms``: its terms of these kinds.
-        maxima: number of the pool terms that are maxima; these come first.
+        pool_rows: its edges' pools, for statistics; ``pool_terms``, ``state_terms``: its terms of these kinds;
+            ``shared``: both by edges.
         library: operations that the library's own kernels compute.
     """
 
@@ -84,7 +95,7 @@ class Source:
     pool_rows: list[ConvRow] = field(default_factory=list)
     pool_terms: list[TermRow] = field(default_factory=list)
     state_terms: list[TermRow] = field(default_factory=list)
-    maxima: int = 0
+    shared: list[SharedRow] = field(default_factory=list)
     library: list[LibraryConv] = field(default_factory=list)
 
 
@@ -96,7 +107,8 @@ class Plan:
         inputs, nodes: number of input states and of computed states.
         stride: stride of the edges that leave the inputs.
         partial: the candidates see the first ``1 / partial`` of the channels.
-        sources: one for each state that has edges.
+        sources: one for each state that has edges; ``steps`` are those that are computed together, the inputs, then
+            one node after the other.
         incoming: of each node, the rows of its edges in the gates.
         terms: the terms of all nodes; ``node_terms`` are the range of each node's.
         idle: of each node, the gates of its edges that belong to no term.
@@ -118,6 +130,10 @@ class Plan:
     halves: int = 0
     planes: int = 0
     places: int = 0
+
+    @property
+    def steps(self) -> list[list[Source]]:
+        return [self.sources[: self.inputs], *([source] for source in self.sources[self.inputs :])]
 
 
 @lru_cache(maxsize=256)
@@ -169,21 +185,25 @@ def plan_of(description: str, kinds_at_once: int = 0) -> Plan:
         for state, edge in edges:
             if targets[state][edge] != node:
                 continue
+            shared: dict[str, list[int]] = {MAXIMUM: [], AVERAGE: [], STATE: []}
             for op in _of(ops[state], edge):
                 at = gate(state, edge, op)
                 if op.kind in POOLS:
                     form = NORMALIZED if op.normed else PLAIN
                     term = TermRow(form, plan.places, 0, _pool_plane(sources[state], op), at, node)
                     sources[state].pool_terms.append(term)
+                    shared[op.kind].append(plan.places)
                     plan.places += 1
                 elif op.kind == STATE:
                     number = state - inputs if state >= inputs else -1 - state
                     term = TermRow(forms.STATE, -1, number, -1, at, node)
                     sources[state].state_terms.append(term)
+                    shared[STATE].append(at)
                 else:
                     plane = final[state, edge, op.column]
                     term = TermRow(NORMALIZED, plane, 0, plane, at, node)
                 plan.terms.append(term)
+            sources[state].shared += [SharedRow(node, *row) for row in zip_longest(*shared.values(), fillvalue=-1)]
         plan.node_terms.append(range(begin, len(plan.terms)))
         known = {term.gate for term in plan.terms[begin:]}
         every = (row * columns + column for row in incoming[node] for column in range(columns))
@@ -215,8 +235,6 @@ def plan_of(description: str, kinds_at_once: int = 0) -> Plan:
                 planes = tuple(final[state, edge, op.column] for edge in op.edges)
                 behind, indices = tuple(n for *_, n in places), tuple(at for _, _, at, _ in places)
                 source.library.append(LibraryConv(op, planes, behind, indices))
-        source.pool_terms.sort(key=lambda term: term.plane)
-        source.maxima = sum(term.plane == source.pool_plane for term in source.pool_terms)
     together = sum(len(source.second.ops) for source in sources[:inputs])
     if together <= kinds_at_once and sources[inputs - 1].second.rows:
         _join_second_halves(sources[:inputs])

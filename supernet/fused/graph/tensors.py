@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from supernet.fused.cuda import convs as cuda
-from supernet.fused.cuda import library
+from supernet.fused.cuda import library, nodes
 from supernet.fused.dense import Kinds, dense_weights
 from supernet.fused.graph.description import FACTORIZED
 from supernet.fused.graph.partial_channels import active_channels
@@ -32,7 +32,7 @@ class GraphTensors:
         width: number of channels that the candidates see.
         active: those channels of each input, ``(b, h, w, width)``; ``flat_inputs`` the same as ``(m, width)``, where
             the graph keeps the inputs' size.
-        by_cuda: whether CUDA kernels compute the convolutions, instead of Triton's.
+        by_cuda, nodes_by_cuda: whether CUDA kernels compute the convolutions, and the nodes, instead of Triton's.
     """
 
     def __init__(self, description: str, inputs: Sequence[Tensor], gates: Tensor, params: Sequence[Tensor]):
@@ -44,16 +44,16 @@ class GraphTensors:
         self.pixels = b * self.size[1] * self.size[2]
         self.active = [active_channels(x, self.width) for x in inputs]
         self.flat_inputs = [x.reshape(self.pixels, self.width) for x in self.active] if plan.stride == 1 else []
-        self.by_cuda = self._by_cuda()
+        shared = library.shared_bytes(inputs[0].device)
+        terms = max(map(len, plan.node_terms))
+        self.nodes_by_cuda = nodes.fits(self.width, inputs[0].dtype, plan.inputs, terms, shared)
+        self.by_cuda = shared > 0 and self._by_cuda(shared)
         if not self.by_cuda:
             self.plan = plan_of(description)
 
-    def _by_cuda(self) -> bool:
+    def _by_cuda(self, shared: int) -> bool:
         """Return whether the CUDA kernels compute the convolutions."""
         x = self.active[0]
-        shared = library.shared_bytes(x.device)
-        if not shared:
-            return False
         kinds = [self.kinds(convs, half) for _, half, convs in launches_of(self.plan)]
         return cuda.fits(self.width, x.dtype, x.shape[1:3], self.plan.stride, kinds, shared)
 
@@ -131,11 +131,18 @@ def index_of(places: Sequence[int], device: torch.device) -> Tensor:
 
 
 def allocate(plan: Plan, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Return uninitialized nodes, planes, mean, 1 / std, positions of maxima and unbiased variances."""
+    """Return uninitialized results, nodes, planes, mean, 1 / std, positions of maxima and unbiased variances.
+
+    The results are the nodes with their channels side by side, ``(b, h, w, node c)``. The nodes that edges leave, or
+    where channels are partial all of them, are also kept one by one, ``(node, b, h, w, c)``.
+    """
     b, h, w, c = inputs[0].shape
     h, w, width = ceil_div(h, plan.stride), ceil_div(w, plan.stride), c // plan.partial
-    nodes = inputs[0].new_empty(plan.nodes, b, h, w, c)
+    results = inputs[0].new_empty(b, h, w, plan.nodes * c)
+    kept = plan.nodes if plan.partial > 1 else len(plan.sources) - plan.inputs
+    nodes = inputs[0].new_empty(kept, b, h, w, c)
     planes = inputs[0].new_empty(plan.planes, b * h * w, width)
     mean, rstd, variances = (planes.new_empty(plan.places, width, dtype=sum_type(planes.dtype)) for _ in range(3))
     pooled = len(plan.sources) if any(source.pools for source in plan.sources) else 0
-    return nodes, planes, mean, rstd, planes.new_empty(pooled, b * h * w, width, dtype=torch.uint8), variances
+    places = planes.new_empty(pooled, b * h * w, width, dtype=torch.uint8)
+    return results, nodes, planes, mean, rstd, places, variances

@@ -53,7 +53,7 @@ class MixedCell(nn.Module):
             bias=gates.get(bias_of(self.label)),
             drop_path=drop_path if self.training else None,
         )
-        return torch.cat(states[-self.width :], dim=1)
+        return states.concatenated(self.width)
 
 
 class DerivedCell(nn.Module):

@@ -10,7 +10,8 @@ from supernet.fused import batch_norm, combine, conv_backward, conv_forward, con
 from supernet.fused.conv_weight_backward import Parts
 from supernet.fused.dense import SHIFT, Kinds, dense_weights, groups_of
 from supernet.fused.launch import Tile, blocks_of, ceil_div, tile_of, zero_counters
-from supernet.fused.rows import NORMALIZED, PLAIN, STATE, ConvRow, TermRow
+from supernet.fused.rows import NORMALIZED, PLAIN, STATE, ConvRow, SharedRow, TermRow
+from supernet.fused.shared_gradient import shared_gradient
 from supernet.fused.tables import table_of
 
 CPU = torch.device("cpu")
@@ -199,18 +200,26 @@ def test_nodes_and_coefficients(training):
     planes = randn(3, pixels, CHANNELS)
     statistics = randn(3, CHANNELS), torch.rand(3, CHANNELS, dtype=torch.float64) + 0.5
     table, rows = table_of(TERMS, CPU), range(0, 3)
-    found = torch.empty(pixels, CHANNELS, dtype=torch.float64)
-    combine.combine_forward(found, inputs, nodes, planes, statistics, table, rows, GATES)
-    equal(found, naive.combine_forward(inputs, nodes, planes, statistics, TERMS[:3], GATES))
-    grads = randn(2, pixels, CHANNELS)
+    expected = naive.combine_forward(inputs, nodes, planes, statistics, TERMS[:3], GATES)
+    for kept, beside in ((True, True), (True, False), (False, True)):
+        found, others = torch.zeros(pixels, CHANNELS).double(), torch.zeros(pixels, 3, CHANNELS).double()
+        to = found if kept else None, others[:, 1] if beside else None
+        combine.combine_forward(*to, inputs, nodes, planes, statistics, table, rows, GATES)
+        equal([found, others[:, 1]], [kept * expected, beside * expected])
+        assert not others[:, ::2].any()
+    grads, given = randn(2, pixels, CHANNELS), randn(pixels, 3, CHANNELS)
     for node, rows in ((0, range(3)), (1, range(3, 5))):
         own = TERMS[rows.start : rows.stop]
+        if node:  # no edge leaves it
+            grads[1] = given[:, 1]
         sums = naive.combine_sums(grads[node], inputs, nodes, planes, statistics, own, GATES)
         coefficients, gate_grads = (torch.full(size, 9.0, dtype=torch.float64) for size in ((3, 3, CHANNELS), (8,)))
         counters = torch.zeros(len(TERMS), dtype=torch.int32)
-        given = grads, inputs, nodes, planes, statistics, table, rows, node, GATES
         idle = torch.tensor([5, 4, 7], dtype=torch.int32)
-        combine.combine_coefficients(*given, coefficients, gate_grads, idle, counters, training)
+        arriving, own_grads = (given[:, 1], torch.full_like(grads[1], torch.nan)) if node else (None, grads[0])
+        of_node = own_grads, arriving, inputs, nodes, planes, statistics, table, rows, GATES
+        combine.combine_coefficients(*of_node, coefficients, gate_grads, idle, counters, training)
+        assert own_grads.equal(grads[node])
         assert gate_grads[4:].tolist() == [0, 0, 9, 0]
         assert not counters.any()
         mean, rstd = statistics
@@ -255,20 +264,25 @@ def test_coefficients_are_the_derivative_of_the_gated_batch_norm():
 
 
 def test_gradients_of_pools_and_skip_connections():
+    """Of two states in one launch, one of which has an edge less."""
     torch.manual_seed(3)
     pixels = 20
-    grads, planes, coefficients = randn(2, pixels, CHANNELS), randn(5, pixels, CHANNELS), randn(3, 5, CHANNELS)
-    pool_rows = [TermRow(NORMALIZED, 0, 0, 3, 0, 0), TermRow(NORMALIZED, 1, 0, 3, 3, 1),
-                 TermRow(NORMALIZED, 2, 0, 4, 1, 1)]  # fmt: skip
-    state_rows = [TermRow(STATE, -1, -1, -1, 2, 0), TermRow(STATE, -1, -1, -1, 3, 1)]
-    found, back = randn(pixels, CHANNELS), torch.empty(2, pixels, CHANNELS, dtype=torch.float64)
-    expected = found.clone()
-    tables = table_of(pool_rows, CPU), 2, table_of(state_rows, CPU)
-    before, (other, alone) = found.clone(), torch.full((2, *found.shape), torch.nan, dtype=torch.float64)
+    grads, pools, coefficients = randn(2, pixels, CHANNELS), randn(4, pixels, CHANNELS), randn(3, 5, CHANNELS)
+    rows = [SharedRow(0, 0, -1, 2), SharedRow(1, 1, 2, 3), SharedRow(1, 3, 4, -1), SharedRow(-1, -1, -1, -1)]
+    added, back = randn(pixels, 3, CHANNELS), torch.empty(4, pixels, CHANNELS, dtype=torch.float64)
+    before, (other, alone) = [added[:, 0], added[:, 2]], torch.full((2, 2, *grads[0].shape), torch.nan).double()
+    expected = torch.stack(before)
+    found, table = expected.clone(), table_of(rows, CPU)
     for begin, out in ((found, found), (before, other), (None, alone)):
-        combine.shared_gradient(grads, planes, coefficients, GATES, *tables, back, begin, out)
-    defined = naive.shared_gradient(grads, planes, coefficients, GATES, pool_rows, 2, state_rows, expected)
-    equal([back, found, other, alone], [defined, expected, expected, expected - before])
+        given = None if begin is None else list(begin)
+        shared_gradient(grads, pools, coefficients, GATES, table, back, given, list(out))
+    parts = zip(pools.split(2), (rows[:2], rows[2:3]), expected, strict=True)
+    defined = torch.cat([naive.shared_gradient(grads, own, coefficients, GATES, of, out) for own, of, out in parts])
+    equal([back, found, other, alone], [defined, expected, expected, expected - torch.stack(before)])
+    shared_gradient(grads, pools, coefficients, GATES, table, None, None, list(found))
+    equal(found, alone)
+    shared_gradient(grads, pools, coefficients, GATES, table, other := torch.empty_like(back), None, [])
+    equal(other, back)
 
 
 @pytest.mark.parametrize("stride", [1, 2])

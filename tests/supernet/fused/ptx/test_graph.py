@@ -119,8 +119,8 @@ def test_the_same_bits_whichever_program_is_last():
     terms = table_of([TermRow(NORMALIZED, 0, 0, 0, 0, 0), TermRow(NORMALIZED, 1, 0, 1, 1, 0)], device)
     idle, (mean, rstd, _) = torch.empty(0, dtype=torch.int32), statistics
     with recorded() as recordings:
-        pools_forward(x, pools, where, 1, places, gates, statistics.unbind(), counters, True)
-        given = pools[:1], [], pools, pools, (mean, rstd), terms, range(2), 0, gates
+        pools_forward([x], pools, where[None], 1, places, gates, statistics.unbind(), counters, True)
+        given = pools[0], None, [], pools, pools, (mean, rstd), terms, range(2), gates
         combine_coefficients(*given, coefficients, gate_grads, idle, counters, True)
     results = []
     for step in (1, -1):
