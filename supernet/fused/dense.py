@@ -93,9 +93,9 @@ def divided(number, inverse):
 
 
 def groups_of(rows: Sequence[ConvRow], kinds: Kinds, most: int) -> tuple[Group, ...]:
-    """Return the groups of a launch, of rows of one kind each and of at most ``most`` rows."""
+    """Return the groups of a launch, of rows of one kind and one source each and of at most ``most`` rows."""
     found, first = [], 0
-    for kind, members in groupby(rows, key=lambda row: row.kind):
+    for (kind, _), members in groupby(rows, key=lambda row: (row.kind, row.source)):
         left = len(list(members))
         while left:
             count, side = min(left, most), kinds.sides[kind]

@@ -16,7 +16,8 @@ class ConvRow(NamedTuple):
     Attributes:
         kind: index of its operation among those of the launch.
         slot: its index in the operation's stacked parameters.
-        source: the plane that is read by a second half of a separable convolution; -1 where the state is read.
+        source: the plane that is read by a second half of a separable convolution; -1 - i where state i of those of
+            the launch is read.
         target: the plane that is written, and the row of its statistics.
         gate: its index in the flattened gates.
         behind: index of the gradient that arrives behind its BatchNorm: a node, or a half.

@@ -151,9 +151,14 @@ def _outputs(a: dict[str, Any]) -> int:
     return a["batch"].value * a["SIZE_HO"] * a["SIZE_WO"]
 
 
+def _states(a: dict[str, Any]) -> int:
+    """Return the bytes of the states of a launch of first halves."""
+    return a["x0"].nbytes * (1 if a["x1"] is a["x0"] else 2)
+
+
 def _convs(a: dict[str, Any]) -> Work:
     rows, plane = len(a["table"]), _outputs(a) * a["C"] * a["planes"].element_size()
-    read = rows * plane if a["x"] is None else a["x"].nbytes
+    read = rows * plane if a["x0"] is None else _states(a)
     return Work(read + rows * plane + a["partial"].nbytes, _products(a) * _outputs(a))
 
 
@@ -164,12 +169,12 @@ def _half(a: dict[str, Any]) -> Work:
 
 def _state(a: dict[str, Any]) -> Work:
     plane, moved = _outputs(a) * a["C"] * a["planes"].element_size(), 2 + (a["dy"] is not None)
-    return Work(moved * len(a["table"]) * plane + 2 * a["parts"].nbytes + 3 * a["x"].nbytes, _products(a) * _outputs(a))
+    return Work(moved * len(a["table"]) * plane + 2 * a["parts"].nbytes + 3 * _states(a), _products(a) * _outputs(a))
 
 
 def _weights(a: dict[str, Any]) -> Work:
     rows, plane = len(a["table"]), _outputs(a) * a["C"] * a["planes"].element_size()
-    read = rows * plane if a["x"] is None else a["x"].nbytes
+    read = rows * plane if a["x0"] is None else _states(a)
     parts = a["depthwise_parts"].nbytes + a["pointwise_parts"].nbytes
     return Work(read + rows * plane + parts, _products(a) * _outputs(a))
 

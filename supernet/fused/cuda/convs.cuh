@@ -3,10 +3,10 @@
 // ---- forward ----
 
 #if FORWARD
-// The planes of a group of EDGES rows: of one state, or, SECOND, of one row's normalized source.
+// The planes of a group of EDGES rows: of one state, x0 or x1, or, SECOND, of one row's normalized source.
 extern "C" __global__ void __launch_bounds__(256, SECOND && C < 64 ? 3 : 2) convs_forward(
-    const char* x, char* planes, const uint4* dense, const int* table, const int* groups, const float* gates,
-    float* partial, float* mean, float* rstd, float* variances, int* counters, int batch,
+    const char* x0, const char* x1, char* planes, const uint4* dense, const int* table, const int* groups,
+    const float* gates, float* partial, float* mean, float* rstd, float* variances, int* counters, int batch,
     float eps) {
   extern __shared__ __align__(128) char shared[];
   const Shape s = {batch};
@@ -22,7 +22,7 @@ extern "C" __global__ void __launch_bounds__(256, SECOND && C < 64 ? 3 : 2) conv
   if (!any) return;
   Tile t = tile_of(s, blockIdx.y);
   long pixels = (long)s.batch * s.ho * s.wo;
-  Input reader = input_of(table + first * COLUMNS, pixels, x, planes, mean, rstd);
+  Input reader = input_of(table + first * COLUMNS, pixels, x0, x1, planes, mean, rstd);
   float total[HALVES][2 * N][4];
   const uint4* weights = dense + first * ROW + (threadIdx.x & 31);
   clear<256>(shared, s.images * s.stored * s.columns * PITCH<KEEP>);

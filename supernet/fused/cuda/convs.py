@@ -55,8 +55,11 @@ FILES = {
 }
 """Kernel -> its source."""
 
-MAX_KINDS, MAX_KINDS_AT_ONCE = 64, 8
+MAX_KINDS, MAX_KINDS_AT_ONCE = 64, 16
 """Kinds of convolutions of a graph and of a launch."""
+
+MAX_STATES = 2
+"""States that the first halves of a launch read."""
 
 WEIGHT_BLOCKS = 384
 """Blocks that fill a large GPU where three fit on a multiprocessor, as of the gradients of weights."""
@@ -142,7 +145,7 @@ def dense_weights(rows: Sequence[ConvRow], kinds: Kinds, like: Tensor, *, transp
 
 
 def convs_forward(
-    x: Tensor | None,
+    states: Sequence[Tensor] | None,
     size: Sequence[int],
     stride: int,
     planes: Tensor,
@@ -156,20 +159,21 @@ def convs_forward(
     """Compute the planes of a launch and their statistics; see ``conv_forward.convs_forward``.
 
     Args:
-        x: the state, ``(b, h, w, k)``; ``None`` for second halves, which read their sources among ``planes``.
+        states: those that first halves read, at most ``MAX_STATES``, ``(b, h, w, k)`` each; ``None`` for second halves,
+            which read their sources among ``planes``.
         size: batch, rows and columns of the input.
         dense: by ``dense_weights``, not transposed.
         statistics: mean, 1 / std and unbiased variance of every plane, ``(place, c)``; those of the rows are written.
         counters: zeros, int32, one for each plane, zeros again afterwards; ``None`` where no statistics are written.
     """
-    channels, second = planes.shape[2], x is None
+    channels, second = planes.shape[2], states is None
     groups = groups_of(rows, kinds, 1 if second else 64 // channels)
     edges = max(group.rows for group in groups)
     shape, halves, keep = tiling_of(size, stride, kinds.reach, edges * channels, channels, len(groups))
     tiles = tiles_of(shape)
     partial = planes.new_empty(len(rows), tiles, 2, channels, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
-    tensors = x, planes, dense, *tables, gates, partial, *statistics, counters
+    tensors = *_both(states), planes, dense, *tables, gates, partial, *statistics, counters
     shared = max(bytes_of(shape, keep), 16 * edges * channels * 4, SUMS)
     constants = {"FORWARD": 1, "SECOND": int(second), "STRIDE": stride, "EDGES": edges, "TAPS": dense.shape[1]}
     constants |= {"KEEP": keep, "HALVES": halves} | rounds_of(pieces_of(shape, keep)) | shape.constants
@@ -216,11 +220,11 @@ def half_gradient(
 
 
 def input_gradient(
-    x: Tensor,
+    states: Sequence[Tensor],
     planes: Tensor,
     grads: Tensor,
     coefficients: Tensor,
-    out: Tensor,
+    outs: Sequence[Tensor],
     dense: Tensor,
     rows: Sequence[ConvRow],
     kinds: Kinds,
@@ -229,32 +233,36 @@ def input_gradient(
     counters: Tensor,
     dy: Tensor | None,
 ) -> None:
-    """Add the gradient of the state ``x``, ``(b, h, w, c)``, to ``out``; see ``conv_backward.input_gradient``.
+    """Add the gradients of states to ``outs``, ``(b, h, w, c)`` each; see ``conv_backward.input_gradient``.
 
     Args:
+        states: at most ``MAX_STATES``.
         coefficients: ``a``, ``b`` and ``s`` of every plane, ``(3, plane, c)``, by which ``grads`` become the planes'.
         dense: by ``dense_weights``, transposed.
-        counters: at least ``BLOCKS`` zeros, int32; zeros again afterwards.
+        rows: those of each state stand together, in the order of the states.
+        counters: at least ``BLOCKS`` zeros for each state, int32; zeros again afterwards.
         dy: as in ``half_gradient``.
     """
-    b, h, w, channels = x.shape
+    (b, h, w, channels), numbers = states[0].shape, states[0].numel()
     size, reach, columns = (b, h // stride, w // stride), ceil_div(kinds.reach, stride), min(channels, 32)
     shape, halves, keep, slots = state_tiling_of(size, reach, columns, channels)
     shape = replace(shape, h=h, w=w)  # of the state; its gradient's pixels are those of ``size``
-    tiles, blocks = tiles_of(shape), stride * stride * max(1, channels // 32)
-    shares = max(1, min(len(rows), BLOCKS // (tiles * blocks)))
-    parts = planes.new_empty(shares, x.numel() if shares > 1 else 0, dtype=torch.float32)
-    tables = table_of(rows, x.device), groups_on(groups_of(rows, kinds, 1), x.device)
-    tensors = x, planes, grads, out, dy, parts, counters, dense, *tables, gates, *coefficients
-    arguments = *tensors, *map(ctypes.c_int, (shape.batch, len(rows)))
+    second = [row.source for row in rows].count(-1)  # the first row of the second state
+    tiles, blocks = tiles_of(shape), len(states) * stride * stride * max(1, channels // 32)
+    shares = max(1, min(max(second, len(rows) - second), BLOCKS // (tiles * blocks)))
+    parts = planes.new_empty(len(states), shares, numbers if shares > 1 else 0, dtype=torch.float32)
+    tables = table_of(rows, planes.device), groups_on(groups_of(rows, kinds, 1), planes.device)
+    images = *_both(states), planes, grads, *_both(outs)
+    tensors = *images, dy, parts, counters, dense, *tables, gates, *coefficients
+    arguments = *tensors, *map(ctypes.c_int, (shape.batch, second, len(rows)))
     shared = state_bytes_of(shape, keep)
     constants = {"STRIDE": stride, "TAPS": dense.shape[1], "KEEP": keep, "HALVES": halves, "SLOTS": slots, "ROUNDS": 1}
     constants |= shape.constants
-    _launch("state_gradient", x, channels, (tiles, shares, blocks), shared, arguments, **constants)
+    _launch("state_gradient", planes, channels, (tiles, shares, blocks), shared, arguments, **constants)
 
 
 def conv_weight_parts(
-    x: Tensor | None,
+    states: Sequence[Tensor] | None,
     planes: Tensor,
     dy: Tensor,
     rows: Sequence[ConvRow],
@@ -268,9 +276,9 @@ def conv_weight_parts(
 
     Args:
         dy: gradients of the rows' planes, ``(row, m, c)``.
-        x, statistics, size, stride: as in ``convs_forward``.
+        states, statistics, size, stride: as in ``convs_forward``.
     """
-    channels, second, pixels = planes.shape[2], x is None, max(PIXELS // stride, size[2] // stride)
+    channels, second, pixels = planes.shape[2], states is None, max(PIXELS // stride, size[2] // stride)
     shape = shape_of(size, stride, kinds.reach, pixels)
     units = 1 if channels == 16 and second else 2
     groups = groups_of(rows, kinds, units if channels == 16 else 1)
@@ -282,7 +290,7 @@ def conv_weight_parts(
     given = _Kinds()
     _point(given, kinds)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
-    tensors = x, planes, dy, *tables, gates, *statistics, depthwise_parts, pointwise_parts
+    tensors = *_both(states), planes, dy, *tables, gates, *statistics, depthwise_parts, pointwise_parts
     numbers = map(ctypes.c_int, (shape.batch, tiles, kinds.taps, lines))
     shared = bytes_of(shape, 16) + units * pixels * PITCH
     constants = {"SECOND": int(second), "STRIDE": stride, "UNITS": units, "TILE": pixels}
@@ -306,6 +314,14 @@ def _launch(
     definitions = {"C": channels, "FLOAT16": int(like.dtype == torch.float16)} | constants
     given = CudaLaunch(name, file, tuple(definitions.items()), grid, threads, shared, tuple(arguments))
     library.launch(given, like.device)
+
+
+def _both(states: Sequence[Tensor] | None) -> tuple[Tensor | None, Tensor | None]:
+    """Return the two states of a launch as its kernel takes them: the same one twice where there is but one."""
+    if states is None:
+        return None, None
+    assert 1 <= len(states) <= MAX_STATES and states[0].shape == states[-1].shape
+    return states[0], states[-1]
 
 
 def _point(to: _Weights | _Kinds, kinds: Kinds) -> None:

@@ -1,4 +1,4 @@
-// The gradient of a state through the convolutions that read it, on the tensor cores.
+// The gradients of states through the convolutions that read them, on the tensor cores.
 
 #if STRIDE == 2
 // Add the products of the taps by which a gradient's pixel reaches pixels of one parity: every NEXT-th of a line, and
@@ -22,21 +22,24 @@ __device__ __forceinline__ void add_parity(
 }
 #endif
 
-// Add the gradient of the state `x` to `out`, masked by its ReLU. A block sums over one of several shares of the rows,
-// as float32, (share, pixel, channel); the last block of a tile adds up the shares. With stride 2 a block's pixels are
-// those of one parity of row and column; a gradient's pixel reaches them by taps of that parity.
+// Add the gradient of the state `x0` to `out0`, masked by its ReLU, and that of `x1` to `out1`: the rows of the first
+// stand before `second`, those of the other from there on. A block sums over one of several shares of a state's rows, as
+// float32, (state, share, pixel, channel); the last block of a tile adds up the shares. With stride 2 a block's pixels
+// are those of one parity of row and column; a gradient's pixel reaches them by taps of that parity.
 //
 // While the products of one row's gradient are summed, the two planes of the next are copied to shared memory, behind
 // the tile: a thread copies and forms the same SLOTS pieces of 8 channels each time. The planes' gradients are stored
 // in `dy`, unless it is null, by the first of the blocks that form them.
 extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
-    const char* x, const char* planes, const char* grads, char* out, char* dy, float* parts, int* counters,
-    const uint4* dense, const int* table, const int* groups, const float* gates, const float* a, const float* b,
-    const float* c0, int batch, int rows) {
+    const char* x0, const char* x1, const char* planes, const char* grads, char* out0, char* out1, char* dy,
+    float* parts, int* counters, const uint4* dense, const int* table, const int* groups, const float* gates,
+    const float* a, const float* b, const float* c0, int batch, int second, int all) {
   extern __shared__ __align__(128) char shared[];
   const Shape s = {batch};
-  constexpr int BLOCKS = C / 16, N = BLOCKS < 2 ? BLOCKS : 2, SPLIT = BLOCKS / N;
-  int share = blockIdx.y, block = blockIdx.z % SPLIT * N, parity = blockIdx.z / SPLIT;
+  constexpr int BLOCKS = C / 16, N = BLOCKS < 2 ? BLOCKS : 2, SPLIT = BLOCKS / N, PARITIES = STRIDE * STRIDE;
+  int share = blockIdx.y, block = blockIdx.z % SPLIT * N, parity = blockIdx.z / SPLIT % PARITIES;
+  bool is_second = blockIdx.z >= SPLIT * PARITIES;
+  int begin = is_second ? second : 0, rows = is_second ? all : second; // the state's, up to `rows`
   Tile t = tile_of(s, blockIdx.x);
   long pixels = (long)s.batch * s.ho * s.wo;
   float total[HALVES][2 * N][4];
@@ -47,7 +50,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
 
   Window window = window_of(s, t, s.ho, s.lwo, t.row - s.reach);
   Kept kept(s, s.lwo, 0, window);
-  u32 stored = dy && !blockIdx.z ? kept.own : 0;
+  u32 stored = dy && block + parity == 0 ? kept.own : 0;
   char* own = shared + bytes + threadIdx.x * 16; // 4096 bytes from one copy of this thread to the next
   auto live = [&](int row) { // the first row from `row` on whose gate is not 0
     while (row < rows && gates[table[row * COLUMNS + GATE]] == 0) row += gridDim.y;
@@ -69,7 +72,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
       }
   };
 
-  int row = live(share), part = 0;
+  int row = live(begin + share), part = 0;
   if (row < rows) copy(row, part);
 #pragma unroll 1
   while (row < rows) {
@@ -113,6 +116,7 @@ extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
     at[ij] = image < s.batch ? number : -1;
   }
   long numbers = (long)s.batch * s.h * s.w * C;
+  parts += is_second * gridDim.y * numbers;
   if (gridDim.y > 1) {
 #pragma unroll
     for (int ij = 0; ij < 2 * HALVES; ij++)
@@ -134,6 +138,8 @@ extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
           total[ij >> 1][2 * n + 1][2 * (ij & 1)] += part.z, total[ij >> 1][2 * n + 1][2 * (ij & 1) + 1] += part.w;
         }
   }
+  const char* x = is_second ? x1 : x0;
+  char* out = is_second ? out1 : out0;
 #pragma unroll
   for (int ij = 0; ij < 2 * HALVES; ij++)
 #pragma unroll

@@ -106,7 +106,10 @@ struct Gradient {
   }
 };
 
-// What the convolutions of a launch read: the state, or, SECOND, a row's normalized source.
+// Which of the states of a launch a first half reads.
+__device__ __forceinline__ bool is_of_second_state(const int* row) { return row[SOURCE] != -1; }
+
+// What the convolutions of a launch read: one of its states, or, SECOND, a row's normalized source.
 #if SECOND
 using Input = Normalized;
 #else
@@ -114,12 +117,13 @@ using Input = Rectified;
 #endif
 
 __device__ __forceinline__ Input input_of(
-    const int* row, long pixels, const char* x, const char* planes, const float* mean, const float* rstd) {
+    const int* row, long pixels, const char* x0, const char* x1, const char* planes, const float* mean,
+    const float* rstd) {
 #if SECOND
   int source = row[SOURCE];
   return {planes + source * pixels * C * 2, mean + source * C, rstd + source * C};
 #else
-  return {x};
+  return {is_of_second_state(row) ? x1 : x0};
 #endif
 }
 

@@ -9,8 +9,8 @@ constexpr int LINE = 5;      // taps of a line that a warp takes, and warps of a
 typedef Pieces<16, 32 * LINE> Read;
 
 struct Kinds {
-  const float* depthwise[8];
-  const float* pointwise[8];
+  const float* depthwise[16];
+  const float* pointwise[16];
   u64 factorized; // a bit for each kind that is a factorized reduction
 };
 
@@ -50,8 +50,8 @@ __device__ __forceinline__ void add_line(float (&total)[LINE][UNITS][2][4], u32 
 // than LINE, or with more taps in a line, do not come here.
 constexpr int RESIDENT = UNITS == 1 ? 4 : 3; // blocks on a multiprocessor
 extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradients(
-    const char* x, const char* planes, const char* dy, const int* table, const int* groups, const float* gates,
-    const float* mean, const float* rstd, float* depthwise_parts, float* pointwise_parts,
+    const char* x0, const char* x1, const char* planes, const char* dy, const int* table, const int* groups,
+    const float* gates, const float* mean, const float* rstd, float* depthwise_parts, float* pointwise_parts,
     const __grid_constant__ Kinds kinds, int batch, int tiles, int taps, int lines) {
   extern __shared__ __align__(128) char shared[];
   const Shape s = {batch};
@@ -66,7 +66,7 @@ extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradien
   if (!any) return;
   char* outputs = shared + s.images * s.stored * s.columns * PITCH<16>;
   clear<32 * LINE>(shared, s.images * s.stored * s.columns * PITCH<16>);
-  Input reader = input_of(table + first * COLUMNS, pixels, x, planes, mean, rstd);
+  Input reader = input_of(table + first * COLUMNS, pixels, x0, x1, planes, mean, rstd);
   float total[LINE][UNITS][2][4];
 #pragma unroll
   for (int j = 0; j < LINE; j++)

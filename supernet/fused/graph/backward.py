@@ -230,10 +230,10 @@ class _Backward:
         run, rows = self.run, source.first.rows
         kinds, dense = run.kinds(source.first, 0), self.dense[source.state, 0]
         if run.by_cuda:
-            dy, given = self._kept(rows), (x, self.planes, self.grads, self.coefficients, out)
+            dy, given = self._kept(rows), ([x], self.planes, self.grads, self.coefficients, [out])
             counters = self.of_states[source.state]
             cuda.input_gradient(*given, dense, rows, kinds, run.gates, source.stride, counters, dy)
-            first = self._weights_by_cuda(source.first, 0, x, dy, x.shape[:3], source.stride)
+            first = self._weights_by_cuda(source.first, 0, [x], dy, x.shape[:3], source.stride)
             if first is not None:
                 with self.weights.launches():
                     self._keep(source, first)
@@ -254,12 +254,18 @@ class _Backward:
         return self.dy[-1]
 
     def _weights_by_cuda(
-        self, convs: Convs, half: int, x: Tensor | None, dy: Tensor | None, size: Sequence[int], stride: int
+        self,
+        convs: Convs,
+        half: int,
+        states: Sequence[Tensor] | None,
+        dy: Tensor | None,
+        size: Sequence[int],
+        stride: int,
     ) -> Parts | None:
         """Return the parts of a launch's weight gradients, computed beside the rest; nothing but their sums waits."""
         if dy is None:
             return None
-        given = x, self.planes, dy, convs.rows, self.run.kinds(convs, half), self.run.gates
+        given = states, self.planes, dy, convs.rows, self.run.kinds(convs, half), self.run.gates
         with self.weights.launches():
             return cuda.conv_weight_parts(*given, self.statistics, size, stride)
 

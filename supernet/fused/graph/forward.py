@@ -157,8 +157,8 @@ def _convolve(
     kinds, reads = run.kinds(convs, half), run.size if half else x.shape[:3]
     given, stride = (dense[source.state, half], convs.rows, kinds, run.gates), 1 if half else source.stride
     if run.by_cuda:
-        state = None if half else x
-        cuda.convs_forward(state, reads, stride, planes, *given, statistics=statistics, counters=counters)
+        states = None if half else [x]
+        cuda.convs_forward(states, reads, stride, planes, *given, statistics=statistics, counters=counters)
         return
     if half:
         middle = normalized_sources(planes, convs.rows, run.gates, (mean, rstd), run.size, kinds.reach)

@@ -18,7 +18,7 @@ def convolution(channels=16, storage=torch.bfloat16):
     x, planes = torch.randn(4, 8, 8, channels).to(storage), torch.zeros(2, 4 * 64, channels, dtype=storage)
     statistics, counters = torch.zeros(3, 2, channels), torch.zeros(2, dtype=torch.int32)
     dense = convs.dense_weights(rows, kinds, x, transposed=False)
-    convs.convs_forward(x, x.shape[:3], 1, planes, dense, rows, kinds, torch.ones(2), statistics.unbind(), counters)
+    convs.convs_forward([x], x.shape[:3], 1, planes, dense, rows, kinds, torch.ones(2), statistics.unbind(), counters)
     assert not counters.any()
     return x, weights, planes
 
