@@ -13,6 +13,7 @@ Axes: ``t`` tap, ``n`` output and ``k`` input channel; the others as in ``supern
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -180,7 +181,8 @@ def _weight_sums_kernel(
                 v = block * V + tl.arange(0, V)
                 inside = v < C * C
                 parts = pointwise_parts[launch] + own * LINES[launch] * SPLITS[launch] * C * C
-                count = tl.where(live, SIDES[which] * ((SIDES[which] + LINE - 1) // LINE) * SPLITS[launch], 0)
+                lines = tl.minimum(SIDES[which] * ((SIDES[which] + LINE - 1) // LINE), LINES[launch])
+                count = tl.where(live, lines * SPLITS[launch], 0)
                 found = _sum_of_parts(parts, count, C * C, v, inside, V, T, SUM).to(pointwise[which].dtype.element_ty)
                 if FACTORIZED[which]:  # half of the outputs in either weight
                     half: tl.constexpr = C // 2 * C
@@ -276,14 +278,17 @@ def add_parts(launches: Sequence[Parts], gates: Tensor) -> list[tuple[list[Tenso
         first, second = ([torch.empty_like(one, memory_format=torch.contiguous_format) for one in of] for of in weights)
         found.append((first, second))
     numbers, sides, factorized = zip(*kinds)
-    values, channels, taps = 32, launches[0].depthwise.shape[3], max(sides) ** 2
+    channels, taps = launches[0].depthwise.shape[3], max(sides) ** 2
+    most = max(max(own.depthwise.shape[2], math.prod(own.pointwise.shape[1:3])) for own in launches)
+    at_once = min(64, triton.next_power_of_2(most))
+    values = 2048 // at_once
     launch(
         _weight_sums_kernel, (len(rows), ceil_div(channels * channels, values) + ceil_div(taps * channels, values)),
         tuple(own.depthwise for own in launches), tuple(own.pointwise for own in launches),
         table_of(rows, gates.device), gates, *(tuple(chain.from_iterable(own)) for own in zip(*found)), tuple(firsts),
         tuple(own.depthwise.shape[2] for own in launches), tuple(own.pointwise.shape[2] for own in launches),
         tuple(own.pointwise.shape[1] for own in launches), tuple(own.depthwise.shape[1] for own in launches),
-        C=channels, LAUNCHES=numbers, SIDES=sides, FACTORIZED=factorized, V=values, T=64,
+        C=channels, LAUNCHES=numbers, SIDES=sides, FACTORIZED=factorized, V=values, T=at_once,
         SUM=triton_type(launches[0].depthwise.dtype),
     )  # fmt: skip
     return found

@@ -282,17 +282,17 @@ def conv_weight_parts(
     shape = shape_of(size, stride, kinds.reach, pixels)
     units = 1 if channels == 16 and second else 2
     groups = groups_of(rows, kinds, units if channels == 16 else 1)
-    tiles, lines, blocks = tiles_of(shape), max(kinds.sides), (channels // 16) * max(1, channels // 32)
+    tiles, blocks = tiles_of(shape), (channels // 16) * max(1, channels // 32)
     splits = min(tiles, ceil_div(WEIGHT_BLOCKS, len(groups) * blocks))
     depthwise_splits = splits * max(1, channels // 32)
     depthwise_parts = planes.new_empty(len(rows), kinds.taps, depthwise_splits, channels, dtype=torch.float32)
-    pointwise_parts = planes.new_empty(len(rows), lines, splits, channels, channels, dtype=torch.float32)
+    pointwise_parts = planes.new_empty(len(rows), 1, splits, channels, channels, dtype=torch.float32)
     given = _Kinds()
     _point(given, kinds)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
     tensors = *_both(states), planes, dy, *tables, gates, *statistics, depthwise_parts, pointwise_parts
-    numbers = map(ctypes.c_int, (shape.batch, tiles, kinds.taps, lines))
-    shared = bytes_of(shape, 16) + units * pixels * PITCH
+    numbers = map(ctypes.c_int, (shape.batch, tiles, kinds.taps))
+    shared = max(bytes_of(shape, 16) + units * pixels * PITCH, LINE * units * 16 * 16 * 4)
     constants = {"SECOND": int(second), "STRIDE": stride, "UNITS": units, "TILE": pixels}
     constants |= rounds_of(pieces_of(shape, 16, 32 * LINE)) | shape.constants
     grid = len(groups), blocks, splits

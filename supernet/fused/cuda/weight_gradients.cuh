@@ -52,7 +52,7 @@ constexpr int RESIDENT = UNITS == 1 ? 4 : 3; // blocks on a multiprocessor
 extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradients(
     const char* x0, const char* x1, const char* planes, const char* dy, const int* table, const int* groups,
     const float* gates, const float* mean, const float* rstd, float* depthwise_parts, float* pointwise_parts,
-    const __grid_constant__ Kinds kinds, int batch, int tiles, int taps, int lines) {
+    const __grid_constant__ Kinds kinds, int batch, int tiles, int taps) {
   extern __shared__ __align__(128) char shared[];
   const Shape s = {batch};
   constexpr int BLOCKS = C / 16, PAIRS = BLOCKS < 2 ? 1 : BLOCKS / 2;
@@ -101,21 +101,22 @@ extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradien
     else if (side == 3) add_line<3>(total, at_outputs, at_images, dilation);
     else add_line<1>(total, at_outputs, at_images, dilation);
   }
-  if (warp >= side) return;
-  float sums[24] = {}; // of tap j: those of the lane's 4 columns, from 4 j on
+  __syncthreads();
+  float* of_lines = (float*)shared; // of the pointwise weights, (warp, unit, output, input)
+  float sums[24] = {};              // of tap j: those of the lane's 4 columns, from 4 j on
 #pragma unroll
   for (int u = 0; u < UNITS; u++) {
     int row = first + (BLOCKS > 1 ? 0 : u), n = output + (BLOCKS > 1 ? u * 16 : 0) + (lane >> 2);
-    if (row - first >= count) break;
+    if (warp >= side || row - first >= count) break;
     int kind = table[row * COLUMNS + KIND], slot = table[row * COLUMNS + SLOT];
     const float* depthwise = kinds.depthwise[kind] + (long)slot * C * side * side + warp * side;
     const float* pointwise = kinds.pointwise[kind] + (long)slot * C * C + n * C;
-    float* to = pointwise_parts + (((long)row * lines + warp) * gridDim.z + blockIdx.z) * C * C + n * C;
+    float* to = of_lines + (warp * UNITS + u) * 256 + (lane >> 2) * 16 + (lane & 3) * 2;
     bool is_factorized = STRIDE == 2 && (kinds.factorized >> kind & 1); // its outputs read tap 4, in line 1, or 8, in 2
 #pragma unroll
     for (int half = 0; half < 2; half++) { // two of the lane's columns
       int k = input + half * 8 + (lane & 3) * 2;
-      float2 *above = (float2*)(to + k), *below = (float2*)(to + 8 * C + k);
+      float2 *above = (float2*)(to + half * 8), *below = (float2*)(to + 8 * 16 + half * 8);
       if (is_factorized) {
         float g[4];
 #pragma unroll
@@ -148,5 +149,18 @@ extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradien
     }
 #pragma unroll
     for (int i = 0; i < 24; i++) sums[i] = 0;
+  }
+  __syncthreads();
+
+  // The pointwise weights' gradients are the sums of those of all lines.
+#pragma unroll
+  for (int i = 0; i < (UNITS * 256 + 32 * LINE - 1) / (32 * LINE); i++) {
+    int at = threadIdx.x + i * 32 * LINE, unit = at >> 8, row = first + (BLOCKS > 1 ? 0 : unit);
+    int n = output + (BLOCKS > 1 ? unit * 16 : 0) + (at >> 4 & 15);
+    if (at >= UNITS * 256 || row - first >= count) continue;
+    float sum = 0;
+#pragma unroll
+    for (int line = 0; line < LINE; line++) sum += line < side ? of_lines[line * UNITS * 256 + at] : 0;
+    pointwise_parts[(((long)row * gridDim.z + blockIdx.z) * C + n) * C + input + (at & 15)] = sum;
   }
 }

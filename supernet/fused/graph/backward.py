@@ -102,9 +102,8 @@ class _Backward:
         written = sum(len(rows) + len(idle) for rows, idle in zip(plan.node_terms, plan.idle) if rows)
         empty = torch.empty_like if written == gates.numel() else torch.zeros_like
         self.gate_grads = empty(gates, memory_format=torch.contiguous_format)
-        of_each = len(plan.terms), plan.planes, *[cuda.BLOCKS] * len(plan.sources)
-        zeros = zero_counters(gates.device, sum(of_each))
-        self.of_terms, self.of_planes, *self.of_states = zeros.split(of_each)
+        of_each = len(plan.terms), plan.planes, cuda.BLOCKS * len(plan.sources)
+        self.of_terms, self.of_planes, self.of_states = zero_counters(gates.device, sum(of_each)).split(of_each)
         by_node = grad.unflatten(-1, (plan.nodes, -1)).unbind(-2)
         if plan.partial == 1:
             self.full = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in inputs]
@@ -142,8 +141,9 @@ class _Backward:
         for source, x, out in reversed([*zip(step, xs, outs)]):
             self._library(source, x, out)
             if source.first.rows:
-                self._first_halves(source, x, out)
-            if plan.partial > 1:
+                self._first_halves(source, [outs[number - step[0].state] for number in source.reads])
+        if plan.partial > 1:
+            for source, out in zip(step, outs):
                 self._bypass(source, out)
 
     def _node(self, node: int) -> None:
@@ -168,9 +168,9 @@ class _Backward:
         """Begin the sums of states' gradients with those through their pools and skip connections."""
         plan, run, first, last = self.plan, self.run, step[0], step[-1]
         flat = [out.view(-1, run.width) for out in outs]
-        before = flat if plan.partial > 1 else self.arriving[first.state - plan.inputs :][:1]
-        if first.state < plan.inputs and plan.partial == 1:
-            before = []
+        before: Sequence[Tensor] = flat if plan.partial > 1 else []
+        if plan.partial == 1 and first.state >= plan.inputs:
+            before = [self.arriving[first.state - plan.inputs]]
         pooled, skipped = any(source.pools for source in step), any(source.state_terms for source in step)
         if not (pooled or skipped):
             for number, out in enumerate(flat):
@@ -225,23 +225,23 @@ class _Backward:
         halves = run.table([row._replace(target=row.source) for row in rows])
         finalize_coefficients(sums, run.pixels, halves, *self.statistics, self.coefficients, run.gates, self.training)
 
-    def _first_halves(self, source: Source, x: Tensor, out: Tensor) -> None:
-        """Add the gradient of a state through its convolutions to ``out``; keep the gradients of all weights."""
-        run, rows = self.run, source.first.rows
+    def _first_halves(self, source: Source, outs: Sequence[Tensor]) -> None:
+        """Add the gradients of the states that a source's first halves read to ``outs``; keep those of all weights."""
+        run, rows, xs = self.run, source.first.rows, self.run.read_by(source, self.states)
         kinds, dense = run.kinds(source.first, 0), self.dense[source.state, 0]
         if run.by_cuda:
-            dy, given = self._kept(rows), ([x], self.planes, self.grads, self.coefficients, [out])
-            counters = self.of_states[source.state]
+            dy, given = self._kept(rows), (xs, self.planes, self.grads, self.coefficients, outs)
+            counters = self.of_states[source.reads[0] * cuda.BLOCKS : (source.reads[-1] + 1) * cuda.BLOCKS]
             cuda.input_gradient(*given, dense, rows, kinds, run.gates, source.stride, counters, dy)
-            first = self._weights_by_cuda(source.first, 0, [x], dy, x.shape[:3], source.stride)
+            first = self._weights_by_cuda(source.first, 0, xs, dy, xs[0].shape[:3], source.stride)
             if first is not None:
                 with self.weights.launches():
                     self._keep(source, first)
             return
         dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, run.size)
         if self.need_params:
-            self._keep(source, conv_weight_parts(x, dy, rows, kinds, run.gates, source.stride))
-        input_gradient(x, dy, out, dense, rows, kinds, source.stride)
+            self._keep(source, conv_weight_parts(xs[0], dy, rows, kinds, run.gates, source.stride))
+        input_gradient(xs[0], dy, outs[0], dense, rows, kinds, source.stride)
 
     def _kept(self, rows: Sequence[ConvRow]) -> Tensor | None:
         """Return memory for the gradients of the planes of a launch, if the weights' gradients are to be computed.

@@ -79,15 +79,10 @@ def graph_forward(
         xs = [run.state(source, states) for source in step]
         with beside.launches():
             _pool(run, step, xs, planes, places, statistics, of_pools, training)
-        of_states = [(run, source, x, planes, dense, statistics, counters, training) for source, x in zip(step, xs)]
-        with beside.launches():
-            for of_state in of_states[:-1]:
-                _convolve(*of_state, half=0)
-        _convolve(*of_states[-1], half=0)
-        if len(step) > 1:
-            beside.join()  # second halves may be those of other inputs too
-        for of_state in of_states:
-            _convolve(*of_state, half=1)
+        for half in (0, 1):
+            for source in step:
+                given = run, source, run.read_by(source, states), planes, dense, statistics, counters, training
+                _convolve(*given, half=half)
         for source, x in zip(step, xs):
             _convolve_by_library(run, source, x, planes, statistics, training)
             if plan.partial > 1:
@@ -136,7 +131,7 @@ def _pool(
 def _convolve(
     run: GraphTensors,
     source: Source,
-    x: Tensor,
+    xs: Sequence[Tensor],
     planes: Tensor,
     dense: Mapping[tuple[int, int], Tensor],
     statistics: Statistics,
@@ -148,23 +143,24 @@ def _convolve(
     """Compute the planes of a source's convolutions and their statistics: of first halves, 0, or second ones, 1.
 
     Args:
+        xs: the states that the first halves read.
         counters: zeros, one for each plane; ``None`` in evaluation.
     """
     mean, rstd, variances = statistics
     convs = source.second if half else source.first
     if not convs.rows:
         return
-    kinds, reads = run.kinds(convs, half), run.size if half else x.shape[:3]
+    kinds, reads = run.kinds(convs, half), run.size if half else xs[0].shape[:3]
     given, stride = (dense[source.state, half], convs.rows, kinds, run.gates), 1 if half else source.stride
     if run.by_cuda:
-        states = None if half else [x]
+        states = None if half else xs
         cuda.convs_forward(states, reads, stride, planes, *given, statistics=statistics, counters=counters)
         return
     if half:
         middle = normalized_sources(planes, convs.rows, run.gates, (mean, rstd), run.size, kinds.reach)
         partial, tile = convs_forward(middle, planes, *given, border=kinds.reach)
     else:
-        partial, tile = convs_forward(x, planes, *given, stride)
+        partial, tile = convs_forward(xs[0], planes, *given, stride)
     if training:
         table = run.table(convs.rows)
         finalize_statistics(partial, tile, run.pixels, table, mean, rstd, variances, run.gates)

@@ -77,8 +77,8 @@ class Source:
 
     Attributes:
         rows: rows of its edges in the gates.
-        first, second: both halves of its separable convolutions; dilated convolutions are among the first. The second
-            halves of all inputs may be those of the last.
+        first, second: both halves of its separable convolutions; dilated convolutions are among the first. Those of
+            all inputs may be those of the last. ``reads`` are the states that the first halves read.
         pools: its pooling operations; ``pool_plane`` is the maximum's plane, the average's follows.
         pool_rows: its edges' pools, for statistics; ``pool_terms``, ``state_terms``: its terms of these kinds;
             ``shared``: both by edges.
@@ -88,6 +88,7 @@ class Source:
     state: int
     stride: int
     rows: tuple[int, ...]
+    reads: tuple[int, ...] = ()
     first: Convs = field(default_factory=Convs)
     second: Convs = field(default_factory=Convs)
     pools: list[Op] = field(default_factory=list)
@@ -137,13 +138,14 @@ class Plan:
 
 
 @lru_cache(maxsize=256)
-def plan_of(description: str, kinds_at_once: int = 0) -> Plan:
+def plan_of(description: str, kinds_at_once: int = 0, states_at_once: int = 1) -> Plan:
     """Return the plan of a description.
 
     Args:
         kinds_at_once: how many operations one launch computes, for kernels that take those of several states, and for
             which skip connections of stride 2 (factorized reductions) are among the first halves, as 3x3 convolutions
             that are 0 at all but two taps; with 0 the library computes these. Numbers are the same.
+        states_at_once: how many states the first halves of one launch read.
     """
     inputs, nodes, columns, partial, described = json.loads(description)
     sources: list[Source] = []
@@ -235,20 +237,32 @@ def plan_of(description: str, kinds_at_once: int = 0) -> Plan:
                 planes = tuple(final[state, edge, op.column] for edge in op.edges)
                 behind, indices = tuple(n for *_, n in places), tuple(at for _, _, at, _ in places)
                 source.library.append(LibraryConv(op, planes, behind, indices))
-    together = sum(len(source.second.ops) for source in sources[:inputs])
-    if together <= kinds_at_once and sources[inputs - 1].second.rows:
-        _join_second_halves(sources[:inputs])
+        source.reads = (state,)
+    given = sources[:inputs]
+    if sum(len(source.second.ops) for source in given) <= kinds_at_once:
+        given[-1].second = _joined([source.second for source in given])
+        for source in given[:-1]:
+            source.second = Convs()
+    if inputs <= states_at_once and sum(len(source.first.ops) for source in given) <= kinds_at_once:
+        given[-1].first = _joined(
+            [
+                Convs(source.first.ops, [row._replace(source=-1 - source.state) for row in source.first.rows])
+                for source in given
+            ]
+        )
+        given[-1].reads = tuple(range(inputs))
+        for source in given[:-1]:
+            source.first = Convs()
     return plan
 
 
-def _join_second_halves(sources: Sequence[Source]) -> None:
-    """Make the second halves of all sources those of the last: their launches read planes, not states."""
+def _joined(parts: Iterable[Convs]) -> Convs:
+    """Return the convolutions of several launches as those of one."""
     joined = Convs()
-    for source in sources:
-        joined.rows += [row._replace(kind=len(joined.ops) + row.kind) for row in source.second.rows]
-        joined.ops += source.second.ops
-        source.second = Convs()
-    sources[-1].second = joined
+    for convs in parts:
+        joined.rows += [row._replace(kind=len(joined.ops) + row.kind) for row in convs.rows]
+        joined.ops += convs.ops
+    return joined
 
 
 def edges_of(plan: Plan, source: Source) -> list[tuple[int, int]]:

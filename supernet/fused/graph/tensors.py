@@ -36,7 +36,7 @@ class GraphTensors:
     """
 
     def __init__(self, description: str, inputs: Sequence[Tensor], gates: Tensor, params: Sequence[Tensor]):
-        self.plan = plan = plan_of(description, cuda.MAX_KINDS_AT_ONCE)
+        self.plan = plan = plan_of(description, cuda.MAX_KINDS_AT_ONCE, cuda.MAX_STATES)
         self.inputs, self.params, self.gates = inputs, params, gates.flatten()
         b, h, w, self.channels = inputs[0].shape
         self.width = self.channels // plan.partial
@@ -69,6 +69,10 @@ class GraphTensors:
         """
         given = self.plan.inputs
         return self.active[source.state] if source.state < given else nodes[source.state - given].view(*self.size, -1)
+
+    def read_by(self, source: Source, nodes: Tensor) -> list[Tensor]:
+        """Return the states that a source's first halves read; ``nodes`` as of ``state``."""
+        return [self.state(self.plan.sources[number], nodes) for number in source.reads]
 
     def full_state(self, source: Source, nodes: Tensor) -> Tensor:
         """Return a source's state with all its channels; ``nodes`` is ``(node, b, h, w, c)``."""

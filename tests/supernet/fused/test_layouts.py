@@ -33,14 +33,13 @@ def test_the_mixed_graph(candidates, stride, partial, need_params):
     params, buffers = flat_tensors(graph, False)
     params, description = [p.detach() for p in params], describe(graph)
     with recorded():
-        saved = graph_forward(inputs, gates, edges, params, buffers, description, True)
-        grads = graph_backward(
-            torch.empty_like(saved[0]), inputs, gates, edges, params, saved, description, True, need_params
-        )
-    assert layouts(saved) == layouts(mixed_graph(inputs, gates, edges, params, buffers, description, True))
-    fake = mixed_graph_backward(
-        torch.empty_like(saved[0]), inputs, gates, edges, params, saved, description, True, need_params
+        results, *saved = graph_forward(inputs, gates, edges, params, buffers, description, True)
+        given = torch.empty_like(results), inputs, gates, edges, params, saved, description, True, need_params
+        grads = graph_backward(*given)
+    assert layouts([results, *saved]) == layouts(
+        mixed_graph(inputs, gates, edges, params, buffers, description, True)
     )
+    fake = mixed_graph_backward(*given)
     assert layouts(grads) == layouts(fake)
     assert layouts(grads) == layouts([*inputs, gates, edges, *(params if need_params else [])])
 

@@ -75,8 +75,8 @@ def test_auxiliary_skips_of_stride_2():
 
 @pytest.mark.skipif(not library.can_compile(), reason="NVRTC is not installed")
 @pytest.mark.parametrize("with_halves", [(0,), (1,), (0, 1)])
-def test_second_halves_of_both_inputs(with_halves):
-    """One launch computes them, if the last input has any."""
+def test_halves_of_both_inputs(with_halves):
+    """One launch computes the first, another the second ones."""
     candidates = ("skip_connect", "sep_conv_3x3")
     graph = MixedGraph(
         16, candidates, 2, 1, allowed=[candidates if i in with_halves else candidates[:1] for i in (0, 1)]
@@ -86,7 +86,7 @@ def test_second_halves_of_both_inputs(with_halves):
         found, expected = compare(graph, "fused", states, gates)
     names = [one.name for one in executed]
     assert names.count("half_gradient") == 1
-    assert names.count("convs_forward") == len(with_halves) + 1
+    assert names.count("convs_forward") == 2 and names.count("state_gradient") == 1
     for b, a in zip(found, expected, strict=True):
         assert median_error(b, a) <= MEDIANS[torch.bfloat16] or (a - b).abs().max() < 1e-6, a.shape
 
