@@ -10,6 +10,7 @@ enum { FIRST, ROWS, SIDE, DILATION, INVERSE, GROUP_COLUMNS };       // of a tabl
 
 #if FLOAT16
 #define STORAGE "f16"
+constexpr u32 ONES = 0x3c003c00u; // twice 1
 __device__ __forceinline__ float low(u32 v) {
   float f;
   asm("{ .reg .b16 a, b; mov.b32 {a, b}, %1; cvt.f32.f16 %0, a; }" : "=f"(f) : "r"(v));
@@ -22,6 +23,7 @@ __device__ __forceinline__ float high(u32 v) {
 }
 #else
 #define STORAGE "bf16"
+constexpr u32 ONES = 0x3f803f80u; // twice 1
 __device__ __forceinline__ float low(u32 v) { return __uint_as_float(v << 16); }
 __device__ __forceinline__ float high(u32 v) { return __uint_as_float(v & 0xffff0000u); }
 #endif
@@ -62,6 +64,25 @@ __device__ __forceinline__ void multiply(float (&d)[4], const u32 (&a)[4], u32 b
                ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// Transpose a matrix of 8x8 numbers; each lane has two neighbours of a row.
+__device__ __forceinline__ u32 transposed(u32 v) {
+  u32 r;
+  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(r) : "r"(v));
+  return r;
+}
+
+// Add, for 8 columns of 16 pixels, the second numbers of each pixel and their products with the first; both are given as
+// two matrices of 8 pixels, transposed. The sums of column n are in lane 4 n + n / 2, those of products on a diagonal.
+__device__ __forceinline__ void add_sums(float (&d)[4], u32 first0, u32 first1, u32 second0, u32 second1) {
+  multiply(d, {first0, ONES, first1, ONES}, second0, second1);
+}
+
+// The sums of the column that is the lane's own: of the numbers and of the products.
+__device__ __forceinline__ void own_sums(float& numbers, float& products, const float (&d)[4]) {
+  bool odd = threadIdx.x & 4;
+  numbers = odd ? d[3] : d[2], products = odd ? d[1] : d[0];
 }
 
 // ---- sums over a block ----
@@ -106,26 +127,26 @@ template <int COUNT> __device__ __forceinline__ void halve(float* v, int bit) {
   }
 }
 
-// Add up two numbers of each column over a block of 8 warps: 16 columns for each of BLOCKS, of which a thread has the 4
-// that begin at 4 (lane % 4); the second numbers follow the first. Thread t gets those of column t. `scratch` holds
-// 16 numbers for each column.
+// Add up over a block of 8 warps what each has of 16 columns for each of BLOCKS by `add_sums`, whose own numbers a lane
+// has: of column n of the pairs that begin at 4 i, and of those at 4 i + 2. Thread t gets the sums of column t, of the
+// numbers and of the products. `scratch` holds 16 numbers for each column.
 template <int BLOCKS>
-__device__ __forceinline__ void over_block(float (&v)[2 * BLOCKS][4], float* scratch, float& first, float& second) {
-  constexpr int ALL = 8 * BLOCKS, WIDTH = 16 * BLOCKS;
-  int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
-  halve<ALL / 2>(v[0], 16), halve<ALL / 4>(v[0], 8), halve<ALL / 8>(v[0], 4);
-  int kept = (lane & 28) * ALL / 32;
+__device__ __forceinline__ void over_block(
+    const float (&own)[BLOCKS][4], float* scratch, float& numbers, float& products) {
+  constexpr int WIDTH = 16 * BLOCKS;
+  int warp = threadIdx.x >> 5, n = (threadIdx.x & 31) >> 2;
+  if ((threadIdx.x & 3) == n >> 1)
 #pragma unroll
-  for (int i = 0; i < ALL / 8; i++) {
-    int number = kept + i;
-    scratch[warp * 2 * WIDTH + number / 4 * 16 + (lane & 3) * 4 + number % 4] = v[i / 4][i % 4];
-  }
+    for (int i = 0; i < 2 * BLOCKS; i++) {
+      float* to = scratch + warp * 2 * WIDTH + i / 2 * 16 + (n >> 1) * 4 + i % 2 * 2 + (n & 1);
+      to[0] = own[i / 2][i % 2 * 2], to[WIDTH] = own[i / 2][i % 2 * 2 + 1];
+    }
   __syncthreads();
-  first = second = 0;
+  numbers = products = 0;
   if (threadIdx.x < WIDTH)
 #pragma unroll
     for (int other = 0; other < 8; other++) {
-      first += scratch[other * 2 * WIDTH + threadIdx.x];
-      second += scratch[(other * 2 + 1) * WIDTH + threadIdx.x];
+      numbers += scratch[other * 2 * WIDTH + threadIdx.x];
+      products += scratch[(other * 2 + 1) * WIDTH + threadIdx.x];
     }
 }

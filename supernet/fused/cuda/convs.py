@@ -167,18 +167,18 @@ def convs_forward(
         counters: zeros, int32, one for each plane, zeros again afterwards; ``None`` where no statistics are written.
     """
     channels, second = planes.shape[2], states is None
-    groups = groups_of(rows, kinds, 1 if second else 64 // channels)
+    groups = groups_of(rows, kinds, 1 if second else max(1, 32 * stride // channels))
     edges = max(group.rows for group in groups)
-    shape, halves, keep = tiling_of(size, stride, kinds.reach, edges * channels, channels, len(groups))
+    shape, halves, keep, split = tiling_of(size, stride, kinds.reach, edges * channels, channels, len(groups))
     tiles = tiles_of(shape)
     partial = planes.new_empty(len(rows), tiles, 2, channels, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
     tensors = *_both(states), planes, dense, *tables, gates, partial, *statistics, counters
     shared = max(bytes_of(shape, keep), 16 * edges * channels * 4, SUMS)
     constants = {"FORWARD": 1, "SECOND": int(second), "STRIDE": stride, "EDGES": edges, "TAPS": dense.shape[1]}
-    constants |= {"KEEP": keep, "HALVES": halves} | rounds_of(pieces_of(shape, keep)) | shape.constants
+    constants |= {"KEEP": keep, "HALVES": halves, "SPLIT": split} | rounds_of(pieces_of(shape, keep)) | shape.constants
     arguments = *tensors, ctypes.c_int(shape.batch), ctypes.c_float(BatchNorm.eps)
-    _launch("convs_forward", planes, channels, (len(groups), tiles, 1), shared, arguments, **constants)
+    _launch("convs_forward", planes, channels, (len(groups), tiles, split), shared, arguments, **constants)
 
 
 def half_gradient(
@@ -207,16 +207,16 @@ def half_gradient(
         dy: where the gradients of the rows' planes are stored, ``(row, m, c)``, if given.
     """
     channels = planes.shape[2]
-    shape, halves, keep = tiling_of(size, 1, kinds.reach, channels, channels, len(rows))
+    shape, halves, keep, split = tiling_of(size, 1, kinds.reach, channels, channels, len(rows))
     tiles, groups = tiles_of(shape), groups_of(rows, kinds, 1)
     partial = planes.new_empty(len(rows), tiles, 2, channels, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
     tensors = planes, grads, dy, dense, *tables, gates, partial, *statistics, *coefficients, counters
     shared = max(bytes_of(shape, keep), 16 * channels * 4, SUMS)
-    constants = {"HALF": 1, "TAPS": dense.shape[1], "KEEP": keep, "HALVES": halves}
+    constants = {"HALF": 1, "TAPS": dense.shape[1], "KEEP": keep, "HALVES": halves, "SPLIT": split}
     constants |= rounds_of(pieces_of(shape, keep)) | shape.constants
     arguments = *tensors, *map(ctypes.c_int, (shape.batch, first, int(training)))
-    _launch("half_gradient", planes, channels, (len(rows), tiles, 1), shared, arguments, **constants)
+    _launch("half_gradient", planes, channels, (len(rows), tiles, split), shared, arguments, **constants)
 
 
 def input_gradient(
@@ -248,7 +248,8 @@ def input_gradient(
     shape, halves, keep, slots = state_tiling_of(size, reach, columns, channels)
     shape = replace(shape, h=h, w=w)  # of the state; its gradient's pixels are those of ``size``
     second = [row.source for row in rows].count(-1)  # the first row of the second state
-    tiles, blocks = tiles_of(shape), len(states) * stride * stride * max(1, channels // 32)
+    tiles, split = tiles_of(shape), max(1, channels // 32)
+    blocks = len(states) * stride * stride * split
     shares = max(1, min(max(second, len(rows) - second), BLOCKS // (tiles * blocks)))
     parts = planes.new_empty(len(states), shares, numbers if shares > 1 else 0, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups_of(rows, kinds, 1), planes.device)
@@ -256,8 +257,8 @@ def input_gradient(
     tensors = *images, dy, parts, counters, dense, *tables, gates, *coefficients
     arguments = *tensors, *map(ctypes.c_int, (shape.batch, second, len(rows)))
     shared = state_bytes_of(shape, keep)
-    constants = {"STRIDE": stride, "TAPS": dense.shape[1], "KEEP": keep, "HALVES": halves, "SLOTS": slots, "ROUNDS": 1}
-    constants |= shape.constants
+    constants = {"STRIDE": stride, "TAPS": dense.shape[1], "KEEP": keep, "HALVES": halves, "SPLIT": split}
+    constants |= {"SLOTS": slots, "ROUNDS": 1} | shape.constants
     _launch("state_gradient", planes, channels, (tiles, shares, blocks), shared, arguments, **constants)
 
 

@@ -1,8 +1,14 @@
 // Products of a tile of images with the weights of a dense convolution, tap by tap, on the tensor cores.
 
-// A warp computes HALVES times 16 pixels of a tile, a block of 8 warps PIXELS. KEEP channels are kept at a time.
+// A warp computes HALVES times 16 pixels of a tile, a block of 8 warps PIXELS. KEEP channels are kept at a time. SPLIT
+// blocks share the output channels of a row.
 constexpr int PIXELS = 128 * HALVES;
 constexpr int PARTS = C / KEEP;
+
+// How many of a tile's pixels exist.
+__device__ __forceinline__ int pixels_in(int tile, long pixels) {
+  return WHOLE ? PIXELS : (int)min((long)PIXELS, pixels - (long)tile * PIXELS);
+}
 
 // Where a lane's pixels of a tile begin to read in shared memory: number l % 16 of each half, 8 channels from l / 16.
 struct Pixels {
@@ -23,10 +29,10 @@ __device__ __forceinline__ Pixels pixels_of(const Shape& s, u32 tile, int stride
 }
 
 // Weights of a dense convolution, 16 bytes for each lane: (row, tap, input block, output block, lane).
-constexpr int BLOCK = 32, INPUTS = C / 16 * BLOCK, TAP = C / 16 * INPUTS, ROW = TAPS * TAP;
+constexpr int BLOCK = 32, INPUTS = BLOCKS * BLOCK, TAP = BLOCKS * INPUTS, ROW = TAPS * TAP;
 
 // Where the weights of column block n begin, behind those of block 0: the blocks of a row, then those of the next.
-__device__ constexpr int block_at(int n) { return n / (C / 16) * ROW + n % (C / 16) * BLOCK; }
+__device__ constexpr int block_at(int n) { return n / BLOCKS * ROW + n % BLOCKS * BLOCK; }
 
 template <int N> __device__ __forceinline__ void load_weights(uint4 (&b)[N], const uint4* from) {
 #pragma unroll

@@ -23,9 +23,9 @@ __device__ __forceinline__ void add_parity(
 #endif
 
 // Add the gradient of the state `x0` to `out0`, masked by its ReLU, and that of `x1` to `out1`: the rows of the first
-// stand before `second`, those of the other from there on. A block sums over one of several shares of a state's rows, as
-// float32, (state, share, pixel, channel); the last block of a tile adds up the shares. With stride 2 a block's pixels
-// are those of one parity of row and column; a gradient's pixel reaches them by taps of that parity.
+// stand before `second`, those of the other from there on. A block sums over one of several shares of a state's rows,
+// as float32, (state, share, pixel, channel); the last block of a tile adds up the shares. With stride 2 a block's
+// pixels are those of one parity of row and column; a gradient's pixel reaches them by taps of that parity.
 //
 // While the products of one row's gradient are summed, the two planes of the next are copied to shared memory, behind
 // the tile: a thread copies and forms the same SLOTS pieces of 8 channels each time. The planes' gradients are stored
@@ -36,22 +36,21 @@ extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
     const float* a, const float* b, const float* c0, int batch, int second, int all) {
   extern __shared__ __align__(128) char shared[];
   const Shape s = {batch};
-  constexpr int BLOCKS = C / 16, N = BLOCKS < 2 ? BLOCKS : 2, SPLIT = BLOCKS / N, PARITIES = STRIDE * STRIDE;
+  constexpr int N = BLOCKS / SPLIT, PARITIES = STRIDE * STRIDE;
   int share = blockIdx.y, block = blockIdx.z % SPLIT * N, parity = blockIdx.z / SPLIT % PARITIES;
   bool is_second = blockIdx.z >= SPLIT * PARITIES;
   int begin = is_second ? second : 0, rows = is_second ? all : second; // the state's, up to `rows`
   Tile t = tile_of(s, blockIdx.x);
   long pixels = (long)s.batch * s.ho * s.wo;
   float total[HALVES][2 * N][4];
-  int bytes = s.images * s.stored * s.columns * PITCH<KEEP>;
-  clear<256>(shared, bytes);
+  clear<KEEP, 256>(shared);
   clear<N>(total);
   Pixels p = pixels_of(s, shared_address(shared), 1);
 
   Window window = window_of(s, t, s.ho, s.lwo, t.row - s.reach);
   Kept kept(s, s.lwo, 0, window);
   u32 stored = dy && block + parity == 0 ? kept.own : 0;
-  char* own = shared + bytes + threadIdx.x * 16; // 4096 bytes from one copy of this thread to the next
+  char* own = shared + TILE_BYTES<KEEP> + threadIdx.x * 16; // 4096 bytes from one copy of this thread to the next
   auto live = [&](int row) { // the first row from `row` on whose gate is not 0
     while (row < rows && gates[table[row * COLUMNS + GATE]] == 0) row += gridDim.y;
     return row;

@@ -34,6 +34,9 @@ __device__ __forceinline__ u32 shared_address(const void* p) { return (u32)__cvt
 // Bytes from one pixel to the next: 16 more than its channels need, so that 8 pixels in a row lie in different banks.
 template <int CHANNELS> constexpr int PITCH = CHANNELS * 2 + 16;
 
+template <int CHANNELS>
+constexpr int TILE_BYTES = Shape::images * Shape::stored * Shape::columns * PITCH<CHANNELS>;
+
 // Begin to copy 16 bytes to shared memory, or write zeros, which reads nothing.
 __device__ __forceinline__ void copy_sixteen(u32 to, const char* from, bool inside) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(inside ? 16 : 0) : "memory");
@@ -105,6 +108,8 @@ struct Gradient {
     return make_uint4(two(u.x, v.x, 0), two(u.y, v.y, 2), two(u.z, v.z, 4), two(u.w, v.w, 6));
   }
 };
+
+constexpr int BLOCKS = C / 16; // of 16 channels
 
 // Which of the states of a launch a first half reads.
 __device__ __forceinline__ bool is_of_second_state(const int* row) { return row[SOURCE] != -1; }
@@ -235,6 +240,10 @@ __device__ __forceinline__ void copy_own(char* shared, const char* from, long le
   }
 }
 
-template <int THREADS> __device__ __forceinline__ void clear(char* shared, int bytes) {
-  for (int at = threadIdx.x * 16; at < bytes; at += THREADS * 16) *(uint4*)(shared + at) = make_uint4(0, 0, 0, 0);
+// Write zeros to a tile.
+template <int CHANNELS, int THREADS> __device__ __forceinline__ void clear(char* shared) {
+#pragma unroll
+  for (int at = 0; at < TILE_BYTES<CHANNELS>; at += THREADS * 16)
+    if (at + threadIdx.x * 16 < TILE_BYTES<CHANNELS>)
+      *(uint4*)(shared + at + threadIdx.x * 16) = make_uint4(0, 0, 0, 0);
 }

@@ -23,8 +23,9 @@ BLOCKS = 256
 """Blocks that fill a large GPU: two for each of its multiprocessors, which is what fits of a state's gradient. More
 would have shares of their own to write."""
 
-SHARED = 96 * 1024
-"""Bytes of shared memory that a tile should need at most: fewer channels are kept at a time instead."""
+SHARED, SHARED_BY_THREE = 96 * 1024, 74 * 1024
+"""Bytes of shared memory that a block should need at most, where two or three fit on a multiprocessor: fewer channels
+are kept at a time instead."""
 
 
 @dataclass(frozen=True)
@@ -63,29 +64,41 @@ def shape_of(size: Sequence[int], stride: int, reach: int, pixels: int = PIXELS)
 
 
 def tiling_of(
-    size: Sequence[int], stride: int, reach: int, columns: int, channels: int, groups: int = BLOCKS
-) -> tuple[Shape, int, int]:
-    """Return the sizes of a launch, the halves of a warp's pixels, and how many channels are kept at a time.
+    size: Sequence[int],
+    stride: int,
+    reach: int,
+    columns: int,
+    channels: int,
+    groups: int = BLOCKS,
+    shared: int = SHARED_BY_THREE,
+) -> tuple[Shape, int, int, int]:
+    """Return the sizes of a launch, the halves of a warp's pixels, how many channels are kept at a time, and how many
+    blocks share the output channels.
 
     Args:
-        columns: output channels that a warp computes.
+        columns: output channels of all blocks that share them.
         channels: of the input.
-        groups: how many blocks work on a tile. Where that leaves multiprocessors idle, tiles are smaller.
+        groups: how many groups of columns are computed of a tile. Where that leaves multiprocessors idle, tiles are
+            smaller, or blocks share the channels.
+        shared: bytes of shared memory that a tile should need at most.
     """
-    halves = 4 if columns <= 16 else 2
+    halves = min(4, max(1, 64 // columns))
     shape = shape_of(size, stride, reach, 128 * halves)
-    while halves > 1 and groups * tiles_of(shape) < BLOCKS and shape.wo <= 64 * halves:
+    while halves > 1 and shape.wo <= 64 * halves:
+        if groups * tiles_of(shape) >= BLOCKS and bytes_of(shape, 16) <= shared:
+            break
         halves //= 2
         shape = shape_of(size, stride, reach, 128 * halves)
     keep = channels
-    while keep > 16 and (bytes_of(shape, keep) > SHARED or pieces_of(shape, keep) > PIECES):
+    while keep > 16 and (bytes_of(shape, keep) > shared or pieces_of(shape, keep) > PIECES):
         keep //= 2
-    return shape, halves, keep
+    split = channels // 32 if columns == channels > 32 and groups * tiles_of(shape) < BLOCKS else 1
+    return shape, halves, keep, split
 
 
 def state_tiling_of(size: Sequence[int], reach: int, columns: int, channels: int) -> tuple[Shape, int, int, int]:
     """Return the same for the gradient of a state, and how many pieces of 8 channels a thread copies of each plane."""
-    shape, halves, keep = tiling_of(size, 1, reach, columns, channels)
+    shape, halves, keep, _ = tiling_of(size, 1, reach, columns, channels, shared=SHARED)
     while keep > 16 and state_bytes_of(shape, keep) > SHARED:
         keep //= 2
     if halves > 2 and state_bytes_of(shape, keep) > SHARED:

@@ -48,6 +48,7 @@ __device__ __forceinline__ void add_line(float (&total)[LINE][UNITS][2][4], u32 
 
 // Block x: a group of rows; y: blocks of input and output channels; z: a share of the tiles. Kernels of one line more
 // than LINE, or with more taps in a line, do not come here.
+constexpr int PAIRS = BLOCKS < 2 ? 1 : BLOCKS / 2; // of blocks of output channels
 constexpr int RESIDENT = UNITS == 1 ? 4 : 3; // blocks on a multiprocessor
 extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradients(
     const char* x0, const char* x1, const char* planes, const char* dy, const int* table, const int* groups,
@@ -55,7 +56,6 @@ extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradien
     const __grid_constant__ Kinds kinds, int batch, int tiles, int taps) {
   extern __shared__ __align__(128) char shared[];
   const Shape s = {batch};
-  constexpr int BLOCKS = C / 16, PAIRS = BLOCKS < 2 ? 1 : BLOCKS / 2;
   const int* group = groups + blockIdx.x * GROUP_COLUMNS;
   int first = group[FIRST], count = group[ROWS], side = group[SIDE], dilation = group[DILATION];
   int input = blockIdx.y / PAIRS * 16, output = blockIdx.y % PAIRS * 32;
@@ -64,8 +64,8 @@ extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradien
   bool any = false;
   for (int e = 0; e < count; e++) any |= gates[table[(first + e) * COLUMNS + GATE]] != 0;
   if (!any) return;
-  char* outputs = shared + s.images * s.stored * s.columns * PITCH<16>;
-  clear<32 * LINE>(shared, s.images * s.stored * s.columns * PITCH<16>);
+  char* outputs = shared + TILE_BYTES<16>;
+  clear<16, 32 * LINE>(shared);
   Input reader = input_of(table + first * COLUMNS, pixels, x0, x1, planes, mean, rstd);
   float total[LINE][UNITS][2][4];
 #pragma unroll

@@ -55,7 +55,7 @@ def _decode(instruction: Instruction, machine: Lanes) -> Step:
     match words[0]:
         case "ld" | "st" | "cp" | "atom":
             return transfers.decode(instruction, words, machine)
-        case "ldmatrix" | "mma":
+        case "ldmatrix" | "movmatrix" | "mma":
             return tensor_cores.decode(instruction, words, machine)
         case "shfl" | "vote" | "redux":
             return _among_lanes(instruction, words, machine)

@@ -1,4 +1,4 @@
-"""Matrices: ``ldmatrix`` and ``mma.sync``.
+"""Matrices: ``ldmatrix``, ``movmatrix`` and ``mma.sync``.
 
 Axes: ``w`` warp, ``g`` group of 4 lanes, ``t`` lane in its group, ``h`` half of a register.
 """
@@ -19,6 +19,8 @@ def decode(instruction: Instruction, words: list[str], machine: Lanes) -> Step:
     """Return what an instruction on matrices does; all lanes of a warp must run it."""
     if words[0] == "ldmatrix":
         return _load_matrices(instruction, words, machine)
+    if words[0] == "movmatrix":
+        return _transpose(instruction, words, machine)
     shape, kinds = words[3], words[6:]
     if shape not in ("m16n8k16", "m16n8k8") or kinds[0] != "f32" or kinds[3] != "f32" or words[4:6] != ["row", "col"]:
         raise PtxError(f"not known: {instruction.opcode}")
@@ -111,3 +113,17 @@ def _load_matrices(instruction: Instruction, words: list[str], machine: Lanes) -
             write(machine, machine.spread(found[:, number].reshape(-1), everyone, mask), mask)
 
     return load
+
+
+def _transpose(instruction: Instruction, words: list[str], machine: Lanes) -> Step:
+    target, source = instruction.operands
+    write, read = writer(target), reader(source, np.uint32, machine)
+    if words[3:] != ["m8n8", "trans", "b16"]:
+        raise PtxError(f"not known: {instruction.opcode}")
+
+    def transpose(machine: Lanes, mask: Any) -> None:
+        whole_warps(mask)
+        rows = halves_of(_stacked(machine, [read])[0]).reshape(-1, 8, 8)  # of pairs
+        write(machine, pairs_of(rows.swapaxes(1, 2).reshape(-1, 8, 4, 2)).reshape(-1), mask)
+
+    return transpose

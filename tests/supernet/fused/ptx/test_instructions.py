@@ -135,6 +135,13 @@ def test_matrices_from_shared_memory(transposed):
             assert int(found[number, lane]) == int(pair[0]) | int(pair[1]) << 16
 
 
+def test_movmatrix():
+    """Each lane has two neighbours of a row, before and afterwards."""
+    matrix = RANDOM.integers(0, 1 << 16, (8, 8), dtype=np.uint16)
+    (found,) = per_lane("movmatrix.sync.aligned.m8n8.trans.b16 %r20, %r10;", matrix.view(np.uint32).ravel(), outputs=1)
+    assert (found.astype(np.uint32).view(np.uint16).reshape(8, 8) == matrix.T).all()
+
+
 @pytest.mark.parametrize("kind, k", [("bf16", 16), ("f16", 16), ("tf32", 8)])
 def test_products_of_matrices(kind, k):
     """The place of each element as the PTX ISA gives it for ``mma.m16n8k16`` and ``mma.m16n8k8``."""
