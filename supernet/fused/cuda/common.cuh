@@ -47,6 +47,12 @@ __device__ __forceinline__ float rectified(float v) {
   return r;
 }
 
+// Hide from the compiler where a number comes from: it is then kept in a register, instead of computed again.
+template <typename T> __device__ __forceinline__ void keep_in_register(T& v) {
+  if constexpr (sizeof(v) == 8) asm volatile("" : "+l"(v));
+  else asm volatile("" : "+r"(v));
+}
+
 // ---- tensor cores ----
 
 __device__ __forceinline__ void load_matrices(u32 (&r)[4], u32 at) {
@@ -73,8 +79,8 @@ __device__ __forceinline__ u32 transposed(u32 v) {
   return r;
 }
 
-// Add, for 8 columns of 16 pixels, the second numbers of each pixel and their products with the first; both are given as
-// two matrices of 8 pixels, transposed. The sums of column n are in lane 4 n + n / 2, those of products on a diagonal.
+// Add, for 8 columns of 16 pixels, the second numbers of each pixel and their products with the first; both are given
+// as two matrices of 8 pixels, transposed. The sums of column n are in lane 4 n + n / 2, the products' on a diagonal.
 __device__ __forceinline__ void add_sums(float (&d)[4], u32 first0, u32 first1, u32 second0, u32 second1) {
   multiply(d, {first0, ONES, first1, ONES}, second0, second1);
 }

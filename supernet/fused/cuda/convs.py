@@ -46,6 +46,9 @@ TYPES = (torch.bfloat16, torch.float16)
 LINE = 5
 """Warps of a block that computes weights' gradients, as the kernel has them."""
 
+COPYING = 128
+"""Threads of it that copy a tile."""
+
 FILES = {
     "dense_weights": "dense_weights.cuh",
     "convs_forward": "convs.cuh",
@@ -61,8 +64,9 @@ MAX_KINDS, MAX_KINDS_AT_ONCE = 64, 16
 MAX_STATES = 2
 """States that the first halves of a launch read."""
 
-WEIGHT_BLOCKS = 384
-"""Blocks that fill a large GPU where three fit on a multiprocessor, as of the gradients of weights."""
+WEIGHT_BLOCKS = {1: 660, 2: 396}
+"""Blocks that fill a large GPU, as of the gradients of weights: of one unit five fit on each of 132 multiprocessors, of
+two units three."""
 
 SUMS = 2 * THREADS * 4
 """Bytes of shared memory in which a block adds up two numbers of each thread."""
@@ -118,7 +122,7 @@ def fits(
         return False
     reach = max(own.reach for own in kinds)
     tiles = shape_of((1, *inputs), stride, reach), shape_of((1, h, w), 1, reach, 2 * PIXELS)
-    state, _, keep, _ = state_tiling_of((1, h, w), reach, min(channels, 32), channels)
+    state, _, keep, _ = state_tiling_of((1, h, w), reach, min(channels, 32) * stride, channels)
     needed = max(bytes_of(tile, 16) for tile in tiles) + 2 * PIXELS * PITCH
     return max(needed, state_bytes_of(state, keep)) <= shared
 
@@ -244,12 +248,12 @@ def input_gradient(
         dy: as in ``half_gradient``.
     """
     (b, h, w, channels), numbers = states[0].shape, states[0].numel()
-    size, reach, columns = (b, h // stride, w // stride), ceil_div(kinds.reach, stride), min(channels, 32)
-    shape, halves, keep, slots = state_tiling_of(size, reach, columns, channels)
+    size, reach = (b, h // stride, w // stride), ceil_div(kinds.reach, stride)
+    shape, halves, keep, slots = state_tiling_of(size, reach, min(channels, 32) * stride, channels)
     shape = replace(shape, h=h, w=w)  # of the state; its gradient's pixels are those of ``size``
     second = [row.source for row in rows].count(-1)  # the first row of the second state
     tiles, split = tiles_of(shape), max(1, channels // 32)
-    blocks = len(states) * stride * stride * split
+    blocks = len(states) * split
     shares = max(1, min(max(second, len(rows) - second), BLOCKS // (tiles * blocks)))
     parts = planes.new_empty(len(states), shares, numbers if shares > 1 else 0, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups_of(rows, kinds, 1), planes.device)
@@ -284,7 +288,7 @@ def conv_weight_parts(
     units = 1 if channels == 16 and second else 2
     groups = groups_of(rows, kinds, units if channels == 16 else 1)
     tiles, blocks = tiles_of(shape), (channels // 16) * max(1, channels // 32)
-    splits = min(tiles, ceil_div(WEIGHT_BLOCKS, len(groups) * blocks))
+    splits = min(tiles, max(1, WEIGHT_BLOCKS[units] // (len(groups) * blocks)))
     depthwise_splits = splits * max(1, channels // 32)
     depthwise_parts = planes.new_empty(len(rows), kinds.taps, depthwise_splits, channels, dtype=torch.float32)
     pointwise_parts = planes.new_empty(len(rows), 1, splits, channels, channels, dtype=torch.float32)
@@ -295,7 +299,7 @@ def conv_weight_parts(
     numbers = map(ctypes.c_int, (shape.batch, tiles, kinds.taps))
     shared = max(bytes_of(shape, 16) + units * pixels * PITCH, LINE * units * 16 * 16 * 4)
     constants = {"SECOND": int(second), "STRIDE": stride, "UNITS": units, "TILE": pixels}
-    constants |= rounds_of(pieces_of(shape, 16, 32 * LINE)) | shape.constants
+    constants |= rounds_of(pieces_of(shape, 16, COPYING)) | shape.constants
     grid = len(groups), blocks, splits
     arguments = *tensors, given, *numbers
     _launch("weight_gradients", planes, channels, grid, shared, arguments, **constants)

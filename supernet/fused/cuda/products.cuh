@@ -88,29 +88,29 @@ __device__ __forceinline__ void add_taps(
 typedef Pieces<KEEP, 256> Kept;
 
 template <typename Reader>
-__device__ __forceinline__ void keep(char* shared, Reader& reader, const Shape& s, int lw, const Window& w) {
+__device__ __forceinline__ void keep(char* shared, Reader& reader, const Shape& s, const Window& w) {
   if (ROUNDS == 1) {
-    Kept p(s, lw, 0, w);
+    Kept p(s, 0, w);
     copy(shared, reader, p);
     reader.prepare();
     copies_arrive();
     return form(shared, reader, p);
   }
 #pragma unroll 1
-  for (int round = 0; round < ROUNDS; round++) copy(shared, reader, Kept(s, lw, round, w));
+  for (int round = 0; round < ROUNDS; round++) copy(shared, reader, Kept(s, round, w));
   reader.prepare();
   copies_arrive();
 #pragma unroll 1
-  for (int round = 0; round < ROUNDS; round++) form(shared, reader, Kept(s, lw, round, w));
+  for (int round = 0; round < ROUNDS; round++) form(shared, reader, Kept(s, round, w));
 }
 
-__device__ __forceinline__ void keep(char* shared, Gradient& reader, const Shape& s, int lw, const Window& w) {
+__device__ __forceinline__ void keep(char* shared, Gradient& reader, const Shape& s, const Window& w) {
   reader.prepare();
 #pragma unroll 1
   for (int round = 0; round < ROUNDS; round++) {
     int unknown = round; // to the compiler, which would keep pieces from one part of the channels to the next: too many
     if (PARTS > 1) asm volatile("" : "+r"(unknown));
-    keep(shared, reader, Kept(s, lw, unknown, w));
+    keep(shared, reader, Kept(s, unknown, w));
   }
 }
 
@@ -126,7 +126,7 @@ __device__ __forceinline__ void add_image(
     Reader reader = given;
     reader.begin(window.first + part * KEEP, part * KEEP + threadIdx.x % (KEEP / 8) * 8);
     __syncthreads();
-    keep(shared, reader, s, lw, window);
+    keep(shared, reader, s, window);
     __syncthreads();
     taps(weights);
   }

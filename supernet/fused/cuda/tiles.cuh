@@ -154,32 +154,52 @@ __device__ __forceinline__ Window window_of(const Shape& s, const Tile& t, int h
   return {(((long)t.image * h + top) << lw) * C, top, h, s.batch - t.image};
 }
 
-// The pieces of 8 channels that a thread keeps of a tile, of CHANNELS channels of 2^lw columns: SLOTS at a time, in
-// ROUNDS rounds. Of each image `stored` rows are kept, with `reach` columns on both sides, which are left as they are.
-template <int CHANNELS, int THREADS> struct Pieces {
-  static constexpr int CHUNKS = CHANNELS / 8, STEP = THREADS / CHUNKS;
-  int from[SLOTS]; // the number of its first value, from that of the window on
-  int to[SLOTS];   // where it is kept, in bytes
-  u32 exist;       // a bit for each piece: whether there is one,
-  u32 inside;      // whether there is something to read,
-  u32 own;         // and whether it is of the tile's own rows, not of those around it
+// Where a tile has all rows of its images, the border's rows are never written: LINES rows are, from ABOVE on.
+constexpr bool ALL_ROWS = Shape::rows == Shape::ho;
+constexpr int ABOVE = ALL_ROWS ? Shape::reach : 0, LINES = Shape::stored - 2 * ABOVE;
 
-  __device__ __forceinline__ Pieces(const Shape& s, int lw, int round, const Window& w) : exist(0), inside(0), own(0) {
-    int first = threadIdx.x / CHUNKS + round * SLOTS * STEP, chunk = threadIdx.x % CHUNKS;
+// The pieces of 8 channels that a thread keeps of a tile, of CHANNELS channels: SLOTS at a time, in ROUNDS rounds. Of
+// each image `stored` rows are kept, with `reach` columns on both sides, which are left as they are. THREADS is a power
+// of two as all sizes are: in one round a piece is at a distance from the thread's first one that is known.
+template <int CHANNELS, int THREADS> struct Pieces {
+  static constexpr int WIDTH = Shape::columns - 2 * Shape::reach, LOG = log_of(WIDTH);
+  static constexpr int CHUNKS = CHANNELS / 8, STEP = THREADS / CHUNKS, ALL = Shape::images * LINES * WIDTH * CHUNKS;
+  int pixel;  // of the first piece, among all that are kept
+  int chunk;  // 8 channels of it
+  int kept;   // where it is kept, in bytes
+  u32 exist;  // a bit for each piece: whether there is one,
+  u32 inside; // whether there is something to read,
+  u32 own;    // and whether it is of the tile's own rows, not of those around it
+
+  __device__ static constexpr int image_of(int pixel) { return Shape::images > 1 ? (pixel >> LOG) / LINES : 0; }
+  __device__ static constexpr int row_of(int pixel) { return (pixel >> LOG) - image_of(pixel) * LINES; }
+  __device__ static constexpr int place_of(int pixel) {
+    int row = image_of(pixel) * Shape::stored + row_of(pixel);
+    return (row * Shape::columns + (pixel & (WIDTH - 1))) * PITCH<CHANNELS>;
+  }
+
+  // The number of a piece's first value, from that of the window on.
+  __device__ __forceinline__ int from(int i) const { return ((ABOVE << LOG) + pixel + i * STEP) * C + chunk * 8; }
+
+  // Where it is kept, in bytes.
+  __device__ __forceinline__ int to(int i) const {
+    return kept + (ROUNDS == 1 ? place_of(i * STEP) : place_of(pixel + i * STEP) - place_of(pixel));
+  }
+
+  __device__ __forceinline__ Pieces(const Shape& s, int round, const Window& w) : exist(0), inside(0), own(0) {
+    pixel = threadIdx.x / CHUNKS + round * SLOTS * STEP, chunk = threadIdx.x % CHUNKS;
+    kept = place_of(pixel) + (ABOVE * s.columns + s.reach) * PITCH<CHANNELS> + chunk * 16;
 #pragma unroll
     for (int i = 0; i < SLOTS; i++) {
-      bool aligned = (STEP & ((1 << lw) - 1)) == 0;
-      int column = (aligned ? first : first + i * STEP) & ((1 << lw) - 1);
-      int line = aligned ? (first >> lw) + i * (STEP >> lw) : first + i * STEP >> lw;
-      int image = s.images > 1 ? line / s.stored : 0, row = line - image * s.stored;
-      from[i] = (((image * w.h + row) << lw) + column) * C + chunk * 8;
-      to[i] = (line * s.columns + column + s.reach) * PITCH<CHANNELS> + chunk * 16;
-      bool exists = line < s.images * s.stored;
-      bool is_inside = exists && (u32)(w.top + row) < (u32)w.h && image < w.images;
+      int image = ROUNDS == 1 ? image_of(pixel) + image_of(i * STEP) : image_of(pixel + i * STEP);
+      int row = ABOVE + (ROUNDS == 1 ? row_of(pixel) + row_of(i * STEP) : row_of(pixel + i * STEP));
+      bool exists = SLOTS * ROUNDS * THREADS == ALL || pixel + i * STEP < ALL / CHUNKS;
+      bool is_inside = exists && (ALL_ROWS || (u32)(w.top + row) < (u32)w.h) && (WHOLE || image < w.images);
       exist |= (u32)exists << i;
       inside |= (u32)is_inside << i;
-      own |= (u32)(is_inside && (u32)(row - s.reach) < (u32)s.rows) << i;
+      own |= (u32)(is_inside && (ALL_ROWS || (u32)(row - s.reach) < (u32)s.rows)) << i;
     }
+    keep_in_register(kept);
   }
 };
 
@@ -191,7 +211,7 @@ __device__ __forceinline__ void copy(char* shared, const Reader& reader, const P
   for (int i = 0; i < SLOTS; i++)
     if (p.exist >> i & 1) {
       bool inside = p.inside >> i & 1;
-      copy_sixteen(to + p.to[i], reader.source(p.from[i]), inside);
+      copy_sixteen(to + p.to(i), reader.source(p.from(i)), inside);
     }
 }
 
@@ -200,7 +220,7 @@ template <typename Reader, typename Pieces>
 __device__ __forceinline__ void form(char* shared, const Reader& reader, const Pieces& p) {
 #pragma unroll
   for (int i = 0; i < SLOTS; i++) {
-    uint4* kept = (uint4*)(shared + p.to[i]);
+    uint4* kept = (uint4*)(shared + p.to(i));
     if (p.inside >> i & 1) *kept = reader.formed(*kept);
   }
 }
@@ -216,13 +236,13 @@ template <typename Pieces> __device__ __forceinline__ void keep(char* shared, co
 #pragma unroll
     for (int i = begin; i < begin + AT_ONCE && i < SLOTS; i++) {
       bool inside = p.inside >> i & 1;
-      g[i - begin] = load_if(inside, reader.g, p.from[i]), y[i - begin] = load_if(inside, reader.y, p.from[i]);
+      g[i - begin] = load_if(inside, reader.g, p.from(i)), y[i - begin] = load_if(inside, reader.y, p.from(i));
     }
 #pragma unroll
     for (int i = begin; i < begin + AT_ONCE && i < SLOTS; i++) {
       uint4 v = reader.formed(g[i - begin], y[i - begin]);
-      if (p.inside >> i & 1) *(uint4*)(shared + p.to[i]) = v;
-      if (stored >> i & 1) reader.store(p.from[i], v);
+      if (p.inside >> i & 1) *(uint4*)(shared + p.to(i)) = v;
+      if (stored >> i & 1) reader.store(p.from(i), v);
     }
   }
 }
@@ -230,14 +250,12 @@ template <typename Pieces> __device__ __forceinline__ void keep(char* shared, co
 // Begin to copy a tile's own pixels, which follow one another: 16 channels of PIXELS pixels, of which `left` exist.
 template <int PIXELS, int THREADS>
 __device__ __forceinline__ void copy_own(char* shared, const char* from, long left) {
-  u32 to = shared_address(shared);
+  int first = threadIdx.x >> 1, chunk = (threadIdx.x & 1) * 16;
+  u32 to = shared_address(shared) + first * PITCH<16> + chunk;
+  from += first * C * 2 + chunk;
 #pragma unroll
-  for (int i = 0; i < (2 * PIXELS + THREADS - 1) / THREADS; i++) {
-    int piece = threadIdx.x + i * THREADS, pixel = piece >> 1, chunk = (piece & 1) * 16;
-    bool exists = pixel < left;
-    if (piece >= 2 * PIXELS) continue;
-    copy_sixteen(to + pixel * PITCH<16> + chunk, from + (exists ? pixel * C * 2 + chunk : 0), exists);
-  }
+  for (int pixel = 0; pixel < PIXELS; pixel += THREADS / 2)
+    copy_sixteen(to + pixel * PITCH<16>, from + pixel * C * 2, WHOLE || first + pixel < left);
 }
 
 // Write zeros to a tile.

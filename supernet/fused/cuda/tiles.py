@@ -114,7 +114,8 @@ def state_bytes_of(shape: Shape, channels: int) -> int:
 def pieces_of(shape: Shape, channels: int, threads: int = THREADS) -> int:
     """Return how many pieces of 8 channels each thread of a block keeps of a tile."""
     columns = shape.columns - 2 * shape.reach
-    return ceil_div(shape.images * shape.stored * columns * channels // 8, threads)
+    lines = shape.stored - (2 * shape.reach if shape.rows == shape.ho else 0)
+    return ceil_div(shape.images * lines * columns * channels // 8, threads)
 
 
 def rounds_of(pieces: int) -> dict[str, int]:

@@ -5,8 +5,9 @@
 
 constexpr int PIXELS = TILE; // outputs of a tile
 constexpr int LINE = 5;      // taps of a line that a warp takes, and warps of a block
+constexpr int COPYING = 128; // threads that copy and form a tile: a power of two
 
-typedef Pieces<16, 32 * LINE> Read;
+typedef Pieces<16, COPYING> Read;
 
 struct Kinds {
   const float* depthwise[16];
@@ -49,7 +50,7 @@ __device__ __forceinline__ void add_line(float (&total)[LINE][UNITS][2][4], u32 
 // Block x: a group of rows; y: blocks of input and output channels; z: a share of the tiles. Kernels of one line more
 // than LINE, or with more taps in a line, do not come here.
 constexpr int PAIRS = BLOCKS < 2 ? 1 : BLOCKS / 2; // of blocks of output channels
-constexpr int RESIDENT = UNITS == 1 ? 4 : 3; // blocks on a multiprocessor
+constexpr int RESIDENT = UNITS == 1 ? 5 : 3; // blocks on a multiprocessor
 extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradients(
     const char* x0, const char* x1, const char* planes, const char* dy, const int* table, const int* groups,
     const float* gates, const float* mean, const float* rstd, float* depthwise_parts, float* pointwise_parts,
@@ -78,23 +79,25 @@ extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradien
   u32 at_images = shared_address(shared) + from * PITCH<16> + place_of(lane & 15) + (lane >> 4 & 1) * 16;
 
   for (int number = blockIdx.z; number < tiles; number += gridDim.z) {
-    Tile t = tile_of(s, number);
     __syncthreads();
-    Window window = window_of(s, t, s.h, s.lw, t.row * STRIDE - s.reach);
-    Input now = reader;
-    now.begin(window.first + input, input + (threadIdx.x & 1) * 8);
+    if (warp < COPYING / 32) {
+      Tile t = tile_of(s, number);
+      Window window = window_of(s, t, s.h, s.lw, t.row * STRIDE - s.reach);
+      Input now = reader;
+      now.begin(window.first + input, input + (threadIdx.x & 1) * 8);
 #pragma unroll 1
-    for (int round = 0; round < ROUNDS; round++) copy(shared, now, Read(s, s.lw, round, window));
+      for (int round = 0; round < ROUNDS; round++) copy(shared, now, Read(s, round, window));
 #pragma unroll
-    for (int u = 0; u < UNITS; u++) {
-      long row = first + (BLOCKS > 1 ? 0 : min(u, count - 1));
-      const char* own = dy + ((row * pixels + (long)number * PIXELS) * C + output + (BLOCKS > 1 ? u * 16 : 0)) * 2;
-      copy_own<PIXELS, 32 * LINE>(outputs + u * PIXELS * PITCH<16>, own, pixels - (long)number * PIXELS);
-    }
-    now.prepare();
-    copies_arrive();
+      for (int u = 0; u < UNITS; u++) {
+        long row = first + (BLOCKS > 1 ? 0 : min(u, count - 1));
+        const char* own = dy + ((row * pixels + (long)number * PIXELS) * C + output + (BLOCKS > 1 ? u * 16 : 0)) * 2;
+        copy_own<PIXELS, COPYING>(outputs + u * PIXELS * PITCH<16>, own, pixels - (long)number * PIXELS);
+      }
+      now.prepare();
+      copies_arrive();
 #pragma unroll 1
-    for (int round = 0; round < ROUNDS; round++) form(shared, now, Read(s, s.lw, round, window));
+      for (int round = 0; round < ROUNDS; round++) form(shared, now, Read(s, round, window));
+    }
     __syncthreads();
     if (warp >= side) continue;
     if (side == 5) add_line<5>(total, at_outputs, at_images, dilation);
