@@ -180,7 +180,8 @@ def convs_forward(
     tensors = *_both(states), planes, dense, *tables, gates, partial, *statistics, counters
     shared = max(bytes_of(shape, keep), 16 * edges * channels * 4, SUMS)
     constants = {"FORWARD": 1, "SECOND": int(second), "STRIDE": stride, "EDGES": edges, "TAPS": dense.shape[1]}
-    constants |= {"KEEP": keep, "HALVES": halves, "SPLIT": split} | rounds_of(pieces_of(shape, keep)) | shape.constants
+    constants |= {"KEEP": keep, "HALVES": halves, "SPLIT": split, "SAME_DILATION": _dilation(kinds)}
+    constants |= rounds_of(pieces_of(shape, keep)) | shape.constants
     arguments = *tensors, ctypes.c_int(shape.batch), ctypes.c_float(BatchNorm.eps)
     _launch("convs_forward", planes, channels, (len(groups), tiles, split), shared, arguments, **constants)
 
@@ -218,6 +219,7 @@ def half_gradient(
     tensors = planes, grads, dy, dense, *tables, gates, partial, *statistics, *coefficients, counters
     shared = max(bytes_of(shape, keep), 16 * channels * 4, SUMS)
     constants = {"HALF": 1, "TAPS": dense.shape[1], "KEEP": keep, "HALVES": halves, "SPLIT": split}
+    constants["SAME_DILATION"] = _dilation(kinds)
     constants |= rounds_of(pieces_of(shape, keep)) | shape.constants
     arguments = *tensors, *map(ctypes.c_int, (shape.batch, first, int(training)))
     _launch("half_gradient", planes, channels, (len(rows), tiles, split), shared, arguments, **constants)
@@ -262,7 +264,7 @@ def input_gradient(
     arguments = *tensors, *map(ctypes.c_int, (shape.batch, second, len(rows)))
     shared = state_bytes_of(shape, keep)
     constants = {"STRIDE": stride, "TAPS": dense.shape[1], "KEEP": keep, "HALVES": halves, "SPLIT": split}
-    constants |= {"SLOTS": slots, "ROUNDS": 1} | shape.constants
+    constants |= {"SAME_DILATION": 0 if stride > 1 else _dilation(kinds), "SLOTS": slots, "ROUNDS": 1} | shape.constants
     _launch("state_gradient", planes, channels, (tiles, shares, blocks), shared, arguments, **constants)
 
 
@@ -319,6 +321,12 @@ def _launch(
     definitions = {"C": channels, "FLOAT16": int(like.dtype == torch.float16)} | constants
     given = CudaLaunch(name, file, tuple(definitions.items()), grid, threads, shared, tuple(arguments))
     library.launch(given, like.device)
+
+
+def _dilation(kinds: Kinds) -> int:
+    """Return the dilation of all kinds; 0 where they differ."""
+    first, *others = set(kinds.dilations)
+    return 0 if others else first
 
 
 def _both(states: Sequence[Tensor] | None) -> tuple[Tensor | None, Tensor | None]:

@@ -1,7 +1,7 @@
 // Products of a tile of images with the weights of a dense convolution, tap by tap, on the tensor cores.
 
 // A warp computes HALVES times 16 pixels of a tile, a block of 8 warps PIXELS. KEEP channels are kept at a time. SPLIT
-// blocks share the output channels of a row.
+// blocks share the output channels of a row. SAME_DILATION is that of all convolutions of a launch, or 0.
 constexpr int PIXELS = 128 * HALVES;
 constexpr int PARTS = C / KEEP;
 
@@ -80,6 +80,7 @@ __device__ __forceinline__ void add_square(
 template <int N>
 __device__ __forceinline__ void add_taps(
     float (&total)[HALVES][2 * N][4], const uint4* weights, const Pixels& p, int side, int dilation, int sign) {
+  if (SAME_DILATION) dilation = SAME_DILATION; // then the compiler knows the distances of taps
   if (side == 5) add_square<N, 5>(total, weights, p, dilation, sign);
   else if (side == 3) add_square<N, 3>(total, weights, p, dilation, sign);
   else add_square<N, 1>(total, weights, p, dilation, sign);

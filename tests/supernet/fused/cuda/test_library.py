@@ -8,7 +8,7 @@ import torch
 from supernet.fused.cuda import convs, library, tiles
 from supernet.fused.dense import Kinds
 
-TILED = {"TAPS": 25, "KEEP": 16, "HALVES": 2, "SPLIT": 1, "SLOTS": 6, "ROUNDS": 1}
+TILED = {"TAPS": 25, "KEEP": 16, "HALVES": 2, "SPLIT": 1, "SAME_DILATION": 0, "SLOTS": 6, "ROUNDS": 1}
 KERNELS = [
     *(("dense_weights", {"TRANSPOSED": transposed}) for transposed in (0, 1)),
     *(("convs_forward", {"FORWARD": 1, "SECOND": 0, "STRIDE": stride, "EDGES": 1} | TILED) for stride in (1, 2)),
