@@ -102,14 +102,17 @@ def _half_gradient(a: dict[str, Any]) -> Work:
 
 
 def _pools(a: dict[str, Any]) -> Work:
+    count = len(a["states"])
     planes = 2 * _plane(a, "pools") + _plane(a, "where")
-    return Work(a["x"].nbytes + planes + a["partial"].nbytes, 10 * a["PIXELS"] * a["C"])
+    read = sum(state.nbytes for state in a["states"])
+    return Work(read + count * planes + a["partial"].nbytes, 10 * count * a["PIXELS"] * a["C"])
 
 
 def _pools_backward(a: dict[str, Any]) -> Work:
-    outputs = a["OUTPUTS"] * a["C"]
-    read = outputs * (2 * a["grads"].element_size() + 1)
-    return Work(read + (1 + a["ADD"]) * _plane(a, "out"), 18 * a["PIXELS"] * a["C"])
+    outs: tuple[Tensor, ...] = a["outs"]
+    read = len(outs) * (2 * _plane(a, "grads") + _plane(a, "where"))
+    written = sum(out.nbytes for out in outs)
+    return Work(read + (1 + a["ADD"]) * written, 18 * sum(out.numel() for out in outs))
 
 
 def _combine(a: dict[str, Any]) -> Work:

@@ -32,9 +32,9 @@ from supernet.fused.graph.partial_channels import (
 from supernet.fused.graph.plan import Convs, Source, edges_of
 from supernet.fused.graph.tensors import GraphTensors, dense_by_launch, index_of
 from supernet.fused.launch import on_device, zero_counters
-from supernet.fused.pools import pools_backward
 from supernet.fused.rows import ConvRow, SharedRow
-from supernet.fused.shared_gradient import shared_gradient
+from supernet.fused.shared.gradient import shared_gradient
+from supernet.fused.shared.pools import pools_backward
 from supernet.fused.streams import Beside
 
 

@@ -26,7 +26,7 @@ from supernet.fused.graph.partial_channels import bypass, merge_channels
 from supernet.fused.graph.plan import Source, edges_of
 from supernet.fused.graph.tensors import GraphTensors, allocate, dense_by_launch, index_of
 from supernet.fused.launch import blocks_of, zero_counters
-from supernet.fused.pools import pools_forward
+from supernet.fused.shared.pools import pools_forward
 from supernet.fused.streams import Beside
 from supernet.ops import BatchNorm
 

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from supernet.fused import batch_norm, combine, conv_backward, conv_forward, conv_weight_backward, naive, pools
+from supernet.fused import batch_norm, combine, conv_backward, conv_forward, conv_weight_backward, naive
 from supernet.fused.conv_weight_backward import Parts
 from supernet.fused.dense import SHIFT, Kinds, dense_weights, groups_of
 from supernet.fused.launch import Tile, blocks_of, ceil_div, tile_of, zero_counters
 from supernet.fused.rows import NORMALIZED, PLAIN, STATE, ConvRow, SharedRow, TermRow
-from supernet.fused.shared_gradient import shared_gradient
+from supernet.fused.shared import pools
+from supernet.fused.shared.gradient import shared_gradient
 from supernet.fused.tables import table_of
 
 CPU = torch.device("cpu")
@@ -291,7 +292,7 @@ def test_pools(stride):
     x = randn(50, 5, 4, CHANNELS).round(decimals=0) + 1e4  # with ties, and of several tiles
     pixels = len(x) * ceil_div(5, stride) * ceil_div(4, stride)
     found = torch.empty(2, pixels, CHANNELS, dtype=torch.float64)
-    where = torch.empty(pixels, CHANNELS, dtype=torch.uint8)
+    where = torch.empty(1, pixels, CHANNELS, dtype=torch.uint8)
     expected = naive.pools_forward(x, stride)
     numbers = (0, 4, 0), (0, 1, 1), (0, 2, 3), (1, 3, 2)
     rows = [ConvRow(kind, 0, -1, target, gate, 0) for kind, target, gate in numbers]  # the third one's gate is 0
@@ -299,7 +300,7 @@ def test_pools(stride):
         counters = torch.zeros(blocks_of(CHANNELS), dtype=torch.int32)
         finished, defined = torch.full((2, 3, 5, CHANNELS), 9.0, dtype=torch.float64)
         given = table_of(rows, CPU), GATES, finished.unbind(), counters, training
-        pools.pools_forward(x, found, where, stride, *given)
+        pools.pools_forward([x], found, where, stride, *given)
         equal(found, expected)
         if training:
             pooled = torch.zeros(5, pixels, CHANNELS, dtype=torch.float64)
@@ -312,7 +313,8 @@ def test_pools(stride):
     defined = out + naive.pools_backward(x, grads, stride)
     before, (other, alone) = out.clone(), torch.full((2, *out.shape), torch.nan, dtype=torch.float64)
     for begin, to in ((out, out), (before, other), (None, alone)):
-        pools.pools_backward(grads, where, begin, to, stride)
+        added = None if begin is None else [begin.view(-1, CHANNELS)]
+        pools.pools_backward(grads, where, added, [to], stride)
     equal([out, other, alone], [defined, defined, defined - before])
 
 

@@ -36,9 +36,7 @@ def test_the_mixed_graph(candidates, stride, partial, need_params):
         results, *saved = graph_forward(inputs, gates, edges, params, buffers, description, True)
         given = torch.empty_like(results), inputs, gates, edges, params, saved, description, True, need_params
         grads = graph_backward(*given)
-    assert layouts([results, *saved]) == layouts(
-        mixed_graph(inputs, gates, edges, params, buffers, description, True)
-    )
+    assert layouts([results, *saved]) == layouts(mixed_graph(inputs, gates, edges, params, buffers, description, True))
     fake = mixed_graph_backward(*given)
     assert layouts(grads) == layouts(fake)
     assert layouts(grads) == layouts([*inputs, gates, edges, *(params if need_params else [])])

@@ -15,7 +15,7 @@ from supernet.spaces.darts import DARTS_PRIMITIVES
 
 launches = pytest.importorskip("supernet.fused.ptx.launches", reason="Triton is not installed")
 combine_coefficients = pytest.importorskip("supernet.fused.combine").combine_coefficients
-pools_forward = pytest.importorskip("supernet.fused.pools").pools_forward
+pools_forward = pytest.importorskip("supernet.fused.shared.pools").pools_forward
 recorded = pytest.importorskip("supernet.fused.launch").recorded
 table_of = pytest.importorskip("supernet.fused.tables").table_of
 arguments_of = pytest.importorskip("supernet.fused.traffic").arguments_of
@@ -113,13 +113,13 @@ def test_the_same_bits_whichever_program_is_last():
     torch.manual_seed(0)
     device, gates = torch.device("cpu"), torch.tensor([0.5, 0.0])
     x, pools = torch.randn(8, 9, 8, 16), torch.empty(2, 8 * 72, 16)
-    where, counters = torch.empty(8 * 72, 16, dtype=torch.uint8), torch.zeros(2, dtype=torch.int32)
+    where, counters = torch.empty(1, 8 * 72, 16, dtype=torch.uint8), torch.zeros(2, dtype=torch.int32)
     places = table_of([ConvRow(0, 0, -1, 0, 0, 0), ConvRow(1, 0, -1, 1, 0, 0), ConvRow(0, 1, -1, 2, 1, 0)], device)
     statistics, coefficients, gate_grads = torch.empty(3, 3, 16), torch.empty(3, 3, 16), torch.empty(2)
     terms = table_of([TermRow(NORMALIZED, 0, 0, 0, 0, 0), TermRow(NORMALIZED, 1, 0, 1, 1, 0)], device)
     idle, (mean, rstd, _) = torch.empty(0, dtype=torch.int32), statistics
     with recorded() as recordings:
-        pools_forward([x], pools, where[None], 1, places, gates, statistics.unbind(), counters, True)
+        pools_forward([x], pools, where, 1, places, gates, statistics.unbind(), counters, True)
         given = pools[0], None, [], pools, pools, (mean, rstd), terms, range(2), gates
         combine_coefficients(*given, coefficients, gate_grads, idle, counters, True)
     results = []

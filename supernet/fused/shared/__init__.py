@@ -1,0 +1,1 @@
+"""What all edges that leave a state share: its pools, and the gradients through these and skip connections."""
