@@ -29,7 +29,6 @@ from supernet.fused.cuda.tiles import (
     pieces_of,
     rounds_of,
     shape_of,
-    state_bytes_of,
     state_tiling_of,
     tiles_of,
     tiling_of,
@@ -122,9 +121,9 @@ def fits(
         return False
     reach = max(own.reach for own in kinds)
     tiles = shape_of((1, *inputs), stride, reach), shape_of((1, h, w), 1, reach, 2 * PIXELS)
-    state, _, keep, _ = state_tiling_of((1, h, w), reach, min(channels, 32) * stride, channels)
+    state, _, keep = state_tiling_of((1, h, w), stride, reach, channels)
     needed = max(bytes_of(tile, 16) for tile in tiles) + 2 * PIXELS * PITCH
-    return max(needed, state_bytes_of(state, keep)) <= shared
+    return max(needed, bytes_of(state, keep)) <= shared
 
 
 def dense_weights(rows: Sequence[ConvRow], kinds: Kinds, like: Tensor, *, transposed: bool) -> Tensor:
@@ -251,20 +250,22 @@ def input_gradient(
     """
     (b, h, w, channels), numbers = states[0].shape, states[0].numel()
     size, reach = (b, h // stride, w // stride), ceil_div(kinds.reach, stride)
-    shape, halves, keep, slots = state_tiling_of(size, reach, min(channels, 32) * stride, channels)
+    shape, halves, keep = state_tiling_of(size, stride, reach, channels)
+    pieces = pieces_of(shape, keep)
     shape = replace(shape, h=h, w=w)  # of the state; its gradient's pixels are those of ``size``
     second = [row.source for row in rows].count(-1)  # the first row of the second state
     tiles, split = tiles_of(shape), max(1, channels // 32)
     blocks = len(states) * split
-    shares = max(1, min(max(second, len(rows) - second), BLOCKS // (tiles * blocks)))
+    fill = BLOCKS if stride == 1 else BLOCKS * 2 // 3
+    shares = max(1, min(max(second, len(rows) - second), ceil_div(fill, tiles * blocks)))
     parts = planes.new_empty(len(states), shares, numbers if shares > 1 else 0, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups_of(rows, kinds, 1), planes.device)
     images = *_both(states), planes, grads, *_both(outs)
     tensors = *images, dy, parts, counters, dense, *tables, gates, *coefficients
     arguments = *tensors, *map(ctypes.c_int, (shape.batch, second, len(rows)))
-    shared = state_bytes_of(shape, keep)
+    shared = bytes_of(shape, keep)
     constants = {"STRIDE": stride, "TAPS": dense.shape[1], "KEEP": keep, "HALVES": halves, "SPLIT": split}
-    constants |= {"SAME_DILATION": 0 if stride > 1 else _dilation(kinds), "SLOTS": slots, "ROUNDS": 1} | shape.constants
+    constants |= {"SAME_DILATION": 0 if stride > 1 else _dilation(kinds)} | rounds_of(pieces) | shape.constants
     _launch("state_gradient", planes, channels, (tiles, shares, blocks), shared, arguments, **constants)
 
 

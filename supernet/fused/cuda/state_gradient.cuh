@@ -51,13 +51,10 @@ __device__ __forceinline__ void for_all(
 
 // Add the gradient of the state `x0` to `out0`, masked by its ReLU, and that of `x1` to `out1`: the rows of the first
 // stand before `second`, those of the other from there on. A block sums over one of several shares of a state's rows,
-// as float32, (state, share, pixel, channel); the last block of a tile adds up the shares. With stride 2 a
-// gradient's pixel reaches pixels of each parity of row and column by taps of that parity.
-//
-// While the products of one row's gradient are summed, the two planes of the next are copied to shared memory, behind
-// the tile: a thread copies and forms the same SLOTS pieces of 8 channels each time. The planes' gradients are stored
-// in `dy`, unless it is null, by the first of the blocks that form them.
-extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
+// as float32, (state, share, pixel, channel); the last block of a tile adds up the shares. With stride 2 a gradient's
+// pixel reaches pixels of each parity of row and column by taps of that parity. The planes' gradients are stored in
+// `dy`, unless it is null, by the first of the blocks that form them.
+extern "C" __global__ void __launch_bounds__(256, STRIDE == 1 ? 3 : 2) state_gradient(
     const char* x0, const char* x1, const char* planes, const char* grads, char* out0, char* out1, char* dy,
     float* parts, int* counters, const uint4* dense, const int* table, const int* groups, const float* gates,
     const float* a, const float* b, const float* c0, int batch, int second, int all) {
@@ -77,48 +74,19 @@ extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
 
   Window window = window_of(s, t, s.ho, s.lwo, t.row - s.reach);
   Kept kept(s, 0, window);
-  u32 stored = dy && block == 0 ? kept.own : 0;
-  keep_in_register(stored);
-  long plane = pixels * C * 2, mine = (window.first + kept.from(0)) * 2; // bytes of one, and before the thread's pieces
-  keep_in_register(mine);
-  constexpr int PIECE = Kept::STEP * C * 2; // bytes from one piece to the next
-  char* own = shared + TILE_BYTES<KEEP> + threadIdx.x * 16; // 4096 bytes from one copy of this thread to the next
-  auto live = [&](int row) { // the first row from `row` on whose gate is not 0
-    while (row < rows && gates[table[row * COLUMNS + GATE]] == 0) row += gridDim.y;
-    return row;
-  };
-  auto copy = [&](int row, int part) {
-    const char* g = grads + (table[row * COLUMNS + BEHIND] * plane + mine + part * KEEP * 2);
-    const char* y = planes + (table[row * COLUMNS + TARGET] * plane + mine + part * KEEP * 2);
-    u32 to = shared_address(own);
-#pragma unroll
-    for (int i = 0; i < SLOTS; i++)
-      if (kept.inside >> i & 1) {
-        copy_sixteen(to + 2 * i * 4096, g + i * PIECE, true);
-        copy_sixteen(to + (2 * i + 1) * 4096, y + i * PIECE, true);
-      }
-  };
-
-  int row = live(begin + share), part = 0;
-  if (row < rows) copy(row, part);
+  int part = 0;
 #pragma unroll 1
-  while (row < rows) {
-    Gradient reader = gradient_of(table, row, pixels, grads, planes, 0, a, b, c0);
-    reader.begin(0, part * KEEP + threadIdx.x % (KEEP / 8) * 8);
-    reader.prepare();
-    char* to = dy + (row * plane + mine + part * KEEP * 2);
-    copies_arrive();
-    __syncthreads();
-#pragma unroll
-    for (int i = 0; i < SLOTS; i++) {
-      if (!(kept.inside >> i & 1)) continue; // zeros stay
-      uint4 v = reader.formed(*(const uint4*)(own + 2 * i * 4096), *(const uint4*)(own + (2 * i + 1) * 4096));
-      *(uint4*)(shared + kept.to(i)) = v;
-      if (stored >> i & 1) *(uint4*)(to + i * PIECE) = v;
+  for (int row = begin + share; row < rows;) {
+    if (gates[table[row * COLUMNS + GATE]] == 0) {
+      row += gridDim.y;
+      continue;
     }
-    bool last = part + 1 == PARTS;
-    int next = last ? live(row + gridDim.y) : row, next_part = last ? 0 : part + 1;
-    if (next < rows) copy(next, next_part);
+    Gradient reader = gradient_of(table, row, pixels, grads, planes, block ? 0 : dy, a, b, c0);
+    reader.begin(window.first + part * KEEP, part * KEEP + threadIdx.x % (KEEP / 8) * 8);
+    __syncthreads();
+    reader.prepare();
+    if (ROUNDS == 1) keep(shared, reader, kept);
+    else keep(shared, reader, s, window);
     __syncthreads();
 
     const int* group = groups + row * GROUP_COLUMNS;
@@ -132,7 +100,8 @@ extern "C" __global__ void __launch_bounds__(256, 2) state_gradient(
     else if (side == 3) add_parities<N, 3>(total, weights, p, dilation);
     else add_parities<N, 1>(total, weights, p, dilation);
 #endif
-    row = next, part = next_part;
+    part++;
+    if (part == PARTS) part = 0, row += gridDim.y;
   }
 
   // Where a lane's results belong in the state, those of parity 0, or -1.

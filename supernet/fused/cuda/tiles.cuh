@@ -228,7 +228,7 @@ __device__ __forceinline__ void form(char* shared, const Reader& reader, const P
 // Keep pieces of a gradient, which is formed of two planes: AT_ONCE loads of each are under way. Where there is nothing
 // to read, zeros stay. The tile's own are also stored, if the reader says where.
 template <typename Pieces> __device__ __forceinline__ void keep(char* shared, const Gradient& reader, const Pieces& p) {
-  constexpr int AT_ONCE = C < 64 ? 3 : 2;
+  constexpr int AT_ONCE = 2;
   u32 stored = reader.dy ? p.own : 0;
 #pragma unroll
   for (int begin = 0; begin < SLOTS; begin += AT_ONCE) {

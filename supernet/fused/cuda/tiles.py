@@ -19,9 +19,8 @@ PIECES = 8
 THREADS = 256
 """Threads of a block."""
 
-BLOCKS = 256
-"""Blocks that fill a large GPU: two for each of its multiprocessors, which is what fits of a state's gradient. More
-would have shares of their own to write."""
+BLOCKS = 384
+"""Blocks that fill a large GPU: three for each of its multiprocessors, which is what fits of most launches."""
 
 SHARED, SHARED_BY_THREE = 96 * 1024, 74 * 1024
 """Bytes of shared memory that a block should need at most, where two or three fit on a multiprocessor: fewer channels
@@ -96,19 +95,15 @@ def tiling_of(
     return shape, halves, keep, split
 
 
-def state_tiling_of(size: Sequence[int], reach: int, columns: int, channels: int) -> tuple[Shape, int, int, int]:
-    """Return the same for the gradient of a state, and how many pieces of 8 channels a thread copies of each plane."""
-    shape, halves, keep, _ = tiling_of(size, 1, reach, columns, channels, shared=SHARED)
-    while keep > 16 and state_bytes_of(shape, keep) > SHARED:
-        keep //= 2
-    if halves > 2 and state_bytes_of(shape, keep) > SHARED:
-        halves, shape = 2, shape_of(size, 1, reach)
-    return shape, halves, keep, pieces_of(shape, keep)
+def state_tiling_of(size: Sequence[int], stride: int, reach: int, channels: int) -> tuple[Shape, int, int]:
+    """Return the same for the gradient of a state, of whose channels a block computes 32 at most.
 
-
-def state_bytes_of(shape: Shape, channels: int) -> int:
-    """Return the bytes of shared memory that a state's gradient needs: a tile, and copies of two planes behind it."""
-    return bytes_of(shape, channels) + 2 * pieces_of(shape, channels) * THREADS * 16
+    Args:
+        size: of the gradients that it comes from.
+        stride: with 2, a warp computes four times as many pixels, and two blocks fit on a multiprocessor.
+    """
+    shared = SHARED_BY_THREE if stride == 1 else SHARED
+    return tiling_of(size, 1, reach, min(64, channels * stride), channels, shared=shared)[:3]
 
 
 def pieces_of(shape: Shape, channels: int, threads: int = THREADS) -> int:
