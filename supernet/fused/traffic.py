@@ -57,10 +57,14 @@ def _plane(a: dict[str, Any], like: str) -> float:
     return a["PIXELS"] * a["C"] * a[like].element_size()
 
 
+def _taps(a: dict[str, Any]) -> int:
+    """Return the taps of a launch's convolutions, of all rows."""
+    return sum(count * side * side for _, count, side, *_ in a["groups"].tolist())  # a table on the CPU
+
+
 def _products(a: dict[str, Any]) -> float:
     """Return the operations of a launch's dense convolutions for each pixel."""
-    taps = sum(count * side * side for _, count, side, *_ in a["groups"].tolist())  # a table on the CPU
-    return 2.0 * taps * a["C"] ** 2
+    return 2.0 * _taps(a) * a["C"] ** 2
 
 
 def _forward(a: dict[str, Any]) -> Work:
@@ -69,7 +73,9 @@ def _forward(a: dict[str, Any]) -> Work:
 
 
 def _dense(a: dict[str, Any]) -> Work:
-    return Work(a["dense"].nbytes, a["dense"].numel())
+    sides = a["SIDES"] if "SIDES" in a else a["kinds"].sides
+    numbers = sum(sides[kind] ** 2 for kind, *_ in a["table"].tolist()) * a["C"] ** 2
+    return Work(numbers * a["dense"].element_size(), numbers)
 
 
 def _normalized(a: dict[str, Any]) -> Work:
@@ -84,13 +90,16 @@ def _plane_gradients(a: dict[str, Any]) -> Work:
 
 def _weight(a: dict[str, Any]) -> Work:
     taps = sum(len(weight) * side * side for weight, side in zip(a["depthwise"], a["SIDES"]))
-    parts = a["depthwise_parts"].nbytes + a["pointwise_parts"].nbytes
+    parts = taps * a["depthwise_parts"][0, 0].nbytes + a["pointwise_parts"].nbytes
     return Work(a["x"].nbytes + a["dy"].nbytes + parts, 2 * taps * a["C"] ** 2 * a["PIXELS"])
 
 
 def _weight_sums(a: dict[str, Any]) -> Work:
-    parts: tuple[Tensor, ...] = *a["depthwise_parts"], *a["pointwise_parts"]
-    return Work(sum(part.nbytes for part in parts), sum(part.numel() for part in parts))
+    moved = 0
+    for kind, *_ in a["table"].tolist():
+        launch, taps = a["LAUNCHES"][kind], a["SIDES"][kind] ** 2
+        moved += taps * a["depthwise_parts"][launch][0, 0].nbytes + a["pointwise_parts"][launch][0].nbytes
+    return Work(moved, moved / a["pointwise_parts"][0].element_size())
 
 
 def _input_gradient(a: dict[str, Any]) -> Work:
@@ -178,7 +187,7 @@ def _state(a: dict[str, Any]) -> Work:
 def _weights(a: dict[str, Any]) -> Work:
     rows, plane = len(a["table"]), _outputs(a) * a["C"] * a["planes"].element_size()
     read = rows * plane if a["x0"] is None else _states(a)
-    parts = a["depthwise_parts"].nbytes + a["pointwise_parts"].nbytes
+    parts = _taps(a) * a["depthwise_parts"][0, 0].nbytes + a["pointwise_parts"].nbytes
     return Work(read + rows * plane + parts, _products(a) * _outputs(a))
 
 
