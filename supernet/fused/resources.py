@@ -57,6 +57,10 @@ def shared_bytes_of(arch: int) -> int:
     return SHARED_BYTES.get(arch, 0) if library.can_compile() else 0
 
 
+RESERVED = 1024
+"""Bytes of shared memory that CUDA takes for itself of each block."""
+
+
 @dataclass(frozen=True)
 class Usage:
     """Resources of one compiled kernel: registers per thread, bytes of shared memory per program, bytes spilled per
@@ -195,25 +199,26 @@ def machine_code(launch: Launch | CudaLaunch, arch: int) -> tuple[bytes, Usage]:
     """Return a launch's kernel compiled with the options that are used on a GPU, a cubin, and its resources."""
     if isinstance(launch, CudaLaunch):
         cubin = library.compiled(launch.file, launch.definitions, f"sm_{arch}")
-        return cubin, _usage(launch, cubin, launch.shared)
+        return cubin, _usage(launch, cubin, launch.shared, arch)
     found: dict[int | None, tuple[bytes, Usage]] = {}
 
     def used(bound: int | None) -> tuple[int, int]:
         result = compiled(launch, arch, bound)
         cubin = result.asm["cubin"]
-        found[bound] = cubin, _usage(launch, cubin, result.metadata.shared)
+        found[bound] = cubin, _usage(launch, cubin, result.metadata.shared, arch)
         return found[bound][1].registers, found[bound][1].spilled
 
     return found[without_spills(used)]
 
 
-def _usage(launch: Launch | CudaLaunch, cubin: bytes, shared: int) -> Usage:
+def _usage(launch: Launch | CudaLaunch, cubin: bytes, shared: int, arch: int) -> Usage:
     name = name_of(launch)
     blocks = inspected(cubin, "cuobjdump", "--dump-resource-usage").split("Function ")
     text = next(block for block in blocks if block.strip("_").startswith(name))
-    numbers = dict(re.findall(r"(REG|STACK|LOCAL):(\d+)", text))
-    registers, stack, local = (int(numbers[key]) for key in ("REG", "STACK", "LOCAL"))
-    return Usage(name, variant(launch), registers, shared, stack + local)
+    numbers = dict(re.findall(r"(REG|STACK|SHARED|LOCAL):(\d+)", text))
+    registers, stack, declared, local = (int(numbers[key]) for key in ("REG", "STACK", "SHARED", "LOCAL"))
+    reserved = RESERVED if arch >= 90 else 0  # is counted there if a kernel has any
+    return Usage(name, variant(launch), registers, shared + max(0, declared - reserved), stack + local)
 
 
 def inspected(cubin: bytes, tool: str, *options: str) -> str:

@@ -29,8 +29,12 @@ BUILT_ON = {
 }
 """Source -> those that stand before it, after ``common.cuh``."""
 
-_MAX_DYNAMIC_SHARED = 8
-"""CUDA's number of a kernel's attribute: the most bytes of shared memory that a launch may ask for."""
+_STATIC_SHARED, _MAX_DYNAMIC_SHARED = 1, 8
+"""CUDA's numbers of a kernel's attributes: the bytes of shared memory that it declares, and the most that a launch may
+ask for beside these."""
+
+DECLARED = 128
+"""Bytes of shared memory that kernels which ask for more at a launch may declare."""
 
 
 class CudaError(RuntimeError):
@@ -56,13 +60,14 @@ def can_compile() -> bool:
 
 
 def shared_bytes(device: torch.device) -> int:
-    """Return the bytes of shared memory that a block may use; 0 where the kernels cannot run."""
+    """Return the bytes of shared memory that a launch may ask for; 0 where the kernels cannot run."""
     handler = current_handler()
-    return _shared_bytes(device) if handler is None else handler.shared_bytes
+    return max(0, (_shared_bytes(device) if handler is None else handler.shared_bytes) - DECLARED)
 
 
 @cache
 def _shared_bytes(device: torch.device) -> int:
+    """Return the bytes of shared memory that a block may have, declared by its kernel or asked for at a launch."""
     if device.type != "cuda" or torch.version.hip or torch.cuda.get_device_capability(device) < (8, 0):
         return 0
     properties = torch.cuda.get_device_properties(device)
@@ -138,7 +143,9 @@ def kernel(name: str, file: str, definitions: tuple[tuple[str, int], ...], devic
     binary, module, found = _kept(file, definitions, f"sm_{major}{minor}"), ctypes.c_void_p(), ctypes.c_void_p()
     _require(_driver().cuModuleLoadData(ctypes.byref(module), binary), name)
     _require(_driver().cuModuleGetFunction(ctypes.byref(found), module, name.encode()), name)
-    most = _shared_bytes(torch.device("cuda", device))
+    declared = ctypes.c_int()
+    _require(_driver().cuFuncGetAttribute(ctypes.byref(declared), _STATIC_SHARED, found), name)
+    most = _shared_bytes(torch.device("cuda", device)) - declared.value  # both together must not be more
     _require(_driver().cuFuncSetAttribute(found, _MAX_DYNAMIC_SHARED, most), name)
     return found
 

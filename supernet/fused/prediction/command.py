@@ -39,7 +39,7 @@ from supernet.errors import SpaceError
 from supernet.fused.launch import ceil_div
 from supernet.fused.prediction.counting import Count, count, same_work
 from supernet.fused.prediction.operations import inside, optimizers, outside
-from supernet.fused.resources import name_of, record, record_layer, shared_bytes_of
+from supernet.fused.resources import RESERVED, name_of, record, record_layer, shared_bytes_of
 from supernet.fused.traffic import work_of
 from supernet.spaces.darts import DARTS_PRIMITIVES
 
@@ -210,12 +210,12 @@ def occupancy(registers: int, shared: int, threads: int) -> float:
 
     Args:
         registers: of a thread.
-        shared: bytes of shared memory of a block, beside 1 KiB that each takes.
+        shared: bytes of shared memory of a block, beside those that CUDA takes.
         threads: of a block.
     """
     warps = threads // 32
     of_a_warp = -(-registers * 32 // 256) * 256
-    blocks = min(BLOCKS, WARPS // warps, REGISTERS // (of_a_warp * warps), SHARED // (shared + 1024))
+    blocks = min(BLOCKS, WARPS // warps, REGISTERS // (of_a_warp * warps), SHARED // (shared + RESERVED))
     return blocks * warps / WARPS
 
 

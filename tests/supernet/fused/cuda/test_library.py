@@ -7,6 +7,7 @@ import torch
 
 from supernet.fused.cuda import convs, library, tiles
 from supernet.fused.dense import Kinds
+from supernet.spaces.darts import DARTS_PRIMITIVES
 
 TILED = {"TAPS": 25, "KEEP": 16, "HALVES": 2, "SPLIT": 1, "SAME_DILATION": 0, "SLOTS": 6, "ROUNDS": 1}
 KERNELS = [
@@ -38,6 +39,49 @@ def test_compiles(name, constants, channels, float16):
 def test_an_error_of_the_source_is_said():
     with pytest.raises(library.CudaError, match=r"NVRTC cannot compile convs.cuh: .*error"):
         library.compiled("convs.cuh", [("C", 16), ("FORWARD", 1)], "compute_80")
+
+
+class Driver:
+    """A stand-in for CUDA's driver, for a kernel that declares 40 bytes of shared memory on a GPU that has 1,000."""
+
+    def __init__(self):
+        self.most = None
+
+    def cuModuleLoadData(self, module, binary):
+        return 0
+
+    def cuModuleGetFunction(self, found, module, name):
+        return 0
+
+    def cuFuncGetAttribute(self, value, attribute, function):
+        value._obj.value = {1: 40}[attribute]
+        return 0
+
+    def cuFuncSetAttribute(self, function, attribute, value):
+        self.most = value
+        return int(attribute != 8 or value + 40 > 1000)  # CUDA_ERROR_INVALID_VALUE
+
+
+def test_shared_memory_that_a_kernel_declares_is_left_to_it(monkeypatch):
+    driver = Driver()
+    monkeypatch.setattr(library, "_driver", lambda: driver)
+    monkeypatch.setattr(library, "_kept", lambda *given: b"")
+    monkeypatch.setattr(library, "_shared_bytes", lambda device: 1000)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    library.kernel("one", "convs.cuh", (), 0)
+    assert driver.most == 960
+    assert library.shared_bytes(torch.device("cuda", 0)) <= 960
+
+
+@needs_nvrtc
+def test_kernels_declare_little_beside_what_launches_ask_for():
+    resources = pytest.importorskip("supernet.fused.resources", reason="Triton is not installed")
+    launches = resources.record(DARTS_PRIMITIVES, 64, 2, 8, 16, shared_bytes=232_448)
+    ours = [one for one in resources.distinct(launches) if hasattr(one, "file")]
+    assert {one.name for one in ours} == {*convs.FILES, "combine", "combine_sums"}
+    for one in ours:
+        declared = resources.usage(one, 90).shared - one.shared
+        assert declared <= (library.DECLARED if one.shared else 48 * 1024), one.name
 
 
 def kinds(side=5, dtype=torch.float32):
