@@ -65,7 +65,7 @@ def graph_forward(
     statistics = mean, rstd, variances
     states = nodes if plan.partial == 1 else planes.new_empty(plan.nodes, run.pixels, run.width)
     states = states.view(len(states), run.pixels, run.width)
-    beside_others = results.view(run.pixels, plan.nodes, -1).unbind(1)
+    side_by_side = results.view(run.pixels, plan.nodes, -1).unbind(1)
     bypassed: list[Tensor | None] = [None] * plan.nodes
     if not training:
         for source in plan.sources:
@@ -94,14 +94,14 @@ def graph_forward(
         beside.join()
         node = step[-1].state + 1 - plan.inputs
         kept, passed = states[node] if node < len(states) else None, bypassed[node]
-        to = kept, beside_others[node] if passed is None else None
+        to = kept, side_by_side[node] if passed is None else None
         terms = run.table(plan.terms), plan.node_terms[node]
         combine = cuda_nodes.combine_forward if run.nodes_by_cuda else combine_forward
         combine(*to, run.flat_inputs, states, planes, (mean, rstd), *terms, run.gates)
         if passed is not None:
             nodes[node] = merge_channels(states[node].view(*run.size, -1), passed)
             states[node] = nodes[node].view(run.pixels, -1)[:, : run.width]
-            beside_others[node].copy_(nodes[node].view(run.pixels, -1))
+            side_by_side[node].copy_(nodes[node].view(run.pixels, -1))
     return [results, nodes, planes, mean, rstd, places, variances]
 
 

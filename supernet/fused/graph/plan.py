@@ -108,8 +108,8 @@ class Plan:
         inputs, nodes: number of input states and of computed states.
         stride: stride of the edges that leave the inputs.
         partial: the candidates see the first ``1 / partial`` of the channels.
-        sources: one for each state that has edges; ``steps`` are those that are computed together, the inputs, then
-            one node after the other.
+        sources: one for each state that has edges. Those of the inputs are computed together, in one *step*; each other
+            is a step of its own.
         incoming: of each node, the rows of its edges in the gates.
         terms: the terms of all nodes; ``node_terms`` are the range of each node's.
         idle: of each node, the gates of its edges that belong to no term.
@@ -134,6 +134,7 @@ class Plan:
 
     @property
     def steps(self) -> list[list[Source]]:
+        """The sources step by step."""
         return [self.sources[: self.inputs], *([source] for source in self.sources[self.inputs :])]
 
 

@@ -162,6 +162,7 @@ def test_operations_around_the_kernels():
     with_weights, without = (outside(torch.bfloat16, 2, weights=weights) for weights in (True, False))
     assert with_weights["convolution"] == without["convolution"] == 1, "of the stem"
     assert with_weights["convolution_backward"] - without["convolution_backward"] == 1
+    assert not with_weights["cat"] and not with_weights["stack"], "nodes lie side by side, and so do their gradients"
     assert not inside(torch.bfloat16, 2, 232_448, weights=True)
     assert inside(torch.bfloat16, 2, 0, weights=True).total() > 8, "the library's skip connections of reduction cells"
     assert optimizers()["momentum"] == 11  # 511 parameters, 48 at a time
