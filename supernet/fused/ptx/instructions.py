@@ -130,15 +130,28 @@ def _convert(instruction: Instruction, words: list[str], machine: Lanes) -> Step
 
 
 def _compare(instruction: Instruction, words: list[str], machine: Lanes) -> Step:
+    """A comparison, which may be combined with a predicate; of pairs of numbers it has two results."""
     target, *given = instruction.operands
-    if words[1] not in COMPARISONS or words[-1] not in TYPES or isinstance(target, Group):
+    kind, packed = words[-1], words[-1].endswith("x2")
+    if words[1] not in COMPARISONS or kind not in TYPES or isinstance(target, Group) != packed:
         raise PtxError(f"not known: {instruction.opcode}")
-    compare, write = COMPARISONS[words[1]], writer(target)
-    reads = [reader(operand, TYPES[words[-1]], machine) for operand in given[:2]]
-    if len(given) == 2:
-        return _stepper(compare, reads, write)
-    combine, other = COMBINED[words[2]], reader(given[2], np.bool_, machine)
-    return _stepper(lambda a, b, c: combine(compare(a, b), c), [*reads, other], write)
+    compare, base = COMPARISONS[words[1]], kind.removesuffix("x2")
+    reads = [reader(operand, TYPES[kind], machine) for operand in given[:2]]
+    combine = COMBINED[words[2]] if len(given) > 2 else None
+    other = reader(given[2], np.bool_, machine) if len(given) > 2 else None
+    writes = [writer(part) for part in target.parts] if isinstance(target, Group) else [writer(target)]
+
+    def step(machine: Lanes, mask: Mask) -> None:
+        values = [read(machine) for read in reads]
+        if packed or base == "bf16":
+            bits = [np.atleast_1d(np.asarray(value)) for value in values]
+            values = [widened(halves_of(own) if packed else own, base) for own in bits]
+        found = compare(*values)
+        for number, write in enumerate(writes):
+            own = found[..., number] if packed else found
+            write(machine, own if combine is None or other is None else combine(own, other(machine)), mask)
+
+    return step
 
 
 def _move(instruction: Instruction, words: list[str], machine: Lanes) -> Step:

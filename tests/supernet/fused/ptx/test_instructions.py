@@ -91,6 +91,23 @@ def test_float_comparisons_and_nan():
     assert found[7].view(np.float32)[:3].tolist() == [2, 1, 2] and np.isnan(found[7].view(np.float32)[3])
 
 
+@pytest.mark.parametrize("kind, dtype", [("f16", torch.float16), ("bf16", torch.bfloat16)])
+def test_comparisons_of_16_bits(kind, dtype):
+    """Of single numbers and of pairs, also combined with a predicate; a negative one has larger bits."""
+    a, b = (torch.tensor(numbers * 8) for numbers in ([1.0, -2.0, torch.nan, 0.5], [2.0, -3.0, 1.0, -0.5]))
+    bits = [x.to(dtype).view(torch.int16).numpy().view(np.uint16) for x in (a, b)]
+    pairs = [own.astype(np.uint32) | own[::-1].astype(np.uint32) << 16 for own in bits]
+    body = f"""cvt.u16.u32 %h1, %r10; cvt.u16.u32 %h2, %r11;
+        setp.gt.{kind} %p1, %h1, %h2; selp.u32 %r20, 1, 0, %p1;
+        setp.gt.{kind}x2 %p2|%p3, %r10, %r11; selp.u32 %r21, 1, 0, %p2; selp.u32 %r22, 1, 0, %p3;
+        setp.gtu.or.{kind}x2 %p2|%p3, %r10, %r11, %p1; selp.u32 %r23, 1, 0, %p2; selp.u32 %r24, 1, 0, %p3;"""
+    found = per_lane(body, *pairs, outputs=5).astype(bool)
+    greater = (a > b).numpy()
+    unordered = greater | np.isnan(a.numpy())
+    assert (found[:2] == greater).all() and (found[2] == greater[::-1]).all()
+    assert (found[3] == unordered | greater).all() and (found[4] == unordered[::-1] | greater).all()
+
+
 def test_fma_rounds_once():
     a = np.full(32, 1 + 2**-12, np.float32)
     exact = (1 + 2**-12) ** 2 - 1
