@@ -45,8 +45,8 @@ def entry(table, row, column):
 
 
 def table_of(rows: Rows, device: torch.device) -> Tensor:
-    """Return rows as a table on the device, ``(r, 6)`` or ``(r, 4)``, int32; of a recorded launch, where it can be read.
+    """Return rows as a table on the device, ``(r, 6)`` or ``(r, 4)``, int32; the same tensor for the same rows.
 
-    The tensor is the same for the same rows.
+    That of a recorded launch lies where it can be read.
     """
     return on_device(tuple(rows), torch.device("cpu") if device.type == "meta" else device)
