@@ -41,6 +41,8 @@ class MixedGraph(nn.Module):
         nodes: number of computed states.
         stride: of the edges that leave an input; edges between nodes keep the size.
         backend: computes the mixed operations.
+        outputs: how many of the last nodes are read outside of the graph; only these pass gradients on; all, if not
+            given.
         allowed: each edge's candidates, where they are not all.
         partial: candidates see the first ``channels / partial`` channels; the others bypass them (max-pooled at
             stride 2), and the channels are shuffled.
@@ -65,6 +67,7 @@ class MixedGraph(nn.Module):
         nodes: int,
         stride: int = 1,
         backend: Backend = "batched",
+        outputs: int | None = None,
         allowed: Sequence[Sequence[str]] | None = None,
         partial: int = 1,
         make: Make = candidate,
@@ -75,6 +78,7 @@ class MixedGraph(nn.Module):
         if channels % partial:
             raise ValueError(f"{channels} channels cannot be split into {partial} equal parts")
         self.inputs, self.nodes, self.candidates = inputs, nodes, tuple(candidates)
+        self.outputs = nodes if outputs is None else outputs
         self.backend: Backend = backend
         self.label = label
         self.descriptions: dict[object, str | None] = {}

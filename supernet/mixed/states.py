@@ -16,7 +16,7 @@ class States(list[Tensor]):
 
     Args:
         states: these.
-        beside: the computed ones with their channels side by side in memory, ``(b, node c, h, w)``, where they are.
+        beside: the last ones with their channels side by side in memory, ``(b, n c, h, w)``, where some are.
     """
 
     def __init__(self, states: Iterable[Tensor], beside: Tensor | None = None):

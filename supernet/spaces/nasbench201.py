@@ -59,6 +59,7 @@ class MixedCell(nn.Module):
             inputs=1,
             nodes=NASBENCH201_STATES - 1,
             backend=backend,
+            outputs=1,
             allowed=allowed,
             partial=partial,
             make=supernet_op,

@@ -52,7 +52,7 @@ def graph_backward(
     """Return the gradients of each input, of the gates, of the edges' weights, and, if asked for, of ``params``.
 
     Args:
-        grad: gradient of the nodes, whose channels lie side by side, ``(b, h, w, node c)``.
+        grad: gradient of the outputs, whose channels lie side by side, ``(b, h, w, output c)``.
         saved: what ``graph_forward`` returned for the backward pass.
         need_params: whether gradients of ``params`` are returned.
         inputs, gates, edges, params, description, training: as in ``graph_forward``.
@@ -69,7 +69,8 @@ class _Backward:
         coefficients: ``a``, ``b`` and ``s`` at every place, ``(3, place, width)``.
         full: where gradients of states with all their channels are summed: of the inputs; where channels are partial,
             of the nodes too.
-        arriving: gradients of the nodes from outside, ``(m, c)`` each, which their sums begin with.
+        arriving: gradients of the nodes from outside, ``(m, c)`` each, which their sums begin with; ``None`` for those
+            that are not read there.
         bypassed: node -> gradient of its sum of bypassed channels.
         weights, pools: streams for what runs beside the rest: gradients of weights, and of pools and skip connections.
         of_terms, of_planes, of_states: counters, one for each term and each plane, and ``BLOCKS`` of each state.
@@ -104,13 +105,16 @@ class _Backward:
         self.gate_grads = empty(gates, memory_format=torch.contiguous_format)
         of_each = len(plan.terms), plan.planes, cuda.BLOCKS * len(plan.sources)
         self.of_terms, self.of_planes, self.of_states = zero_counters(gates.device, sum(of_each)).split(of_each)
-        by_node = grad.unflatten(-1, (plan.nodes, -1)).unbind(-2)
-        if plan.partial == 1:
-            self.full = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in inputs]
-        else:
-            self.full = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in inputs]
-            self.full += [node.clone(memory_format=torch.contiguous_format) for node in by_node]
-        self.arriving = [node.flatten(0, 2) for node in by_node]
+        inner = [None] * (plan.nodes - plan.outputs)
+        by_node = [*inner, *grad.unflatten(-1, (plan.outputs, -1)).unbind(-2)]
+        self.full = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in inputs]
+        if plan.partial > 1:
+            like = self.full[0].new_zeros(*run.size, run.channels)
+            kept = [
+                like.clone() if node is None else node.clone(memory_format=torch.contiguous_format) for node in by_node
+            ]
+            self.full = [*map(torch.zeros_like, self.full), *kept]
+        self.arriving = [None if node is None else node.flatten(0, 2) for node in by_node]
         self.bypassed: dict[int, Tensor] = {}
         self.weights, self.pools = (Beside(self.planes.device, number) for number in range(2))
         self.dy: list[Tensor] = []
@@ -170,7 +174,8 @@ class _Backward:
         flat = [out.view(-1, run.width) for out in outs]
         before: Sequence[Tensor] = flat if plan.partial > 1 else []
         if plan.partial == 1 and first.state >= plan.inputs:
-            before = [self.arriving[first.state - plan.inputs]]
+            arriving = self.arriving[first.state - plan.inputs]
+            before = [] if arriving is None else [arriving]
         pooled, skipped = any(source.pools for source in step), any(source.state_terms for source in step)
         if not (pooled or skipped):
             for number, out in enumerate(flat):

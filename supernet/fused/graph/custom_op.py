@@ -32,7 +32,7 @@ def fused(
     edges: Tensor | None = None,
     skip: Tensor | None = None,
 ) -> States:
-    """Return all states of the graph, the inputs first; a few kernels compute each.
+    """Return all states of the graph, the inputs first; a few kernels compute each. Only outputs pass gradients on.
 
     Args:
         description: of the graph, see ``supernet.fused.graph.description``.
@@ -53,11 +53,15 @@ def fused(
             edges = gates.new_ones(len(gates)) if graph.partial > 1 else gates.new_empty(0)
         given = gates.to(sums).contiguous(), edges.to(sums)
         params, buffers = flat_tensors(graph, skip is not None)
-        results, _, _, mean, _, _, variances = mixed_graph(images, *given, params, buffers, description, graph.training)
+        results, nodes, _, mean, _, _, variances = mixed_graph(
+            images, *given, params, buffers, description, graph.training
+        )
         if graph.training and buffers:
             move_statistics(mean, variances, given[0], buffers, description)
         beside = results.permute(0, 3, 1, 2)
-        return States([*states, *beside.unflatten(1, (graph.nodes, -1)).unbind(1)], beside)
+        inner = [node.permute(0, 3, 1, 2) for node in nodes[: graph.nodes - graph.outputs]]
+        outputs = beside.unflatten(1, (graph.outputs, -1)).unbind(1) if graph.outputs > 1 else [beside]
+        return States([*states, *inner, *outputs], beside)
 
 
 mixed_graph = torch.library.custom_op("supernet::mixed_graph", graph_forward, mutates_args=())
@@ -106,6 +110,8 @@ def _backward(ctx, grads):
     inputs, (gates, edges) = list(ctx.saved_tensors[:states]), ctx.saved_tensors[states : states + 2]
     rest = list(ctx.saved_tensors[states + 2 :])
     params, saved = rest[:count], rest[count:]
+    if grads[0] is None or any(grad is not None for grad in grads[1:]):
+        raise RuntimeError("the gradient of a node that is not among the graph's outputs")
     need = ctx.needs_input_grad[3]
     wanted = any(need) if isinstance(need, Sequence) else bool(need)
     found = mixed_graph_backward(grads[0].contiguous(), inputs, gates, edges, params, saved, *ctx.options, wanted)

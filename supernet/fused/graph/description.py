@@ -42,6 +42,7 @@ class Graph(Protocol):
 
     inputs: int
     nodes: int
+    outputs: int
     candidates: tuple[str, ...]
     partial: int
     training: bool
@@ -77,7 +78,7 @@ def describe(graph: Graph, auxiliary: bool = False) -> str | None:
             ops.append((column, edges, *kind, *_counts(op)))
         sources.append([source.stride, source.rows, source.targets, ops])
     columns = len(graph.candidates) + auxiliary
-    return _json([graph.inputs, graph.nodes, columns, graph.partial, sources])
+    return _json([graph.inputs, graph.nodes, graph.outputs, columns, graph.partial, sources])
 
 
 def _json(value: Any) -> str:

@@ -54,9 +54,9 @@ def graph_forward(
         training: whether BatchNorm uses the batch's statistics.
 
     Returns:
-        The nodes with their channels side by side, ``(b, h, w, node c)``; for the backward pass those that edges leave,
-        ``(node, b, h, w, c)``, the planes, mean and 1 / std at each place, and the positions of maxima; for the running
-        statistics, the unbiased variance at each place.
+        The outputs with their channels side by side, ``(b, h, w, output c)``; for the backward pass the nodes that
+        edges leave, ``(node, b, h, w, c)``, the planes, mean and 1 / std at each place, and the positions of maxima;
+        for the running statistics, the unbiased variance at each place.
     """
     run = GraphTensors(description, inputs, gates, params)
     plan = run.plan
@@ -65,7 +65,7 @@ def graph_forward(
     statistics = mean, rstd, variances
     states = nodes if plan.partial == 1 else planes.new_empty(plan.nodes, run.pixels, run.width)
     states = states.view(len(states), run.pixels, run.width)
-    side_by_side = results.view(run.pixels, plan.nodes, -1).unbind(1)
+    side_by_side = [None] * (plan.nodes - plan.outputs) + [*results.view(run.pixels, plan.outputs, -1).unbind(1)]
     bypassed: list[Tensor | None] = [None] * plan.nodes
     if not training:
         for source in plan.sources:
@@ -93,15 +93,16 @@ def graph_forward(
                     bypassed[node] = part if before is None else before + part
         beside.join()
         node = step[-1].state + 1 - plan.inputs
-        kept, passed = states[node] if node < len(states) else None, bypassed[node]
-        to = kept, side_by_side[node] if passed is None else None
+        kept, beside_others, passed = states[node] if node < len(states) else None, side_by_side[node], bypassed[node]
+        to = kept, beside_others if passed is None else None
         terms = run.table(plan.terms), plan.node_terms[node]
         combine = cuda_nodes.combine_forward if run.nodes_by_cuda else combine_forward
         combine(*to, run.flat_inputs, states, planes, (mean, rstd), *terms, run.gates)
         if passed is not None:
             nodes[node] = merge_channels(states[node].view(*run.size, -1), passed)
             states[node] = nodes[node].view(run.pixels, -1)[:, : run.width]
-            side_by_side[node].copy_(nodes[node].view(run.pixels, -1))
+            if beside_others is not None:
+                beside_others.copy_(nodes[node].view(run.pixels, -1))
     return [results, nodes, planes, mean, rstd, places, variances]
 
 

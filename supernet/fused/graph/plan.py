@@ -105,7 +105,7 @@ class Plan:
     """All tables of a graph.
 
     Attributes:
-        inputs, nodes: number of input states and of computed states.
+        inputs, nodes: number of input states and of computed states; the last ``outputs`` of them are read outside.
         stride: stride of the edges that leave the inputs.
         partial: the candidates see the first ``1 / partial`` of the channels.
         sources: one for each state that has edges. Those of the inputs are computed together, in one *step*; each other
@@ -120,6 +120,7 @@ class Plan:
 
     inputs: int
     nodes: int
+    outputs: int
     stride: int
     partial: int
     sources: list[Source]
@@ -148,7 +149,7 @@ def plan_of(description: str, kinds_at_once: int = 0, states_at_once: int = 1) -
             that are 0 at all but two taps; with 0 the library computes these. Numbers are the same.
         states_at_once: how many states the first halves of one launch read.
     """
-    inputs, nodes, columns, partial, described = json.loads(description)
+    inputs, nodes, outputs, columns, partial, described = json.loads(description)
     sources: list[Source] = []
     ops: list[list[Op]] = []
     targets: list[tuple[int, ...]] = []
@@ -170,7 +171,7 @@ def plan_of(description: str, kinds_at_once: int = 0, states_at_once: int = 1) -
     for source, leads in zip(sources, targets):
         for edge, node in zip(source.rows, leads):
             incoming[node].append(edge)
-    plan = Plan(inputs, nodes, sources[0].stride, partial, sources, incoming)
+    plan = Plan(inputs, nodes, outputs, sources[0].stride, partial, sources, incoming)
     edges = [(state, edge) for state, source in enumerate(sources) for edge in range(len(source.rows))]
     edges.sort(key=lambda at: sources[at[0]].rows[at[1]])
     final, half = _numbered(edges, ops)

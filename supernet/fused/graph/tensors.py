@@ -137,12 +137,12 @@ def index_of(places: Sequence[int], device: torch.device) -> Tensor:
 def allocate(plan: Plan, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Return uninitialized results, nodes, planes, mean, 1 / std, positions of maxima and unbiased variances.
 
-    The results are the nodes with their channels side by side, ``(b, h, w, node c)``. The nodes that edges leave, or
-    where channels are partial all of them, are also kept one by one, ``(node, b, h, w, c)``.
+    The results are the outputs with their channels side by side, ``(b, h, w, output c)``. The nodes that edges leave,
+    or where channels are partial all of them, are kept one by one, ``(node, b, h, w, c)``.
     """
     b, h, w, c = inputs[0].shape
     h, w, width = ceil_div(h, plan.stride), ceil_div(w, plan.stride), c // plan.partial
-    results = inputs[0].new_empty(b, h, w, plan.nodes * c)
+    results = inputs[0].new_empty(b, h, w, plan.outputs * c)
     kept = plan.nodes if plan.partial > 1 else len(plan.sources) - plan.inputs
     nodes = inputs[0].new_empty(kept, b, h, w, c)
     planes = inputs[0].new_empty(plan.planes, b * h * w, width)

@@ -91,6 +91,32 @@ def test_halves_of_both_inputs(with_halves):
         assert median_error(b, a) <= MEDIANS[torch.bfloat16] or (a - b).abs().max() < 1e-6, a.shape
 
 
+@pytest.mark.parametrize("partial", [1, 2])
+@pytest.mark.parametrize("shared", [0, 232_448] if library.can_compile() else [0])
+def test_a_graph_of_which_one_node_is_read(shared, partial):
+    """No gradient arrives at the others from outside, and one that does is refused."""
+    candidates = ("sep_conv_3x3", "skip_connect", "avg_pool_3x3")
+    graph = MixedGraph(16 * partial, candidates, 1, 3, outputs=1, partial=partial)
+    state, gates = torch.randn(2, 16 * partial, 8, 8).bfloat16(), torch.rand(6, 3)
+    exact, graph.backend = copy.deepcopy(graph).double(), "fused"
+    exact.backend, weights = "reference", torch.randn(2, 16 * partial, 8, 8)
+
+    def differentiated(graph, *leaves):
+        leaves = [leaf.clone().requires_grad_() for leaf in leaves]
+        states = graph([leaves[0]], leaves[1])
+        loss = (states[-1] * weights.to(leaves[0].dtype)).sum()
+        return [*states, *torch.autograd.grad(loss, [*leaves, *graph.parameters()])]
+
+    with launches.interpreted(watch=True, shared_bytes=shared):
+        found = differentiated(graph, state, gates)
+        with pytest.raises(RuntimeError, match="not among the graph's outputs"):
+            graph([state.requires_grad_()], gates)[1].sum().backward()
+    expected = differentiated(exact, state.detach().double(), gates.double())
+    for index, (b, a) in enumerate(zip(found, expected, strict=True)):
+        tolerance = GRADIENTS[torch.bfloat16] if index > 3 else NODES[torch.bfloat16]
+        assert relative_error(b, a) <= tolerance or (a - b).abs().max() < 1e-6, (index, a.shape)
+
+
 @pytest.mark.parametrize("shared", [0, 232_448] if library.can_compile() else [0])
 def test_what_is_not_a_number_is_not_hidden_by_a_relu(shared):
     graph = MixedGraph(16, ("dil_conv_3x3",), 2, 1, backend="fused")
