@@ -109,11 +109,9 @@ class _Backward:
         by_node = [*inner, *grad.unflatten(-1, (plan.outputs, -1)).unbind(-2)]
         self.full = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in inputs]
         if plan.partial > 1:
-            like = self.full[0].new_zeros(*run.size, run.channels)
-            kept = [
-                like.clone() if node is None else node.clone(memory_format=torch.contiguous_format) for node in by_node
-            ]
-            self.full = [*map(torch.zeros_like, self.full), *kept]
+            sums = inputs[0].new_zeros(plan.nodes, *run.size, run.channels)
+            sums[len(inner) :] = grad.unflatten(-1, (plan.outputs, -1)).movedim(-2, 0)
+            self.full = [*map(torch.zeros_like, self.full), *sums]
         self.arriving = [None if node is None else node.flatten(0, 2) for node in by_node]
         self.bypassed: dict[int, Tensor] = {}
         self.weights, self.pools = (Beside(self.planes.device, number) for number in range(2))
