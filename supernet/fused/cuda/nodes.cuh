@@ -1,7 +1,7 @@
 // Nodes, which are gated sums of normalized planes and of states, and the sums over pixels that their gradients need.
 //
-// With 1 / std, mean and gate a term is a factor of what is read, and a constant for all pixels. A thread has 8 channels
-// of a pixel.
+// With 1 / std, mean and gate a term is a factor of what is read, and a constant for all pixels. A thread has 8
+// channels of a pixel.
 
 enum { FORM, PLACE, STATE, PLANE };       // the first columns of a table of terms; GATE stands where it does in a row's
 enum { NORMALIZED, IS_STATE, IS_PLAIN };  // forms
@@ -97,8 +97,8 @@ constexpr int TERMS = 3, SUMS = (1 + TERMS) * C;  // of a block: of g, and of g 
 
 // The coefficients of a node's terms and their gates' gradients, from the sums over all pixels; in evaluation, without
 // `training`, BatchNorm is a constant factor. Block x: TERMS terms; y: a share of the pixels. Where `arriving` is not
-// null, the node's gradient is read there, `width` values from pixel to pixel, and kept in `grads`. The gradients of the
-// gates that are `idle` are 0.
+// null, the node's gradient is read there, `width` values from pixel to pixel, and kept in `grads`. The gradients of
+// the gates that are `idle` are 0.
 extern "C" __global__ void __launch_bounds__(THREADS, 3) combine_sums(
     char* grads, const char* arriving, const char* x0, const char* x1, const char* nodes, const char* planes,
     const float* mean, const float* rstd, const int* table, const float* gates, float* partial, float* a, float* b,
