@@ -11,7 +11,7 @@ Axes: ``r`` row of a term table, ``m`` pixel of the batch, ``c`` channel.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import triton
 import triton.language as tl
@@ -150,48 +150,51 @@ def _sums_of_split(
     tl.store(to + C, tl.sum(product, 0) * scale, mask=inside_k)
 
 
-def combine_forward(
-    out: Tensor | None,
-    beside: Tensor | None,
-    inputs: Sequence[Tensor],
-    nodes: Tensor,
-    planes: Tensor,
-    statistics: tuple[Tensor, Tensor],
-    table: Tensor,
-    rows: range,
-    gates: Tensor,
-) -> None:
+class Terms(NamedTuple):
+    """The terms of a node, and what they are made of.
+
+    Attributes:
+        inputs: states given to the graph, each ``(m, c)``.
+        nodes: states that it computed before, ``(node, m, c)``.
+        planes: ``(plane, m, c)``.
+        mean, rstd: of each place, ``(place, c)``.
+        table: of all nodes, ``(r, 6)``, rows as ``supernet.fused.rows.TermRow``.
+        gates: flattened; terms whose gate is 0 are skipped, whatever they hold.
+        rows: the node's, in the table.
+    """
+
+    inputs: tuple[Tensor, ...]
+    nodes: Tensor
+    planes: Tensor
+    mean: Tensor
+    rstd: Tensor
+    table: Tensor
+    gates: Tensor
+    rows: range
+
+
+def combine_forward(out: Tensor | None, beside: Tensor | None, terms: Terms) -> None:
     """Compute a node.
 
     Args:
         out: the node, ``(m, c)``, written, if given.
         beside: the node among others whose channels lie side by side, ``(m, c)``, written, if given.
-        inputs: states given to the graph, each ``(m, c)``.
-        nodes: states that it computed before, ``(node, m, c)``.
-        planes: ``(plane, m, c)``; statistics: mean and 1 / std, ``(place, c)``.
-        table: all terms, ``(r, 6)``, rows as ``supernet.fused.rows.TermRow``; ``rows`` are the node's.
-        gates: flattened; terms whose gate is 0 are skipped, whatever they hold.
     """
+    planes, rows = terms.planes, terms.rows
     _, pixels, channels = planes.shape
     tile, width = many_tiles_of(pixels, channels), channels if beside is None else beside.stride(0)
     launch(
         _combine_kernel, (tile.count, ceil_div(channels, tile.k)),
-        planes if out is None else out, planes if beside is None else beside, tuple(inputs), nodes, planes, *statistics,
-        table, gates, pixels, rows.start, rows.stop, width, C=channels, KEPT=out is not None,
-        BESIDE=beside is not None, M=tile.m, K=tile.k, SUM=tile.sums(planes.dtype),
+        planes if out is None else out, planes if beside is None else beside, *terms[:-1], pixels, rows.start,
+        rows.stop, width, C=channels, KEPT=out is not None, BESIDE=beside is not None, M=tile.m, K=tile.k,
+        SUM=tile.sums(planes.dtype),
     )  # fmt: skip
 
 
 def combine_coefficients(
     grads: Tensor,
     arriving: Tensor | None,
-    inputs: Sequence[Tensor],
-    nodes: Tensor,
-    planes: Tensor,
-    statistics: tuple[Tensor, Tensor],
-    table: Tensor,
-    rows: range,
-    gates: Tensor,
+    terms: Terms,
     coefficients: Tensor,
     gate_grads: Tensor,
     idle: Tensor,
@@ -203,12 +206,12 @@ def combine_coefficients(
     Args:
         grads: gradient of the node, ``(m, c)``; written where it is that which is ``arriving``.
         arriving: the gradient of a node that no edge leaves, ``(m, c)``, with any distance from pixel to pixel.
-        inputs, nodes, planes, statistics, table, rows, gates: as in ``combine_forward``.
         coefficients: ``a``, ``b``, ``s``, ``(3, place, c)``, written; of a term whose gate is 0, 0.
         gate_grads: like ``gates``, written at the terms' gates; 0 is written at those that are ``idle``, ``(i,)``.
         counters: zeros, int32, one for each row of the node; zeros again afterwards.
         training: whether the statistics are the batch's own, so that the gradient passes through them.
     """
+    planes, rows = terms.planes, terms.rows
     _, pixels, channels = planes.shape
     tile, given = tile_of(pixels, channels), grads if arriving is None else arriving
     blocks = ceil_div(channels, tile.k)
@@ -216,8 +219,8 @@ def combine_coefficients(
     partial = planes.new_empty(len(rows), splits, 2, channels, dtype=sum_type(planes.dtype))
     launch(
         _sums_kernel, (len(rows), splits, blocks),
-        grads, given, tuple(inputs), nodes, planes, *statistics, table, gates, partial, *coefficients, gate_grads, idle,
-        counters, pixels, tile.count, splits, rows.start, given.stride(0), len(idle), C=channels,
-        COPY=arriving is not None, M=tile.m, K=tile.k, T=tiles_at_once(splits, tile.k, 1024),
-        G=triton.next_power_of_2(max(1, len(idle))), TRAINING=training, SUM=tile.sums(planes.dtype),
+        grads, given, *terms[:-1], partial, *coefficients, gate_grads, idle, counters, pixels, tile.count, splits,
+        rows.start, given.stride(0), len(idle), C=channels, COPY=arriving is not None, M=tile.m, K=tile.k,
+        T=tiles_at_once(splits, tile.k, 1024), G=triton.next_power_of_2(max(1, len(idle))), TRAINING=training,
+        SUM=tile.sums(planes.dtype),
     )  # fmt: skip

@@ -22,7 +22,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from supernet.fused.launch import PRECISION, SPLIT_PRECISION, aligned, ceil_div, launch, on_device, triton_type
+from supernet.fused.launch import PRECISION, SPLIT_PRECISION, aligned, ceil_div, launch, table_on, triton_type
 from supernet.fused.rows import ConvRow
 from supernet.fused.tables import CONV_KIND, CONV_SLOT, entry, table_of
 
@@ -105,8 +105,8 @@ def groups_of(rows: Sequence[ConvRow], kinds: Kinds, most: int) -> tuple[Group, 
 
 
 def groups_on(groups: tuple[Group, ...], device: torch.device) -> Tensor:
-    """Return groups as a table on the device, ``(group, 5)``, int32; of a recorded launch, where it can be read."""
-    return on_device(groups, torch.device("cpu") if device.type == "meta" else device)
+    """Return groups as a table on the device, ``(group, 5)``, int32."""
+    return table_on(groups, device)
 
 
 def columns_at_once(storage: torch.dtype) -> int:

@@ -189,6 +189,11 @@ def on_device(rows: tuple[Any, ...], device: torch.device, dtype: torch.dtype = 
     return torch.tensor(rows, dtype=dtype, device=device)
 
 
+def table_on(rows: tuple[Any, ...], device: torch.device) -> Tensor:
+    """Return rows of integers as a table on the device; that of a recorded launch lies where it can be read."""
+    return on_device(rows, torch.device("cpu") if device.type == "meta" else device)
+
+
 def zero_counters(device: torch.device, number: int) -> Tensor:
     """Return zeros, ``(number,)``, int32, which kernels count in and leave at zero.
 

@@ -16,7 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from supernet.fused import rows
-from supernet.fused.launch import on_device
+from supernet.fused.launch import table_on
 from supernet.fused.rows import ConvRow, SharedRow, TermRow
 
 Rows = Iterable[ConvRow] | Iterable[TermRow] | Iterable[SharedRow]
@@ -45,8 +45,5 @@ def entry(table, row, column):
 
 
 def table_of(rows: Rows, device: torch.device) -> Tensor:
-    """Return rows as a table on the device, ``(r, 6)`` or ``(r, 4)``, int32; the same tensor for the same rows.
-
-    That of a recorded launch lies where it can be read.
-    """
-    return on_device(tuple(rows), torch.device("cpu") if device.type == "meta" else device)
+    """Return rows as a table on the device, ``(r, 6)`` or ``(r, 4)``, int32; the same tensor for the same rows."""
+    return table_on(tuple(rows), device)

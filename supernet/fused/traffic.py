@@ -125,26 +125,27 @@ def _pools_backward(a: dict[str, Any]) -> Work:
 
 
 def _combine(a: dict[str, Any]) -> Work:
-    terms = a["LAST"] - a["FIRST"]
-    return Work((terms + a["KEPT"] + a["BESIDE"]) * _plane(a, "planes"), 2 * terms * a["PIXELS"] * a["C"])
+    return _node(a, a["LAST"] - a["FIRST"], a["PIXELS"], a["KEPT"] + a["BESIDE"])
 
 
 def _sums(a: dict[str, Any]) -> Work:
-    terms = a["LAST"] - a["FIRST"]
-    moved = (terms + 1 + a["COPY"]) * _plane(a, "planes") + a["partial"].nbytes
-    return Work(moved, 2 * terms * a["PIXELS"] * a["C"])
+    return _node(a, a["LAST"] - a["FIRST"], a["PIXELS"], 1 + a["COPY"]) + Work(2 * a["partial"].nbytes)
 
 
-def _node(a: dict[str, Any]) -> Work:
-    terms, values = a["last"].value - a["first"].value, a["pixels"].value * a["C"]
+def _combine_by_cuda(a: dict[str, Any]) -> Work:
     stored = (a["out"] is not None) + (a["beside"] is not None)
-    return Work((terms + stored) * values * a["planes"].element_size(), 2 * terms * values)
+    return _node(a, a["last"].value - a["first"].value, a["pixels"].value, stored)
 
 
-def _node_sums(a: dict[str, Any]) -> Work:
-    terms, values = a["last"].value - a["first"].value, a["pixels"].value * a["C"]
-    moved = (terms + 1 + (a["arriving"] is not None)) * values * a["planes"].element_size()
-    return Work(moved + 2 * a["partial"].nbytes, 2 * (terms + 1) * values)
+def _sums_by_cuda(a: dict[str, Any]) -> Work:
+    terms, others = a["last"].value - a["first"].value, 1 + (a["arriving"] is not None)
+    return _node(a, terms, a["pixels"].value, others) + Work(2 * a["partial"].nbytes)
+
+
+def _node(a: dict[str, Any], terms: int, pixels: int, others: int) -> Work:
+    """Return the work of a pass over a node's terms, and over ``others`` that are as large."""
+    values = pixels * a["C"]
+    return Work((terms + others) * values * a["planes"].element_size(), 2 * terms * values)
 
 
 def _shared_gradient(a: dict[str, Any]) -> Work:
@@ -241,8 +242,8 @@ WORK: dict[str, Callable[[dict[str, Any]], Work]] = {
     "_gradient_sums_kernel": _gradient_sums,
     "_image_gradient_kernel": _image_gradient,
     "_pointwise_weight_kernel": _pointwise_weights,
-    "combine": _node,
-    "combine_sums": _node_sums,
+    "combine": _combine_by_cuda,
+    "combine_sums": _sums_by_cuda,
     "dense_weights": _dense,
     "convs_forward": _convs,
     "half_gradient": _half,

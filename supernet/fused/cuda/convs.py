@@ -54,6 +54,8 @@ FILES = {
     "half_gradient": "convs.cuh",
     "state_gradient": "state_gradient.cuh",
     "weight_gradients": "weight_gradients.cuh",
+    "combine": "nodes.cuh",
+    "combine_sums": "nodes.cuh",
 }
 """Kernel -> its source."""
 
@@ -143,7 +145,7 @@ def dense_weights(rows: Sequence[ConvRow], kinds: Kinds, like: Tensor, *, transp
     _point(given, kinds)
     given.sides[: len(kinds.sides)] = kinds.sides
     arguments = dense, table_of(rows, like.device), given
-    _launch("dense_weights", like, channels, (count, taps, 1), 0, arguments, TRANSPOSED=int(transposed))
+    launch("dense_weights", like, channels, (count, taps, 1), 0, arguments, TRANSPOSED=int(transposed))
     return dense
 
 
@@ -176,13 +178,13 @@ def convs_forward(
     tiles = tiles_of(shape)
     partial = planes.new_empty(len(rows), tiles, 2, channels, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
-    tensors = *_both(states), planes, dense, *tables, gates, partial, *statistics, counters
+    tensors = *both(states), planes, dense, *tables, gates, partial, *statistics, counters
     shared = max(bytes_of(shape, keep), 16 * edges * channels * 4, SUMS)
     constants = {"FORWARD": 1, "SECOND": int(second), "STRIDE": stride, "EDGES": edges, "TAPS": dense.shape[1]}
     constants |= {"KEEP": keep, "HALVES": halves, "SPLIT": split, "SAME_DILATION": _dilation(kinds)}
     constants |= rounds_of(pieces_of(shape, keep)) | shape.constants
     arguments = *tensors, ctypes.c_int(shape.batch), ctypes.c_float(BatchNorm.eps)
-    _launch("convs_forward", planes, channels, (len(groups), tiles, split), shared, arguments, **constants)
+    launch("convs_forward", planes, channels, (len(groups), tiles, split), shared, arguments, **constants)
 
 
 def half_gradient(
@@ -221,7 +223,7 @@ def half_gradient(
     constants["SAME_DILATION"] = _dilation(kinds)
     constants |= rounds_of(pieces_of(shape, keep)) | shape.constants
     arguments = *tensors, *map(ctypes.c_int, (shape.batch, first, int(training)))
-    _launch("half_gradient", planes, channels, (len(rows), tiles, split), shared, arguments, **constants)
+    launch("half_gradient", planes, channels, (len(rows), tiles, split), shared, arguments, **constants)
 
 
 def input_gradient(
@@ -260,13 +262,13 @@ def input_gradient(
     shares = max(1, min(max(second, len(rows) - second), ceil_div(fill, tiles * blocks)))
     parts = planes.new_empty(len(states), shares, numbers if shares > 1 else 0, dtype=torch.float32)
     tables = table_of(rows, planes.device), groups_on(groups_of(rows, kinds, 1), planes.device)
-    images = *_both(states), planes, grads, *_both(outs)
+    images = *both(states), planes, grads, *both(outs)
     tensors = *images, dy, parts, counters, dense, *tables, gates, *coefficients
     arguments = *tensors, *map(ctypes.c_int, (shape.batch, second, len(rows)))
     shared = bytes_of(shape, keep)
     constants = {"STRIDE": stride, "TAPS": dense.shape[1], "KEEP": keep, "HALVES": halves, "SPLIT": split}
     constants |= {"SAME_DILATION": 0 if stride > 1 else _dilation(kinds)} | rounds_of(pieces) | shape.constants
-    _launch("state_gradient", planes, channels, (tiles, shares, blocks), shared, arguments, **constants)
+    launch("state_gradient", planes, channels, (tiles, shares, blocks), shared, arguments, **constants)
 
 
 def conv_weight_parts(
@@ -298,18 +300,18 @@ def conv_weight_parts(
     given = _Kinds()
     _point(given, kinds)
     tables = table_of(rows, planes.device), groups_on(groups, planes.device)
-    tensors = *_both(states), planes, dy, *tables, gates, *statistics, depthwise_parts, pointwise_parts
+    tensors = *both(states), planes, dy, *tables, gates, *statistics, depthwise_parts, pointwise_parts
     numbers = map(ctypes.c_int, (shape.batch, tiles, kinds.taps))
     shared = max(bytes_of(shape, 16) + units * pixels * PITCH, LINE * units * 16 * 16 * 4)
     constants = {"SECOND": int(second), "STRIDE": stride, "UNITS": units, "TILE": pixels}
     constants |= rounds_of(pieces_of(shape, 16, COPYING)) | shape.constants
     grid = len(groups), blocks, splits
     arguments = *tensors, given, *numbers
-    _launch("weight_gradients", planes, channels, grid, shared, arguments, **constants)
+    launch("weight_gradients", planes, channels, grid, shared, arguments, **constants)
     return Parts(depthwise_parts, pointwise_parts, rows, kinds)
 
 
-def _launch(
+def launch(
     name: str,
     like: Tensor,
     channels: int,
@@ -318,6 +320,7 @@ def _launch(
     arguments: Sequence[Any],
     **constants: int,
 ) -> None:
+    """Launch a kernel for tensors ``like`` one, with ``shared`` bytes of memory and these macros."""
     file, threads = FILES[name], 32 * LINE if name == "weight_gradients" else THREADS
     definitions = {"C": channels, "FLOAT16": int(like.dtype == torch.float16)} | constants
     given = CudaLaunch(name, file, tuple(definitions.items()), grid, threads, shared, tuple(arguments))
@@ -330,11 +333,11 @@ def _dilation(kinds: Kinds) -> int:
     return 0 if others else first
 
 
-def _both(states: Sequence[Tensor] | None) -> tuple[Tensor | None, Tensor | None]:
-    """Return the two states of a launch as its kernel takes them: the same one twice where there is but one."""
-    if states is None:
+def both(states: Sequence[Tensor] | None) -> tuple[Tensor | None, Tensor | None]:
+    """Return the states of a launch as its kernel takes them: two, the same one twice where there is but one."""
+    if not states:
         return None, None
-    assert 1 <= len(states) <= MAX_STATES and states[0].shape == states[-1].shape
+    assert len(states) <= MAX_STATES and states[0].shape == states[-1].shape
     return states[0], states[-1]
 
 

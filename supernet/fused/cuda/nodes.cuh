@@ -27,6 +27,17 @@ __device__ __forceinline__ void add(float (&to)[8], const float (&a)[8], uint4 y
   to[6] = fmaf(a[6], low(y.w), to[6]), to[7] = fmaf(a[7], high(y.w), to[7]);
 }
 
+// Return to each of the first WIDTH threads the sum over those whose numbers differ by multiples of WIDTH.
+template <int WIDTH> __device__ __forceinline__ float over_columns(float v, float* scratch) {
+  scratch[threadIdx.x] = v;
+  __syncthreads();
+  v = 0;
+  if (threadIdx.x < WIDTH)
+#pragma unroll
+    for (int i = 0; i < THREADS; i += WIDTH) v += scratch[i + threadIdx.x];
+  return v;
+}
+
 #if FORWARD
 // A node: written to `out` and, `width` values from pixel to pixel, to `beside`, where these are not null. A block
 // lists the terms whose gate is not 0, with their factors, and sums their constants, then walks down the list.
@@ -64,14 +75,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) combine(
     }
     factors[at] = factor;
   }
-  parts[threadIdx.x] = constant;
-  __syncthreads();
-  if (threadIdx.x < C) {
-    constant = 0;
-#pragma unroll
-    for (int i = threadIdx.x; i < THREADS; i += C) constant += parts[i];
-    constants[threadIdx.x] = constant;
-  }
+  constant = over_columns<C>(constant, parts);
+  if (threadIdx.x < C) constants[threadIdx.x] = constant;
   __syncthreads();
 
   int chunk = threadIdx.x % CHUNKS * 8;
@@ -157,14 +162,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 3) combine_sums(
 #pragma unroll 8
   for (int part = threadIdx.x / SUMS; part < gridDim.y; part += THREADS / SUMS)
     sum += __ldcg(parts + part * SUMS + threadIdx.x % SUMS);
-  scratch[threadIdx.x] = sum;
-  __syncthreads();
-  if (threadIdx.x < SUMS) {
-    sum = 0;
-#pragma unroll
-    for (int i = threadIdx.x; i < THREADS; i += SUMS) sum += scratch[i];
-    totals[threadIdx.x] = sum;
-  }
+  sum = over_columns<SUMS>(sum, scratch);
+  if (threadIdx.x < SUMS) totals[threadIdx.x] = sum;
   __syncthreads();
   int own = threadIdx.x / C, channel = threadIdx.x % C;
   const int* term = table + own * COLUMNS;

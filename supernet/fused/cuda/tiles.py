@@ -14,7 +14,7 @@ PIXELS = 256
 """Pixels of a tile; of twice as many where a program has few columns."""
 
 PIECES = 8
-"""Pieces of a tile that a thread keeps track of at a time; each takes two registers."""
+"""Pieces of a tile that a thread keeps track of at a time."""
 
 THREADS = 256
 """Threads of a block."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from supernet.fused.batch_norm import finalize_coefficients
-from supernet.fused.combine import combine_coefficients
+from supernet.fused.combine import Terms, combine_coefficients
 from supernet.fused.conv_backward import half_gradient, input_gradient, plane_gradients
 from supernet.fused.conv_forward import normalized_sources
 from supernet.fused.conv_weight_backward import Parts, add_parts, conv_weight_parts
@@ -160,11 +160,11 @@ class _Backward:
         table, rows = run.table(plan.terms), plan.node_terms[node]
         if not rows:
             return  # all its edges have no candidate but "none"
-        given = arriving, run.flat_inputs, self.states, self.planes, self.statistics, table, rows, run.gates
+        terms = Terms(run.flat_inputs, self.states, self.planes, *self.statistics, table, run.gates, rows)
         idle, counters = on_device(tuple(plan.idle[node]), self.planes.device), self.of_terms[rows.start : rows.stop]
         to = self.coefficients, self.gate_grads
         combine = cuda_nodes.combine_coefficients if run.nodes_by_cuda else combine_coefficients
-        combine(self.grads[node], *given, *to, idle, counters, self.training)
+        combine(self.grads[node], arriving, terms, *to, idle, counters, self.training)
 
     def _pools_and_skips(self, step: Sequence[Source], outs: Sequence[Tensor]) -> None:
         """Begin the sums of states' gradients with those through their pools and skip connections."""

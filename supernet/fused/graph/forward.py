@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from supernet.fused.batch_norm import finalize_statistics, running_statistics
-from supernet.fused.combine import combine_forward
+from supernet.fused.combine import Terms, combine_forward
 from supernet.fused.conv_forward import convs_forward, normalized_sources
 from supernet.fused.cuda import convs as cuda
 from supernet.fused.cuda import nodes as cuda_nodes
@@ -95,9 +95,9 @@ def graph_forward(
         node = step[-1].state + 1 - plan.inputs
         kept, beside_others, passed = states[node] if node < len(states) else None, side_by_side[node], bypassed[node]
         to = kept, beside_others if passed is None else None
-        terms = run.table(plan.terms), plan.node_terms[node]
+        table, rows = run.table(plan.terms), plan.node_terms[node]
         combine = cuda_nodes.combine_forward if run.nodes_by_cuda else combine_forward
-        combine(*to, run.flat_inputs, states, planes, (mean, rstd), *terms, run.gates)
+        combine(*to, Terms(run.flat_inputs, states, planes, mean, rstd, table, run.gates, rows))
         if passed is not None:
             nodes[node] = merge_channels(states[node].view(*run.size, -1), passed)
             states[node] = nodes[node].view(run.pixels, -1)[:, : run.width]

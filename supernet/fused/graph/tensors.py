@@ -43,7 +43,8 @@ class GraphTensors:
         self.size = b, ceil_div(h, plan.stride), ceil_div(w, plan.stride)
         self.pixels = b * self.size[1] * self.size[2]
         self.active = [active_channels(x, self.width) for x in inputs]
-        self.flat_inputs = [x.reshape(self.pixels, self.width) for x in self.active] if plan.stride == 1 else []
+        flat = [x.reshape(self.pixels, self.width) for x in self.active] if plan.stride == 1 else []
+        self.flat_inputs = tuple(flat)
         shared = library.shared_bytes(inputs[0].device)
         terms = max(map(len, plan.node_terms))
         self.nodes_by_cuda = nodes.fits(self.width, inputs[0].dtype, plan.inputs, terms, shared)

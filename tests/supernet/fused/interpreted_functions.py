@@ -205,7 +205,7 @@ def test_nodes_and_coefficients(training):
     for kept, beside in ((True, True), (True, False), (False, True)):
         found, others = torch.zeros(pixels, CHANNELS).double(), torch.zeros(pixels, 3, CHANNELS).double()
         to = found if kept else None, others[:, 1] if beside else None
-        combine.combine_forward(*to, inputs, nodes, planes, statistics, table, rows, GATES)
+        combine.combine_forward(*to, combine.Terms(tuple(inputs), nodes, planes, *statistics, table, GATES, rows))
         equal([found, others[:, 1]], [kept * expected, beside * expected])
         assert not others[:, ::2].any()
     grads, given = randn(2, pixels, CHANNELS), randn(pixels, 3, CHANNELS)
@@ -218,8 +218,8 @@ def test_nodes_and_coefficients(training):
         counters = torch.zeros(len(TERMS), dtype=torch.int32)
         idle = torch.tensor([5, 4, 7], dtype=torch.int32)
         arriving, own_grads = (given[:, 1], torch.full_like(grads[1], torch.nan)) if node else (None, grads[0])
-        of_node = own_grads, arriving, inputs, nodes, planes, statistics, table, rows, GATES
-        combine.combine_coefficients(*of_node, coefficients, gate_grads, idle, counters, training)
+        terms = combine.Terms(tuple(inputs), nodes, planes, *statistics, table, GATES, rows)
+        combine.combine_coefficients(own_grads, arriving, terms, coefficients, gate_grads, idle, counters, training)
         assert own_grads.equal(grads[node])
         assert gate_grads[4:].tolist() == [0, 0, 9, 0]
         assert not counters.any()

@@ -14,7 +14,7 @@ from supernet.mixed.source import add_auxiliary_skips
 from supernet.spaces.darts import DARTS_PRIMITIVES
 
 launches = pytest.importorskip("supernet.fused.ptx.launches", reason="Triton is not installed")
-combine_coefficients = pytest.importorskip("supernet.fused.combine").combine_coefficients
+combine = pytest.importorskip("supernet.fused.combine")
 pools_forward = pytest.importorskip("supernet.fused.shared.pools").pools_forward
 recorded = pytest.importorskip("supernet.fused.launch").recorded
 table_of = pytest.importorskip("supernet.fused.tables").table_of
@@ -146,8 +146,8 @@ def test_the_same_bits_whichever_program_is_last():
     idle, (mean, rstd, _) = torch.empty(0, dtype=torch.int32), statistics
     with recorded() as recordings:
         pools_forward([x], pools, where, 1, places, gates, statistics.unbind(), counters, True)
-        given = pools[0], None, [], pools, pools, (mean, rstd), terms, range(2), gates
-        combine_coefficients(*given, coefficients, gate_grads, idle, counters, True)
+        of_node = combine.Terms((), pools, pools, mean, rstd, terms, gates, range(2))
+        combine.combine_coefficients(pools[0], None, of_node, coefficients, gate_grads, idle, counters, True)
     results = []
     for step in (1, -1):
         for kept in (statistics, coefficients, gate_grads):

@@ -11,6 +11,7 @@ from supernet.fused.rows import NORMALIZED, PLAIN, STATE, TermRow
 
 launches = pytest.importorskip("supernet.fused.ptx.launches", reason="Triton is not installed")
 nodes = pytest.importorskip("supernet.fused.cuda.nodes")
+Terms = pytest.importorskip("supernet.fused.combine").Terms
 recorded = pytest.importorskip("supernet.fused.launch").recorded
 table_of = pytest.importorskip("supernet.fused.tables").table_of
 
@@ -45,11 +46,12 @@ def test_a_node(channels, storage):
     inputs, states, planes, statistics = given(channels, storage, pixels)
     exactly = exact(inputs), states.double(), planes.double(), exact(statistics)
     expected = naive.combine_forward(*exactly, TERMS, GATES.double())
+    terms = Terms(tuple(inputs), states, planes, *statistics, table_of(TERMS, CPU), GATES, range(8))
     for kept, beside in ((True, True), (True, False), (False, True)):
         found, others = torch.zeros(pixels, channels).to(storage), torch.zeros(pixels, 3, channels).to(storage)
         to = found if kept else None, others[:, 1] if beside else None
         with launches.interpreted(watch=True, shared_bytes=232_448) as executed:
-            nodes.combine_forward(*to, inputs, states, planes, statistics, table_of(TERMS, CPU), range(8), GATES)
+            nodes.combine_forward(*to, terms)
         assert [one.name for one in executed] == ["combine"]
         for tensor, wanted in ((found, kept), (others[:, 1], beside)):
             torch.testing.assert_close(tensor.double(), wanted * expected, atol=0.02, rtol=0.01)
@@ -69,9 +71,9 @@ def test_coefficients(channels, storage, arrives):
     for training in (True, False):
         coefficients, gate_grads = torch.full((3, 5, channels), torch.nan), torch.full((10,), torch.nan)
         grads, arriving = (torch.full_like(grad, torch.nan), grad) if arrives else (grad.contiguous(), None)
-        of_terms = table_of(TERMS, CPU), range(8), GATES, coefficients, gate_grads, idle, counters, training
+        terms = Terms(tuple(inputs), states, planes, *statistics, table_of(TERMS, CPU), GATES, range(8))
         with recorded(232_448) as recordings:
-            nodes.combine_coefficients(grads, arriving, inputs, states, planes, statistics, *of_terms)
+            nodes.combine_coefficients(grads, arriving, terms, coefficients, gate_grads, idle, counters, training)
         assert [one.name for one in recordings] == ["combine_sums"]
         results = []
         for step in (1, -1):
