@@ -1,8 +1,8 @@
 """Bytes moved and floating point operations done by a launch, computed from its arguments.
 
 Data that several programs read at about the same time, or that one program reads again while it is in the cache, counts
-once. Tables, weights and statistics, which are small, are left out. A multiplication and an addition count as two
-operations.
+once; so does what a launch writes and adds up itself. Tables, weights and statistics, which are small, are left out. A
+multiplication and an addition count as two operations.
 """
 
 from __future__ import annotations
@@ -175,21 +175,34 @@ def _convs(a: dict[str, Any]) -> Work:
     return Work(read + rows * plane + a["partial"].nbytes, _products(a) * _outputs(a))
 
 
+def _gradients(a: dict[str, Any]) -> int:
+    """Return how many gradients behind a BatchNorm the rows of a launch read: those of one node read the same."""
+    return len({behind for *_, behind in a["table"].tolist()})
+
+
 def _half(a: dict[str, Any]) -> Work:
-    plane, moved = _outputs(a) * a["C"] * a["planes"].element_size(), 4 + (a["dy"] is not None)
-    return Work(moved * len(a["table"]) * plane + a["partial"].nbytes, _products(a) * _outputs(a))
+    rows, plane = len(a["table"]), _outputs(a) * a["C"] * a["planes"].element_size()
+    moved = _gradients(a) + (3 + (a["dy"] is not None)) * rows
+    parts = _weight_parts(a) if a["WEIGHTS"] else 0
+    operations = (1 + a["WEIGHTS"]) * _products(a) * _outputs(a)
+    return Work(moved * plane + a["partial"].nbytes + parts, operations)
 
 
 def _state(a: dict[str, Any]) -> Work:
-    plane, moved = _outputs(a) * a["C"] * a["planes"].element_size(), 2 + (a["dy"] is not None)
-    return Work(moved * len(a["table"]) * plane + 2 * a["parts"].nbytes + 3 * _states(a), _products(a) * _outputs(a))
+    rows, plane = len(a["table"]), _outputs(a) * a["C"] * a["planes"].element_size()
+    moved = _gradients(a) + (1 + (a["dy"] is not None)) * rows
+    return Work(moved * plane + a["parts"].nbytes + 3 * _states(a), _products(a) * _outputs(a))
 
 
 def _weights(a: dict[str, Any]) -> Work:
     rows, plane = len(a["table"]), _outputs(a) * a["C"] * a["planes"].element_size()
     read = rows * plane if a["x0"] is None else _states(a)
-    parts = _taps(a) * a["depthwise_parts"][0, 0].nbytes + a["pointwise_parts"].nbytes
-    return Work(read + rows * plane + parts, _products(a) * _outputs(a))
+    return Work(read + rows * plane + _weight_parts(a), _products(a) * _outputs(a))
+
+
+def _weight_parts(a: dict[str, Any]) -> float:
+    """Return the bytes of the parts of weights' gradients that a launch writes."""
+    return _taps(a) * a["depthwise_parts"][0, 0].nbytes + a["pointwise_parts"].nbytes
 
 
 def _product(a: dict[str, Any]) -> Work:

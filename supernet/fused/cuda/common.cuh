@@ -6,6 +6,13 @@ typedef unsigned long long u64;
 enum { KIND, SLOT, SOURCE, TARGET, GATE, BEHIND, COLUMNS };         // of a table of rows
 enum { FIRST, ROWS, SIDE, DILATION, INVERSE, GROUP_COLUMNS };       // of a table of groups
 
+// Weights of the kinds of convolutions of a launch.
+struct Kinds {
+  const float* depthwise[16];
+  const float* pointwise[16];
+  u64 factorized; // a bit for each kind that is a factorized reduction
+};
+
 // ---- numbers ----
 
 #if FLOAT16

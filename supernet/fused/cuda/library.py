@@ -24,6 +24,7 @@ from supernet.fused.handling import CudaLaunch, current_handler
 SOURCES = Path(__file__).parent
 BUILT_ON = {
     "convs.cuh": ("tiles.cuh", "products.cuh"),
+    "half_gradient.cuh": ("tiles.cuh", "products.cuh"),
     "state_gradient.cuh": ("tiles.cuh", "products.cuh"),
     "weight_gradients.cuh": ("tiles.cuh",),
 }

@@ -37,6 +37,15 @@ template <int CHANNELS> constexpr int PITCH = CHANNELS * 2 + 16;
 template <int CHANNELS>
 constexpr int TILE_BYTES = Shape::images * Shape::stored * Shape::columns * PITCH<CHANNELS>;
 
+// Where output `number` of a tile begins to read, from the first output on, with STEP pixels from one output to the
+// next. All sizes being powers of two, each bit of the number adds its own distance: for a multiple of 16 and a number
+// below 16 the two add up.
+template <int CHANNELS, int STEP> __device__ constexpr int place_of_output(int number) {
+  int image = number >> Shape::lt, rest = number & ((1 << Shape::lt) - 1);
+  int row = image * Shape::stored + (rest >> Shape::lwo) * STEP, column = (rest & (Shape::wo - 1)) * STEP;
+  return (row * Shape::columns + column) * PITCH<CHANNELS>;
+}
+
 // Begin to copy 16 bytes to shared memory, or write zeros, which reads nothing.
 __device__ __forceinline__ void copy_sixteen(u32 to, const char* from, bool inside) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(inside ? 16 : 0) : "memory");
@@ -178,6 +187,12 @@ template <int CHANNELS, int THREADS> struct Pieces {
     return (row * Shape::columns + (pixel & (WIDTH - 1))) * PITCH<CHANNELS>;
   }
 
+  // Whether it is known that a piece is of the tile's own rows, whichever thread has it.
+  __device__ static constexpr bool is_own(int i) {
+    int first = ABOVE + row_of(i * STEP), last = first + row_of(STEP - 1);
+    return ALL_ROWS || ROUNDS == 1 && WHOLE && first >= Shape::reach && last < Shape::reach + Shape::rows;
+  }
+
   // The number of a piece's first value, from that of the window on.
   __device__ __forceinline__ int from(int i) const { return ((ABOVE << LOG) + pixel + i * STEP) * C + chunk * 8; }
 
@@ -194,10 +209,10 @@ template <int CHANNELS, int THREADS> struct Pieces {
       int image = ROUNDS == 1 ? image_of(pixel) + image_of(i * STEP) : image_of(pixel + i * STEP);
       int row = ABOVE + (ROUNDS == 1 ? row_of(pixel) + row_of(i * STEP) : row_of(pixel + i * STEP));
       bool exists = SLOTS * ROUNDS * THREADS == ALL || pixel + i * STEP < ALL / CHUNKS;
-      bool is_inside = exists && (ALL_ROWS || (u32)(w.top + row) < (u32)w.h) && (WHOLE || image < w.images);
+      bool is_inside = exists && (is_own(i) || (u32)(w.top + row) < (u32)w.h) && (WHOLE || image < w.images);
       exist |= (u32)exists << i;
       inside |= (u32)is_inside << i;
-      own |= (u32)(is_inside && (ALL_ROWS || (u32)(row - s.reach) < (u32)s.rows)) << i;
+      own |= (u32)(is_inside && (is_own(i) || (u32)(row - s.reach) < (u32)s.rows)) << i;
     }
     keep_in_register(kept);
   }
@@ -225,8 +240,15 @@ __device__ __forceinline__ void form(char* shared, const Reader& reader, const P
   }
 }
 
+#if WEIGHTS
+constexpr bool OTHERS_BEFORE = true; // a block computes several tiles
+#else
+constexpr bool OTHERS_BEFORE = false;
+#endif
+
 // Keep pieces of a gradient, which is formed of two planes: AT_ONCE loads of each are under way. Where there is nothing
-// to read, zeros stay. The tile's own are also stored, if the reader says where.
+// to read, zeros stay, or, OTHERS_BEFORE, replace what another tile left. The tile's own are also stored, if the reader
+// says where.
 template <typename Pieces> __device__ __forceinline__ void keep(char* shared, const Gradient& reader, const Pieces& p) {
   constexpr int AT_ONCE = 2;
   u32 stored = reader.dy ? p.own : 0;
@@ -241,7 +263,8 @@ template <typename Pieces> __device__ __forceinline__ void keep(char* shared, co
 #pragma unroll
     for (int i = begin; i < begin + AT_ONCE && i < SLOTS; i++) {
       uint4 v = reader.formed(g[i - begin], y[i - begin]);
-      if (p.inside >> i & 1) *(uint4*)(shared + p.to(i)) = v;
+      if (OTHERS_BEFORE && !(p.inside >> i & 1)) v = make_uint4(0, 0, 0, 0);
+      if ((OTHERS_BEFORE ? p.exist : p.inside) >> i & 1) *(uint4*)(shared + p.to(i)) = v;
       if (stored >> i & 1) reader.store(p.from(i), v);
     }
   }

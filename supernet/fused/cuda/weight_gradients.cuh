@@ -9,20 +9,6 @@ constexpr int COPYING = 128; // threads that copy and form a tile: a power of tw
 
 typedef Pieces<16, COPYING> Read;
 
-struct Kinds {
-  const float* depthwise[16];
-  const float* pointwise[16];
-  u64 factorized; // a bit for each kind that is a factorized reduction
-};
-
-// Where pixel `number` of a tile's outputs begins to read in shared memory. All sizes being powers of two, each bit of
-// the number adds its own distance: for a multiple of 16 and a number below 16 the two add up.
-__device__ constexpr int place_of(int number) {
-  int image = number >> Shape::lt, rest = number & ((1 << Shape::lt) - 1);
-  int row = image * Shape::stored + (rest >> Shape::lwo) * STRIDE, column = (rest & (Shape::wo - 1)) * STRIDE;
-  return (row * Shape::columns + column) * PITCH<16>;
-}
-
 // Add the products of a tile for the SIDE taps of a warp's line; the addresses are those of the lane.
 template <int SIDE>
 __device__ __forceinline__ void add_line(float (&total)[LINE][UNITS][2][4], u32 outputs, u32 images, int dilation) {
@@ -37,7 +23,7 @@ __device__ __forceinline__ void add_line(float (&total)[LINE][UNITS][2][4], u32 
 #pragma unroll
     for (int j = 0; j < SIDE; j++) {
       u32 right[4];
-      load_transposed(right, from[j] + place_of(step));
+      load_transposed(right, from[j] + place_of_output<16, STRIDE>(step));
 #pragma unroll
       for (int u = 0; u < UNITS; u++) {
         multiply(total[j][u][0], left[u], right[0], right[1]);
@@ -76,7 +62,7 @@ extern "C" __global__ void __launch_bounds__(32 * LINE, RESIDENT) weight_gradien
   int down = (warp - side / 2) * dilation;
   u32 at_outputs = shared_address(outputs) + ((lane & 7) + (lane >> 4 & 1) * 8) * PITCH<16> + (lane >> 3 & 1) * 16;
   int from = (s.reach + down) * s.columns + s.reach - side / 2 * dilation; // of the first tap, in pixels
-  u32 at_images = shared_address(shared) + from * PITCH<16> + place_of(lane & 15) + (lane >> 4 & 1) * 16;
+  u32 at_images = shared_address(shared) + from * PITCH<16> + place_of_output<16, STRIDE>(lane & 15) + (lane >> 4 & 1) * 16;
 
   for (int number = blockIdx.z; number < tiles; number += gridDim.z) {
     __syncthreads();

@@ -19,7 +19,8 @@ from supernet.fused.combine import Terms, combine_coefficients
 from supernet.fused.conv_backward import half_gradient, input_gradient, plane_gradients
 from supernet.fused.conv_forward import normalized_sources
 from supernet.fused.conv_weight_backward import Parts, add_parts, conv_weight_parts
-from supernet.fused.cuda import convs as cuda
+from supernet.fused.cuda import convs_backward as cuda
+from supernet.fused.cuda import library
 from supernet.fused.cuda import nodes as cuda_nodes
 from supernet.fused.graph.library_convs import library_backward
 from supernet.fused.graph.partial_channels import (
@@ -216,9 +217,12 @@ class _Backward:
         dense, bordered = self.dense[source.state, 1], (run.size, kinds.reach)
         by_rows = behind, rows, kinds, run.gates, run.size
         if run.by_cuda:
-            dy, given = self._kept(rows), (self.planes, self.grads, self.coefficients, dense, self.statistics, *by_rows)
-            cuda.half_gradient(*given, self.of_planes, self.training, dy)
-            self.parts[source.state] = self._weights_by_cuda(source.second, 1, None, dy, run.size, 1)
+            shared = library.shared_bytes(self.planes.device)
+            joined = self.need_params and cuda.joins_weights(run.width, run.size, kinds, shared)
+            given = self.planes, self.grads, self.coefficients, dense, self.statistics, *by_rows
+            dy = None if joined else self._kept(rows)
+            parts = cuda.half_gradient(*given, self.of_planes, self.training, dy, joined)
+            self.parts[source.state] = parts or self._weights_by_cuda(source.second, 1, None, dy, run.size, 1)
             return
         dy = plane_gradients(self.planes, self.grads, self.coefficients, rows, run.gates, *bordered)
         if self.need_params:

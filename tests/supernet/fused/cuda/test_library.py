@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 import torch
 
-from supernet.fused.cuda import convs, library, tiles
+from supernet.fused.cuda import convs, convs_backward, library, tiles
 from supernet.fused.dense import Kinds
 from supernet.spaces.darts import DARTS_PRIMITIVES
 
@@ -13,9 +13,9 @@ TILED = {"TAPS": 25, "KEEP": 16, "HALVES": 2, "SPLIT": 1, "SAME_DILATION": 0, "S
 KERNELS = [
     *(("combine" if forward else "combine_sums", {"FORWARD": forward}) for forward in (0, 1)),
     *(("dense_weights", {"TRANSPOSED": transposed}) for transposed in (0, 1)),
-    *(("convs_forward", {"FORWARD": 1, "SECOND": 0, "STRIDE": stride, "EDGES": 1} | TILED) for stride in (1, 2)),
-    ("convs_forward", {"FORWARD": 1, "SECOND": 1, "STRIDE": 1, "EDGES": 1} | TILED),
-    ("half_gradient", {"HALF": 1} | TILED),
+    *(("convs_forward", {"SECOND": 0, "STRIDE": stride, "EDGES": 1} | TILED) for stride in (1, 2)),
+    ("convs_forward", {"SECOND": 1, "STRIDE": 1, "EDGES": 1} | TILED),
+    ("half_gradient", {"WEIGHTS": 0} | TILED),
     *(("state_gradient", {"STRIDE": stride} | TILED) for stride in (1, 2)),
     *(
         ("weight_gradients", {"SECOND": second, "STRIDE": 1, "UNITS": 2, "TILE": 256, "SLOTS": 7, "ROUNDS": 1})
@@ -37,9 +37,16 @@ def test_compiles(name, constants, channels, float16):
 
 
 @needs_nvrtc
+@pytest.mark.parametrize("channels", convs_backward.JOINED_CHANNELS)
+def test_gradients_of_weights_beside_planes_compile(channels):
+    constants = {"WEIGHTS": 1} | TILED | {"KEEP": channels, "SPLIT": channels // 16}
+    test_compiles("half_gradient", constants, channels, 0)
+
+
+@needs_nvrtc
 def test_an_error_of_the_source_is_said():
     with pytest.raises(library.CudaError, match=r"NVRTC cannot compile convs.cuh: .*error"):
-        library.compiled("convs.cuh", [("C", 16), ("FORWARD", 1)], "compute_80")
+        library.compiled("convs.cuh", [("C", 16)], "compute_80")
 
 
 class Driver:

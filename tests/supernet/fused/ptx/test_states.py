@@ -8,6 +8,7 @@ from supernet.fused.rows import ConvRow
 
 launches = pytest.importorskip("supernet.fused.ptx.launches", reason="Triton is not installed")
 convs = pytest.importorskip("supernet.fused.cuda.convs", reason="Triton is not installed")
+back = pytest.importorskip("supernet.fused.cuda.convs_backward", reason="Triton is not installed")
 dense = pytest.importorskip("supernet.fused.dense", reason="Triton is not installed")
 add_parts = pytest.importorskip("supernet.fused.conv_weight_backward").add_parts
 work_of = pytest.importorskip("supernet.fused.traffic").work_of
@@ -62,14 +63,14 @@ class Launches:
         rows, kinds = rows_of(first, last), kinds_of(self.planes.shape[2], first, last)
         own, outs = [self.states[i] for i in states], [self.outs[i] for i in states]
         size, given, places = own[0].shape[:3], (rows, kinds, self.gates), [row.target for row in rows]
-        counters = torch.zeros(2 * convs.BLOCKS, dtype=torch.int32)
-        weights, back = (convs.dense_weights(rows, kinds, own[0], transposed=way) for way in (False, True))
+        counters = torch.zeros(2 * back.BLOCKS, dtype=torch.int32)
+        weights, behind = (convs.dense_weights(rows, kinds, own[0], transposed=way) for way in (False, True))
         convs.convs_forward(own, size, self.stride, self.planes, weights, *given, self.statistics.unbind(), counters)
         dy = torch.zeros(len(rows), *self.planes.shape[1:], dtype=self.planes.dtype)
         images = own, self.planes, self.grads, self.coefficients, outs
-        convs.input_gradient(*images, back, *given, self.stride, counters[: len(own) * convs.BLOCKS], dy)
+        back.input_gradient(*images, behind, *given, self.stride, counters[: len(own) * back.BLOCKS], dy)
         self.dy[places] = dy
-        parts = convs.conv_weight_parts(own, self.planes, dy, *given, self.statistics[:2].unbind(), size, self.stride)
+        parts = back.conv_weight_parts(own, self.planes, dy, *given, self.statistics[:2].unbind(), size, self.stride)
         ((depthwise, pointwise),) = add_parts([parts], self.gates)
         self.parts |= {first + kind: pair for kind, pair in enumerate(zip(depthwise, pointwise))}
         assert not counters.any()
