@@ -28,6 +28,7 @@ from supernet.fused.cuda.tiles import (
     pieces_of,
     rounds_of,
     shape_of,
+    shares_of,
     state_tiling_of,
     tiles_of,
     tiling_of,
@@ -40,12 +41,11 @@ from supernet.fused.tables import table_of
 COPYING = 128
 """Threads that copy a tile, of a block that computes weights' gradients alone."""
 
-WEIGHT_BLOCKS = {1: 660, 2: 396}
-"""Blocks that fill a large GPU, as of the gradients of weights: of one unit five fit on each of 132 multiprocessors, of
-two units three."""
+RESIDENT = {1: 5, 2: 3}
+"""Units of such a block -> how many fit on a multiprocessor, as the kernel asks for."""
 
-JOINED_BLOCKS = 264
-"""The same of a kernel that computes these beside a plane's gradients: two fit on each."""
+JOINED_RESIDENT = 2
+"""The same of a block that computes these gradients beside those of planes."""
 
 JOINED_CHANNELS = (16, 32)
 """Channels of which the sums of the weights' gradients stay in a block's registers."""
@@ -111,9 +111,8 @@ def half_gradient(
     if of_weights:
         shape, halves, keep = _joined_tiling(channels, size, kinds)
         split, shared = channels // 16, _joined_bytes(shape, channels)
-        most = max(1, JOINED_BLOCKS // (len(rows) * split))
         tiles = tiles_of(shape)
-        shares = ceil_div(tiles, ceil_div(tiles, most))  # as many tiles for each
+        shares = shares_of(tiles, len(rows) * split, JOINED_RESIDENT)
         depthwise_parts = planes.new_empty(len(rows), kinds.taps, shares, channels, dtype=torch.float32)
         pointwise_parts = planes.new_empty(len(rows), 1, shares, channels, channels, dtype=torch.float32)
         parts = Parts(depthwise_parts, pointwise_parts, rows, kinds)
@@ -212,7 +211,7 @@ def conv_weight_parts(
     units = 1 if channels == 16 and second else 2
     groups = groups_of(rows, kinds, units if channels == 16 else 1)
     tiles, blocks = tiles_of(shape), (channels // 16) * max(1, channels // 32)
-    splits = min(tiles, max(1, WEIGHT_BLOCKS[units] // (len(groups) * blocks)))
+    splits = shares_of(tiles, len(groups) * blocks, RESIDENT[units])
     depthwise_splits = splits * max(1, channels // 32)
     depthwise_parts = planes.new_empty(len(rows), kinds.taps, depthwise_splits, channels, dtype=torch.float32)
     pointwise_parts = planes.new_empty(len(rows), 1, splits, channels, channels, dtype=torch.float32)
