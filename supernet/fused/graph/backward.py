@@ -76,7 +76,7 @@ class _Backward:
         weights, pools: streams for what runs beside the rest: gradients of weights, and of pools and skip connections.
         of_terms, of_planes, of_states: counters, one for each term and each plane, and ``BLOCKS`` of each state.
         dy: gradients of the planes of each launch, from which those of its weights are computed.
-        parts: state -> parts of the gradients of its second halves' weights, until they are added up.
+        parts: state -> parts of the gradients of its second halves' weights; they are added up beside the rest.
     """
 
     def __init__(
@@ -290,7 +290,7 @@ class _Backward:
 
     def _keep(self, source: Source, first: Parts) -> None:
         """Add the parts of a source's weight gradients; keep these at the indices of their parameters."""
-        second = self.parts.pop(source.state, None)
+        second = self.parts.get(source.state)
         halves = [(source.first, 0, first)] + ([(source.second, 1, second)] if second is not None else [])
         found = add_parts([parts for *_, parts in halves], self.run.gates)
         for (convs, half, _), gradients in zip(halves, found):
