@@ -33,6 +33,9 @@ PROGRAMS = 1024
 WARPS = 4
 """Warps of a program, where a launch does not say."""
 
+REGISTERS = 65_536
+"""Registers of a multiprocessor."""
+
 BOUNDS = (96, 112, 128, 168, 208, 255)
 """Bounds on a thread's registers to try where ptxas by itself spills a few bytes to fit one more program on a
 multiprocessor. Which bound avoids spills differs between its versions, so it is determined by compiling."""
@@ -86,17 +89,24 @@ def options_of(
         compiled._init_handles()  # loads the kernel; only then are its registers and spills known
         return compiled.n_regs, compiled.n_spills
 
-    return compile_options(without_spills(used), warps)
+    return compile_options(without_spills(used, warps), warps)
 
 
-def without_spills(used: Callable[[int | None], tuple[int, int]]) -> int | None:
-    """Return the first of ``BOUNDS`` under which a kernel spills nothing; ``None`` where it needs no bound.
+def without_spills(used: Callable[[int | None], tuple[int, int]], warps: int = WARPS) -> int | None:
+    """Return a bound under which a kernel spills nothing; ``None`` where it needs no bound.
+
+    A program that would fill more than half of a multiprocessor gets the bound under which two fit, if that spills
+    nothing; else it is the first of ``BOUNDS``, where it needs one.
 
     Args:
         used: bound -> registers and spills of the kernel compiled under it.
+        warps: of a program.
     """
     registers, spills = used(None)
     found = None
+    two = REGISTERS // (2 * warps * 32)
+    if registers > two and not used(two)[1]:
+        return two
     for bound in BOUNDS:
         if not spills:
             break

@@ -208,7 +208,7 @@ def machine_code(launch: Launch | CudaLaunch, arch: int) -> tuple[bytes, Usage]:
         found[bound] = cubin, _usage(launch, cubin, result.metadata.shared, arch)
         return found[bound][1].registers, found[bound][1].spilled
 
-    return found[without_spills(used)]
+    return found[without_spills(used, launch.warps)]
 
 
 def _usage(launch: Launch | CudaLaunch, cubin: bytes, shared: int, arch: int) -> Usage:

@@ -228,9 +228,10 @@ def _image_gradient(a: dict[str, Any]) -> Work:
     return Work(read + a["out"].nbytes + 2 * _plane(a, "y"), _pointwise_products(a))
 
 
-def _pointwise_weights(a: dict[str, Any]) -> Work:
-    read = a["x"].nbytes // a["STRIDE"]
-    return Work(read + 2 * _plane(a, "y") + 2 * a["parts"].nbytes, _pointwise_products(a))
+def _pointwise_gradients(a: dict[str, Any]) -> Work:
+    read, out = a["x"].nbytes // a["STRIDE"], a["IMAGE"] * a["out"].nbytes
+    moved = read + out + 2 * _plane(a, "y") + 2 * a["parts"].nbytes
+    return Work(moved, (1 + a["IMAGE"]) * _pointwise_products(a))
 
 
 WORK: dict[str, Callable[[dict[str, Any]], Work]] = {
@@ -254,7 +255,7 @@ WORK: dict[str, Callable[[dict[str, Any]], Work]] = {
     "_scaled_kernel": _scaled,
     "_gradient_sums_kernel": _gradient_sums,
     "_image_gradient_kernel": _image_gradient,
-    "_pointwise_weight_kernel": _pointwise_weights,
+    "_pointwise_gradients_kernel": _pointwise_gradients,
     "combine": _combine_by_cuda,
     "combine_sums": _sums_by_cuda,
     "dense_weights": _dense,

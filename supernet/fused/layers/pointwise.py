@@ -1,9 +1,9 @@
 """ReLU, 1x1 convolution and BatchNorm as one layer: what brings the inputs of every cell to its width and size.
 
-Two launches compute it, two its gradient, a third that of the weights. The first computes the plane before BatchNorm
-with its statistics, and moves the running ones; the second normalizes. BatchNorm's backward is formed where the plane's
-gradient is read. Kept for the backward pass are the input, the plane and its statistics; ReLU's output is not stored,
-and the weights are rounded to the storage type where they are read.
+Two launches compute it, two its gradient with that of the weights, or three where it has many channels. The first
+computes the plane before BatchNorm with its statistics, and moves the running ones; the second normalizes. BatchNorm's
+backward is formed where the plane's gradient is read. Kept for the backward pass are the input, the plane and its
+statistics; ReLU's output is not stored, and the weights are rounded to the storage type where they are read.
 
 Each of both launches is an operator of ``torch.library``: one that changes its arguments cannot have a gradient there.
 So that of the whole layer is the second's. Differentiable once.
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from supernet.fused.launch import sum_type
-from supernet.fused.layers.pointwise_backward import coefficients_of, image_gradient, weight_gradients
+from supernet.fused.layers.pointwise_backward import coefficients_of, gradients
 from supernet.fused.layers.pointwise_forward import product, scaled
 from supernet.fused.layers.shape import Shape
 from supernet.ops import BatchNorm
@@ -129,12 +129,7 @@ def layer_backward(
         of_image, of_weights: which gradients are wanted; the others as of ``layer_forward``.
     """
     coefficients, found = coefficients_of(grad, plane, (mean, rstd), scale, training)
-    given = x, tuple(weights), grad, plane, coefficients
-    if of_image:
-        found.append(image_gradient(*given))
-    if of_weights:
-        found += weight_gradients(*given)
-    return found
+    return found + gradients(x, tuple(weights), grad, plane, coefficients, of_image, of_weights)
 
 
 pointwise_layer_backward = torch.library.custom_op(

@@ -1,8 +1,9 @@
 """Kernels of ReLU, 1x1 convolution and BatchNorm, backward.
 
 With ``g`` the gradient of the output, ``z`` the normalized plane ``y`` and the sums of ``g`` and of ``g z``, that of
-the plane is ``dy = a g + b y + s`` (``supernet.fused.batch_norm``). It is formed where it is read. Sums over tiles and
-over splits of the pixels are added in order by the last program, so the same input gives the same bits.
+the plane is ``dy = a g + b y + s`` (``supernet.fused.batch_norm``). It is formed where it is read: once for the image
+and the weights, where one program sees all output channels of a part. Sums over tiles and over splits of the pixels are
+added in order by the last program, so the same input gives the same bits.
 
 Axes: as in ``supernet.fused.layers.pointwise_forward``.
 """
@@ -18,14 +19,11 @@ from supernet.fused.batch_norm import slope_and_constant, sums_of_tiles, tiles_a
 from supernet.fused.dense import precision_of
 from supernet.fused.launch import block_of, ceil_div, launch, sum_type, triton_type, zero_counters
 from supernet.fused.layers.pointwise_forward import columns_of, load_weights, pixels_read
-from supernet.fused.layers.shape import Shape, tile_of
+from supernet.fused.layers.shape import PROGRAMS, Shape, tile_of, warps_of
 from supernet.fused.tiles import channels_of, is_last, load_channels, offsets_of, pixel_of, pixels_of, rectified
 
-PROGRAMS = 256
-"""Programs that a launch for the weights' gradient should have: two for each multiprocessor of a large GPU."""
-
 PIXELS_AT_ONCE = 64
-"""Pixels of a tile of that launch: the inner dimension of its products."""
+"""Pixels of a tile where the weights' gradient is summed: the inner dimension of its products."""
 
 GROUP = 16
 """Splits whose sums are added by the last of them, before the last of all adds the groups'."""
@@ -66,16 +64,19 @@ def _gradient_sums_kernel(
 
 
 @triton.jit
-def _plane_gradient(g, y, coefficients, m, valid, c, inside, C: tl.constexpr, SUM: tl.constexpr):
+def _load_coefficients(coefficients, c, inside, C: tl.constexpr, SUM: tl.constexpr):
+    """Return ``a``, ``b``, ``s`` of channels, ``(1, c)`` each; 0 where a channel does not exist."""
+    a = load_channels(coefficients, 0, c, inside, C, SUM)
+    b = load_channels(coefficients, 1, c, inside, C, SUM)
+    s = load_channels(coefficients, 2, c, inside, C, SUM)
+    return a[None, :], b[None, :], s[None, :]
+
+
+@triton.jit
+def _plane_gradient(g, y, a, b, s, at, mask):
     """Return a tile of the plane's gradient, rounded to the storage type."""
-    at, mask = offsets_of(m, valid, c, inside, C)
     grad, plane = tl.load(g + at, mask=mask, other=0.0), tl.load(y + at, mask=mask, other=0.0)
-    a, b, s = (
-        load_channels(coefficients, 0, c, inside, C, SUM),
-        load_channels(coefficients, 1, c, inside, C, SUM),
-        load_channels(coefficients, 2, c, inside, C, SUM),
-    )
-    found = a[None, :] * grad.to(SUM) + b[None, :] * plane.to(SUM) + s[None, :]
+    found = a * grad.to(a.dtype) + (b * plane.to(a.dtype) + s)
     return tl.where(mask, found, 0.0).to(grad.dtype)
 
 
@@ -94,71 +95,87 @@ def _image_gradient_kernel(
     width = tl.where(part == 0, SPLIT, C - SPLIT)
     m, valid = pixels_of(tile, PIXELS, M)
     total = tl.zeros((M, K), SUM)
-    for n0 in range(0, width, N):
+    for n0 in tl.range(0, width, N, num_stages=1):
         n = n0 + tl.arange(0, N)
-        dy = _plane_gradient(g, y, coefficients, m, valid, part * SPLIT + n, n < width, C, SUM)
+        c = part * SPLIT + n
+        a, b, s = _load_coefficients(coefficients, c, n < width, C, SUM)
+        at, mask = offsets_of(m, valid, c, n < width, C)
+        dy = _plane_gradient(g, y, a, b, s, at, mask)
         at, mask = offsets_of(n, n < width, k, inside_k, CIN)
         right = load_weights(weights, part, at, mask, dy.dtype)
         total += tl.dot(dy, right, out_dtype=SUM, input_precision=PRECISION)
     pixel, exists = pixels_read(m, part, H, W, HO, WO, STRIDE)
     at, mask = offsets_of(pixel, valid & exists, k, inside_k, CIN)
     value = tl.load(x + at, mask=mask, other=0.0)
-    tl.store(out + at, tl.where(value > 0, total, 0.0).to(out.dtype.element_ty), mask=mask)
+    tl.store(out + at, tl.where(value > 0, total, 0.0).to(value.dtype), mask=mask)
     if STRIDE == 2:
-        b, h, w = pixel_of(m, HO, WO)
-        h, w = h * 2 + part, w * 2 + 1 - part
-        at, mask = offsets_of((b * H + h) * W + w, valid & (h < H) & (w < W), k, inside_k, CIN)
-        tl.store(out + at, tl.zeros((M, K), out.dtype.element_ty), mask=mask)
+        _store_zeros(out, m, valid, part, k, inside_k, H, W, HO, WO, CIN)
 
 
 @triton.jit
-def _sum_of_blocks(blocks, COUNT, v, SIZE: tl.constexpr, GROUP: tl.constexpr):
-    """Return the sum of up to ``GROUP`` blocks of ``SIZE`` values each at their values ``v``, ``(v,)``."""
-    s = tl.arange(0, GROUP)
-    mask = (s < COUNT)[:, None] & (v < SIZE)[None, :]
-    return tl.sum(tl.load(blocks + s[:, None] * SIZE + v[None, :], mask=mask, other=0.0, cache_modifier=".cg"), 0)
+def _store_zeros(out, m, valid, part, k, inside_k, H, W, HO, WO, CIN: tl.constexpr):
+    """Write 0 beside the pixels that a part of a factorized reduction reads, where none reads."""
+    b, h, w = pixel_of(m, HO, WO)
+    h, w = h * 2 + part, w * 2 + 1 - part
+    at, mask = offsets_of((b * H + h) * W + w, valid & (h < H) & (w < W), k, inside_k, CIN)
+    tl.store(out + at, tl.zeros(at.shape, out.dtype.element_ty), mask=mask)
 
 
 @triton.jit
-def _pointwise_weight_kernel(
-    x, g, y, coefficients, parts, grads, counters, PIXELS, TILES, SPLITS, H, W, HO, WO,
-    CIN: tl.constexpr, C: tl.constexpr, SPLIT: tl.constexpr, STRIDE: tl.constexpr, M: tl.constexpr, N: tl.constexpr,
-    K: tl.constexpr, GROUP: tl.constexpr, V: tl.constexpr, SUM: tl.constexpr, PRECISION: tl.constexpr,
+def _sum_of_blocks(blocks, COUNT, at, SIZE: tl.constexpr, SUM: tl.constexpr):
+    """Return the sum of blocks of ``SIZE`` values each, read at offsets ``at``."""
+    total = tl.zeros(at.shape, SUM)
+    for block in range(0, COUNT):
+        total += tl.load(blocks + block * SIZE + at, cache_modifier=".cg")
+    return total
+
+
+@triton.jit
+def _pointwise_gradients_kernel(
+    x, weights, g, y, coefficients, out, parts, grads, counters, PIXELS, TILES, SPLITS, H, W, HO, WO,
+    CIN: tl.constexpr, C: tl.constexpr, SPLIT: tl.constexpr, STRIDE: tl.constexpr, IMAGE: tl.constexpr,
+    M: tl.constexpr, N: tl.constexpr, K: tl.constexpr, GROUP: tl.constexpr, SUM: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Sum over a split of the pixels; the last programs of a group of splits, and of all, add those."""
+    """Sum the weights' gradient over a split of the pixels; the last programs of a group of splits, and of all, add
+    those. With ``IMAGE`` also write the image's, as ``_image_gradient_kernel`` does; ``N`` is then a whole part."""
     split, column = tl.program_id(0), tl.program_id(1)
     BLOCKS: tl.constexpr = (CIN + K - 1) // K
     k, inside_k = channels_of(column % BLOCKS, CIN, K)
     part, n, inside_n = columns_of(column // BLOCKS, SPLIT, C, N)
+    if IMAGE:
+        back = load_weights(weights, part, *offsets_of(n, inside_n, k, inside_k, CIN), x.dtype.element_ty)
+    c = part * SPLIT + n
+    a, b, s = _load_coefficients(coefficients, c, inside_n, C, SUM)
     total = tl.zeros((N, K), SUM)
-    for tile in tl.range(split, TILES, SPLITS):
+    for tile in tl.range(split, TILES, SPLITS, num_stages=1):
         m, valid = pixels_of(tile, PIXELS, M)
-        dy = _plane_gradient(g, y, coefficients, m, valid, part * SPLIT + n, inside_n, C, SUM)
+        to, exist = offsets_of(m, valid, c, inside_n, C)
+        dy = _plane_gradient(g, y, a, b, s, to, exist)
         pixel, exists = pixels_read(m, part, H, W, HO, WO, STRIDE)
         at, mask = offsets_of(pixel, valid & exists, k, inside_k, CIN)
         right = rectified(tl.load(x + at, mask=mask, other=0.0))
         total += tl.dot(tl.trans(dy), right, out_dtype=SUM, input_precision=PRECISION)
+        if IMAGE:
+            found = tl.dot(dy, back, out_dtype=SUM, input_precision=PRECISION)
+            tl.store(out + at, tl.where(right > 0, found, 0.0).to(right.dtype), mask=mask)
+            if STRIDE == 2:
+                _store_zeros(out, m, valid, part, k, inside_k, H, W, HO, WO, CIN)
     SIZE: tl.constexpr = N * K
     groups = (SPLITS + GROUP - 1) // GROUP
     group = split // GROUP
     parts += column * (SPLITS + groups) * SIZE
     counters += column * (1 + groups)
-    tl.store(parts + split * SIZE + tl.arange(0, N)[:, None] * K + tl.arange(0, K)[None, :], total)
+    own = tl.arange(0, N)[:, None] * K + tl.arange(0, K)[None, :]
+    tl.store(parts + split * SIZE + own, total)
     count = tl.minimum(SPLITS - group * GROUP, GROUP)
     if is_last(counters + 1 + group, count):
-        for v0 in range(0, SIZE, V):
-            v = v0 + tl.arange(0, V)
-            found = _sum_of_blocks(parts + group * GROUP * SIZE, count, v, SIZE, GROUP)
-            tl.store(parts + (SPLITS + group) * SIZE + v, found)
+        total = _sum_of_blocks(parts + group * GROUP * SIZE, count, own, SIZE, SUM)
+        tl.store(parts + (SPLITS + group) * SIZE + own, total)
         if is_last(counters, groups):
-            for v0 in range(0, SIZE, V):
-                v = v0 + tl.arange(0, V)
-                found = _sum_of_blocks(parts + SPLITS * SIZE, groups, v, SIZE, GROUP)
-                to_n, to_k = tl.min(n, 0) + v // K, tl.min(k, 0) + v % K
-                inside = (to_n < tl.where(part == 0, SPLIT, C - SPLIT)) & (to_k < CIN)
-                for which in tl.static_range(len(grads)):
-                    to = grads[which] + to_n * CIN + to_k
-                    tl.store(to, found.to(grads[which].dtype.element_ty), mask=inside & (part == which))
+            total = _sum_of_blocks(parts + SPLITS * SIZE, groups, own, SIZE, SUM)
+            to, exist = offsets_of(n, inside_n, k, inside_k, CIN)
+            for which in tl.static_range(len(grads)):
+                tl.store(grads[which] + to, total.to(grads[which].dtype.element_ty), mask=exist & (part == which))
 
 
 def coefficients_of(
@@ -188,8 +205,35 @@ def coefficients_of(
     return coefficients, affine
 
 
-def image_gradient(x: Tensor, weights: tuple[Tensor, ...], grad: Tensor, plane: Tensor, coefficients: Tensor) -> Tensor:
-    """Return the gradient of ``x``; arguments as of ``pointwise_forward.product`` and ``coefficients_of``."""
+def gradients(
+    x: Tensor,
+    weights: tuple[Tensor, ...],
+    grad: Tensor,
+    plane: Tensor,
+    coefficients: Tensor,
+    of_image: bool,
+    of_weights: bool,
+) -> list[Tensor]:
+    """Return the gradient of the image and those of each part's weights, if wanted.
+
+    One launch computes both where a part's output channels are one block: the image's gradient sums over all of them.
+
+    Args:
+        x, weights: as of ``pointwise_forward.product``.
+        grad, plane, coefficients: as of ``coefficients_of``.
+    """
+    shape, given = Shape.of(x, weights), (x, weights, grad, plane, coefficients)
+    if of_image and of_weights and shape.widest <= shape.blocks(x.dtype)[0]:
+        image = torch.empty_like(x)
+        return [image, *_weight_gradients(*given, image)]
+    found = [_image_gradient(*given)] if of_image else []
+    return found + _weight_gradients(*given) if of_weights else found
+
+
+def _image_gradient(
+    x: Tensor, weights: tuple[Tensor, ...], grad: Tensor, plane: Tensor, coefficients: Tensor
+) -> Tensor:
+    """Return the gradient of ``x``."""
     shape = Shape.of(x, weights)
     m, (n, k) = tile_of(shape.pixels, x.dtype), shape.blocks(x.dtype)
     out = torch.empty_like(x)
@@ -202,10 +246,15 @@ def image_gradient(x: Tensor, weights: tuple[Tensor, ...], grad: Tensor, plane: 
     return out
 
 
-def weight_gradients(
-    x: Tensor, weights: tuple[Tensor, ...], grad: Tensor, plane: Tensor, coefficients: Tensor
+def _weight_gradients(
+    x: Tensor,
+    weights: tuple[Tensor, ...],
+    grad: Tensor,
+    plane: Tensor,
+    coefficients: Tensor,
+    image: Tensor | None = None,
 ) -> list[Tensor]:
-    """Return the gradients of each part's weights; arguments as of ``image_gradient``."""
+    """Return the gradients of each part's weights; that of ``x`` is written to ``image``."""
     shape = Shape.of(x, weights)
     n, k = shape.blocks(x.dtype)
     tiles, columns = ceil_div(shape.pixels, PIXELS_AT_ONCE), shape.columns(n) * ceil_div(shape.inputs, k)
@@ -214,10 +263,11 @@ def weight_gradients(
     parts = plane.new_empty(columns, splits + groups, n, k, dtype=coefficients.dtype)
     grads = [torch.empty_like(weight, memory_format=torch.contiguous_format) for weight in weights]
     launch(
-        _pointwise_weight_kernel, (splits, columns),
-        x, grad, plane, coefficients, parts, tuple(grads), zero_counters(x.device, columns * (1 + groups)),
-        shape.pixels, tiles, splits, *shape.sizes, CIN=shape.inputs, C=shape.channels, SPLIT=shape.split,
-        STRIDE=shape.stride, M=PIXELS_AT_ONCE, N=n, K=k, GROUP=GROUP, V=min(n * k, 256),
-        SUM=triton_type(parts.dtype), PRECISION=precision_of(x.dtype),
+        _pointwise_gradients_kernel, (splits, columns),
+        x, weights, grad, plane, coefficients, x if image is None else image, parts, tuple(grads),
+        zero_counters(x.device, columns * (1 + groups)), shape.pixels, tiles, splits, *shape.sizes, CIN=shape.inputs,
+        C=shape.channels, SPLIT=shape.split, STRIDE=shape.stride, IMAGE=image is not None, M=PIXELS_AT_ONCE, N=n, K=k,
+        GROUP=GROUP, SUM=triton_type(parts.dtype), PRECISION=precision_of(x.dtype),
+        warps=warps_of(splits * columns),
     )  # fmt: skip
     return grads

@@ -17,7 +17,7 @@ from torch import Tensor
 from supernet.fused.batch_norm import statistics_of_tiles, tiles_at_once
 from supernet.fused.dense import precision_of
 from supernet.fused.launch import block_of, ceil_div, launch, sum_type, triton_type, zero_counters
-from supernet.fused.layers.shape import Shape, tile_of
+from supernet.fused.layers.shape import Shape, tile_of, warps_of
 from supernet.fused.tiles import channels_of, is_last, load_channels, offsets_of, pixel_of, pixels_of, rectified
 from supernet.ops import BatchNorm
 
@@ -158,7 +158,7 @@ def product(
         x, weights, plane, partial, *statistics, *running, zero_counters(x.device, columns), shape.pixels, tiles,
         *shape.sizes, CIN=shape.inputs, C=shape.channels, SPLIT=shape.split, STRIDE=shape.stride, TRAINING=training,
         EPS=BatchNorm.eps, MOMENTUM=BatchNorm.momentum, M=m, N=n, K=k, T=tiles_at_once(tiles, n),
-        SUM=triton_type(partial.dtype), PRECISION=precision_of(x.dtype),
+        SUM=triton_type(partial.dtype), PRECISION=precision_of(x.dtype), warps=warps_of(tiles * columns),
     )  # fmt: skip
 
 

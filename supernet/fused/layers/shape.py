@@ -1,4 +1,4 @@
-"""Sizes of a 1x1 convolution and of the blocks that its kernels work on."""
+"""Sizes of a 1x1 convolution, and of the blocks and programs of its kernels."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import torch
 import triton
 from torch import Tensor
 
-from supernet.fused.launch import aligned, ceil_div
+from supernet.fused.launch import WARPS, aligned, ceil_div
 
 TILES = 512
 """Tiles that the last program of a block of channels adds up, unless they would have more than 128 pixels (64 of
 float32)."""
+
+PROGRAMS = 256
+"""Two programs for each multiprocessor of a large GPU."""
 
 
 @dataclass(frozen=True)
@@ -69,3 +72,8 @@ class Shape:
 def tile_of(pixels: int, storage: torch.dtype) -> int:
     """Return the pixels of a tile."""
     return min(256 // storage.itemsize, max(32, triton.next_power_of_2(ceil_div(pixels, TILES))))
+
+
+def warps_of(programs: int) -> int:
+    """Return the warps of each program of a launch: more of them where there are few programs."""
+    return 2 * WARPS if programs <= PROGRAMS else WARPS

@@ -36,7 +36,7 @@ from genotypes.parsing import parsed
 from supernet.bench.kernels import GRAPHS, LAYERS
 from supernet.command import exit_code, require_range
 from supernet.errors import SpaceError
-from supernet.fused.launch import ceil_div
+from supernet.fused.launch import REGISTERS, ceil_div
 from supernet.fused.prediction.counting import Count, count, same_work
 from supernet.fused.prediction.operations import inside, optimizers, outside
 from supernet.fused.resources import RESERVED, name_of, record, record_layer, shared_bytes_of
@@ -52,8 +52,8 @@ ARCH = 90
 ISSUED_A_CYCLE = 4
 """Instructions that a multiprocessor issues in a cycle at most."""
 
-REGISTERS, SHARED, WARPS, BLOCKS = 65_536, 233_472, 64, 32
-"""What a multiprocessor has: registers, bytes of shared memory, and room for warps and blocks."""
+SHARED, WARPS, BLOCKS = 233_472, 64, 32
+"""What a multiprocessor has beside registers: bytes of shared memory, and room for warps and blocks."""
 
 
 @dataclass(frozen=True)

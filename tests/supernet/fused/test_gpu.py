@@ -106,5 +106,5 @@ def test_a_captured_step_uses_the_fused_layers(device):
         torch.cuda.synchronize(device)
     assert all(a.equal(b) for a, b in zip(found, expected, strict=True))
     counts = {event.key: event.count for event in profiler.key_averages()}
-    names = "product", "scaled", "gradient_sums", "image_gradient", "pointwise_weight"
+    names = "product", "scaled", "gradient_sums", "pointwise_gradients"
     assert {name: counts.get(f"_{name}_kernel") for name in names} == dict.fromkeys(names, 2 * len(network.cells))

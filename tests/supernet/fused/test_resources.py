@@ -81,6 +81,19 @@ def test_first_bound_that_spills_nothing(monkeypatch):
     assert kernel.tried == [100, 112, 128]
 
 
+def test_two_large_programs_fit_on_a_multiprocessor_if_they_spill_nothing():
+    """Of a program of 8 warps, which may have 128 registers then; the first number is that of no bound."""
+    from supernet.fused.launch import without_spills
+
+    def used(needed, least):
+        return lambda bound: (needed, 0) if bound is None or bound >= needed else (bound, max(0, least - bound))
+
+    assert [without_spills(used(140, least), warps) for least, warps in ((120, 8), (130, 8), (120, 4))] == [
+        128, None, None,
+    ]  # fmt: skip
+    assert without_spills(used(110, 110), 8) is None
+
+
 @pytest.mark.parametrize("options", ["build", "--channels 0", "--archs 3"])
 def test_a_mistake_is_one_line(options, capsys):
     assert resources.run(options.split()) == 2

@@ -98,8 +98,9 @@ def test_unwanted_gradients_are_not_computed():
     from supernet.fused.launch import kernel_of
 
     names = []
-    for image, weights in ((True, True), (True, False), (False, True), (False, False)):
-        layer = fused(made(FactorizedReduce, 5, 6, False).requires_grad_(weights))
+    wanted = (True, True), (True, False), (False, True), (False, False)
+    for channels, image, weights in ((34, True, True), *((6, *each) for each in wanted)):
+        layer = fused(made(FactorizedReduce, 5, channels, False).requires_grad_(weights))
         x = torch.randn(2, 5, 4, 4, dtype=torch.float64, requires_grad=image)
         launches = []
         with handled(launches.append):
@@ -109,9 +110,10 @@ def test_unwanted_gradients_are_not_computed():
         names.append([kernel_of(launch).strip("_").removesuffix("_kernel") for launch in launches])
     forward, sums = ["product", "scaled"], ["gradient_sums"]
     assert names == [
-        forward + sums + ["image_gradient", "pointwise_weight"],
+        forward + sums + ["image_gradient", "pointwise_gradients"],
+        forward + sums + ["pointwise_gradients"],
         forward + sums + ["image_gradient"],
-        forward + sums + ["pointwise_weight"],
+        forward + sums + ["pointwise_gradients"],
         forward,
     ]
 
