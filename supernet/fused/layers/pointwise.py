@@ -1,6 +1,6 @@
 """ReLU, 1x1 convolution and BatchNorm as one layer: what brings the inputs of every cell to its width and size.
 
-Two launches compute it, two its gradient with that of the weights, or three where it has many channels. The first
+Two launches compute it, two its gradient with that of the weights, or three where it is wide or in float32. The first
 computes the plane before BatchNorm with its statistics, and moves the running ones; the second normalizes. BatchNorm's
 backward is formed where the plane's gradient is read. Kept for the backward pass are the input, the plane and its
 statistics; ReLU's output is not stored, and the weights are rounded to the storage type where they are read.

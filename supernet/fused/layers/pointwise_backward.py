@@ -217,13 +217,15 @@ def gradients(
     """Return the gradient of the image and those of each part's weights, if wanted.
 
     One launch computes both where a part's output channels are one block: the image's gradient sums over all of them.
+    In float32 there are two, since the factors of one product, taken apart, already fill a program's registers.
 
     Args:
         x, weights: as of ``pointwise_forward.product``.
         grad, plane, coefficients: as of ``coefficients_of``.
     """
     shape, given = Shape.of(x, weights), (x, weights, grad, plane, coefficients)
-    if of_image and of_weights and shape.widest <= shape.blocks(x.dtype)[0]:
+    at_once = x.dtype != torch.float32 and shape.widest <= shape.blocks(x.dtype)[0]
+    if of_image and of_weights and at_once:
         image = torch.empty_like(x)
         return [image, *_weight_gradients(*given, image)]
     found = [_image_gradient(*given)] if of_image else []
@@ -268,6 +270,6 @@ def _weight_gradients(
         zero_counters(x.device, columns * (1 + groups)), shape.pixels, tiles, splits, *shape.sizes, CIN=shape.inputs,
         C=shape.channels, SPLIT=shape.split, STRIDE=shape.stride, IMAGE=image is not None, M=PIXELS_AT_ONCE, N=n, K=k,
         GROUP=GROUP, SUM=triton_type(parts.dtype), PRECISION=precision_of(x.dtype),
-        warps=warps_of(splits * columns),
+        warps=warps_of(splits * columns, x.dtype),
     )  # fmt: skip
     return grads

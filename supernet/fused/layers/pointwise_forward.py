@@ -158,7 +158,7 @@ def product(
         x, weights, plane, partial, *statistics, *running, zero_counters(x.device, columns), shape.pixels, tiles,
         *shape.sizes, CIN=shape.inputs, C=shape.channels, SPLIT=shape.split, STRIDE=shape.stride, TRAINING=training,
         EPS=BatchNorm.eps, MOMENTUM=BatchNorm.momentum, M=m, N=n, K=k, T=tiles_at_once(tiles, n),
-        SUM=triton_type(partial.dtype), PRECISION=precision_of(x.dtype), warps=warps_of(tiles * columns),
+        SUM=triton_type(partial.dtype), PRECISION=precision_of(x.dtype), warps=warps_of(tiles * columns, x.dtype),
     )  # fmt: skip
 
 

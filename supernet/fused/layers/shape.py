@@ -74,6 +74,7 @@ def tile_of(pixels: int, storage: torch.dtype) -> int:
     return min(256 // storage.itemsize, max(32, triton.next_power_of_2(ceil_div(pixels, TILES))))
 
 
-def warps_of(programs: int) -> int:
-    """Return the warps of each program of a launch: more of them where there are few programs."""
-    return 2 * WARPS if programs <= PROGRAMS else WARPS
+def warps_of(programs: int, storage: torch.dtype) -> int:
+    """Return the warps of each program of a launch: more where there are few programs, unless they multiply float32,
+    each of whose factors every warp that reads it takes apart."""
+    return 2 * WARPS if programs <= PROGRAMS and storage.itemsize == 2 else WARPS
