@@ -154,6 +154,17 @@ def _shared_gradient(a: dict[str, Any]) -> Work:
     return Work(moved * _plane(a, "pools"), edges * (4 * a["POOLS"] + 2 * a["SKIPS"]) * a["PIXELS"] * a["C"])
 
 
+def _shared_by_cuda(a: dict[str, Any]) -> Work:
+    """Every node's gradient counts once, although edges of both states may lead to it."""
+    nodes = [node for node, *_ in a["table"].tolist() if node >= 0]
+    plane = a["where"][0].numel() * a["grads"].element_size()
+    added = [] if a["before0"] is None else [a["before0"], a["before1"]]
+    states = len(a["where"])
+    moved = 2 * states * a["x0"].nbytes + a["where"].nbytes + len(set(nodes)) * plane
+    moved += sum(before.nbytes for before in added[:states])
+    return Work(moved, (4 + 2 * a["SKIPS"]) * len(nodes) * plane / 2 + 30 * states * a["x0"].numel())
+
+
 def _parts(a: dict[str, Any]) -> Work:
     partial: Tensor = a["partial"]
     return Work(partial.nbytes, 2 * partial.numel())
@@ -258,6 +269,7 @@ WORK: dict[str, Callable[[dict[str, Any]], Work]] = {
     "_pointwise_gradients_kernel": _pointwise_gradients,
     "combine": _combine_by_cuda,
     "combine_sums": _sums_by_cuda,
+    "pools_and_skips": _shared_by_cuda,
     "dense_weights": _dense,
     "convs_forward": _convs,
     "half_gradient": _half,

@@ -41,12 +41,15 @@ __device__ __forceinline__ u32 pack(float a, float b) {
   return v;
 }
 
-// ReLU; as PyTorch's, it keeps what is not a number.
-__device__ __forceinline__ u32 rectified(u32 v) {
+// The larger of two numbers, twice; as PyTorch's, it keeps what is not a number.
+__device__ __forceinline__ u32 larger(u32 v, u32 w) {
   u32 r;
-  asm("max.NaN." STORAGE "x2 %0, %1, %2;" : "=r"(r) : "r"(v), "r"(0u));
+  asm("max.NaN." STORAGE "x2 %0, %1, %2;" : "=r"(r) : "r"(v), "r"(w));
   return r;
 }
+
+// ReLU.
+__device__ __forceinline__ u32 rectified(u32 v) { return larger(v, 0); }
 
 __device__ __forceinline__ float rectified(float v) {
   float r;

@@ -48,6 +48,7 @@ FILES = {
     "weight_gradients": "weight_gradients.cuh",
     "combine": "nodes.cuh",
     "combine_sums": "nodes.cuh",
+    "pools_and_skips": "shared.cuh",
 }
 """Kernel -> its source."""
 
@@ -173,12 +174,12 @@ def launch(
     grid: tuple[int, int, int],
     shared: int,
     arguments: Sequence[Any],
+    threads: int = THREADS,
     **constants: int,
 ) -> None:
     """Launch a kernel for tensors ``like`` one, with ``shared`` bytes of memory and these macros."""
-    file, threads = FILES[name], 32 * LINE if name == "weight_gradients" else THREADS
     definitions = {"C": channels, "FLOAT16": int(like.dtype == torch.float16)} | constants
-    given = CudaLaunch(name, file, tuple(definitions.items()), grid, threads, shared, tuple(arguments))
+    given = CudaLaunch(name, FILES[name], tuple(definitions.items()), grid, threads, shared, tuple(arguments))
     library.launch(given, like.device)
 
 

@@ -225,5 +225,5 @@ def conv_weight_parts(
     constants |= rounds_of(pieces_of(shape, 16, COPYING)) | shape.constants
     grid = len(groups), blocks, splits
     arguments = *tensors, given, *numbers
-    launch("weight_gradients", planes, channels, grid, shared, arguments, **constants)
+    launch("weight_gradients", planes, channels, grid, shared, arguments, 32 * LINE, **constants)
     return Parts(depthwise_parts, pointwise_parts, rows, kinds)

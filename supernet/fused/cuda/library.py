@@ -23,10 +23,11 @@ from supernet.fused.handling import CudaLaunch, current_handler
 
 SOURCES = Path(__file__).parent
 BUILT_ON = {
-    "convs.cuh": ("tiles.cuh", "products.cuh"),
-    "half_gradient.cuh": ("tiles.cuh", "products.cuh"),
-    "state_gradient.cuh": ("tiles.cuh", "products.cuh"),
-    "weight_gradients.cuh": ("tiles.cuh",),
+    "convs.cuh": ("shape.cuh", "tiles.cuh", "products.cuh"),
+    "half_gradient.cuh": ("shape.cuh", "tiles.cuh", "products.cuh"),
+    "state_gradient.cuh": ("shape.cuh", "tiles.cuh", "products.cuh"),
+    "weight_gradients.cuh": ("shape.cuh", "tiles.cuh"),
+    "shared.cuh": ("shape.cuh",),
 }
 """Source -> those that stand before it, after ``common.cuh``."""
 

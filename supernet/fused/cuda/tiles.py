@@ -33,7 +33,7 @@ are kept at a time instead."""
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a launch, as ``tiles.cuh`` explains them."""
+    """Sizes of a launch, as ``shape.cuh`` explains them."""
 
     batch: int
     h: int

@@ -22,6 +22,7 @@ from supernet.fused.conv_weight_backward import Parts, add_parts, conv_weight_pa
 from supernet.fused.cuda import convs_backward as cuda
 from supernet.fused.cuda import library
 from supernet.fused.cuda import nodes as cuda_nodes
+from supernet.fused.cuda import shared as cuda_shared
 from supernet.fused.graph.library_convs import library_backward
 from supernet.fused.graph.partial_channels import (
     active_channels,
@@ -137,7 +138,7 @@ class _Backward:
         xs = [run.state(source, self.states) for source in step]
         outs = [sum_of_gradients(plan, source, x, self.full, self.grads) for source, x in zip(step, xs)]
         with self.pools.launches():
-            self._pools_and_skips(step, outs)
+            self._pools_and_skips(step, xs, outs)
         for source in reversed(step):
             self._second_halves(source)
         self.pools.join()
@@ -167,7 +168,7 @@ class _Backward:
         combine = cuda_nodes.combine_coefficients if run.nodes_by_cuda else combine_coefficients
         combine(self.grads[node], arriving, terms, *to, idle, counters, self.training)
 
-    def _pools_and_skips(self, step: Sequence[Source], outs: Sequence[Tensor]) -> None:
+    def _pools_and_skips(self, step: Sequence[Source], xs: Sequence[Tensor], outs: Sequence[Tensor]) -> None:
         """Begin the sums of states' gradients with those through their pools and skip connections."""
         plan, run, first, last = self.plan, self.run, step[0], step[-1]
         flat = [out.view(-1, run.width) for out in outs]
@@ -186,12 +187,16 @@ class _Backward:
         count = max(len(source.shared) for source in step)
         unused = SharedRow(-1, -1, -1, -1)
         rows = [row for source in step for row in [*source.shared, *[unused] * (count - len(source.shared))]]
+        where = self.places[first.state : last.state + 1]
+        if pooled and run.pools_by_cuda:
+            states = xs, where, self.grads, self.coefficients, run.gates, run.table(rows)
+            cuda_shared.pools_and_skips(*states, before or None, outs, first.stride, skips=skipped)
+            return
         pools = self.planes[first.pool_plane : last.pool_plane + 2]
         grads = torch.empty_like(pools) if pooled else None
         given = self.grads, pools, self.coefficients, run.gates, run.table(rows), grads
         shared_gradient(*given, before or None, flat if skipped else [])
         if grads is not None:
-            where = self.places[first.state : last.state + 1]
             pools_backward(grads, where, flat if skipped else before or None, outs, first.stride)
 
     def _library(self, source: Source, x: Tensor, out: Tensor) -> None:

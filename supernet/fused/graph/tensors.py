@@ -13,6 +13,7 @@ from torch import Tensor
 
 from supernet.fused.cuda import convs as cuda
 from supernet.fused.cuda import library, nodes
+from supernet.fused.cuda import shared as cuda_shared
 from supernet.fused.dense import Kinds, dense_weights
 from supernet.fused.graph.description import FACTORIZED
 from supernet.fused.graph.partial_channels import active_channels
@@ -32,7 +33,8 @@ class GraphTensors:
         width: number of channels that the candidates see.
         active: those channels of each input, ``(b, h, w, width)``; ``flat_inputs`` the same as ``(m, width)``, where
             the graph keeps the inputs' size.
-        by_cuda, nodes_by_cuda: whether CUDA kernels compute the convolutions, and the nodes, instead of Triton's.
+        by_cuda, nodes_by_cuda, pools_by_cuda: whether CUDA kernels compute the convolutions, the nodes, and gradients
+            through pools, instead of Triton's.
     """
 
     def __init__(self, description: str, inputs: Sequence[Tensor], gates: Tensor, params: Sequence[Tensor]):
@@ -48,6 +50,7 @@ class GraphTensors:
         shared = library.shared_bytes(inputs[0].device)
         terms = max(map(len, plan.node_terms))
         self.nodes_by_cuda = nodes.fits(self.width, inputs[0].dtype, plan.inputs, terms, shared)
+        self.pools_by_cuda = self.nodes_by_cuda and self._pools_by_cuda(shared)
         self.by_cuda = shared > 0 and self._by_cuda(shared)
         if not self.by_cuda:
             self.plan = plan_of(description)
@@ -57,6 +60,12 @@ class GraphTensors:
         x = self.active[0]
         kinds = [self.kinds(convs, half) for _, half, convs in launches_of(self.plan)]
         return cuda.fits(self.width, x.dtype, x.shape[1:3], self.plan.stride, kinds, shared)
+
+    def _pools_by_cuda(self, shared: int) -> bool:
+        """Return whether a CUDA kernel computes the gradients of states through their pools."""
+        edges = max(len(source.shared) for source in self.plan.sources)
+        strides = {self.active[0].shape[1:3]: self.plan.stride} | {self.size[1:]: 1}
+        return all(cuda_shared.fits(size, stride, edges, shared) for size, stride in strides.items())
 
     def table(self, rows: Rows) -> Tensor:
         """Return rows as a table on the gates' device."""

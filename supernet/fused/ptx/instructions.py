@@ -65,6 +65,8 @@ def _decode(instruction: Instruction, machine: Lanes) -> Step:
             return _convert(instruction, words, machine)
         case "setp":
             return _compare(instruction, words, machine)
+        case "set":
+            return _compare_pairs(instruction, words, machine)
     return _compute(instruction, words, machine)
 
 
@@ -150,6 +152,22 @@ def _compare(instruction: Instruction, words: list[str], machine: Lanes) -> Step
         for number, write in enumerate(writes):
             own = found[..., number] if packed else found
             write(machine, own if combine is None or other is None else combine(own, other(machine)), mask)
+
+    return step
+
+
+def _compare_pairs(instruction: Instruction, words: list[str], machine: Lanes) -> Step:
+    """A comparison of pairs of numbers of 16 bits, which gives pairs of 1 and 0."""
+    target, *given = instruction.operands
+    _, name, to, kind = words
+    if name not in COMPARISONS or not kind.endswith("x2") or to != kind:
+        raise PtxError(f"not known: {instruction.opcode}")
+    compare, base = COMPARISONS[name], kind.removesuffix("x2")
+    reads, write = [reader(operand, np.uint32, machine) for operand in given], writer(target)
+
+    def step(machine: Lanes, mask: Mask) -> None:
+        values = (widened(halves_of(np.atleast_1d(np.asarray(read(machine)))), base) for read in reads)
+        write(machine, pairs_of(narrowed(compare(*values).astype(np.float32), base)), mask)
 
     return step
 

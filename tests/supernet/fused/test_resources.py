@@ -38,9 +38,10 @@ def test_the_cuda_kernels_too(arch, channels, stride):
     launches = resources.record(DARTS_PRIMITIVES, channels, stride, size=512 * stride // channels, shared_bytes=most)
     found = [resources.usage(launch, arch) for launch in resources.distinct(launches) if hasattr(launch, "file")]
     names = {"dense_weights", "convs_forward", "half_gradient", "state_gradient", "weight_gradients"}
-    names |= {"combine", "combine_sums"}
+    names |= {"combine", "combine_sums", "pools_and_skips"}
     assert {usage.kernel for usage in found} == names
     assert all(0 < usage.registers <= 255 and usage.shared <= most for usage in found)
+    assert not any(usage.spilled for usage in found if usage.kernel == "pools_and_skips")
     assert max(usage.spilled for usage in found) <= 72, "what is spilled once a tile, so that more blocks fit"
 
 

@@ -12,6 +12,10 @@ from supernet.spaces.darts import DARTS_PRIMITIVES
 TILED = {"TAPS": 25, "KEEP": 16, "HALVES": 2, "SPLIT": 1, "SAME_DILATION": 0, "SLOTS": 6, "ROUNDS": 1}
 KERNELS = [
     *(("combine" if forward else "combine_sums", {"FORWARD": forward}) for forward in (0, 1)),
+    *(
+        ("pools_and_skips", {"STRIDE": stride, "RUN": 3 - stride, "EDGES": 3, "SKIPS": 2 - stride, "ADD": 2 - stride})
+        for stride in (1, 2)
+    ),
     *(("dense_weights", {"TRANSPOSED": transposed}) for transposed in (0, 1)),
     *(("convs_forward", {"SECOND": 0, "STRIDE": stride, "EDGES": 1} | TILED) for stride in (1, 2)),
     ("convs_forward", {"SECOND": 1, "STRIDE": 1, "EDGES": 1} | TILED),

@@ -108,6 +108,15 @@ def test_comparisons_of_16_bits(kind, dtype):
     assert (found[3] == unordered | greater).all() and (found[4] == unordered[::-1] | greater).all()
 
 
+def test_a_comparison_of_pairs_gives_ones():
+    """Also of numbers so small that they are subnormal; zeros of both signs are equal, and NaN equals nothing."""
+    a, b = np.uint16([1, 2, 0x8000, 0x7E00] * 8), np.uint16([1, 3, 0, 0x7E00] * 8)
+    pairs = [own.astype(np.uint32) | own[::-1].astype(np.uint32) << 16 for own in (a, b)]
+    (found,) = per_lane("set.eq.f16x2.f16x2 %r20, %r10, %r11;", *pairs)
+    ones = np.where([True, False, True, False] * 8, 0x3C00, 0)
+    assert (found & 0xFFFF == ones).all() and (found >> 16 == ones[::-1]).all()
+
+
 def test_fma_rounds_once():
     a = np.full(32, 1 + 2**-12, np.float32)
     exact = (1 + 2**-12) ** 2 - 1
