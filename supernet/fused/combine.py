@@ -11,7 +11,7 @@ Axes: ``r`` row of a term table, ``m`` pixel of the batch, ``c`` channel.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import triton
 import triton.language as tl
@@ -150,6 +150,21 @@ def _sums_of_split(
     tl.store(to + C, tl.sum(product, 0) * scale, mask=inside_k)
 
 
+class Groups(NamedTuple):
+    """Rows of a node in groups: those of an edge whose pools are formed from its state, and then all others.
+
+    Attributes:
+        table: numbers of rows in the table of terms, -1 where there is none, ``(group, 3)``, int32. Those of an edge:
+            maximum, average, the state itself.
+        edges: number of the edges.
+        size: rows and columns of the states that are pooled; 0 and 0 where there are none.
+    """
+
+    table: Tensor
+    edges: int
+    size: tuple[int, int]
+
+
 class Terms(NamedTuple):
     """The terms of a node, and what they are made of.
 
@@ -161,6 +176,7 @@ class Terms(NamedTuple):
         table: of all nodes, ``(r, 6)``, rows as ``supernet.fused.rows.TermRow``.
         gates: flattened; terms whose gate is 0 are skipped, whatever they hold.
         rows: the node's, in the table.
+        groups: the same rows as the CUDA kernels take them, where these compute the node.
     """
 
     inputs: tuple[Tensor, ...]
@@ -171,6 +187,12 @@ class Terms(NamedTuple):
     table: Tensor
     gates: Tensor
     rows: range
+    groups: Groups | None = None
+
+    @property
+    def tensors(self) -> tuple[Any, ...]:
+        """What the kernels read, in the order of their parameters."""
+        return self[:7]
 
 
 def combine_forward(out: Tensor | None, beside: Tensor | None, terms: Terms) -> None:
@@ -185,7 +207,7 @@ def combine_forward(out: Tensor | None, beside: Tensor | None, terms: Terms) -> 
     tile, width = many_tiles_of(pixels, channels), channels if beside is None else beside.stride(0)
     launch(
         _combine_kernel, (tile.count, ceil_div(channels, tile.k)),
-        planes if out is None else out, planes if beside is None else beside, *terms[:-1], pixels, rows.start,
+        planes if out is None else out, planes if beside is None else beside, *terms.tensors, pixels, rows.start,
         rows.stop, width, C=channels, KEPT=out is not None, BESIDE=beside is not None, M=tile.m, K=tile.k,
         SUM=tile.sums(planes.dtype),
     )  # fmt: skip
@@ -219,7 +241,7 @@ def combine_coefficients(
     partial = planes.new_empty(len(rows), splits, 2, channels, dtype=sum_type(planes.dtype))
     launch(
         _sums_kernel, (len(rows), splits, blocks),
-        grads, given, *terms[:-1], partial, *coefficients, gate_grads, idle, counters, pixels, tile.count, splits,
+        grads, given, *terms.tensors, partial, *coefficients, gate_grads, idle, counters, pixels, tile.count, splits,
         rows.start, given.stride(0), len(idle), C=channels, COPY=arriving is not None, M=tile.m, K=tile.k,
         T=tiles_at_once(splits, tile.k, 1024), G=triton.next_power_of_2(max(1, len(idle))), TRAINING=training,
         SUM=tile.sums(planes.dtype),

@@ -38,7 +38,7 @@ class TermRow(NamedTuple):
         form: ``NORMALIZED`` for a plane behind a BatchNorm, ``STATE`` for a state as it is, ``PLAIN`` for a plane as
             it is.
         place: row of its statistics and coefficients; -1 for a state.
-        state: the state that it is: a node's number, or -1 - i for input i.
+        state: the state that it is or that it pools: a node's number, or -1 - i for input i.
         plane: its plane; -1 for a state.
         gate: its index in the flattened gates.
         node: the node that it enters.

@@ -16,6 +16,7 @@ from torch import Tensor
 from supernet.fused.cuda.library import parameters_of
 from supernet.fused.handling import CudaLaunch
 from supernet.fused.launch import Launch, kernel_of
+from supernet.fused.rows import STATE, TermRow
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def _half_gradient(a: dict[str, Any]) -> Work:
 
 def _pools(a: dict[str, Any]) -> Work:
     count = len(a["states"])
-    planes = 2 * _plane(a, "pools") + _plane(a, "where")
+    planes = 2 * a["STORED"] * _plane(a, "pools") + _plane(a, "where")
     read = sum(state.nbytes for state in a["states"])
     return Work(read + count * planes + a["partial"].nbytes, 10 * count * a["PIXELS"] * a["C"])
 
@@ -129,17 +130,27 @@ def _combine(a: dict[str, Any]) -> Work:
 
 
 def _sums(a: dict[str, Any]) -> Work:
-    return _node(a, a["LAST"] - a["FIRST"], a["PIXELS"], 1 + a["COPY"]) + Work(2 * a["partial"].nbytes)
+    return _node(a, a["LAST"] - a["FIRST"], a["PIXELS"], 1 + a["COPY"]) + Work(a["partial"].nbytes)
 
 
 def _combine_by_cuda(a: dict[str, Any]) -> Work:
-    stored = (a["out"] is not None) + (a["beside"] is not None)
-    return _node(a, a["last"].value - a["first"].value, a["pixels"].value, stored)
+    return _node_by_cuda(a, (a["out"] is not None) + (a["beside"] is not None))
 
 
 def _sums_by_cuda(a: dict[str, Any]) -> Work:
-    terms, others = a["last"].value - a["first"].value, 1 + (a["arriving"] is not None)
-    return _node(a, terms, a["pixels"].value, others) + Work(2 * a["partial"].nbytes)
+    return _node_by_cuda(a, 1 + (a["arriving"] is not None)) + Work(a["partial"].nbytes)
+
+
+def _node_by_cuda(a: dict[str, Any], others: int) -> Work:
+    """Return the same as ``_node``; the pools of a state are formed of it, which is read once."""
+    rows, read, pools = a["table"].tolist(), set[tuple[bool, int]](), 0
+    for number, group in enumerate(a["groups"].tolist()):
+        for row in (TermRow(*rows[at]) for at in group if at >= 0):
+            is_state = row.form == STATE or number < a["edges"].value
+            read.add((is_state, row.state if is_state else row.plane))
+            pools += is_state and row.form != STATE
+    values, terms = a["pixels"].value * a["C"], sum(at >= 0 for group in a["groups"].tolist() for at in group)
+    return Work((len(read) + others) * values * a["planes"].element_size(), (2 * terms + 9 * pools) * values)
 
 
 def _node(a: dict[str, Any], terms: int, pixels: int, others: int) -> Work:
@@ -149,13 +160,13 @@ def _node(a: dict[str, Any], terms: int, pixels: int, others: int) -> Work:
 
 
 def _shared_gradient(a: dict[str, Any]) -> Work:
-    edges, states = len(a["table"]), len(a["pools"]) // 2
-    moved = edges + states * (4 * a["POOLS"] + (1 + a["ADD"]) * a["SKIPS"])
+    edges, states = len(a["table"]), len(a["table"]) // a["EDGES"]
+    nodes = {node for node, *_ in a["table"].tolist() if node >= 0}
+    moved = len(nodes) + states * (4 * a["POOLS"] + (1 + a["ADD"]) * a["SKIPS"])
     return Work(moved * _plane(a, "pools"), edges * (4 * a["POOLS"] + 2 * a["SKIPS"]) * a["PIXELS"] * a["C"])
 
 
 def _shared_by_cuda(a: dict[str, Any]) -> Work:
-    """Every node's gradient counts once, although edges of both states may lead to it."""
     nodes = [node for node, *_ in a["table"].tolist() if node >= 0]
     plane = a["where"][0].numel() * a["grads"].element_size()
     added = [] if a["before0"] is None else [a["before0"], a["before1"]]
@@ -218,7 +229,7 @@ def _weight_parts(a: dict[str, Any]) -> float:
 
 def _product(a: dict[str, Any]) -> Work:
     read = a["x"].nbytes // a["STRIDE"]  # of a factorized reduction, two pixels of each square
-    return Work(read + a["y"].nbytes + 2 * a["partial"].nbytes, _pointwise_products(a))
+    return Work(read + a["y"].nbytes + a["partial"].nbytes, _pointwise_products(a))
 
 
 def _pointwise_products(a: dict[str, Any]) -> float:
@@ -231,7 +242,7 @@ def _scaled(a: dict[str, Any]) -> Work:
 
 
 def _gradient_sums(a: dict[str, Any]) -> Work:
-    return Work(2 * _plane(a, "y") + 2 * a["partial"].nbytes, 5 * a["PIXELS"] * a["C"])
+    return Work(2 * _plane(a, "y") + a["partial"].nbytes, 5 * a["PIXELS"] * a["C"])
 
 
 def _image_gradient(a: dict[str, Any]) -> Work:
@@ -241,7 +252,7 @@ def _image_gradient(a: dict[str, Any]) -> Work:
 
 def _pointwise_gradients(a: dict[str, Any]) -> Work:
     read, out = a["x"].nbytes // a["STRIDE"], a["IMAGE"] * a["out"].nbytes
-    moved = read + out + 2 * _plane(a, "y") + 2 * a["parts"].nbytes
+    moved = read + out + 2 * _plane(a, "y") + a["parts"].nbytes
     return Work(moved, (1 + a["IMAGE"]) * _pointwise_products(a))
 
 

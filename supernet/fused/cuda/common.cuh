@@ -41,14 +41,13 @@ __device__ __forceinline__ u32 pack(float a, float b) {
   return v;
 }
 
-// The larger of two numbers, twice; as PyTorch's, it keeps what is not a number.
-__device__ __forceinline__ u32 larger(u32 v, u32 w) {
+// The larger ones of two pairs of numbers; as PyTorch's maximum and ReLU, it keeps what is not a number.
+__device__ __forceinline__ u32 larger(u32 a, u32 b) {
   u32 r;
-  asm("max.NaN." STORAGE "x2 %0, %1, %2;" : "=r"(r) : "r"(v), "r"(w));
+  asm("max.NaN." STORAGE "x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));
   return r;
 }
 
-// ReLU.
 __device__ __forceinline__ u32 rectified(u32 v) { return larger(v, 0); }
 
 __device__ __forceinline__ float rectified(float v) {
@@ -62,6 +61,18 @@ template <typename T> __device__ __forceinline__ void keep_in_register(T& v) {
   if constexpr (sizeof(v) == 8) asm volatile("" : "+l"(v));
   else asm volatile("" : "+r"(v));
 }
+
+// ---- shared memory ----
+
+__device__ __forceinline__ u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
+
+// Begin to copy 16 bytes to shared memory, or write zeros, which reads nothing.
+__device__ __forceinline__ void copy_sixteen(u32 to, const char* from, bool inside) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(inside ? 16 : 0) : "memory");
+}
+
+// Wait for the copies that this thread began.
+__device__ __forceinline__ void copies_arrive() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 // ---- tensor cores ----
 

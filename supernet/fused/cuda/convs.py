@@ -47,7 +47,7 @@ FILES = {
     "state_gradient": "state_gradient.cuh",
     "weight_gradients": "weight_gradients.cuh",
     "combine": "nodes.cuh",
-    "combine_sums": "nodes.cuh",
+    "combine_sums": "node_sums.cuh",
     "pools_and_skips": "shared.cuh",
 }
 """Kernel -> its source."""

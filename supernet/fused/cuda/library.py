@@ -28,6 +28,8 @@ BUILT_ON = {
     "state_gradient.cuh": ("shape.cuh", "tiles.cuh", "products.cuh"),
     "weight_gradients.cuh": ("shape.cuh", "tiles.cuh"),
     "shared.cuh": ("shape.cuh",),
+    "nodes.cuh": ("terms.cuh", "pooled.cuh"),
+    "node_sums.cuh": ("terms.cuh", "pooled.cuh"),
 }
 """Source -> those that stand before it, after ``common.cuh``."""
 

@@ -4,8 +4,6 @@
 // pixels read stands in shared memory, already rectified or normalized and with a border of zeros, so that a tap of a
 // kernel is nothing but another address.
 
-__device__ __forceinline__ u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
-
 // Bytes from one pixel to the next: 16 more than its channels need, so that 8 pixels in a row lie in different banks.
 template <int CHANNELS> constexpr int PITCH = CHANNELS * 2 + 16;
 
@@ -20,14 +18,6 @@ template <int CHANNELS, int STEP> __device__ constexpr int place_of_output(int n
   int row = image * Shape::stored + (rest >> Shape::lwo) * STEP, column = (rest & (Shape::wo - 1)) * STEP;
   return (row * Shape::columns + column) * PITCH<CHANNELS>;
 }
-
-// Begin to copy 16 bytes to shared memory, or write zeros, which reads nothing.
-__device__ __forceinline__ void copy_sixteen(u32 to, const char* from, bool inside) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(inside ? 16 : 0) : "memory");
-}
-
-// Wait for the copies that this thread began.
-__device__ __forceinline__ void copies_arrive() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 // Load 8 values, the first of which has number `at`, or return zeros.
 __device__ __forceinline__ uint4 load_if(bool wanted, const char* from, int at) {

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from supernet.fused.batch_norm import finalize_coefficients
-from supernet.fused.combine import Terms, combine_coefficients
+from supernet.fused.combine import combine_coefficients
 from supernet.fused.conv_backward import half_gradient, input_gradient, plane_gradients
 from supernet.fused.conv_forward import normalized_sources
 from supernet.fused.conv_weight_backward import Parts, add_parts, conv_weight_parts
@@ -159,10 +159,10 @@ class _Backward:
             self.grads[node] = mixed.reshape(run.pixels, run.width)
         elif node + plan.inputs == len(plan.sources):  # no edge leaves it: nothing is added to what arrives
             arriving = self.arriving[node]
-        table, rows = run.table(plan.terms), plan.node_terms[node]
+        rows = plan.node_terms[node]
         if not rows:
             return  # all its edges have no candidate but "none"
-        terms = Terms(run.flat_inputs, self.states, self.planes, *self.statistics, table, run.gates, rows)
+        terms = run.terms(node, self.states, self.planes, *self.statistics)
         idle, counters = on_device(tuple(plan.idle[node]), self.planes.device), self.of_terms[rows.start : rows.stop]
         to = self.coefficients, self.gate_grads
         combine = cuda_nodes.combine_coefficients if run.nodes_by_cuda else combine_coefficients
@@ -192,8 +192,8 @@ class _Backward:
             states = xs, where, self.grads, self.coefficients, run.gates, run.table(rows)
             cuda_shared.pools_and_skips(*states, before or None, outs, first.stride, skips=skipped)
             return
-        pools = self.planes[first.pool_plane : last.pool_plane + 2]
-        grads = torch.empty_like(pools) if pooled else None
+        pools = self.planes[first.pool_plane : last.pool_plane + 2] if pooled else None
+        grads = None if pools is None else torch.empty_like(pools)
         given = self.grads, pools, self.coefficients, run.gates, run.table(rows), grads
         shared_gradient(*given, before or None, flat if skipped else [])
         if grads is not None:

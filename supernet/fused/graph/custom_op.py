@@ -19,7 +19,7 @@ from supernet.fused.graph.description import Graph, flat_tensors
 from supernet.fused.graph.forward import graph_forward
 from supernet.fused.graph.norms import norms_of
 from supernet.fused.graph.plan import plan_of
-from supernet.fused.graph.tensors import allocate
+from supernet.fused.graph.tensors import GraphTensors, allocate
 from supernet.fused.launch import sum_type
 from supernet.mixed.states import States
 
@@ -69,7 +69,7 @@ mixed_graph = torch.library.custom_op("supernet::mixed_graph", graph_forward, mu
 
 @mixed_graph.register_fake
 def _(inputs, gates, edges, params, buffers, description, training):
-    return list(allocate(plan_of(description), inputs))
+    return list(allocate(GraphTensors(description, inputs, gates, params)))
 
 
 def move_graph_statistics(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from supernet.fused.batch_norm import finalize_statistics, running_statistics
-from supernet.fused.combine import Terms, combine_forward
+from supernet.fused.combine import combine_forward
 from supernet.fused.conv_forward import convs_forward, normalized_sources
 from supernet.fused.cuda import convs as cuda
 from supernet.fused.cuda import nodes as cuda_nodes
@@ -61,7 +61,7 @@ def graph_forward(
     run = GraphTensors(description, inputs, gates, params)
     plan = run.plan
     dense = dense_by_launch(run)
-    results, nodes, planes, mean, rstd, places, variances = allocate(plan, inputs)
+    results, nodes, planes, mean, rstd, places, variances = allocate(run)
     statistics = mean, rstd, variances
     states = nodes if plan.partial == 1 else planes.new_empty(plan.nodes, run.pixels, run.width)
     states = states.view(len(states), run.pixels, run.width)
@@ -95,9 +95,8 @@ def graph_forward(
         node = step[-1].state + 1 - plan.inputs
         kept, beside_others, passed = states[node] if node < len(states) else None, side_by_side[node], bypassed[node]
         to = kept, beside_others if passed is None else None
-        table, rows = run.table(plan.terms), plan.node_terms[node]
         combine = cuda_nodes.combine_forward if run.nodes_by_cuda else combine_forward
-        combine(*to, Terms(run.flat_inputs, states, planes, mean, rstd, table, run.gates, rows))
+        combine(*to, run.terms(node, states, planes, mean, rstd))
         if passed is not None:
             nodes[node] = merge_channels(states[node].view(*run.size, -1), passed)
             states[node] = nodes[node].view(run.pixels, -1)[:, : run.width]
@@ -124,7 +123,8 @@ def _pool(
     for number, source in enumerate(step):
         normed = [(row, source.pools[row.kind]) for row in source.pool_rows if source.pools[row.kind].normed]
         rows += [row._replace(kind=len(POOLS) * number + POOLS.index(op.kind)) for row, op in normed]
-    pools, where = planes[first.pool_plane : last.pool_plane + 2], places[first.state : last.state + 1]
+    where = places[first.state : last.state + 1]
+    pools = planes[first.pool_plane : last.pool_plane + 2] if first.pool_plane < run.stored else None
     given = run.table(rows), run.gates, statistics, counters[first.state * blocks : (last.state + 1) * blocks]
     pools_forward(xs, pools, where, first.stride, *given, training)
 

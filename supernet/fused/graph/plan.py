@@ -190,16 +190,16 @@ def plan_of(description: str, kinds_at_once: int = 0, states_at_once: int = 1) -
             if targets[state][edge] != node:
                 continue
             shared: dict[str, list[int]] = {MAXIMUM: [], AVERAGE: [], STATE: []}
+            number = state - inputs if state >= inputs else -1 - state
             for op in _of(ops[state], edge):
                 at = gate(state, edge, op)
                 if op.kind in POOLS:
                     form = NORMALIZED if op.normed else PLAIN
-                    term = TermRow(form, plan.places, 0, _pool_plane(sources[state], op), at, node)
+                    term = TermRow(form, plan.places, number, _pool_plane(sources[state], op), at, node)
                     sources[state].pool_terms.append(term)
                     shared[op.kind].append(plan.places)
                     plan.places += 1
                 elif op.kind == STATE:
-                    number = state - inputs if state >= inputs else -1 - state
                     term = TermRow(forms.STATE, -1, number, -1, at, node)
                     sources[state].state_terms.append(term)
                     shared[STATE].append(at)

@@ -6,11 +6,13 @@ Axes: ``b`` batch, ``h w`` space, ``c`` channel, ``m`` pixel of the batch; image
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from supernet.fused.combine import Terms
 from supernet.fused.cuda import convs as cuda
 from supernet.fused.cuda import library, nodes
 from supernet.fused.cuda import shared as cuda_shared
@@ -35,6 +37,7 @@ class GraphTensors:
             the graph keeps the inputs' size.
         by_cuda, nodes_by_cuda, pools_by_cuda: whether CUDA kernels compute the convolutions, the nodes, and gradients
             through pools, instead of Triton's.
+        stored: number of the planes that are stored. Those behind are pools, which CUDA kernels form from their states.
     """
 
     def __init__(self, description: str, inputs: Sequence[Tensor], gates: Tensor, params: Sequence[Tensor]):
@@ -54,6 +57,12 @@ class GraphTensors:
         self.by_cuda = shared > 0 and self._by_cuda(shared)
         if not self.by_cuda:
             self.plan = plan_of(description)
+        edges = Counter(row.node for source in self.plan.sources for row in source.shared)
+        most = max(edges.values(), default=0), terms, shared
+        self.stored = self.plan.planes
+        if self.pools_by_cuda and nodes.forms_pools((self.size[1], self.size[2]), self.width, *most):
+            whole = (source.pool_plane for source in self.plan.sources if source.stride == 1)
+            self.stored = next(whole, self.stored)
 
     def _by_cuda(self, shared: int) -> bool:
         """Return whether the CUDA kernels compute the convolutions."""
@@ -70,6 +79,14 @@ class GraphTensors:
     def table(self, rows: Rows) -> Tensor:
         """Return rows as a table on the gates' device."""
         return table_of(rows, self.gates.device)
+
+    def terms(self, node: int, states: Tensor, planes: Tensor, mean: Tensor, rstd: Tensor) -> Terms:
+        """Return the terms of a node; ``states`` are the active channels of the computed ones, ``(node, m, width)``."""
+        plan, rows, groups = self.plan, self.plan.node_terms[node], None
+        if self.nodes_by_cuda:
+            groups = nodes.groups_of(plan.terms, rows, self.stored, (self.size[1], self.size[2]), self.gates.device)
+        given = self.flat_inputs, states, planes, mean, rstd, self.table(plan.terms), self.gates
+        return Terms(*given, rows, groups)
 
     def state(self, source: Source, nodes: Tensor) -> Tensor:
         """Return the channels that candidates see of a source's state, ``(b, h, w, width)``.
@@ -144,19 +161,18 @@ def index_of(places: Sequence[int], device: torch.device) -> Tensor:
     return on_device(tuple(places), device, torch.int64)
 
 
-def allocate(plan: Plan, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def allocate(run: GraphTensors) -> tuple[Tensor, ...]:
     """Return uninitialized results, nodes, planes, mean, 1 / std, positions of maxima and unbiased variances.
 
     The results are the outputs with their channels side by side, ``(b, h, w, output c)``. The nodes that edges leave,
     or where channels are partial all of them, are kept one by one, ``(node, b, h, w, c)``.
     """
-    b, h, w, c = inputs[0].shape
-    h, w, width = ceil_div(h, plan.stride), ceil_div(w, plan.stride), c // plan.partial
-    results = inputs[0].new_empty(b, h, w, plan.outputs * c)
+    plan, like = run.plan, run.inputs[0]
+    results = like.new_empty(*run.size, plan.outputs * run.channels)
     kept = plan.nodes if plan.partial > 1 else len(plan.sources) - plan.inputs
-    nodes = inputs[0].new_empty(kept, b, h, w, c)
-    planes = inputs[0].new_empty(plan.planes, b * h * w, width)
-    mean, rstd, variances = (planes.new_empty(plan.places, width, dtype=sum_type(planes.dtype)) for _ in range(3))
+    nodes = like.new_empty(kept, *run.size, run.channels)
+    planes = like.new_empty(run.stored, run.pixels, run.width)
+    mean, rstd, variances = (planes.new_empty(plan.places, run.width, dtype=sum_type(like.dtype)) for _ in range(3))
     pooled = len(plan.sources) if any(source.pools for source in plan.sources) else 0
-    places = planes.new_empty(pooled, b * h * w, width, dtype=torch.uint8)
+    places = planes.new_empty(pooled, run.pixels, run.width, dtype=torch.uint8)
     return results, nodes, planes, mean, rstd, places, variances

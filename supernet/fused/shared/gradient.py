@@ -87,7 +87,7 @@ def _shared_gradient_kernel(
 
 def shared_gradient(
     grads: Tensor,
-    pools: Tensor,
+    pools: Tensor | None,
     coefficients: Tensor,
     gates: Tensor,
     table: Tensor,
@@ -99,7 +99,8 @@ def shared_gradient(
 
     Args:
         grads: gradients of the nodes, ``(node, m, c)``.
-        pools: of each state the max-pooled and the average-pooled one, ``(2 state, m, c)``.
+        pools: of each state the max-pooled and the average-pooled one, ``(2 state, m, c)``; ``None`` where there are
+            none.
         coefficients: ``a``, ``b`` and ``s`` at every place, ``(3, place, c)``.
         gates: flattened.
         table: the edges of all states, as many of each, ``(state * e, 4)``, rows as ``supernet.fused.rows.SharedRow``.
@@ -108,13 +109,14 @@ def shared_gradient(
             to pixel, the same for all; ``None`` for 0.
         outs: gradients of the states, ``(m, c)`` each, written; none where there are no skip connections.
     """
-    _, pixels, channels = pools.shape
-    tile, states = many_tiles_of(pixels, channels), len(pools) // 2
+    _, pixels, channels = grads.shape
+    tile, states = many_tiles_of(pixels, channels), len(outs) if pools is None else len(pools) // 2
     begin = tuple(outs if before is None else before)
     launch(
         _shared_gradient_kernel, (tile.count, ceil_div(channels, tile.k), states),
-        grads, pools, *coefficients, gates, table, pools if pool_grads is None else pool_grads, begin or (grads,),
+        grads, grads if pools is None else pools, *coefficients, gates, table,
+        grads if pool_grads is None else pool_grads, begin or (grads,),
         tuple(outs) or (grads,), pixels, len(table) // states, begin[0].stride(0) if begin else channels, C=channels,
         POOLS=pool_grads is not None, SKIPS=len(outs) > 0, ADD=before is not None, M=tile.m, K=tile.k,
-        SUM=tile.sums(pools.dtype),
+        SUM=tile.sums(grads.dtype),
     )  # fmt: skip

@@ -87,8 +87,8 @@ def _squares(values, middle):
 def _pools_kernel(
     states, pools, where, partial, table, gates, counters, mean, rstd, variances, PIXELS, TILES, ROWS, DEGREES, EPS,
     H: tl.constexpr, W: tl.constexpr, C: tl.constexpr, STRIDE: tl.constexpr, TRAINING: tl.constexpr,
-    WHOLE: tl.constexpr, L: tl.constexpr, R: tl.constexpr, X: tl.constexpr, T: tl.constexpr, N: tl.constexpr,
-    K: tl.constexpr, SUM: tl.constexpr,
+    STORED: tl.constexpr, WHOLE: tl.constexpr, L: tl.constexpr, R: tl.constexpr, X: tl.constexpr, T: tl.constexpr,
+    N: tl.constexpr, K: tl.constexpr, SUM: tl.constexpr,
 ):  # fmt: skip
     """Compute both pools of some patches; the last program of a state's block of channels writes their statistics."""
     tile, block, state = tl.program_id(0), tl.program_id(1), tl.program_id(2)
@@ -133,8 +133,9 @@ def _pools_kernel(
             share = of_column * share_of(north if r == 0 else yes, south if r == R - 1 else yes, SUM)
             average = (total * share).to(pools.dtype.element_ty)
             offset = (r * WO + n) * C
-            tl.store(to_maximum + offset, largest.to(pools.dtype.element_ty), mask=mask)
-            tl.store(to_average + offset, average, mask=mask)
+            if STORED:
+                tl.store(to_maximum + offset, largest.to(pools.dtype.element_ty), mask=mask)
+                tl.store(to_average + offset, average, mask=mask)
             tl.store(to_place + offset, (place - STRIDE * (r * 3 + n)).to(tl.uint8), mask=mask)
             maxima += (largest,)
             averages += (average.to(SUM),)
@@ -220,7 +221,7 @@ def _pools_backward_kernel(
 
 def pools_forward(
     states: Sequence[Tensor],
-    pools: Tensor,
+    pools: Tensor | None,
     where: Tensor,
     stride: int,
     table: Tensor,
@@ -233,7 +234,8 @@ def pools_forward(
 
     Args:
         states: ``n`` states ``(b, h, w, c)``, contiguous.
-        pools: ``(2n, m, c)``, written: of state ``i`` the maximum at ``2i``, the average behind it.
+        pools: ``(2n, m, c)``, written: of state ``i`` the maximum at ``2i``, the average behind it; ``None`` where they
+            are not stored.
         where: positions of the maxima in their windows, 0 to 8, ``(n, m, c)``, uint8, written.
         stride: 1 or 2.
         table: these pools, once for each edge, ``(r, 6)``, rows as ``supernet.fused.rows.ConvRow``; their kinds are
@@ -247,13 +249,14 @@ def pools_forward(
     ho, wo = ceil_div(h, stride), ceil_div(w, stride)
     pixels, patches = b * ho * wo, patches_of(b, ho, wo, channels, len(states))
     training = training and len(table) > 0
-    sums = sum_type(pools.dtype)
-    partial = pools.new_empty(2 * len(states), patches.count if training else 0, 2, channels, dtype=sums)
+    sums = sum_type(states[0].dtype)
+    partial = where.new_empty(2 * len(states), patches.count if training else 0, 2, channels, dtype=sums)
     launch(
         _pools_kernel, (patches.count, blocks_of(channels), len(states)),
-        tuple(states), pools, where, partial, table, gates, counters, *statistics, pixels, patches.count, len(table),
-        max(pixels - 1, 1), BatchNorm.eps, H=h, W=w, C=channels, STRIDE=stride, TRAINING=training, WHOLE=patches.whole,
-        L=patches.lanes, R=patches.rows, X=patches.columns, T=tiles_at_once(patches.count, patches.k, 1024),
+        tuple(states), states[0] if pools is None else pools, where, partial, table, gates, counters, *statistics,
+        pixels, patches.count, len(table), max(pixels - 1, 1), BatchNorm.eps, H=h, W=w, C=channels, STRIDE=stride,
+        TRAINING=training, STORED=pools is not None, WHOLE=patches.whole, L=patches.lanes, R=patches.rows,
+        X=patches.columns, T=tiles_at_once(patches.count, patches.k, 1024),
         N=triton.next_power_of_2(max(1, len(table))), K=patches.k, SUM=triton_type(sums),
     )  # fmt: skip
 

@@ -11,7 +11,8 @@ from supernet.spaces.darts import DARTS_PRIMITIVES
 
 TILED = {"TAPS": 25, "KEEP": 16, "HALVES": 2, "SPLIT": 1, "SAME_DILATION": 0, "SLOTS": 6, "ROUNDS": 1}
 KERNELS = [
-    *(("combine" if forward else "combine_sums", {"FORWARD": forward}) for forward in (0, 1)),
+    ("combine", {"FORWARD": 1, "PATCHES": 128, "GROUPS": 2}),
+    ("combine_sums", {"FORWARD": 0, "PATCHES": 256}),
     *(
         ("pools_and_skips", {"STRIDE": stride, "RUN": 3 - stride, "EDGES": 3, "SKIPS": 2 - stride, "ADD": 2 - stride})
         for stride in (1, 2)

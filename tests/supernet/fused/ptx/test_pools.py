@@ -41,6 +41,10 @@ def test_several_states(storage, stride, size, channels):
     torch.testing.assert_close(found.double(), exact, rtol=EPSILON[storage], atol=1e-6)
     torch.testing.assert_close(statistics[0].double(), found.double().mean(1), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(statistics[2].double(), found.double().var(1), rtol=1e-5, atol=0)
+    stored, again = where.clone(), torch.full_like(statistics, torch.nan)
+    with launches.interpreted():
+        pools.pools_forward(states, None, where.fill_(77), stride, rows, torch.ones(1), again.unbind(), counters, True)
+    assert where.equal(stored) and again.equal(statistics), "where the pools are not stored"
     for i, out in enumerate(outs):
         back = naive.pools_backward(states[i].double(), grads[2 * i : 2 * i + 2].double(), stride)
         expected = before[i].double().view(out.shape) + back
