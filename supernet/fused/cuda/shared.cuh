@@ -263,7 +263,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) pools_and_skips(
 #pragma unroll
   for (int p = 0; p < STRIDE * RUN; p++)
 #pragma unroll
-    for (int q = 0; q < STRIDE; q++) given[p][q] = *(const uint2*)(before + (p * s.w + q) * width * 2);
+    for (int q = 0; q < STRIDE; q++) // may be what another block writes, where this one's image does not exist
+      given[p][q] = exists ? *(const uint2*)(before + (p * s.w + q) * width * 2) : make_uint2(0, 0);
 #endif
 
   // Each pixel gathers.
