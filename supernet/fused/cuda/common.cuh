@@ -56,6 +56,11 @@ __device__ __forceinline__ float rectified(float v) {
   return r;
 }
 
+// 1 / the number of a window's rows, or columns, by whether those around the middle one exist.
+__device__ __forceinline__ float share_of(bool before, bool behind) {
+  return before && behind ? 1 / 3.f : before || behind ? 1 / 2.f : 1;
+}
+
 // Hide from the compiler where a number comes from: it is then kept in a register, instead of computed again.
 template <typename T> __device__ __forceinline__ void keep_in_register(T& v) {
   if constexpr (sizeof(v) == 8) asm volatile("" : "+l"(v));

@@ -63,8 +63,8 @@ struct Patch {
     own = (stored * (SIZE_W + 1) + w + 1) * PIXEL + patch % CHUNKS * 16;
     left = w ? -PIXEL : 0, right = w < SIZE_W - 1 ? PIXEL : 0;
     up = row ? -LINE : 0, down = row + 2 < SIZE_H ? 2 * LINE : LINE;
-    float share = left && right ? 1 / 3.f : left || right ? 1 / 2.f : 1;
-    shares[0] = share * (row ? 1 / 3.f : 1 / 2.f), shares[1] = share * (row + 2 < SIZE_H ? 1 / 3.f : 1 / 2.f);
+    float share = share_of(left, right);
+    shares[0] = share * share_of(row, true), shares[1] = share * share_of(true, row + 2 < SIZE_H);
   }
 
   __device__ __forceinline__ uint4 itself(const char* tile, int pixel) const {

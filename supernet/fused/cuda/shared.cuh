@@ -77,11 +77,6 @@ __device__ __forceinline__ u32 equal(u32 v, u32 w) {
   return r;
 }
 
-// 1 / the number of a window's rows, or columns, by whether those around the middle one exist.
-__device__ __forceinline__ float share_of(bool before, bool behind) {
-  return before && behind ? 1 / 3.0f : before || behind ? 1 / 2.0f : 1;
-}
-
 // Form COUNT windows from `row` of an image on, and keep the first of them at `at`. `x` stands at its middle pixel and
 // `where` at its places; `first` is how many bytes of a node's gradient come before its own. OWN: they are the tile's
 // own, as all threads have some; what passes through skip connections is added to `skipped`.
